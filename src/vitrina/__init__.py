@@ -1,0 +1,1 @@
+"""Vitrina: an asynchronous product catalogue on one DynamoDB table."""
