@@ -1,0 +1,120 @@
+"""Settings: the only reader of the environment. Every field is a row of README's table, held there by a test."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DEMO_SIGNING_KEYS = "demo:demo-signing-key-for-development-only-0001"
+DEMO_SECRET_KEY = "demo-secret-key-for-development-only-000000001"  # noqa: S105 - public, and refused in production
+SHORTEST_KEY = 32
+"""Bytes: RFC 7518 section 3.2 asks HS256 for a key at least as long as its hash."""
+
+Words = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """What may differ from one installation to another. Durations are in seconds unless a field says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="VITRINA_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    environment: Literal["production", "development"] = Field(
+        "production", description="`development` allows the demo keys and leaves the table unprotected."
+    )
+    # The table
+    table_name: str = Field("vitrina", description="The one DynamoDB table.")
+    region: str = Field("us-east-1", description="AWS region of the table.")
+    writer_endpoint: str | None = Field(
+        None, description="Where writes and the reads they rest on go; AWS itself if empty."
+    )
+    reader_endpoint: str | None = Field(
+        None, description="Where reads that may be stale go (a replica, a DAX-style proxy); as the writer if empty."
+    )
+    pool_size: int = Field(64, ge=1, description="Connections kept to each endpoint.")
+    connect_timeout: float = Field(0.5, gt=0, description="To open a connection to DynamoDB.")
+    read_timeout: float = Field(1.0, gt=0, description="For one answer of DynamoDB.")
+    # Secrets
+    signing_keys: SecretStr = Field(
+        description="`kid:secret[,kid:secret]`: the first signs tokens, all verify them; each at least 32 bytes."
+    )
+    secret_key: SecretStr = Field(
+        description="Keys cursors, visitor hashes and stored fingerprints, one derived key each; at least 32 bytes."
+    )
+    # Accounts and sessions
+    access_token_lifetime: int = Field(900, ge=1, description="How long an access token is good for.")
+    refresh_token_lifetime: int = Field(30 * 86_400, ge=1, description="How long a session lives without a refresh.")
+    bcrypt_cost: int = Field(12, ge=4, le=16, description="bcrypt's work factor (log2 of the rounds).")
+    password_workers: int = Field(2, ge=1, description="Threads that run bcrypt.")
+    password_queue: int = Field(256, ge=1, description="Password checks that may wait; past that the answer is 503.")
+    password_wait: float = Field(2.0, gt=0, description="How long a password check may wait for a thread before 503.")
+    login_window: int = Field(900, ge=1, description="The window in which failed sign-ins are counted.")
+    login_limit: int = Field(10, ge=1, description="Failed sign-ins a window, for one account from one address.")
+    login_address_limit: int = Field(100, ge=1, description="Failed sign-ins a window from one address.")
+    login_account_limit: int = Field(
+        100, ge=1, description="Failed sign-ins a window on one account, past which a new address gets two tries."
+    )
+    idempotency_lifetime: int = Field(86_400, ge=1, description="How long an idempotency key is remembered.")
+    # Anonymous reads and views
+    product_cache_ttl: float = Field(1.0, ge=0, description="How stale an anonymous product read may be; 0: never.")
+    product_cache_size: int = Field(50_000, ge=1, description="Answers kept in a process.")
+    stale_if_error: float = Field(
+        30.0, ge=0, description="How long past its time a kept answer may be served while the table does not answer."
+    )
+    view_commit_timeout: float = Field(0.25, gt=0, description="How long a reader waits for its view to be stored.")
+    view_queue: int = Field(50_000, ge=1, description="Views that may wait to be stored; past that readers get 503.")
+    views_retention_days: int = Field(0, ge=0, description="Days that view segments are kept; 0: for good.")
+    # HTTP
+    host: str = Field("127.0.0.1", description="Address that the API listens on.")
+    port: int = Field(8080, ge=0, le=65_535, description="Port that the API listens on; 0 takes a free one.")
+    public_url: str = Field("", description="Scheme and host that links name; the request's own if empty.")
+    trusted_proxies: Words = Field(
+        (), description="Networks, comma-separated, whose `X-Forwarded-For` and `-Proto` are believed."
+    )
+    cors_origins: Words = Field((), description="Origins, comma-separated, that browsers may call from; `*` for all.")
+    body_timeout: float = Field(10.0, gt=0, description="For a request's body to arrive.")
+    request_timeout: float = Field(2.9, gt=0, description="For an answer, once the body is here; then 503.")
+    keepalive_timeout: float = Field(75.0, gt=0, description="For an idle connection.")
+    drain_delay: float = Field(
+        0.0, ge=0, description="Between failing readiness and closing the port, for the load balancer to notice."
+    )
+    shutdown_timeout: float = Field(25.0, gt=0, description="For requests in flight and queued views at a stop.")
+    docs: bool = Field(default=True, description="Serve the interactive page at `/docs`.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["json", "console"] = Field("json", description="`console` for people.")
+
+    @field_validator("trusted_proxies", "cors_origins", mode="before")
+    @classmethod
+    def _split_words(cls, value: object) -> object:
+        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network)
+        return value
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        """Refuse to start with a missing, short or published key (R14): a service that anyone can sign for is worse."""
+        for kid, secret in self.token_keys.items():
+            if not kid or len(secret) < SHORTEST_KEY:
+                raise ValueError(f"signing_keys: each is kid:secret with a secret of at least {SHORTEST_KEY} bytes")
+        if len(self.secret_key.get_secret_value().encode()) < SHORTEST_KEY:
+            raise ValueError(f"secret_key: at least {SHORTEST_KEY} bytes")
+        demo = {self.signing_keys.get_secret_value(), self.secret_key.get_secret_value()}
+        if self.environment == "production" and any("demo-" in key for key in demo):
+            raise ValueError("signing_keys, secret_key: the demo's keys are public; make your own")
+        return self
+
+    @property
+    def token_keys(self) -> dict[str, bytes]:
+        """Signing keys by key id, the one that signs first."""
+        pairs = (pair.partition(":") for pair in self.signing_keys.get_secret_value().split(","))
+        return {kid.strip(): secret.strip().encode() for kid, _, secret in pairs}
+
+    @property
+    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks whose forwarding headers are believed."""
+        return tuple(ip_network(network) for network in self.trusted_proxies)

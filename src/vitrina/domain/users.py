@@ -1,0 +1,83 @@
+"""Accounts and their roles (R1 to R4)."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+MAX_EMAIL: Final = 254
+"""Characters of an address (RFC 5321 section 4.5.3.1.3, less the angle brackets)."""
+_EMAIL: Final = re.compile(r"[^\s@<>()\[\]\\,;:\"]{1,64}@(?:[^\s@.<>()\[\]\\,;:\"]{1,63}\.)+[^\s@.<>()\[\]\\,;:\"]{2,63}")
+
+
+class Role(StrEnum):
+    """What an account may do: a super_admin manages accounts and products, an admin products, a user looks."""
+
+    SUPER_ADMIN = "super_admin"
+    ADMIN = "admin"
+    USER = "user"
+
+
+PRODUCT_MANAGERS: Final = frozenset({Role.SUPER_ADMIN, Role.ADMIN})
+ACCOUNT_MANAGERS: Final = frozenset({Role.SUPER_ADMIN})
+EVERY_ROLE: Final = frozenset(Role)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """An account. `session_epoch` counts the times that all its sessions were ended at once (R14)."""
+
+    id: str
+    email: str
+    name: str
+    role: Role
+    active: bool
+    password_hash: str
+    session_epoch: int
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One sign-in. It is good until `expires_at` and while `epoch` is its account's.
+
+    `generation` is the refresh token that is good now; an older one that comes back was spent (R14).
+    """
+
+    id: str
+    user_id: str
+    epoch: int
+    generation: int
+    user_agent: str
+    created_at: datetime
+    refreshed_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who is asking: the account as the table has it at this request, and the session of the token."""
+
+    user: User
+    session: Session
+
+    @property
+    def id(self) -> str:
+        """The account's id."""
+        return self.user.id
+
+    @property
+    def role(self) -> Role:
+        """The account's role now, not the one it had when the token was made."""
+        return self.user.role
+
+
+def clean_email(text: str) -> str:
+    """Trim an e-mail address; raises ValueError when it does not look like one."""
+    text = text.strip()
+    if len(text) > MAX_EMAIL or not _EMAIL.fullmatch(text) or not text.isprintable():
+        raise ValueError("is not an e-mail address")
+    return text

@@ -1,0 +1,26 @@
+"""Prometheus metrics, all in one place. Ids, SKUs and unknown paths are never labels (unbounded cardinality)."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+DYNAMODB_CALLS: Final = Counter("vitrina_dynamodb_calls", "Calls to DynamoDB.", ["operation"])
+DYNAMODB_ERRORS: Final = Counter("vitrina_dynamodb_errors", "Calls to DynamoDB that failed.", ["operation", "code"])
+DYNAMODB_UNITS: Final = Counter("vitrina_dynamodb_capacity_units", "Capacity units used.", ["operation", "kind"])
+
+HTTP_REQUESTS: Final = Counter("vitrina_http_requests", "Requests answered.", ["route", "method", "status"])
+HTTP_SECONDS: Final = Histogram(
+    "vitrina_http_request_seconds",
+    "Time to answer.",
+    ["route", "method"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
+
+VIEWS_STORED: Final = Counter("vitrina_views_stored", "Anonymous views stored.")
+VIEWS_LATE: Final = Counter("vitrina_views_late", "Views whose reader was answered before they were stored.")
+VIEWS_REFUSED: Final = Counter("vitrina_views_refused", "Reads refused because the queue of views was full.")
+VIEWS_QUEUED: Final = Gauge("vitrina_views_queued", "Views that wait to be stored.", multiprocess_mode="livesum")
+VIEWS_BATCH: Final = Histogram(
+    "vitrina_views_batch_size", "Views stored by one flush.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+)
+CACHE_LOOKUPS: Final = Counter("vitrina_product_cache_lookups", "Anonymous reads by what the cache had.", ["result"])
