@@ -1,0 +1,172 @@
+"""Products and their changes (R5 to R8, R10)."""
+
+import re
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final, Self
+
+from vitrina.clock import rfc3339
+
+_SKU: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+EDITABLE: Final = ("sku", "name", "brand", "description", "price", "currency")
+"""What a person may change. The same values written again change nothing (R8)."""
+
+
+class Action(StrEnum):
+    """What was done to a product."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    DELETED = "deleted"
+    RESTORED = "restored"
+
+
+class Sort(StrEnum):
+    """Orders of the product list."""
+
+    NEWEST = "newest"
+    NAME = "name"
+    PRICE = "price"
+    PRICE_DESCENDING = "-price"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductDraft:
+    """What a person says of a product."""
+
+    sku: str
+    name: str
+    brand: str
+    description: str | None
+    price: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product(ProductDraft):
+    """A product; `created_by`, `updated_by` and `deleted_by` are user ids. It is live while `deleted_at` is None."""
+
+    id: str
+    version: int
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    updated_by: str
+    deleted_at: datetime | None = None
+    deleted_by: str | None = None
+    original_sku: str | None = None
+
+    def drafted(self) -> ProductDraft:
+        """Return what may be edited."""
+        return ProductDraft(**{field.name: getattr(self, field.name) for field in fields(ProductDraft)})
+
+    def edited(self, draft: ProductDraft, *, by: str, at: datetime) -> Self:
+        """Return the next version, as `draft` has it."""
+        values = {field.name: getattr(draft, field.name) for field in fields(ProductDraft)}
+        return replace(self, **values, version=self.version + 1, updated_at=at, updated_by=by)
+
+    def deleted(self, *, by: str, at: datetime) -> Self:
+        """Return the deleted version, whose SKU is renamed so that another product can have it (R7).
+
+        The colons of the time keep the new name out of the alphabet of SKUs, so it can never clash with one.
+        """
+        return replace(
+            self,
+            sku=f"{self.sku}_delete_{rfc3339(at)}",
+            original_sku=self.sku,
+            deleted_at=at,
+            deleted_by=by,
+            updated_at=at,
+            updated_by=by,
+            version=self.version + 1,
+        )
+
+    def restored(self, sku: str, *, by: str, at: datetime) -> Self:
+        """Return the live version of a deleted product, under `sku`."""
+        return replace(
+            self,
+            sku=sku,
+            original_sku=None,
+            deleted_at=None,
+            deleted_by=None,
+            updated_at=at,
+            updated_by=by,
+            version=self.version + 1,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldChange:
+    """One field before and after, as text; None is absence."""
+
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change of a product: the audit entry (R10) and, on the table's stream, the event (R9).
+
+    `sku`, `name`, `price` and `currency` are the product's after it."""
+
+    product_id: str
+    version: int
+    action: Action
+    at: datetime
+    by: str
+    request_id: str
+    sku: str
+    name: str
+    price: str
+    currency: str
+    changes: dict[str, FieldChange]
+
+    @property
+    def moves_price(self) -> bool:
+        """Whether the price or its currency differs from the version before; a first price differs from nothing."""
+        return self.action is Action.UPDATED and bool({"price", "currency"} & self.changes.keys())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricePeriod:
+    """A price and the time it was in force; `until` is None for today's."""
+
+    price: Decimal
+    currency: str
+    since: datetime
+    until: datetime | None
+
+
+def describe(before: Product | None, after: Product, *, action: Action, request_id: str) -> Change:
+    """Compare two versions of a product, field by field, and return the change."""
+    changes: dict[str, FieldChange] = {}
+    for name in EDITABLE:
+        old, new = _text(getattr(before, name, None)), _text(getattr(after, name))
+        if old != new:
+            changes[name] = FieldChange(before=old, after=new)
+    return Change(
+        product_id=after.id,
+        version=after.version,
+        action=action,
+        at=after.updated_at,
+        by=after.updated_by,
+        request_id=request_id,
+        sku=after.original_sku or after.sku,
+        name=after.name,
+        price=str(after.price),
+        currency=after.currency,
+        changes=changes,
+    )
+
+
+def check_sku(text: str) -> str:
+    """Return `text` if it is a SKU; raises ValueError when it is not."""
+    if not _SKU.fullmatch(text) or text in {".", ".."}:
+        raise ValueError("is not a SKU: 1 to 64 letters A-Z and a-z, digits, '.', '_' and '-', and more than dots")
+    return text
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

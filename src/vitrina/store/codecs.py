@@ -1,0 +1,125 @@
+"""Between the domain's values and the items: which attributes and index keys each carries."""
+
+from vitrina.domain.money import fit
+from vitrina.domain.products import Action, Change, FieldChange, PricePeriod, Product
+from vitrina.store import keys
+from vitrina.store.items import ChangeItem, PriceItem, ProductItem
+
+
+def product_item(product: Product) -> ProductItem:
+    """Return the item of a product: a live one is in the six listing indexes, a deleted one in one (R7)."""
+    if product.deleted_at is None:
+        listed = {
+            "listing": keys.LIVE_PRODUCTS,
+            "listing_group": keys.brand_group(product.brand),
+            "by_time": keys.by_time(product.created_at, product.id),
+            "by_name": keys.by_name(product.name, product.id),
+            "by_price": keys.by_price(product.price, product.id),
+        }
+    else:
+        listed = {"listing": keys.DELETED_PRODUCTS, "by_time": keys.by_time(product.deleted_at, product.id)}
+    return ProductItem.keyed(
+        keys.product(product.id),
+        id=product.id,
+        sku=product.sku,
+        name=product.name,
+        brand=product.brand,
+        description=product.description,
+        price=product.price,
+        currency=product.currency,
+        version=product.version,
+        created_at=product.created_at,
+        created_by=product.created_by,
+        updated_at=product.updated_at,
+        updated_by=product.updated_by,
+        deleted_at=product.deleted_at,
+        deleted_by=product.deleted_by,
+        original_sku=product.original_sku,
+        **listed,
+    )
+
+
+def product_from(item: ProductItem) -> Product:
+    """Return the product of an item."""
+    return Product(
+        id=item.id,
+        sku=item.sku,
+        name=item.name,
+        brand=item.brand,
+        description=item.description,
+        price=fit(item.price, item.currency),
+        currency=item.currency,
+        version=item.version,
+        created_at=item.created_at,
+        created_by=item.created_by,
+        updated_at=item.updated_at,
+        updated_by=item.updated_by,
+        deleted_at=item.deleted_at,
+        deleted_by=item.deleted_by,
+        original_sku=item.original_sku,
+    )
+
+
+def change_item(change: Change) -> ChangeItem:
+    """Return the item of a change; `old_price` and `old_currency` are there only if it moves the price (R9)."""
+    old: dict[str, str | None] = {}
+    if change.moves_price:
+        price, currency = change.changes.get("price"), change.changes.get("currency")
+        old = {
+            "old_price": price.before if price else change.price,
+            "old_currency": currency.before if currency else change.currency,
+        }
+    return ChangeItem.keyed(
+        keys.change(change.product_id, change.version),
+        product_id=change.product_id,
+        version=change.version,
+        action=change.action.value,
+        at=change.at,
+        by=change.by,
+        request_id=change.request_id,
+        sku=change.sku,
+        name=change.name,
+        price=change.price,
+        currency=change.currency,
+        changes={name: {"from": moved.before, "to": moved.after} for name, moved in change.changes.items()},
+        **old,
+    )
+
+
+def change_from(item: ChangeItem) -> Change:
+    """Return the change of an item."""
+    return Change(
+        product_id=item.product_id,
+        version=item.version,
+        action=Action(item.action),
+        at=item.at,
+        by=item.by,
+        request_id=item.request_id,
+        sku=item.sku,
+        name=item.name,
+        price=item.price,
+        currency=item.currency,
+        changes={
+            name: FieldChange(before=moved["from"], after=moved["to"]) for name, moved in item.changes.items()
+        },
+    )
+
+
+def price_item(product: Product) -> PriceItem:
+    """Return the item of the price that is in force from this version on."""
+    return PriceItem.keyed(
+        keys.price(product.id, product.version),
+        price=product.price,
+        currency=product.currency,
+        since=product.updated_at,
+    )
+
+
+def price_from(item: PriceItem, *, until: PriceItem | None) -> PricePeriod:
+    """Return the period of a price, which ends when the next one, `until`, begins."""
+    return PricePeriod(
+        price=fit(item.price, item.currency),
+        currency=item.currency,
+        since=item.since,
+        until=None if until is None else until.since,
+    )

@@ -1,0 +1,160 @@
+"""Every key and index of the one table; mirrors table_design.md. A key template is written here and nowhere else."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from vitrina.clock import rfc3339
+from vitrina.domain.text import fold
+
+VIEW_SHARDS: Final = 8
+"""Partitions that a day's views spread over. Fixed for good: a product's shard is found by it."""
+
+_AFTER_NAME: Final = "\x1f"
+"""Ends a name in a sort key. No name holds it and it sorts before every character that one may hold."""
+_LONGEST_NAME: Final = 900
+"""Bytes of a name in a sort key, which DynamoDB ends at 1,024."""
+
+
+class Key(NamedTuple):
+    """A primary key."""
+
+    pk: str
+    sk: str
+
+
+class Index(NamedTuple):
+    """A global secondary index: its name and key attributes. All of an item is projected."""
+
+    name: str
+    partition: str
+    sort: str
+
+
+LISTING_BY_TIME: Final = Index("listing-by-time", "listing", "by_time")
+LISTING_BY_NAME: Final = Index("listing-by-name", "listing", "by_name")
+LISTING_BY_PRICE: Final = Index("listing-by-price", "listing", "by_price")
+GROUP_BY_TIME: Final = Index("group-by-time", "listing_group", "by_time")
+GROUP_BY_NAME: Final = Index("group-by-name", "listing_group", "by_name")
+GROUP_BY_PRICE: Final = Index("group-by-price", "listing_group", "by_price")
+INDEXES: Final = (
+    LISTING_BY_TIME, LISTING_BY_NAME, LISTING_BY_PRICE, GROUP_BY_TIME, GROUP_BY_NAME, GROUP_BY_PRICE,
+)  # fmt: skip
+
+TTL_ATTRIBUTE: Final = "expires_at"
+
+# Partitions of the indexes
+LIVE_PRODUCTS: Final = "PRODUCTS#LIVE"
+DELETED_PRODUCTS: Final = "PRODUCTS#DELETED"
+USERS: Final = "USERS"
+
+
+def brand_group(brand: str) -> str:
+    """Return the group of a brand's live products, found without regard to case."""
+    return f"BRAND#{fold(brand)}"
+
+
+def role_group(role: str) -> str:
+    """Return the group of the accounts that have a role."""
+    return f"ROLE#{role}"
+
+
+# Sort keys of the indexes; the id makes each unique, so that a page can start after any item
+def by_time(at: datetime, item_id: str) -> str:
+    """Sort by a time."""
+    return f"{rfc3339(at)}#{item_id}"
+
+
+def by_name(name: str, item_id: str) -> str:
+    """Sort by a name without regard to case."""
+    return f"{name_prefix(name)}{_AFTER_NAME}{item_id}"
+
+
+def name_prefix(name: str) -> str:
+    """Return how the sort keys of names that begin with `name` begin."""
+    return fold(name).encode()[:_LONGEST_NAME].decode(errors="ignore")
+
+
+def by_price(price: Decimal, item_id: str) -> str:
+    """Sort by an amount: 12 digits, a point and 4 decimals, so that text order is number order."""
+    return f"{price:017.4f}#{item_id}"
+
+
+# Primary keys
+def user(user_id: str) -> Key:
+    """Return the key of an account."""
+    return Key(f"USER#{user_id}", "USER")
+
+
+SESSION_PREFIX: Final = "SESSION#"
+
+
+def session(user_id: str, session_id: str) -> Key:
+    """Return the key of a session, in its account's partition: one query has them all."""
+    return Key(f"USER#{user_id}", f"{SESSION_PREFIX}{session_id}")
+
+
+def email(address: str) -> Key:
+    """Return the key of the item that makes an e-mail address unique, without regard to case."""
+    return Key(f"EMAIL#{fold(address)}", "EMAIL")
+
+
+SUPER_ADMINS: Final = Key("SUPER_ADMINS", "SUPER_ADMINS")
+"""The count of super_admins, on which the rule of the last one rests (R1)."""
+
+
+def product(product_id: str) -> Key:
+    """Return the key of a product."""
+    return Key(f"PRODUCT#{product_id}", "PRODUCT")
+
+
+CHANGE_PREFIX: Final = "CHANGE#"
+PRICE_PREFIX: Final = "PRICE#"
+
+
+def change(product_id: str, version: int) -> Key:
+    """Return the key of the change that made a version."""
+    return Key(f"PRODUCT#{product_id}", f"{CHANGE_PREFIX}{version:010d}")
+
+
+def price(product_id: str, version: int) -> Key:
+    """Return the key of the price that came into force with a version."""
+    return Key(f"PRODUCT#{product_id}", f"{PRICE_PREFIX}{version:010d}")
+
+
+def deletion(product_id: str) -> Key:
+    """Return the key of the soft-deletion marker."""
+    return Key(f"PRODUCT#{product_id}", "DELETION")
+
+
+def sku(text: str) -> Key:
+    """Return the key of the item that makes a SKU unique among live products, without regard to case (R6)."""
+    return Key(f"SKU#{fold(text)}", "SKU")
+
+
+def view_segments(day: date, shard: int) -> str:
+    """Return the partition of a day's views of one shard of the products."""
+    return f"VIEWS#{day.isoformat()}#{shard}"
+
+
+def view_segment(day: date, shard: int, segment_id: str) -> Key:
+    """Return the key of a segment; its id is ordered by time."""
+    return Key(view_segments(day, shard), segment_id)
+
+
+def idempotency(owner: str, route: str, fingerprint: str) -> Key:
+    """Return the key of the answer kept for an idempotency key, which belongs to a user and a route."""
+    return Key(f"IDEMPOTENCY#{owner}", f"{route}#{fingerprint}")
+
+
+def failures(subject: str, window: int) -> Key:
+    """Return the key of a count of failed sign-ins: of whom (a keyed hash) and in which window."""
+    return Key(f"FAILURES#{subject}", f"WINDOW#{window}")
+
+
+MIGRATIONS: Final = "MIGRATIONS"
+
+
+def migration(number: int) -> Key:
+    """Return the key of a migration's entry in the ledger."""
+    return Key(MIGRATIONS, f"{number:04d}")

@@ -1,0 +1,262 @@
+"""The one table: every call to DynamoDB goes through here, is counted, has its errors named and its time bounded."""
+
+import asyncio
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from botocore.exceptions import BotoCoreError, ClientError
+from pynamodb.expressions.condition import Condition
+
+from vitrina import metrics, usage
+from vitrina.aws import Clients
+from vitrina.errors import Conflict, TableUnavailable
+from vitrina.store.items import Item, RawItem
+from vitrina.store.keys import Index, Key
+from vitrina.store.writes import Arguments, Delete, Expressions, Put, Update, Write, raw_key
+
+log = structlog.get_logger(__name__)
+
+MOST_KEYS: Final = 100
+"""Items that one BatchGetItem may ask for, and operations that one transaction may hold."""
+MOST_PUTS: Final = 25
+"""Items that one BatchWriteItem may write."""
+_TRIES: Final = 5
+_FIRST_PAUSE: Final = 0.01
+
+_UNAVAILABLE: Final = frozenset({
+    "InternalServerError",
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ResourceNotFoundException",
+    "ServiceUnavailable",
+    "ThrottlingException",
+    "TransactionInProgressException",
+    "UnrecognizedClientException",
+})  # fmt: skip
+_THROTTLED: Final = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded"})
+
+
+class ConditionFailed(Exception):
+    """A condition did not hold; `item` is what was there, None if nothing was."""
+
+    def __init__(self, item: Item | None) -> None:
+        super().__init__("condition failed")
+        self.item = item
+
+
+class TransactionFailed(Exception):
+    """Conditions of a transaction did not hold: `failed` has what was there, by the position of the operation."""
+
+    def __init__(self, failed: dict[int, Item | None]) -> None:
+        super().__init__(f"conditions failed: {sorted(failed)}")
+        self.failed = failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """One query of the table or of an index; `start` is the position after which it begins."""
+
+    condition: Condition
+    index: Index | None = None
+    filter: Condition | None = None
+    descending: bool = False
+    consistent: bool = False
+
+
+class Table:
+    """The calls that the store makes.
+
+    Consistent reads go to the writer's endpoint, since a write rests on them; all others may be stale and go to the
+    reader's (R17). Raises TableUnavailable when DynamoDB does not answer in time, fails or throttles.
+    """
+
+    def __init__(self, clients: Clients, *, name: str, deadline: float = 2.5) -> None:
+        """Take the clients, the table's name and the most seconds that a call may take with its retries."""
+        self.name = name
+        self._reader = clients.reader
+        self._writer = clients.writer
+        self._deadline = deadline
+
+    async def get(self, key: Key, *, consistent: bool) -> Item | None:
+        """Read one item: 0.5 units for each 4 KB, 1 if consistent."""
+        client = self._writer if consistent else self._reader
+        response = await self._call(
+            "GetItem", client.get_item, TableName=self.name, Key=raw_key(key), ConsistentRead=consistent
+        )
+        return _decoded(response.get("Item"))
+
+    async def get_many(self, keys: Sequence[Key], *, consistent: bool) -> dict[Key, Item]:
+        """Read up to `MOST_KEYS` items by one call; what does not exist is left out."""
+        client = self._writer if consistent else self._reader
+        found: dict[Key, Item] = {}
+        pending: list[Arguments] = [raw_key(key) for key in keys]
+        for attempt in range(_TRIES):
+            if attempt:
+                await _pause(attempt)
+            response = await self._call(
+                "BatchGetItem",
+                client.batch_get_item,
+                RequestItems={self.name: {"Keys": pending, "ConsistentRead": consistent}},
+            )
+            for raw in response["Responses"].get(self.name, ()):
+                item = Item.from_raw_data(raw)
+                found[Key(item.pk, item.sk)] = item
+            pending = response.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
+            if not pending:
+                return found
+        raise TableUnavailable
+
+    async def query(
+        self, query: Query, *, limit: int, start: dict[str, str] | None = None
+    ) -> tuple[list[Item], dict[str, str] | None]:
+        """Read one page of a query; returns it with the position where more may follow, None at the end."""
+        expressions = Expressions()
+        arguments: Arguments = {
+            "TableName": self.name,
+            "KeyConditionExpression": expressions.write(query.condition),
+            "ScanIndexForward": not query.descending,
+            "ConsistentRead": query.consistent,
+            "Limit": limit,
+        }
+        if query.index is not None:
+            arguments["IndexName"] = query.index.name
+        if query.filter is not None:
+            arguments["FilterExpression"] = expressions.write(query.filter)
+        if start is not None:
+            arguments["ExclusiveStartKey"] = {name: {"S": value} for name, value in start.items()}
+        client = self._writer if query.consistent else self._reader
+        response = await self._call("Query", client.query, **arguments, **expressions.arguments())
+        last = response.get("LastEvaluatedKey")
+        position = {name: value["S"] for name, value in last.items()} if last else None
+        return [Item.from_raw_data(raw) for raw in response["Items"]], position
+
+    async def put(self, put: Put) -> None:
+        """Write an item. Raises ConditionFailed."""
+        await self._write("PutItem", self._writer.put_item, put)
+
+    async def delete(self, delete: Delete) -> None:
+        """Delete an item. Raises ConditionFailed."""
+        await self._write("DeleteItem", self._writer.delete_item, delete)
+
+    async def update(self, update: Update) -> Item:
+        """Change an item and return it as it is now. Raises ConditionFailed."""
+        response = await self._write("UpdateItem", self._writer.update_item, update, ReturnValues="ALL_NEW")
+        return Item.from_raw_data(response["Attributes"])
+
+    async def transact(self, writes: Sequence[Write]) -> None:
+        """Do all of `writes` or none. Raises TransactionFailed, and Conflict when others keep touching the same items.
+
+        The token makes a repetition after a lost answer harmless for ten minutes; botocore would make a new one for
+        each call of ours.
+        """
+        arguments: Arguments = {
+            "TransactItems": [{write.kind: {"TableName": self.name} | write.arguments()} for write in writes],
+            "ClientRequestToken": str(uuid.uuid4()),
+        }
+        for attempt in range(_TRIES):
+            if attempt:
+                await _pause(attempt)
+            try:
+                await self._call("TransactWriteItems", self._writer.transact_write_items, **arguments)
+            except ClientError as error:
+                reasons = error.response.get("CancellationReasons", ())
+                codes = [reason.get("Code", "None") for reason in reasons]
+                failed = {
+                    position: _decoded(reason.get("Item"))
+                    for position, reason in enumerate(reasons)
+                    if reason.get("Code") == "ConditionalCheckFailed"
+                }
+                if failed:
+                    raise TransactionFailed(failed) from error
+                if _THROTTLED & set(codes):
+                    raise TableUnavailable from error
+                if "TransactionConflict" not in codes:
+                    raise
+            else:
+                return
+        raise Conflict
+
+    async def put_many(self, items: Iterable[Item]) -> None:
+        """Write up to `MOST_PUTS` items by one call, without conditions; what was not taken is sent again."""
+        pending: list[Any] = [{"PutRequest": {"Item": item.serialize()}} for item in items]
+        await self._write_many(pending)
+
+    async def delete_many(self, keys: Iterable[Key]) -> None:
+        """Delete any number of items, `MOST_PUTS` a call, without conditions."""
+        requests = [{"DeleteRequest": {"Key": raw_key(key)}} for key in keys]
+        for first in range(0, len(requests), MOST_PUTS):
+            await self._write_many(requests[first : first + MOST_PUTS])
+
+    async def _write_many(self, pending: list[Any]) -> None:
+        for attempt in range(_TRIES):
+            if attempt:
+                await _pause(attempt)
+            response = await self._call(
+                "BatchWriteItem", self._writer.batch_write_item, RequestItems={self.name: pending}
+            )
+            pending = response.get("UnprocessedItems", {}).get(self.name, [])
+            if not pending:
+                return
+        raise TableUnavailable
+
+    async def _write(
+        self, operation: str, method: Callable[..., Awaitable[Any]], write: Put | Delete | Update, **options: str
+    ) -> Any:  # noqa: ANN401 - DynamoDB's own answer
+        try:
+            return await self._call(operation, method, TableName=self.name, **write.arguments(), **options)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                raise ConditionFailed(_decoded(error.response.get("Item"))) from error
+            if error.response["Error"]["Code"] == "TransactionConflictException":
+                raise Conflict from error
+            raise
+
+    async def _call(self, operation: str, method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:  # noqa: ANN401
+        request = usage.current()
+        if request is not None:
+            request.calls += 1
+        metrics.DYNAMODB_CALLS.labels(operation).inc()
+        try:
+            async with asyncio.timeout(self._deadline):
+                response = await method(**arguments, ReturnConsumedCapacity="TOTAL")
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            metrics.DYNAMODB_ERRORS.labels(operation, code).inc()
+            if code in _UNAVAILABLE or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:  # noqa: PLR2004
+                log.warning("dynamodb_failed", operation=operation, code=code)
+                raise TableUnavailable from error
+            raise
+        except (BotoCoreError, TimeoutError, OSError) as error:
+            metrics.DYNAMODB_ERRORS.labels(operation, type(error).__name__).inc()
+            log.warning("dynamodb_unreachable", operation=operation, error=type(error).__name__)
+            raise TableUnavailable from error
+        self._count(operation, response.get("ConsumedCapacity"), request)
+        return response
+
+    @staticmethod
+    def _count(operation: str, consumed: Any, request: usage.Usage | None) -> None:  # noqa: ANN401
+        tables = consumed if isinstance(consumed, list) else [consumed] if consumed else []
+        units = sum(table.get("CapacityUnits", 0.0) for table in tables)
+        kind = "read" if operation in _READS else "write"
+        metrics.DYNAMODB_UNITS.labels(operation, kind).inc(units)
+        if request is not None and kind == "read":
+            request.read_units += units
+        elif request is not None:
+            request.write_units += units
+
+
+_READS: Final = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
+
+
+def _decoded(raw: RawItem | None) -> Item | None:
+    return Item.from_raw_data(raw) if raw else None
+
+
+async def _pause(attempt: int) -> None:
+    """Wait for a random part of a time that doubles with each attempt ("full jitter", AWS Builders' Library)."""
+    await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt))  # noqa: S311 - not a secret
