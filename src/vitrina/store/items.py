@@ -128,6 +128,7 @@ class SessionItem(Item, discriminator="session"):
     user_agent = UnicodeAttribute(null=True)
     created_at = TimeAttribute()
     refreshed_at = TimeAttribute()
+    mark = UnicodeAttribute(null=True)
 
 
 class ProductItem(Item, discriminator="product"):
@@ -208,9 +209,9 @@ class IdempotencyItem(Item, discriminator="idempotency"):
 
 
 class FailuresItem(Item, discriminator="failures"):
-    """Failed sign-ins of one subject in one window."""
+    """Tries to sign in of one subject in one window that failed or are still being checked."""
 
-    count_ = IntegerAttribute(attr_name="count")
+    tries = IntegerAttribute()
 
 
 class MigrationItem(Item, discriminator="migration"):

@@ -1,0 +1,86 @@
+"""Views: anonymous reads of a product (R11), and the compact form in which they are kept."""
+
+import hashlib
+import hmac
+import struct
+import uuid
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Final, NamedTuple
+
+_RECORD: Final = struct.Struct(">16s12sIHB")
+"""One view: product (UUID), visitor, milliseconds of the day, referrer (0: none, else its place in the list), flags."""
+_BOT: Final = 1
+VISITOR_BYTES: Final = 12
+MOST_IN_SEGMENT: Final = 400
+"""Views of one segment: 14 KB, which with its referrers stays under 16 KB."""
+_DAY_MS: Final = 86_400_000
+
+
+class View(NamedTuple):
+    """A view. `at_ms` is in milliseconds since 1970; `visitor` is a keyed hash that changes daily."""
+
+    product_id: str
+    at_ms: int
+    visitor: bytes
+    referrer_host: str | None
+    bot: bool
+
+    @property
+    def day(self) -> date:
+        """The day, UTC."""
+        return day_of(self.at_ms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedViews:
+    """Views of one day in their stored form."""
+
+    events: bytes
+    referrers: list[str]
+
+
+def day_of(at_ms: int) -> date:
+    """Return the day of a time, UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).date()
+
+
+def shard_of(product_id: str, shards: int) -> int:
+    """Return the shard of a product's views: the same for ever, in every process."""
+    return zlib.crc32(product_id.encode()) % shards
+
+
+def visitor_key(secret: bytes, day: date) -> bytes:
+    """Return a day's key for `visitor_hash`; without `secret` a day's hashes tell nothing about another's."""
+    return hmac.digest(secret, day.isoformat().encode(), "sha256")
+
+
+def visitor_hash(key: bytes, address: str, user_agent: str) -> bytes:
+    """Return who is looking, as a keyed hash of address and user agent together; neither is stored (R11)."""
+    return hashlib.blake2b(f"{address}\n{user_agent}".encode(), key=key, digest_size=VISITOR_BYTES).digest()
+
+
+def pack(views: Sequence[View]) -> PackedViews:
+    """Pack up to `MOST_IN_SEGMENT` views of one day, each 35 bytes."""
+    referrers: dict[str, int] = {}
+    events = bytearray()
+    for product_id, at_ms, visitor, referrer_host, bot in views:
+        referrer = 0 if referrer_host is None else referrers.setdefault(referrer_host, len(referrers) + 1)
+        product = bytes.fromhex(product_id.replace("-", ""))
+        events += _RECORD.pack(product, visitor, at_ms % _DAY_MS, referrer, _BOT if bot else 0)
+    return PackedViews(events=bytes(events), referrers=list(referrers))
+
+
+def unpack(packed: PackedViews, day: date) -> Iterator[View]:
+    """Return the views of `day` as they were packed."""
+    midnight_ms = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+    for product, visitor, of_day_ms, referrer, flags in _RECORD.iter_unpack(packed.events):
+        yield View(
+            product_id=str(uuid.UUID(bytes=product)),
+            at_ms=midnight_ms + of_day_ms,
+            visitor=visitor,
+            referrer_host=packed.referrers[referrer - 1] if referrer else None,
+            bot=bool(flags & _BOT),
+        )

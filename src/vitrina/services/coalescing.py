@@ -1,0 +1,97 @@
+"""Many small requests become one call, and nobody waits for a timer.
+
+While no call is under way, one starts at once; while one is, requests gather; when it ends, the next takes what
+gathered. The busier the service, the larger the calls and the cheaper each request.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Coalescer(Generic[T, R]):
+    """Gathers requests and hands them to `flush`, which returns a result for each, in order.
+
+    A failure of `flush` is raised to all whose requests it held. `most` bounds the requests of one call.
+
+    With `linger`, a call waits for those whom the previous one has just answered: clients that ask again at once
+    would otherwise split into two halves that take turns for ever, each call half as large as it could be. It ends as
+    soon as as many have gathered as were seen together lately, after `linger` times the previous call's length at the
+    latest, and never delays a request that comes alone.
+    """
+
+    def __init__(
+        self, flush: Callable[[list[T]], Awaitable[Sequence[R]]], *, most: int, linger: float = 0.0
+    ) -> None:
+        """Take the call to make; nothing runs until something is submitted."""
+        self._flush = flush
+        self._most = most
+        self._linger = linger
+        self._gathering: list[tuple[T, asyncio.Future[R]]] = []
+        self._under_way: list[tuple[T, asyncio.Future[R]]] = []
+        self._enough = 0
+        self._full: asyncio.Event = asyncio.Event()
+        self._worker: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        """Return how many requests have no result yet."""
+        return len(self._gathering) + len(self._under_way)
+
+    def submit(self, request: T) -> asyncio.Future[R]:
+        """Add a request; the future is its own, so a waiter that is cancelled takes nobody along."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        self._gathering.append((request, future))
+        if self._worker is None:
+            # The work is shared: it runs in a context of its own, not in that of the request that came first.
+            self._worker = loop.create_task(self._work(), context=contextvars.Context())
+        elif len(self._gathering) == self._enough:
+            self._full.set()
+        return future
+
+    async def drained(self) -> None:
+        """Return when no request is left without a result."""
+        while self._worker is not None:
+            await asyncio.wait([self._worker])
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._gathering:
+                self._under_way = self._gathering[: self._most]
+                del self._gathering[: self._most]
+                started = loop.time()
+                await self._settle(self._under_way)
+                answered = len(self._under_way)
+                self._under_way = []
+                if self._linger and self._gathering and answered > 1:
+                    await self._await_company(answered, (loop.time() - started) * self._linger)
+        finally:
+            self._worker = None
+
+    async def _settle(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+        try:
+            results = await self._flush([request for request, _ in batch])
+        except Exception as error:  # noqa: BLE001 - handed to those who wait, each of whom raises it
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for (_, future), result in zip(batch, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
+
+    async def _await_company(self, answered: int, at_most: float) -> None:
+        self._enough = min(answered + len(self._gathering), self._most)
+        self._full.clear()
+        try:
+            async with asyncio.timeout(at_most):
+                await self._full.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._enough = 0

@@ -1,0 +1,75 @@
+"""Passwords: hashed by bcrypt in a bounded pool of threads, refused when they are among the commonest (R14)."""
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import bcrypt
+from zxcvbn import zxcvbn
+
+from vitrina.errors import Overloaded
+
+T = TypeVar("T")
+
+SHORTEST: Final = 12
+LONGEST: Final = 128
+_FEWEST_GUESSES: Final = 10**6
+"""Below it zxcvbn calls a password "very guessable": the commonest, and simple dressings of them."""
+_ESTIMATED: Final = 72
+
+
+class Passwords:
+    """Hashes and checks, never on the event loop: one hash takes it away for a fifth of a second."""
+
+    def __init__(self, *, cost: int, workers: int, queue: int, wait: float) -> None:
+        """Take bcrypt's cost, the threads, how many may wait for one, and for how many seconds."""
+        self._cost = cost
+        self._queue = queue
+        self._wait = wait
+        self._waiting = 0
+        self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="password")
+        self._free = asyncio.Semaphore(workers)
+        self._nobodys = bcrypt.hashpw(b"nobody has this password", bcrypt.gensalt(cost)).decode()
+
+    async def hash(self, password: str) -> str:
+        """Return a password's hash. Raises Overloaded when no thread is free in time."""
+        return await self._run(lambda: bcrypt.hashpw(_digest(password), bcrypt.gensalt(self._cost)).decode())
+
+    async def matches(self, password: str, password_hash: str | None) -> bool:
+        """Say whether a password has this hash; without one it takes the same time and is False."""
+        wanted = (password_hash or self._nobodys).encode()
+        same = await self._run(lambda: bcrypt.checkpw(_digest(password), wanted))
+        return same and password_hash is not None
+
+    async def is_common(self, password: str, *, context: tuple[str, ...]) -> bool:
+        """Say whether a password is easily guessed, knowing `context`: the account's own name and address."""
+        words = ["vitrina", *context]
+        return await self._run(lambda: zxcvbn(password[:_ESTIMATED], user_inputs=words)["guesses"] < _FEWEST_GUESSES)
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._waiting >= self._queue:
+            raise Overloaded
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._wait):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise Overloaded from error
+        finally:
+            self._waiting -= 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._free.release()
+
+
+def _digest(password: str) -> bytes:
+    """Return 44 bytes that stand for the whole password: bcrypt takes 72 bytes at most and no NUL."""
+    return base64.b64encode(hashlib.sha256(password.encode()).digest())

@@ -1,0 +1,89 @@
+"""Tokens: signed JWTs (RFC 7519, hardened by RFC 8725) for access and for refresh."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import jwt
+
+from vitrina.clock import epoch_seconds
+from vitrina.errors import InvalidToken
+
+_ALGORITHM: Final = "HS256"
+_ISSUER: Final = "vitrina"
+_AUDIENCE: Final = "vitrina"
+_REQUIRED: Final = ["exp", "iat", "nbf", "iss", "aud", "sub", "sid", "gen"]
+ACCESS: Final = "at+jwt"
+REFRESH: Final = "rt+jwt"
+_LONGEST: Final = 2_048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What a token says: of which account, which session, and which generation of its refresh tokens."""
+
+    user_id: str
+    session_id: str
+    generation: int
+
+
+class Tokens:
+    """Signs with the first key and verifies with any, so that keys can be rotated while tokens live (`kid`)."""
+
+    def __init__(self, signing_keys: Mapping[str, bytes]) -> None:
+        """Take the keys by id, the one that signs first."""
+        self._keys = dict(signing_keys)
+        self._kid = next(iter(self._keys))
+
+    def sign(self, claims: Claims, *, kind: str, at: datetime, lifetime: int) -> str:
+        """Return a token of `kind`, good for `lifetime` seconds."""
+        issued = epoch_seconds(at)
+        payload = {
+            "iss": _ISSUER,
+            "aud": _AUDIENCE,
+            "iat": issued,
+            "nbf": issued,
+            "exp": issued + lifetime,
+            "sub": claims.user_id,
+            "sid": claims.session_id,
+            "gen": claims.generation,
+        }
+        headers = {"kid": self._kid, "typ": kind}
+        return jwt.encode(payload, self._keys[self._kid], algorithm=_ALGORITHM, headers=headers)
+
+    def verify(self, token: str, *, kind: str, at: datetime) -> Claims:
+        """Return what a token says. Raises InvalidToken unless it was signed here, is of `kind` and good at `at`.
+
+        Times are checked here and not by PyJWT, which reads the machine's clock and cannot be told the time.
+        """
+        if len(token) > _LONGEST:
+            raise InvalidToken
+        try:
+            headers = jwt.get_unverified_header(token)
+            key = self._keys.get(str(headers.get("kid")))
+            if key is None or headers.get("typ") != kind or "crit" in headers:
+                raise InvalidToken
+            payload = jwt.decode(
+                token,
+                key,
+                algorithms=[_ALGORITHM],
+                issuer=_ISSUER,
+                audience=_AUDIENCE,
+                options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
+            )
+        except (jwt.PyJWTError, ValueError, UnicodeError) as error:
+            raise InvalidToken from error
+        return _claims(payload, epoch_seconds(at))
+
+
+def _claims(payload: Mapping[str, Any], second: int) -> Claims:
+    issued, starts, ends = payload["iat"], payload["nbf"], payload["exp"]
+    user_id, session_id, generation = payload["sub"], payload["sid"], payload["gen"]
+    if not all(type(number) is int for number in (issued, starts, ends, generation)):
+        raise InvalidToken
+    if not isinstance(user_id, str) or not isinstance(session_id, str):
+        raise InvalidToken
+    if issued > second or starts > second or ends <= second:
+        raise InvalidToken
+    return Claims(user_id=user_id, session_id=session_id, generation=generation)

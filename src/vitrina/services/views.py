@@ -1,0 +1,138 @@
+"""Records anonymous views: each is in the table before its reader gets the answer (R11)."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+import crawleruseragents
+import structlog
+
+from vitrina import metrics
+from vitrina.domain.views import View, visitor_hash, visitor_key
+from vitrina.errors import Overloaded, TableUnavailable
+from vitrina.services.coalescing import Coalescer
+from vitrina.store.items import ViewSegmentItem
+from vitrina.store.views import ViewStore
+
+log = structlog.get_logger(__name__)
+
+_MOST_IN_FLUSH: Final = 2_000
+_REMEMBERED: Final = 10_000
+"""Visitors and user agents remembered, so that hashing and matching are done once for each."""
+_LONGEST_PAUSE: Final = 2.0
+_LONGEST_HOST: Final = 253
+_LONGEST_AGENT: Final = 512
+
+
+class ViewRecorder:
+    """Stores views in groups, and keeps their readers waiting for at most `commit_timeout` seconds.
+
+    A reader who is answered before that is a late view: it stays queued and is still stored. What a crash can take is
+    the late views alone, and `vitrina_views_late_total` counts them.
+    """
+
+    def __init__(
+        self,
+        store: ViewStore,
+        *,
+        secret: bytes,
+        queue: int,
+        commit_timeout: float,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        """Take the store and the limits of the settings."""
+        self._store = store
+        self._secret = secret
+        self._queue = queue
+        self._commit_timeout = commit_timeout
+        self._now_ms = now_ms
+        self._coalescer: Coalescer[View, None] = Coalescer(self._flush, most=_MOST_IN_FLUSH, linger=0.5)
+        self._day_number = 0
+        self._day_key = b""
+        self._visitors: dict[tuple[str, str], tuple[bytes, bool]] = {}
+
+    async def record(self, product_id: str, *, address: str, user_agent: str, referrer: str | None) -> None:
+        """Store a view. Raises Overloaded, before anything is read into the answer, when the queue is full."""
+        self.ensure_room()
+        at_ms = self._now_ms()
+        visitor, bot = self._visitor(at_ms, address, user_agent)
+        host = referrer_host(referrer) if referrer else None
+        stored = self._coalescer.submit(View(product_id, at_ms, visitor, host, bot))
+        timer = asyncio.get_running_loop().call_later(self._commit_timeout, _answer_late, stored)
+        try:
+            await stored
+        finally:
+            timer.cancel()
+
+    def ensure_room(self) -> None:
+        """Raise Overloaded when no further view can be taken: no read without its trace."""
+        if len(self._coalescer) >= self._queue:
+            metrics.VIEWS_REFUSED.inc()
+            raise Overloaded
+
+    async def drain(self, *, seconds: float) -> int:
+        """Wait until all views are stored, `seconds` at most; returns how many are not."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._coalescer.drained()
+        except TimeoutError:
+            log.error("views_lost", number=len(self._coalescer))
+        return len(self._coalescer)
+
+    async def _flush(self, views: list[View]) -> list[None]:
+        """Write views until the table takes them: the same segments under the same keys, so none counts twice."""
+        segments = self._store.segments(views)
+        metrics.VIEWS_QUEUED.set(len(self._coalescer))
+        pause = 0.05
+        while not await self._put(segments):
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        metrics.VIEWS_STORED.inc(len(views))
+        metrics.VIEWS_BATCH.observe(len(views))
+        metrics.VIEWS_QUEUED.set(len(self._coalescer) - len(views))
+        return [None] * len(views)
+
+    async def _put(self, segments: list[ViewSegmentItem]) -> bool:
+        try:
+            await self._store.put(segments)
+        except TableUnavailable:
+            log.warning("views_wait", number=len(self._coalescer))
+            return False
+        return True
+
+    def _visitor(self, at_ms: int, address: str, user_agent: str) -> tuple[bytes, bool]:
+        day_number = at_ms // 86_400_000
+        if day_number != self._day_number:
+            day: date = datetime.fromtimestamp(at_ms / 1000, UTC).date()
+            self._day_number, self._day_key = day_number, visitor_key(self._secret, day)
+            self._visitors.clear()
+        known = self._visitors.get((address, user_agent))
+        if known is None:
+            if len(self._visitors) >= _REMEMBERED:
+                self._visitors.clear()
+            known = visitor_hash(self._day_key, address, user_agent), is_bot(user_agent)
+            self._visitors[address, user_agent] = known
+        return known
+
+
+def is_bot(user_agent: str) -> bool:
+    """Say whether a user agent is on the list of crawler-user-agents, which is kept up to date by many."""
+    return crawleruseragents.is_crawler(user_agent[:_LONGEST_AGENT])
+
+
+def referrer_host(referrer: str) -> str | None:
+    """Return the host of a `Referer` header, and nothing else of it; None when it names none."""
+    try:
+        host = urlsplit(referrer).hostname
+    except ValueError:
+        return None
+    return host[:_LONGEST_HOST] if host else None
+
+
+def _answer_late(stored: "asyncio.Future[None]") -> None:
+    if not stored.done():
+        metrics.VIEWS_LATE.inc()
+        stored.set_result(None)

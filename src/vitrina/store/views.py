@@ -1,0 +1,71 @@
+"""View segments in the table (R11): a day's views, spread over shards of products, many to an item."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
+
+from vitrina.clock import epoch_seconds
+from vitrina.domain.views import MOST_IN_SEGMENT, PackedViews, View, pack, shard_of, unpack
+from vitrina.ids import new_id
+from vitrina.store import keys
+from vitrina.store.items import Item, ViewSegmentItem
+from vitrina.store.table import MOST_PUTS, Query, Table
+
+
+class StoredView(NamedTuple):
+    """A view and its id: the segment's, and the view's place in it."""
+
+    event_id: str
+    view: View
+
+
+class ViewStore:
+    """Writes and reads segments."""
+
+    def __init__(self, table: Table, *, retention_days: int = 0) -> None:
+        """Take the table, and the days after which TTL deletes a segment; 0: never."""
+        self._table = table
+        self._retention_days = retention_days
+
+    def segments(self, views: Sequence[View]) -> list[ViewSegmentItem]:
+        """Make the items for `views`, one a day and shard unless there are too many for one."""
+        groups: dict[tuple[date, int], list[View]] = {}
+        for view in views:
+            groups.setdefault((view.day, shard_of(view.product_id, keys.VIEW_SHARDS)), []).append(view)
+        return [
+            self._segment(day, shard, group[first : first + MOST_IN_SEGMENT])
+            for (day, shard), group in groups.items()
+            for first in range(0, len(group), MOST_IN_SEGMENT)
+        ]
+
+    async def put(self, segments: Sequence[ViewSegmentItem]) -> None:
+        """Write segments, `MOST_PUTS` a call. Writing the same ones again changes nothing."""
+        for first in range(0, len(segments), MOST_PUTS):
+            await self._table.put_many(segments[first : first + MOST_PUTS])
+
+    async def read(self, day: date, shard: int, *, page: int = 200) -> AsyncIterator[StoredView]:
+        """Read a day's views of one shard in the order in which their segments were made; `page` segments a call."""
+        query = Query(condition=Item.pk == keys.view_segments(day, shard))
+        items, position = await self._table.query(query, limit=page)
+        while True:
+            for item in items:
+                assert isinstance(item, ViewSegmentItem)  # noqa: S101 - the partition holds nothing else
+                packed = PackedViews(events=item.events, referrers=item.referrers or [])
+                for place, view in enumerate(unpack(packed, day)):
+                    yield StoredView(f"{item.sk}-{place}", view)
+            if position is None:
+                return
+            items, position = await self._table.query(query, limit=page, start=position)
+
+    def _segment(self, day: date, shard: int, views: Sequence[View]) -> ViewSegmentItem:
+        packed = pack(views)
+        expires_at = None
+        if self._retention_days:
+            last_day = day + timedelta(days=self._retention_days + 1)
+            expires_at = epoch_seconds(datetime.combine(last_day, time.min, UTC))
+        return ViewSegmentItem.keyed(
+            keys.view_segment(day, shard, new_id()),
+            events=packed.events,
+            referrers=packed.referrers or None,
+            expires_at=expires_at,
+        )
