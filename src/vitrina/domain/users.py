@@ -8,7 +8,9 @@ from typing import Final
 
 MAX_EMAIL: Final = 254
 """Characters of an address (RFC 5321 section 4.5.3.1.3, less the angle brackets)."""
-_EMAIL: Final = re.compile(r"[^\s@<>()\[\]\\,;:\"]{1,64}@(?:[^\s@.<>()\[\]\\,;:\"]{1,63}\.)+[^\s@.<>()\[\]\\,;:\"]{2,63}")
+_EMAIL: Final = re.compile(
+    r"[^\s@<>()\[\]\\,;:\"]{1,64}@(?:[^\s@.<>()\[\]\\,;:\"]{1,63}\.)+[^\s@.<>()\[\]\\,;:\"]{2,63}"
+)
 
 
 class Role(StrEnum):

@@ -24,9 +24,7 @@ class Coalescer(Generic[T, R]):
     latest, and never delays a request that comes alone.
     """
 
-    def __init__(
-        self, flush: Callable[[list[T]], Awaitable[Sequence[R]]], *, most: int, linger: float = 0.0
-    ) -> None:
+    def __init__(self, flush: Callable[[list[T]], Awaitable[Sequence[R]]], *, most: int, linger: float = 0.0) -> None:
         """Take the call to make; nothing runs until something is submitted."""
         self._flush = flush
         self._most = most

@@ -29,7 +29,7 @@ class Cursors:
         return base64.urlsafe_b64encode(self._sign(query, payload) + payload).decode().rstrip("=")
 
     def read(self, query: tuple[str | None, ...], cursor: str | None) -> Position | None:
-        """Return the position of a cursor. Raises InvalidCursor for one that was not made here, or for another query."""
+        """Return the position of a cursor. Raises InvalidCursor unless it was made here, for this query."""
         if cursor is None:
             return None
         try:

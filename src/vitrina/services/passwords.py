@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import bcrypt
-from zxcvbn import zxcvbn
+from zxcvbn import zxcvbn  # type: ignore[import-untyped]
 
 from vitrina.errors import Overloaded
 
@@ -47,7 +47,8 @@ class Passwords:
     async def is_common(self, password: str, *, context: tuple[str, ...]) -> bool:
         """Say whether a password is easily guessed, knowing `context`: the account's own name and address."""
         words = ["vitrina", *context]
-        return await self._run(lambda: zxcvbn(password[:_ESTIMATED], user_inputs=words)["guesses"] < _FEWEST_GUESSES)
+        estimate = await self._run(lambda: zxcvbn(password[:_ESTIMATED], user_inputs=words))
+        return bool(estimate["guesses"] < _FEWEST_GUESSES)
 
     def close(self) -> None:
         """Let the threads go."""

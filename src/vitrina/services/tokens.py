@@ -13,10 +13,12 @@ from vitrina.errors import InvalidToken
 _ALGORITHM: Final = "HS256"
 _ISSUER: Final = "vitrina"
 _AUDIENCE: Final = "vitrina"
-_REQUIRED: Final = ["exp", "iat", "nbf", "iss", "aud", "sub", "sid", "gen"]
+_REQUIRED: Final = ["exp", "iat", "iss", "aud", "sub", "sid", "gen"]
 ACCESS: Final = "at+jwt"
 REFRESH: Final = "rt+jwt"
 _LONGEST: Final = 2_048
+_SKEW: Final = 5
+"""Seconds by which the clock of the process that signed may be ahead of this one's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,6 @@ class Tokens:
             "iss": _ISSUER,
             "aud": _AUDIENCE,
             "iat": issued,
-            "nbf": issued,
             "exp": issued + lifetime,
             "sub": claims.user_id,
             "sid": claims.session_id,
@@ -70,7 +71,7 @@ class Tokens:
                 algorithms=[_ALGORITHM],
                 issuer=_ISSUER,
                 audience=_AUDIENCE,
-                options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
+                options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False},
             )
         except (jwt.PyJWTError, ValueError, UnicodeError) as error:
             raise InvalidToken from error
@@ -78,12 +79,12 @@ class Tokens:
 
 
 def _claims(payload: Mapping[str, Any], second: int) -> Claims:
-    issued, starts, ends = payload["iat"], payload["nbf"], payload["exp"]
+    issued, ends = payload["iat"], payload["exp"]
     user_id, session_id, generation = payload["sub"], payload["sid"], payload["gen"]
-    if not all(type(number) is int for number in (issued, starts, ends, generation)):
+    if not all(type(number) is int for number in (issued, ends, generation)):
         raise InvalidToken
     if not isinstance(user_id, str) or not isinstance(session_id, str):
         raise InvalidToken
-    if issued > second or starts > second or ends <= second:
+    if issued > second + _SKEW or ends <= second:
         raise InvalidToken
     return Claims(user_id=user_id, session_id=session_id, generation=generation)

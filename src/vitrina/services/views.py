@@ -1,13 +1,14 @@
 """Records anonymous views: each is in the table before its reader gets the answer (R11)."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Final
 from urllib.parse import urlsplit
 
-import crawleruseragents
+import crawleruseragents  # type: ignore[import-untyped]
 import structlog
 
 from vitrina import metrics
@@ -75,11 +76,9 @@ class ViewRecorder:
 
     async def drain(self, *, seconds: float) -> int:
         """Wait until all views are stored, `seconds` at most; returns how many are not."""
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._coalescer.drained()
-        except TimeoutError:
-            log.error("views_lost", number=len(self._coalescer))
         return len(self._coalescer)
 
     async def _flush(self, views: list[View]) -> list[None]:
@@ -120,7 +119,7 @@ class ViewRecorder:
 
 def is_bot(user_agent: str) -> bool:
     """Say whether a user agent is on the list of crawler-user-agents, which is kept up to date by many."""
-    return crawleruseragents.is_crawler(user_agent[:_LONGEST_AGENT])
+    return bool(crawleruseragents.is_crawler(user_agent[:_LONGEST_AGENT]))
 
 
 def referrer_host(referrer: str) -> str | None:

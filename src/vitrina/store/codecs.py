@@ -99,9 +99,7 @@ def change_from(item: ChangeItem) -> Change:
         name=item.name,
         price=item.price,
         currency=item.currency,
-        changes={
-            name: FieldChange(before=moved["from"], after=moved["to"]) for name, moved in item.changes.items()
-        },
+        changes={name: FieldChange(before=moved["from"], after=moved["to"]) for name, moved in item.changes.items()},
     )
 
 

@@ -39,7 +39,7 @@ class IntegerAttribute(Attribute[int]):
 
 
 class DecimalAttribute(Attribute[Decimal]):
-    """An exact number: PynamoDB's own goes through float. DynamoDB drops trailing zeros, so money is fitted on reading."""
+    """An exact number: PynamoDB's own goes through float. DynamoDB drops trailing zeros, so readers fit money again."""
 
     attr_type = "N"
 

@@ -51,9 +51,7 @@ class ProductListings:
 
     async def deleted(self, *, limit: int, start: Position | None) -> Page[Product]:
         """Read a page of deleted products, the newest deletion first."""
-        query = Query(
-            condition=Item.listing == keys.DELETED_PRODUCTS, index=keys.LISTING_BY_TIME, descending=True
-        )
+        query = Query(condition=Item.listing == keys.DELETED_PRODUCTS, index=keys.LISTING_BY_TIME, descending=True)
         return await page(self._table, query, limit=limit, start=start, decode=_product)
 
     async def history(self, product_id: str, *, limit: int, start: Position | None) -> Page[Change]:

@@ -97,7 +97,8 @@ class SessionStore:
 
 
 def _sessions_of(user_id: str) -> Condition:
-    return (Item.pk == keys.user(user_id).pk) & Item.sk.startswith(keys.SESSION_PREFIX)
+    condition: Condition = (Item.pk == keys.user(user_id).pk) & Item.sk.startswith(keys.SESSION_PREFIX)
+    return condition
 
 
 def _session_item(session: Session) -> SessionItem:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from pynamodb.expressions.condition import Condition
 from vitrina import metrics, usage
 from vitrina.aws import Clients
 from vitrina.errors import Conflict, TableUnavailable
-from vitrina.store.items import Item, RawItem
+from vitrina.store.items import Item
 from vitrina.store.keys import Index, Key
 from vitrina.store.writes import Arguments, Delete, Expressions, Put, Update, Write, raw_key
 
@@ -164,7 +164,7 @@ class Table:
             try:
                 await self._call("TransactWriteItems", self._writer.transact_write_items, **arguments)
             except ClientError as error:
-                reasons = error.response.get("CancellationReasons", ())
+                reasons: Sequence[Mapping[str, Any]] = error.response.get("CancellationReasons", ())  # type: ignore[assignment]
                 codes = [reason.get("Code", "None") for reason in reasons]
                 failed = {
                     position: _decoded(reason.get("Item"))
@@ -253,8 +253,8 @@ class Table:
 _READS: Final = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
 
 
-def _decoded(raw: RawItem | None) -> Item | None:
-    return Item.from_raw_data(raw) if raw else None
+def _decoded(raw: Mapping[str, Any] | None) -> Item | None:
+    return Item.from_raw_data(dict(raw)) if raw else None
 
 
 async def _pause(attempt: int) -> None:

@@ -14,7 +14,7 @@ Arguments = dict[str, Any]
 
 
 class _Serializable(Protocol):
-    def serialize(self, placeholder_names: dict[str, str], values: dict[str, Any]) -> str: ...
+    def serialize(self, names: dict[str, str], values: dict[str, Any], /) -> str | None: ...
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Expressions:
 
     def write(self, expression: _Serializable) -> str:
         """Return the text of `expression`, its names and values kept aside."""
-        return expression.serialize(self.names, self.values)
+        return expression.serialize(self.names, self.values) or ""
 
     def arguments(self) -> Arguments:
         """Return the names and values for the call; DynamoDB refuses empty ones."""

@@ -1,0 +1,177 @@
+"""Accounts: registration, and what a super_admin does with them (R1 to R4)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from vitrina.clock import Clock, now
+from vitrina.domain.pages import Page, Position
+from vitrina.domain.users import Role, User
+from vitrina.domain.versions import Expected, check_expected
+from vitrina.errors import Conflict, EmailTaken, NotFound, SuperAdminProtected, ValidationFailed
+from vitrina.ids import is_id, new_id
+from vitrina.services.idempotency import Keep
+from vitrina.services.passwords import Passwords
+from vitrina.store.idempotency import Answer
+from vitrina.store.sessions import SessionStore
+from vitrina.store.users import UserStore
+
+_TRIES: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserDraft:
+    """What is said of a new account."""
+
+    email: str
+    password: str
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserChanges:
+    """What is to be changed of an account; None leaves a field as it is."""
+
+    email: str | None = None
+    name: str | None = None
+    role: Role | None = None
+    password: str | None = None
+    active: bool | None = None
+
+
+async def check_password(passwords: Passwords, password: str, *, email: str, name: str, pointer: str) -> None:
+    """Raise ValidationFailed when a new password is among the commonest, or made of the account's own words."""
+    if await passwords.is_common(password, context=(email, email.partition("@")[0], name)):
+        raise ValidationFailed.of(pointer, "is too easy to guess: choose a longer or less usual one")
+
+
+class Accounts:
+    """Makes and changes accounts; who may is decided before."""
+
+    def __init__(self, users: UserStore, sessions: SessionStore, *, passwords: Passwords, clock: Clock = now) -> None:
+        """Take the stores and the passwords' service."""
+        self._users = users
+        self._sessions = sessions
+        self._passwords = passwords
+        self._clock = clock
+
+    async def create(self, draft: UserDraft, *, render: Callable[[User], Answer], keep: Keep) -> Answer:
+        """Make an account and return its answer. Raises EmailTaken, ValidationFailed."""
+        user = await self._drafted(draft)
+        answer = render(user)
+        await self._users.create(user, also=keep(answer))
+        return answer
+
+    async def create_super_admin(self, *, email: str, password: str, name: str) -> User:
+        """Make a super_admin: from the command line only (R1). Raises EmailTaken, ValidationFailed."""
+        user = await self._drafted(UserDraft(email=email, password=password, name=name, role=Role.SUPER_ADMIN))
+        await self._users.create(user)
+        return user
+
+    async def read(self, user_id: str) -> User:
+        """Return an account. Raises NotFound."""
+        user = await self._users.get(user_id) if is_id(user_id) else None
+        if user is None:
+            raise NotFound
+        return user
+
+    async def page(self, *, role: Role | None, limit: int, start: Position | None) -> Page[User]:
+        """Return a page of accounts, newest first."""
+        return await self._users.page(role=role, limit=limit, start=start)
+
+    async def change(self, user_id: str, changes: UserChanges, *, expected: Expected) -> User:
+        """Change an account. A new role or password, and deactivation, end its sessions at once (R14).
+
+        Raises NotFound, SuperAdminProtected, VersionMismatch, EmailTaken, Conflict, ValidationFailed.
+        """
+        password_hash: str | None = None
+        for _ in range(_TRIES):
+            before = await self._changeable(user_id, expected)
+            if changes.password is not None and password_hash is None:
+                password_hash = await self._hashed(changes.password, changes.email or before.email, before.name)
+            after = self._changed(before, changes, password_hash)
+            if after is before:
+                return before
+            try:
+                await self._users.update(before, after)
+            except Conflict:
+                continue
+            if after.session_epoch != before.session_epoch:
+                await self._sessions.clear(user_id)
+            return after
+        raise Conflict
+
+    async def delete(self, user_id: str, *, expected: Expected) -> None:
+        """Delete an account and end its sessions. Raises NotFound, SuperAdminProtected, VersionMismatch, Conflict."""
+        for _ in range(_TRIES):
+            user = await self._changeable(user_id, expected)
+            try:
+                await self._users.delete(user)
+            except Conflict:
+                continue
+            await self._sessions.clear(user_id)
+            return
+        raise Conflict
+
+    async def remove_super_admin(self, email: str) -> None:
+        """Delete a super_admin: from the command line only (R1). Raises NotFound, LastSuperAdmin, Conflict."""
+        user = await self._users.by_email(email)
+        if user is None or user.role is not Role.SUPER_ADMIN:
+            raise NotFound
+        await self._users.delete(user)
+        await self._sessions.clear(user.id)
+
+    async def _changeable(self, user_id: str, expected: Expected) -> User:
+        user = await self.read(user_id)
+        if user.role is Role.SUPER_ADMIN:
+            raise SuperAdminProtected
+        check_expected(expected, user.version)
+        return user
+
+    def _changed(self, before: User, changes: UserChanges, password_hash: str | None) -> User:
+        after = replace(
+            before,
+            email=before.email if changes.email is None else changes.email,
+            name=before.name if changes.name is None else changes.name,
+            role=before.role if changes.role is None else changes.role,
+            active=before.active if changes.active is None else changes.active,
+            password_hash=before.password_hash if password_hash is None else password_hash,
+        )
+        if after == before:
+            return before
+        ends_sessions = (
+            after.role is not before.role
+            or after.password_hash != before.password_hash
+            or (before.active and not after.active)
+        )
+        return replace(
+            after,
+            session_epoch=before.session_epoch + ends_sessions,
+            version=before.version + 1,
+            updated_at=max(self._clock(), before.updated_at),
+        )
+
+    async def _drafted(self, draft: UserDraft) -> User:
+        # A hash costs a fifth of a second of a core, so an e-mail that is taken is refused before it; that nobody
+        # takes it meanwhile, the transaction sees to.
+        if await self._users.email_is_taken(draft.email):
+            raise EmailTaken
+        password_hash = await self._hashed(draft.password, draft.email, draft.name)
+        at = self._clock()
+        return User(
+            id=new_id(),
+            email=draft.email,
+            name=draft.name,
+            role=draft.role,
+            active=True,
+            password_hash=password_hash,
+            session_epoch=0,
+            version=1,
+            created_at=at,
+            updated_at=at,
+        )
+
+    async def _hashed(self, password: str, email: str, name: str) -> str:
+        await check_password(self._passwords, password, email=email, name=name, pointer="/password")
+        return await self._passwords.hash(password)

@@ -1,0 +1,78 @@
+"""Throttling of sign-ins (R14): guessing is slow, and nobody is locked out for good.
+
+Tries are counted in windows of the clock: of an account from an address, of an address, and of an account. The first
+two limits refuse. The third, which a crowd of addresses can reach on somebody's account, only leaves each address two
+tries a window, so that the owner still gets in from one that has not failed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from vitrina.clock import Clock, epoch_seconds, now
+from vitrina.domain.text import fold
+from vitrina.errors import InvalidCredentials, RateLimited
+from vitrina.services.derived_keys import fingerprint
+from vitrina.store.failures import FailureStore
+
+_TRIES_UNDER_ATTACK: Final = 2
+
+
+class SignInThrottle:
+    """Counts a try before it is checked, so that many at once cannot slip through, and takes it back if it is good."""
+
+    def __init__(
+        self,
+        store: FailureStore,
+        *,
+        key: bytes,
+        window: int,
+        limit: int,
+        address_limit: int,
+        account_limit: int,
+        clock: Clock = now,
+    ) -> None:
+        """Take the store, the key that hides addresses and e-mails, a window's seconds and what it allows."""
+        self._store = store
+        self._key = key
+        self._window = window
+        self._limit = limit
+        self._address_limit = address_limit
+        self._account_limit = account_limit
+        self._clock = clock
+
+    @asynccontextmanager
+    async def attempt(self, email: str, address: str) -> AsyncIterator[None]:
+        """Count a try, for good if InvalidCredentials is raised inside: 3 parallel calls. Raises RateLimited."""
+        email = fold(email)
+        pair = fingerprint(self._key, "pair", email, address)
+        of_address = fingerprint(self._key, "address", address)
+        account = fingerprint(self._key, "account", email)
+        second = epoch_seconds(self._clock())
+        window = second // self._window
+        tries, address_tries, account_tries = await asyncio.gather(
+            *(self._add(subject, window, 1) for subject in (pair, of_address, account))
+        )
+        limit = self._limit if account_tries <= self._account_limit else min(self._limit, _TRIES_UNDER_ATTACK)
+        if tries > limit or address_tries > self._address_limit:
+            raise RateLimited(retry_after=(window + 1) * self._window - second, limit=limit)
+        try:
+            yield
+        except InvalidCredentials:
+            raise
+        except BaseException:
+            await self._take_back(pair, of_address, account, window)
+            raise
+        await self._take_back(pair, of_address, account, window)
+
+    async def _take_back(self, pair: str, of_address: str, account: str, window: int) -> None:
+        """Forget the failures of a pair that has proved itself, and take one try off the wider counts."""
+        await asyncio.gather(
+            self._store.forget(pair, window=window),
+            self._add(of_address, window, -1),
+            self._add(account, window, -1),
+        )
+
+    async def _add(self, subject: str, window: int, number: int) -> int:
+        return await self._store.add(subject, window=window, seconds=self._window, number=number)
