@@ -1,0 +1,80 @@
+"""`scripts/bench reads|writes|list`: measure, print, and say by the exit status whether every target is met."""
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks import listing, load, reads, writes
+from benchmarks.figures import Report
+
+LOCAL_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+Measure = Callable[[Path, Progress], Awaitable[Report]]
+
+json_option = click.option("--json", "path", type=click.Path(path_type=Path), help="Also write all figures here.")
+
+
+@click.group()
+def main() -> None:
+    """Measure Vitrina beside `hello` (fixed bytes) and `naive` (a call for each thing), on this machine.
+
+    Each takes a few minutes and wants the machine for itself. Exit status 1: a target is missed.
+    """
+    if problem := load.missing():
+        raise click.ClickException(problem)
+    # The engine takes any; what the person's own environment holds is none of its business.
+    os.environ.update(LOCAL_CREDENTIALS)
+
+
+@main.command("reads")
+@json_option
+def reads_command(path: Path | None) -> None:
+    """Anonymous product reads, each with its view stored."""
+    _measure(reads.measure, path)
+
+
+@main.command("writes")
+@json_option
+def writes_command(path: Path | None) -> None:
+    """Products created and patched."""
+    _measure(writes.measure, path)
+
+
+@main.command("list")
+@json_option
+def list_command(path: Path | None) -> None:
+    """Pages of 25 among 1,000 and 100,000 products."""
+    _measure(listing.measure, path)
+
+
+def _measure(measure: Measure, path: Path | None) -> None:
+    report = asyncio.run(_measured(measure))
+    report.show(Console())
+    if path is not None:
+        report.write(path)
+    sys.exit(1 if report.missed else 0)
+
+
+async def _measured(measure: Measure) -> Report:
+    """Run it so that SIGTERM, like Ctrl-C, unwinds it: every server ends."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - this is a coroutine, so one runs it
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with tempfile.TemporaryDirectory(prefix="vitrina-bench-") as folder, Progress(*columns, transient=True) as progress:
+        return await measure(Path(folder), progress)
+
+
+if __name__ == "__main__":
+    main(prog_name="scripts/bench")

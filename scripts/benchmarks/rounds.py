@@ -1,0 +1,38 @@
+"""Rounds: each load on each server in turn, again and again, since a shared machine drifts."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rich.progress import Progress
+
+from benchmarks.load import Load, Sample
+from benchmarks.peers import Server
+
+WARM_UP_SECONDS = 1.0
+Samples = dict[str, list[Sample]]
+"""The rounds of a load by the server's name."""
+
+
+async def interleave(name: str, load: Load, servers: Sequence[Server], *, rounds: int, progress: Progress) -> Samples:
+    """Warm every server up, then measure them in turn for `rounds` rounds."""
+    task = progress.add_task(name, total=len(servers) * (rounds + 1))
+    samples: Samples = {server.name: [] for server in servers}
+    for server in servers:
+        await server.drive(replace(load, seconds=WARM_UP_SECONDS))
+        progress.advance(task)
+    for _ in range(rounds):
+        for server in servers:
+            samples[server.name].append(await server.drive(load))
+            progress.advance(task)
+    return samples
+
+
+def ratio_of_rates(samples: Samples, over: str, under: str) -> float:
+    """Return how many times as many answers `over` gives as `under`: the median of the rounds' ratios."""
+    return statistics.median(a.rate / b.rate for a, b in zip(samples[over], samples[under], strict=True))
+
+
+def ratio_of_p50(samples: Samples, over: str, under: str) -> float:
+    """Return how many times as long half of the answers of `over` take: the median of the rounds' ratios."""
+    return statistics.median(a.p50 / b.p50 for a, b in zip(samples[over], samples[under], strict=True))

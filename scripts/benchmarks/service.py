@@ -1,0 +1,162 @@
+"""Vitrina as it runs in production: one process, access log to a file, on a table of its own."""
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+
+from benchmarks.load import Load, Sample, Usage
+from benchmarks.peers import Server
+from vitrina.cli.engines import Engine
+from vitrina.config import Settings
+
+EMAIL: Final = "bench@example.com"
+PASSWORD: Final = secrets.token_urlsafe(24)
+LOG_SECONDS: Final = 0.3
+"""Lines of the access log gather for a moment before they are written, and the last views for their flush."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """One line of the access log."""
+
+    route: str
+    method: str
+    status: int
+    calls: int
+    read_units: float
+    write_units: float
+
+
+class Service(Server):
+    """A running `vitrina api`."""
+
+    def __init__(self, name: str, url: str, *, log: Path, client: aiohttp.ClientSession) -> None:
+        super().__init__(name, url)
+        self._log = log
+        self._client = client
+
+    async def drive(self, load: Load) -> Sample:
+        """Put it under a load and say what the table did for it."""
+        before = await self.usage()
+        sample = await super().drive(load)
+        await asyncio.sleep(LOG_SECONDS)
+        return replace(sample, usage=await self.usage() - before)
+
+    async def usage(self) -> Usage:
+        """Read the service's own counters."""
+        async with self._client.get(f"{self.url}/metrics") as response:
+            text = await response.text()
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+        def total(name: str, **labels: str) -> float:
+            return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+
+        writes = {s.labels["operation"] for s in samples if s.labels.get("kind") == "write"}
+        return Usage(
+            read_units=total("vitrina_dynamodb_capacity_units_total", kind="read"),
+            write_units=total("vitrina_dynamodb_capacity_units_total", kind="write"),
+            write_calls=sum(total("vitrina_dynamodb_calls_total", operation=operation) for operation in writes),
+            views=total("vitrina_views_stored_total"),
+        )
+
+    async def get(self, path: str, *, token: str = "") -> Any:  # noqa: ANN401 - whatever JSON it answers
+        """Ask for `path`; raises aiohttp.ClientResponseError unless it is answered well."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        async with self._client.get(f"{self.url}{path}", headers=headers, raise_for_status=True) as response:
+            return await response.json()
+
+    async def sign_in(self) -> str:
+        """Return an access token of the super_admin."""
+        credentials = {"email": EMAIL, "password": PASSWORD}
+        async with self._client.post(f"{self.url}/v1/auth/login", json=credentials, raise_for_status=True) as response:
+            token: str = (await response.json())["access_token"]
+            return token
+
+    def log_size(self) -> int:
+        """Return where the access log ends now, in bytes."""
+        return self._log.stat().st_size
+
+    async def answered_since(self, position: int) -> list[Answered]:
+        """Return the requests logged after `position`."""
+        await asyncio.sleep(LOG_SECONDS)
+        with self._log.open("rb") as log:
+            log.seek(position)
+            return list(_answered(log.read().splitlines()))
+
+
+def settings_for(endpoint: str, table: str) -> Settings:
+    """Return production settings, but for the engine and keys that are made for this run."""
+    return Settings(
+        environment="production",
+        table_name=table,
+        writer_endpoint=endpoint,
+        signing_keys=SecretStr(f"bench:{secrets.token_hex(32)}"),
+        secret_key=SecretStr(secrets.token_hex(32)),
+    )
+
+
+@asynccontextmanager
+async def service(name: str, settings: Settings, *, folder: Path) -> AsyncIterator[Service]:
+    """Run `vitrina api` with one worker on a table that exists, its log in `folder`."""
+    log = folder / f"{name}.log"
+    environment = _environment(settings)
+
+    def command(port: int) -> list[str]:
+        return ["sh", "-c", f'exec "$@" >{log}', "sh", *_vitrina("api", "--port", str(port))]
+
+    async with (
+        aiohttp.ClientSession() as client,
+        Engine(name, command, environment=lambda _: environment, probe="/healthz") as url,
+    ):
+        yield Service(name, url, log=log, client=client)
+
+
+async def create_table(settings: Settings) -> None:
+    """Make the table and the account that the writes are made by, as a person does."""
+    await _run("table", "create", settings=settings)
+    await _run("users", "create-super-admin", "--email", EMAIL, "--name", "Bench", settings=settings, stdin=PASSWORD)
+
+
+async def _run(*arguments: str, settings: Settings, stdin: str = "") -> None:
+    process = await asyncio.create_subprocess_exec(
+        *_vitrina(*arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, **_environment(settings)},
+    )
+    output, _ = await process.communicate(stdin.encode())
+    if process.returncode:
+        raise RuntimeError(f"vitrina {' '.join(arguments)} failed: {output.decode()}")
+
+
+def _vitrina(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "vitrina", *arguments]
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        "VITRINA_ENVIRONMENT": settings.environment,
+        "VITRINA_TABLE_NAME": settings.table_name,
+        "VITRINA_WRITER_ENDPOINT": settings.writer_endpoint or "",
+        "VITRINA_SIGNING_KEYS": settings.signing_keys.get_secret_value(),
+        "VITRINA_SECRET_KEY": settings.secret_key.get_secret_value(),
+    }
+
+
+def _answered(lines: list[bytes]) -> Iterator[Answered]:
+    for line in lines:
+        entry = json.loads(line)
+        if "route" in entry and "calls" in entry:
+            yield Answered(**{name: entry[name] for name in Answered.__slots__})

@@ -1,0 +1,50 @@
+"""What is measured, all of it up: the engine, the two peers and the service, on the same products."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import Progress
+
+from benchmarks import catalogue, peers
+from benchmarks.peers import Server
+from benchmarks.service import Service, create_table, service, settings_for
+from vitrina.cli.engines import dynamodb_local
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stand:
+    """The servers that are driven in turn."""
+
+    hello: Server
+    naive: Server
+    vitrina: Service
+
+    def __iter__(self) -> Iterator[Server]:
+        return iter((self.hello, self.naive, self.vitrina))
+
+
+@asynccontextmanager
+async def stand(folder: Path, progress: Progress) -> AsyncIterator[Stand]:
+    """Run the peers and the service on one engine; all of it ends with the block."""
+    async with (
+        dynamodb_local() as endpoint,
+        peers.hello() as hello,
+        peers.naive(endpoint) as naive,
+        filled_service("vitrina", endpoint, catalogue.BASE, folder=folder, progress=progress) as vitrina,
+    ):
+        yield Stand(hello=hello, naive=naive, vitrina=vitrina)
+
+
+@asynccontextmanager
+async def filled_service(
+    name: str, endpoint: str, count: int, *, folder: Path, progress: Progress
+) -> AsyncIterator[Service]:
+    """Run the service on a new table that holds the first `count` products."""
+    settings = settings_for(endpoint, name)
+    await create_table(settings)
+    task = progress.add_task(f"loading {count:,} products", total=count)
+    await catalogue.load(settings, count, advance=lambda number: progress.advance(task, number))
+    async with service(name, settings, folder=folder) as running:
+        yield running
