@@ -1,0 +1,63 @@
+"""From the domain's values to answers: who sees what is decided here (api.md, fine print)."""
+
+from vitrina.api.answers import render
+from vitrina.api.schemas import (
+    ChangeEntry,
+    DeletedProduct,
+    FieldChanged,
+    ManagedProduct,
+    PriceEntry,
+    PublicProduct,
+    SessionResource,
+    UserResource,
+)
+from vitrina.domain.products import Change, PricePeriod, Product
+from vitrina.domain.users import PRODUCT_MANAGERS, Principal, Session, User
+from vitrina.services.product_cache import Rendered
+
+
+def sees_all(viewer: Principal | None) -> bool:
+    """Say whether `viewer` sees deleted products, and who did what."""
+    return viewer is not None and viewer.role in PRODUCT_MANAGERS
+
+
+def kept_product(value: Product) -> Rendered:
+    """Return a product as anonymous readers get it, ready to be sent."""
+    return Rendered(value.id, render(product(value, None)), str(value.version))
+
+
+def product(value: Product, viewer: Principal | None) -> PublicProduct:
+    """Return a product as `viewer` sees it."""
+    if not sees_all(viewer):
+        return PublicProduct.model_validate(value, from_attributes=True)
+    if value.deleted_at is None:
+        return ManagedProduct.model_validate(value, from_attributes=True)
+    return DeletedProduct.model_validate(value, from_attributes=True)
+
+
+def user(value: User) -> UserResource:
+    """Return an account."""
+    return UserResource.model_validate(value, from_attributes=True)
+
+
+def session(value: Session, current: str) -> SessionResource:
+    """Return a sign-in."""
+    return SessionResource(
+        id=value.id,
+        user_agent=value.user_agent,
+        created_at=value.created_at,
+        refreshed_at=value.refreshed_at,
+        expires_at=value.expires_at,
+        current=value.id == current,
+    )
+
+
+def change(value: Change) -> ChangeEntry:
+    """Return a change."""
+    fields = {name: FieldChanged(before=moved.before, after=moved.after) for name, moved in value.changes.items()}
+    return ChangeEntry(version=value.version, action=value.action, at=value.at, by=value.by, changes=fields)
+
+
+def price(value: PricePeriod) -> PriceEntry:
+    """Return a price."""
+    return PriceEntry.model_validate(value, from_attributes=True)

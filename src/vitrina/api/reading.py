@@ -1,0 +1,126 @@
+"""Single products over HTTP: anonymous reads leave a view (R4, R11), all others are as fresh as the table."""
+
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from typing import Any, Final
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from vitrina.api import presenters
+from vitrina.api.answers import answer
+from vitrina.api.body import JSON
+from vitrina.api.call import Call
+from vitrina.api.routing import PUBLIC, Route
+from vitrina.api.schemas import SeenProduct
+from vitrina.api.services import SERVICES
+from vitrina.domain.products import Product
+from vitrina.domain.users import Principal
+from vitrina.errors import NotFound, Overloaded
+from vitrina.ids import is_id
+from vitrina.services.product_cache import Kept, Rendered
+
+_STALE: Final = '110 - "Response is Stale"'
+"""RFC 7234 section 5.5.1; RFC 9111 dropped the header, and its readers know `Age`."""
+
+
+async def read(call: Call[None, None]) -> web.Response:
+    """Answer a product by its id."""
+    services, product_id = call.app[SERVICES], call.parameter("product_id")
+    if not is_id(product_id):
+        await call.authenticate()
+        raise NotFound
+    if "Authorization" not in call.request.headers:
+        services.views.ensure_room()
+        return await _anonymously(call, services.product_cache.by_id(product_id))
+    viewer, product = await _side_by_side(call, services.products.read(product_id))
+    if product.deleted_at is not None and not presenters.sees_all(viewer):
+        raise NotFound
+    return _as_signed_in(call, product, viewer)
+
+
+async def read_by_sku(call: Call[None, None]) -> web.Response:
+    """Answer the live product that holds a SKU."""
+    services, sku = call.app[SERVICES], call.parameter("sku")
+    if "Authorization" not in call.request.headers:
+        services.views.ensure_room()
+        return await _anonymously(call, services.product_cache.by_sku(sku))
+    viewer, product = await _side_by_side(call, services.products.read_by_sku(sku))
+    return _as_signed_in(call, product, viewer)
+
+
+async def _anonymously(call: Call[None, None], reading: Awaitable[Kept[Rendered]]) -> web.Response:
+    """Answer from the cache once the view is stored; a 304 and a HEAD are no views."""
+    kept = await reading
+    product_id, body, etag = kept.value
+    if call.if_none_match(etag):
+        return answer(status=304, etag=etag, headers={"Cache-Control": "no-cache"})
+    request = call.request
+    if not call.is_head:
+        await call.app[SERVICES].views.record(
+            product_id,
+            address=call.address,
+            user_agent=call.user_agent,
+            referrer=request.headers.get("Referer"),
+        )
+    headers = CIMultiDict({"Content-Type": JSON, "ETag": f'"{etag}"', "Cache-Control": "no-cache"})
+    if kept.stale:
+        headers["Warning"] = _STALE
+        headers["Age"] = str(int(asyncio.get_running_loop().time() - kept.read_at))
+    return web.Response(body=body, headers=headers)
+
+
+def _as_signed_in(call: Call[None, None], product: Product, viewer: Principal | None) -> web.Response:
+    if call.if_none_match(product.version):
+        return answer(status=304, etag=product.version)
+    return answer(presenters.product(product, viewer), etag=product.version)
+
+
+async def _side_by_side(
+    call: Call[None, None], reading: Coroutine[Any, Any, Product]
+) -> tuple[Principal | None, Product]:
+    """Read while the token is checked. A token that is refused hides whatever came of the read."""
+    task = asyncio.create_task(reading)
+    try:
+        viewer = await call.authenticate()
+    except BaseException:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+    return viewer, await task
+
+
+_VIEWS: Final = "An anonymous read is recorded as a view; HEAD, 304 and the reads of signed-in people are not."
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/v1/products/by-sku/{sku}",
+        handler=read_by_sku,
+        allow=PUBLIC,
+        late_authentication=True,
+        summary="Read the live product that holds a SKU",
+        description=_VIEWS,
+        operation_id="readProductBySku",
+        tags=("products",),
+        answers={200: SeenProduct},
+        errors=(NotFound, Overloaded),
+        response_headers=("ETag",),
+        conditional=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1/products/{product_id}",
+        handler=read,
+        allow=PUBLIC,
+        late_authentication=True,
+        summary="Read a product",
+        description=_VIEWS + " Admins see deleted products too.",
+        operation_id="readProduct",
+        tags=("products",),
+        answers={200: SeenProduct},
+        errors=(NotFound, Overloaded),
+        response_headers=("ETag",),
+        conditional=True,
+    ),
+)
