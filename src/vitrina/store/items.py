@@ -215,10 +215,13 @@ class FailuresItem(Item, discriminator="failures"):
 
 
 class MigrationItem(Item, discriminator="migration"):
-    """A migration in the ledger: where it is, or when it was finished."""
+    """A migration in the ledger: where it is and which run is at it until when, or when it was finished."""
 
     name = UnicodeAttribute()
     started_at = TimeAttribute()
     finished_at = TimeAttribute(null=True)
+    runner = UnicodeAttribute(null=True)
+    held_until = TimeAttribute(null=True)
     position = JSONAttribute(null=True)
-    done = IntegerAttribute()
+    seen = IntegerAttribute()
+    changed = IntegerAttribute()

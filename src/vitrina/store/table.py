@@ -59,12 +59,22 @@ class TransactionFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One query of the table or of an index; `start` is the position after which it begins."""
+    """One query of the table or of an index."""
 
     condition: Condition
     index: Index | None = None
     filter: Condition | None = None
     descending: bool = False
+    consistent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """A pass over the whole table, or over one of the `segments` parts of it that can be read beside each other."""
+
+    filter: Condition | None = None
+    segment: int = 0
+    segments: int = 1
     consistent: bool = False
 
 
@@ -117,20 +127,35 @@ class Table:
         """Read one page of a query; returns it with the position where more may follow, None at the end."""
         expressions = Expressions()
         arguments: Arguments = {
-            "TableName": self.name,
             "KeyConditionExpression": expressions.write(query.condition),
             "ScanIndexForward": not query.descending,
-            "ConsistentRead": query.consistent,
             "Limit": limit,
         }
         if query.index is not None:
             arguments["IndexName"] = query.index.name
+        client = self._writer if query.consistent else self._reader
+        return await self._page("Query", client.query, query, arguments | _starting(start), expressions)
+
+    async def scan(
+        self, scan: Scan, *, limit: int, start: dict[str, str] | None = None
+    ) -> tuple[list[Item], dict[str, str] | None]:
+        """Look at the next `limit` items of a scan; returns those that pass its filter, and the position as `query`."""
+        arguments: Arguments = {"Segment": scan.segment, "TotalSegments": scan.segments, "Limit": limit}
+        client = self._writer if scan.consistent else self._reader
+        return await self._page("Scan", client.scan, scan, arguments | _starting(start), Expressions())
+
+    async def _page(
+        self,
+        operation: str,
+        method: Callable[..., Awaitable[Any]],
+        query: Query | Scan,
+        arguments: Arguments,
+        expressions: Expressions,
+    ) -> tuple[list[Item], dict[str, str] | None]:
+        arguments |= {"TableName": self.name, "ConsistentRead": query.consistent}
         if query.filter is not None:
             arguments["FilterExpression"] = expressions.write(query.filter)
-        if start is not None:
-            arguments["ExclusiveStartKey"] = {name: {"S": value} for name, value in start.items()}
-        client = self._writer if query.consistent else self._reader
-        response = await self._call("Query", client.query, **arguments, **expressions.arguments())
+        response = await self._call(operation, method, **arguments, **expressions.arguments())
         last = response.get("LastEvaluatedKey")
         position = {name: value["S"] for name, value in last.items()} if last else None
         return [Item.from_raw_data(raw) for raw in response["Items"]], position
@@ -164,7 +189,7 @@ class Table:
             try:
                 await self._call("TransactWriteItems", self._writer.transact_write_items, **arguments)
             except ClientError as error:
-                reasons: Sequence[Mapping[str, Any]] = error.response.get("CancellationReasons", ())  # type: ignore[assignment]
+                reasons: Sequence[Mapping[str, Any]] = error.response.get("CancellationReasons", ())
                 codes = [reason.get("Code", "None") for reason in reasons]
                 failed = {
                     position: _decoded(reason.get("Item"))
@@ -211,7 +236,8 @@ class Table:
             return await self._call(operation, method, TableName=self.name, **write.arguments(), **options)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                raise ConditionFailed(_decoded(error.response.get("Item"))) from error
+                old: Any = error.response.get("Item")
+                raise ConditionFailed(_decoded(old)) from error
             if error.response["Error"]["Code"] == "TransactionConflictException":
                 raise Conflict from error
             raise
@@ -251,6 +277,10 @@ class Table:
 
 
 _READS: Final = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
+
+
+def _starting(after: dict[str, str] | None) -> Arguments:
+    return {} if after is None else {"ExclusiveStartKey": {name: {"S": value} for name, value in after.items()}}
 
 
 def _decoded(raw: Mapping[str, Any] | None) -> Item | None:

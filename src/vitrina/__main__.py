@@ -1,0 +1,18 @@
+"""The command line: `vitrina`, or `python -m vitrina`."""
+
+from vitrina.cli import LazyGroup
+
+main = LazyGroup(
+    name="vitrina",
+    help="An asynchronous product catalogue on one DynamoDB table.",
+    commands={
+        "api": ("vitrina.cli.api:api", "Serve the HTTP API."),
+        "dev": ("vitrina.cli.dev:dev", "Serve it on this machine with an engine of its own and demo data."),
+        "table": ("vitrina.cli.table:table", "Make, describe, migrate and check the table."),
+        "users": ("vitrina.cli.users:users", "Make and remove super_admins."),
+        "openapi": ("vitrina.cli.openapi:openapi", "Print the OpenAPI document."),
+    },
+)
+
+if __name__ == "__main__":
+    main()

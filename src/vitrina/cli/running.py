@@ -1,0 +1,53 @@
+"""What the commands share: settings, and failures that are said in plain words."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import click
+import structlog
+from pydantic import ValidationError
+
+from vitrina.config import Settings
+from vitrina.errors import TableUnavailable, VitrinaError
+
+T = TypeVar("T")
+
+
+class Refused(click.ClickException):
+    """Ends a command with a sentence and 1: the table or the catalogue said no."""
+
+    exit_code = 1
+
+
+class Misused(Refused):
+    """Ends a command with a sentence and 2: what it was given will not do."""
+
+    exit_code = 2
+
+
+def load_settings() -> Settings:
+    """Read the settings. Raises Misused, which says of each variable what is wrong and never what was in it."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [_sentence(problem["loc"], problem["msg"]) for problem in error.errors(include_input=False)]
+        raise Misused("\n".join(["the settings will not do:", *lines])) from error
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Do a command's work. Raises Refused with the words of a failure that can be expected."""
+    # What fails is said once, by the command.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        return asyncio.run(work)
+    except TableUnavailable as error:
+        raise Refused(f"{error}\n{error.__cause__ or ''}".rstrip()) from error
+    except VitrinaError as error:
+        raise Refused(str(error)) from error
+
+
+def _sentence(location: tuple[int | str, ...], message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return f"  VITRINA_{str(location[0]).upper()}: {message}" if location else f"  {message}"

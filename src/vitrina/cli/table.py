@@ -1,0 +1,197 @@
+"""`vitrina table`: the job that Alembic does for SQL (R16)."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import NamedTuple
+
+import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from vitrina.aws import Clients, connect
+from vitrina.cli.running import Misused, Refused, load_settings, run
+from vitrina.config import Settings
+from vitrina.store import consistency, schema
+from vitrina.store.migrations.ledger import Entry, Lost, State
+from vitrina.store.migrations.m0001_baseline import ForeignItems
+from vitrina.store.migrations.runner import MIGRATIONS, migrate as run_migrations, standing
+from vitrina.store.schema import SchemaError, TableStatus
+from vitrina.store.suspicions import Finding
+from vitrina.store.table import Table
+
+_PATIENCE = 10.0
+"""Seconds for one answer: nobody waits for a page here, and making a table takes longer than reading an item."""
+
+
+class _Opened(NamedTuple):
+    settings: Settings
+    clients: Clients
+    table: Table
+
+
+@click.group()
+def table() -> None:
+    """Make, describe, migrate and check the table that VITRINA_TABLE_NAME names."""
+
+
+@table.command()
+def create() -> None:
+    """Make the table, or bring an older one up to date; running it again does no harm."""
+    run(_create(load_settings()))
+
+
+@table.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def status(*, as_json: bool) -> None:
+    """Describe the table; ends with 1 when it differs from what it should be or migrations are to be run."""
+    sys.exit(run(_status(load_settings(), as_json=as_json)))
+
+
+@table.command()
+@click.option("--again", type=int, metavar="NUMBER", help="Run this migration once more.")
+def migrate(again: int | None) -> None:
+    """Run the migrations that the table has not seen; safe to interrupt, and to run twice."""
+    if again is not None and again not in MIGRATIONS:
+        raise Misused(f"there is no migration {again}")
+    run(_migrate(load_settings(), again=again))
+
+
+@table.command()
+@click.option("--mend", is_flag=True, help="Mend what can be, each by one transaction.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, the last one with the counts.")
+def check(*, mend: bool, as_json: bool) -> None:
+    """Find SKU, e-mail and deletion items that do not fit; ends with 1 when something is left to be mended."""
+    sys.exit(run(_check(load_settings(), mend=mend, as_json=as_json)))
+
+
+async def prepare(settings: Settings, report: Callable[[str], None] = lambda _: None) -> bool:
+    """Make or update the table and run the migrations; returns whether it is new. Raises Refused."""
+    async with _open(settings) as opened:
+        is_new = await schema.ensure(opened.clients.writer, opened.settings, report)
+        await run_migrations(opened.table, lambda entry: report(_line(entry)))
+    return is_new
+
+
+async def _create(settings: Settings) -> None:
+    async with _open(settings) as opened:
+        is_new = await schema.ensure(opened.clients.writer, opened.settings, click.echo)
+        if is_new:
+            await _run_migrations(opened.table, again=None)
+        waiting = [entry for entry in await standing(opened.table) if entry.state is not State.FINISHED]
+    click.echo(f"table {settings.table_name} is {'made' if is_new else 'up to date'}")
+    if waiting:
+        click.echo(f"migrations to run: {_names(waiting)} (vitrina table migrate)")
+
+
+async def _status(settings: Settings, *, as_json: bool) -> int:
+    async with _open(settings) as opened:
+        found = await schema.status(opened.clients.writer, opened.settings)
+        migrations = [] if found.state == schema.MISSING else await standing(opened.table)
+    if as_json:
+        entries = [asdict(entry) for entry in migrations]
+        click.echo(json.dumps(asdict(found) | {"migrations": entries}, default=str, indent=2))
+    else:
+        for title, text in _described(found, migrations):
+            click.echo(f"{title:<24}{text}")
+    waiting = [entry for entry in migrations if entry.state is not State.FINISHED]
+    return 1 if found.differences or waiting else 0
+
+
+async def _migrate(settings: Settings, *, again: int | None) -> None:
+    async with _open(settings) as opened:
+        await _run_migrations(opened.table, again=again)
+    click.echo(f"all {len(MIGRATIONS)} migrations have been run")
+
+
+async def _run_migrations(table: Table, *, again: int | None) -> None:
+    said: tuple[int, State] | None = None
+    with _progress() as progress:
+        task = progress.add_task("")
+
+        def report(entry: Entry) -> None:
+            nonlocal said
+            progress.update(task, description=_line(entry))
+            if entry.state is not State.RUNNING and (entry.number, entry.state) != said:
+                said = entry.number, entry.state
+                click.echo(_line(entry))
+
+        await run_migrations(table, report, again=again)
+
+
+async def _check(settings: Settings, *, mend: bool, as_json: bool) -> int:
+    items = 0
+    counts: Counter[str] = Counter()
+    unmended = 0
+    async with _open(settings) as opened:
+        with _progress() as progress:
+            task = progress.add_task("")
+
+            def count(more: int) -> None:
+                nonlocal items
+                items += more
+                progress.update(task, description=f"{items:,} items looked at")
+
+            async for finding in consistency.check(opened.table, mend=mend, progress=count):
+                counts[f"{finding.problem} {finding.what}"] += 1
+                unmended += not finding.mended
+                click.echo(json.dumps(asdict(finding)) if as_json else _said(finding))
+    mended = counts.total() - unmended
+    if as_json:
+        click.echo(json.dumps({"items": items, "found": dict(counts), "mended": mended}))
+    else:
+        found = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "nothing wrong"
+        click.echo(f"{items:,} items looked at: {found}" + (f"; {mended} mended" if mend else ""))
+    return 1 if unmended else 0
+
+
+@asynccontextmanager
+async def _open(settings: Settings) -> AsyncIterator[_Opened]:
+    """Open the clients, patient ones. Raises Refused for what the table or a migration refuses."""
+    patient = settings.model_copy(update={"read_timeout": max(settings.read_timeout, _PATIENCE)})
+    async with connect(patient) as clients:
+        try:
+            yield _Opened(patient, clients, Table(clients, name=settings.table_name, deadline=2 * _PATIENCE))
+        except (SchemaError, Lost, ForeignItems) as error:
+            raise Refused(str(error)) from error
+
+
+def _progress() -> Progress:
+    """Return a progress line: on standard error, and only for a person who watches."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _described(found: TableStatus, migrations: list[Entry]) -> list[tuple[str, str]]:
+    return [
+        ("table", found.name),
+        ("state", f"{found.state}, {found.items:,} items, {found.size:,} bytes (counted within six hours)"),
+        ("billing", found.billing),
+        *((f"index {name}", state) for name, state in found.indexes.items()),
+        ("stream", found.stream),
+        ("TTL", found.ttl),
+        ("point-in-time recovery", found.point_in_time_recovery),
+        ("deletion protection", found.deletion_protection),
+        *((f"migration {entry.number:04d}", f"{entry.name}: {_standing(entry)}") for entry in migrations),
+        *(("differs", difference) for difference in found.differences),
+    ]
+
+
+def _line(entry: Entry) -> str:
+    return f"migration {entry.number:04d} {entry.name}: {_standing(entry)}"
+
+
+def _standing(entry: Entry) -> str:
+    return f"{entry.state}, {entry.seen:,} items looked at, {entry.changed:,} changed"
+
+
+def _names(entries: list[Entry]) -> str:
+    return ", ".join(f"{entry.number:04d} {entry.name}" for entry in entries)
+
+
+def _said(finding: Finding) -> str:
+    return f"{'mended' if finding.mended else 'found'}: {finding.problem} {finding.what}: {finding.detail}"

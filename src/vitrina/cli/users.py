@@ -1,0 +1,102 @@
+"""`vitrina users`: super_admins are made and removed here and nowhere else (R1)."""
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import click
+
+from vitrina.aws import connect
+from vitrina.cli.running import Misused, Refused, load_settings, run
+from vitrina.config import Settings
+from vitrina.domain.text import clean_line
+from vitrina.domain.users import clean_email
+from vitrina.errors import LastSuperAdmin, NotFound, ValidationFailed
+from vitrina.services.accounts import Accounts
+from vitrina.services.passwords import LONGEST, SHORTEST, Passwords
+from vitrina.store.sessions import SessionStore
+from vitrina.store.table import Table
+from vitrina.store.users import UserStore
+
+
+def _cleaned(clean: Callable[[str], str]) -> Callable[[click.Context, click.Parameter, str], str]:
+    """Return the callback of an option that `clean` cleans, or refuses by ValueError."""
+
+    def callback(_: click.Context, __: click.Parameter, value: str) -> str:
+        try:
+            return clean(value)
+        except ValueError as error:
+            raise click.BadParameter(f"it {error}") from error
+
+    return callback
+
+
+@click.group()
+def users() -> None:
+    """Make and remove super_admins, who manage all other accounts over HTTP."""
+
+
+@users.command()
+@click.option("--email", callback=_cleaned(clean_email), required=True)
+@click.option("--name", callback=_cleaned(clean_line), required=True)
+def create_super_admin(email: str, name: str) -> None:
+    """Make a super_admin; the password is asked for, or read from standard input when that is no terminal.
+
+    Ends with 1 when the e-mail is taken, and with 2 when the password will not do.
+    """
+    settings = load_settings()
+    run(_create(settings, email=email, name=name, password=_password()))
+
+
+@users.command()
+@click.option("--email", callback=_cleaned(clean_email), required=True)
+def remove_super_admin(email: str) -> None:
+    """Delete a super_admin and end its sessions; ends with 1 when there is none of this e-mail, or no other."""
+    run(_remove(load_settings(), email=email))
+
+
+async def _create(settings: Settings, *, email: str, name: str, password: str) -> None:
+    async with _accounts(settings) as accounts:
+        try:
+            user = await accounts.create_super_admin(email=email, password=password, name=name)
+        except ValidationFailed as error:
+            raise Misused(f"the password {error.errors[0].detail}") from error
+    click.echo(f"made super_admin {user.email} ({user.id})")
+
+
+async def _remove(settings: Settings, *, email: str) -> None:
+    async with _accounts(settings) as accounts:
+        try:
+            await accounts.remove_super_admin(email)
+        except NotFound as error:
+            raise Refused(f"there is no super_admin {email}") from error
+        except LastSuperAdmin as error:
+            raise Refused(f"{email} is the last super_admin: make another one first") from error
+    click.echo(f"removed super_admin {email}")
+
+
+@asynccontextmanager
+async def _accounts(settings: Settings) -> AsyncIterator[Accounts]:
+    passwords = Passwords(
+        cost=settings.bcrypt_cost,
+        workers=settings.password_workers,
+        queue=settings.password_queue,
+        wait=settings.password_wait,
+    )
+    try:
+        async with connect(settings) as clients:
+            table = Table(clients, name=settings.table_name)
+            yield Accounts(UserStore(table), SessionStore(table), passwords=passwords)
+    finally:
+        passwords.close()
+
+
+def _password() -> str:
+    """Return the new password: typed twice, or the first line of standard input; never an argument (R1)."""
+    if sys.stdin.isatty():
+        password: str = click.prompt("Password", hide_input=True, confirmation_prompt="The same again", err=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise Misused(f"the password must have {SHORTEST} to {LONGEST} characters")
+    return password

@@ -1,0 +1,98 @@
+"""Finds what transactions keep together and something else (a restored backup, a hand) has torn apart, and mends it.
+
+Looked at are the pairs of `bonds.py` (R6, R7) and the count of super_admins (R1). The service may be at work meanwhile:
+what looks wrong is read again, and mended by one transaction on the condition that none of it has changed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from vitrina.domain.pages import Position
+from vitrina.domain.users import Role
+from vitrina.errors import Conflict
+from vitrina.store.bonds import BONDS, key_of
+from vitrina.store.items import Item, UserItem
+from vitrina.store.keys import Key
+from vitrina.store.suspicions import Finding, Lacking, Miscount, Stray, Suspicion
+from vitrina.store.table import MOST_KEYS, Scan, Table, TransactionFailed
+
+_SEGMENTS: Final = 4
+_PAGE: Final = 250
+_TRIES: Final = 3
+_KINDS: Final = dict.fromkeys(kind for bond in BONDS for kind in (bond.owner, bond.companion))
+
+
+async def check(
+    table: Table, *, mend: bool = False, progress: Callable[[int], None] = lambda _: None
+) -> AsyncIterator[Finding]:
+    """Scan the table and yield what is wrong, mended if `mend` is set and it can be.
+
+    `progress` is told how many more items have been looked at. Memory holds a few pages and the keys of the
+    super_admins. Raises TableUnavailable.
+    """
+    super_admins: set[Key] = set()
+    async for items in _pages(table):
+        super_admins |= {key_of(item) for item in items if isinstance(item, UserItem) and item.role == Role.SUPER_ADMIN}
+        for suspicion in await _suspicions(table, items):
+            finding = await _settle(table, suspicion, mend=mend)
+            if finding:
+                yield finding
+        progress(len(items))
+    finding = await _settle(table, Miscount(super_admins), mend=mend)
+    if finding:
+        yield finding
+
+
+async def _pages(table: Table) -> AsyncIterator[list[Item]]:
+    """Read all owners and companions, some perhaps stale, a page of each segment at a time."""
+    only = Item.type.is_in(*_KINDS)
+    positions: dict[int, Position | None] = dict.fromkeys(range(_SEGMENTS))
+    while positions:
+        pages = await asyncio.gather(*(
+            table.scan(Scan(filter=only, segment=segment, segments=_SEGMENTS), limit=_PAGE, start=start)
+            for segment, start in positions.items()
+        ))  # fmt: skip
+        yield [item for items, _ in pages for item in items]
+        ends = zip(positions, (end for _, end in pages), strict=True)
+        positions = {segment: end for segment, end in ends if end is not None}
+
+
+async def _suspicions(table: Table, items: Sequence[Item]) -> list[Suspicion]:
+    """Return what does not fit what is beside it, at first sight."""
+    lacking = [
+        (Lacking(bond, item), wanted) for bond in BONDS for item in items if (wanted := bond.wanted(item)) is not None
+    ]
+    stray = [Stray(bond, item) for bond in BONDS for item in items if isinstance(item, bond.companion)]
+    found = await _found(table, [*(key_of(wanted) for _, wanted in lacking), *(it.owner_key for it in stray)])
+    return [
+        *(it for it, wanted in lacking if not it.bond.fits(wanted, found.get(key_of(wanted)))),
+        *(it for it in stray if not it.bond.holds(found.get(it.owner_key), it.companion)),
+    ]
+
+
+async def _found(table: Table, wanted: Iterable[Key]) -> dict[Key, Item]:
+    keys = list(dict.fromkeys(wanted))
+    found: dict[Key, Item] = {}
+    for first in range(0, len(keys), MOST_KEYS):
+        found |= await table.get_many(keys[first : first + MOST_KEYS], consistent=False)
+    return found
+
+
+async def _settle(table: Table, suspicion: Suspicion, *, mend: bool) -> Finding | None:
+    """Examine a suspicion and mend what is wrong, anew if something changed in between."""
+    finding: Finding | None = None
+    for _ in range(_TRIES):
+        diagnosis = await suspicion.examine(table)
+        if diagnosis is None:
+            return None
+        finding = diagnosis.finding
+        if not mend or not diagnosis.remedy:
+            break
+        try:
+            await table.transact(diagnosis.remedy)
+        except (TransactionFailed, Conflict):
+            continue
+        return replace(finding, mended=True)
+    return finding

@@ -1,0 +1,160 @@
+"""What the table should be, and how one that is there differs: pure, so that nothing here can change a table (R16)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from vitrina.config import Settings
+from vitrina.store.keys import INDEXES, TTL_ATTRIBUTE, Index
+
+UNSUPPORTED: Final = "not supported by this engine"
+_KEY_SCHEMA: Final = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
+_STREAM: Final = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A difference, and the call that takes it away; `operation` is None if no call can."""
+
+    what: str
+    operation: str | None = None
+    arguments: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What DynamoDB says of the table: `table` is empty when there is none, `recovery` is of point-in-time recovery."""
+
+    table: Mapping[str, Any]
+    ttl: Mapping[str, Any]
+    recovery: str
+
+    @property
+    def indexes(self) -> dict[str, Mapping[str, Any]]:
+        """The indexes by name."""
+        return {index["IndexName"]: index for index in self.table.get("GlobalSecondaryIndexes") or ()}
+
+    @property
+    def stream(self) -> str:
+        """Which images the stream has; `off` without one."""
+        stream = self.table.get("StreamSpecification") or {}
+        return str(stream["StreamViewType"]) if stream.get("StreamEnabled") else "off"
+
+    @property
+    def billing(self) -> str:
+        """The billing mode; a table that was never switched tells it only by its throughput."""
+        provisioned = (self.table.get("ProvisionedThroughput") or {}).get("ReadCapacityUnits")
+        mode = (self.table.get("BillingModeSummary") or {}).get("BillingMode")
+        return str(mode or ("PROVISIONED" if provisioned else "PAY_PER_REQUEST"))
+
+    @property
+    def work(self) -> str:
+        """What DynamoDB is doing to the table and will not be disturbed at; empty when it is at rest."""
+        for name, index in self.indexes.items():
+            state = index.get("IndexStatus", "ACTIVE")
+            if state != "ACTIVE":
+                return f"index {name}: {'filling' if index.get('Backfilling') else state.lower()}"
+        state = self.table.get("TableStatus", "ACTIVE")
+        return "" if state == "ACTIVE" else f"table: {state.lower()}"
+
+
+def creation(settings: Settings) -> dict[str, Any]:
+    """Return the arguments of CreateTable."""
+    return {
+        "TableName": settings.table_name,
+        "KeySchema": _KEY_SCHEMA,
+        "AttributeDefinitions": _attributes("pk", "sk", *(name for index in INDEXES for name in index[1:])),
+        "GlobalSecondaryIndexes": [_index(index) for index in INDEXES],
+        "BillingMode": "PAY_PER_REQUEST",
+        "StreamSpecification": _STREAM,
+    }
+
+
+def differences(seen: Seen, settings: Settings) -> list[Difference]:
+    """Return what differs, in the order in which it is to be changed."""
+    name, table = settings.table_name, seen.table
+    if not table:
+        return [Difference(f"table {name} is missing", "create_table", creation(settings))]
+    if _differs(table["KeySchema"], _KEY_SCHEMA):
+        key = ", ".join(part["AttributeName"] for part in table["KeySchema"])
+        return [Difference(f"table {name} is not Vitrina's, its key is ({key}): set VITRINA_TABLE_NAME to another")]
+    return [
+        *_billing(seen),
+        *(difference for index in INDEXES for difference in _index_differences(seen, index)),
+        *_stream(seen),
+        *_ttl(seen),
+        *(_protection(seen) if settings.environment == "production" else ()),
+    ]
+
+
+def _billing(seen: Seen) -> list[Difference]:
+    if seen.billing == "PAY_PER_REQUEST":
+        return []
+    return [Difference("billing is not on demand", "update_table", {"BillingMode": "PAY_PER_REQUEST"})]
+
+
+def _index_differences(seen: Seen, index: Index) -> list[Difference]:
+    there, wanted = seen.indexes.get(index.name), _index(index)
+    if there is None:
+        update = {
+            "AttributeDefinitions": _attributes("pk", "sk", index.partition, index.sort),
+            "GlobalSecondaryIndexUpdates": [{"Create": wanted}],
+        }
+        return [Difference(f"index {index.name} is missing", "update_table", update)]
+    if _differs(there["KeySchema"], wanted["KeySchema"]) or there["Projection"] != wanted["Projection"]:
+        return [Difference(f"index {index.name} has another key or projection: delete it, then run this again")]
+    return []
+
+
+def _stream(seen: Seen) -> list[Difference]:
+    if seen.stream == _STREAM["StreamViewType"]:
+        return []
+    if seen.stream == "off":
+        return [Difference("the stream is off", "update_table", {"StreamSpecification": _STREAM})]
+    # A stream cannot be changed, only ended and begun anew.
+    end = {"StreamSpecification": {"StreamEnabled": False}}
+    return [Difference(f"the stream has {seen.stream} alone", "update_table", end)]
+
+
+def _ttl(seen: Seen) -> list[Difference]:
+    state, attribute = seen.ttl.get("TimeToLiveStatus"), seen.ttl.get("AttributeName")
+    if state in {"ENABLED", "ENABLING"} and attribute == TTL_ATTRIBUTE:
+        return []
+    if state in {"ENABLED", "ENABLING", "DISABLING"}:
+        return [Difference(f"TTL is {state} on {attribute}: turn it off, wait for an hour, then run this again")]
+    enable = {"TimeToLiveSpecification": {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}}
+    return [Difference("TTL is off", "update_time_to_live", enable)]
+
+
+def _protection(seen: Seen) -> list[Difference]:
+    found = []
+    if seen.recovery == UNSUPPORTED:
+        found.append(Difference(f"point-in-time recovery is {UNSUPPORTED}, and production wants it"))
+    elif seen.recovery != "ENABLED":
+        enable = {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}}
+        found.append(Difference("point-in-time recovery is off", "update_continuous_backups", enable))
+    if not seen.table.get("DeletionProtectionEnabled"):
+        protect = {"DeletionProtectionEnabled": True}
+        found.append(Difference("deletion protection is off", "update_table", protect))
+    return found
+
+
+def _index(index: Index) -> dict[str, Any]:
+    return {
+        "IndexName": index.name,
+        "KeySchema": [
+            {"AttributeName": index.partition, "KeyType": "HASH"},
+            {"AttributeName": index.sort, "KeyType": "RANGE"},
+        ],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+
+
+def _attributes(*names: str) -> list[dict[str, str]]:
+    return [{"AttributeName": name, "AttributeType": "S"} for name in dict.fromkeys(names)]
+
+
+def _differs(there: list[dict[str, str]], wanted: list[dict[str, str]]) -> bool:
+    return {part["KeyType"]: part["AttributeName"] for part in there} != {
+        part["KeyType"]: part["AttributeName"] for part in wanted
+    }

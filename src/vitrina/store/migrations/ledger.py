@@ -1,0 +1,178 @@
+"""The ledger: an item for each migration that a table has seen, held by one run at a time.
+
+A run holds an entry for `LEASE` and prolongs that with each checkpoint. An entry that was let go, or whose time is
+over because its run died, is taken up by the next run from its last checkpoint. Clocks that differ by more than the
+lease could let two runs work at once; that is wasteful and harmless, for migrations are written to be run twice.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, cast
+
+from pynamodb.expressions.update import Action
+
+from vitrina.clock import Clock
+from vitrina.ids import new_id
+from vitrina.store import keys
+from vitrina.store.items import Item, MigrationItem
+from vitrina.store.paging import every
+from vitrina.store.table import ConditionFailed, Query, Table
+from vitrina.store.writes import Update
+
+LEASE: Final = timedelta(seconds=60)
+"""Longer by far than a migration takes from one checkpoint to the next."""
+
+
+class State(StrEnum):
+    """Where a migration stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting for another run"
+    INTERRUPTED = "interrupted"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A migration as the ledger has it: `seen` counts the items that it looked at, `changed` those that it wrote."""
+
+    number: int
+    name: str
+    state: State
+    seen: int = 0
+    changed: int = 0
+    finished_at: datetime | None = None
+
+
+Report = Callable[[Entry], None]
+
+
+class Held(Exception):
+    """Another run is at the migration; `entry` says where it is."""
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__(f"another run is at migration {entry.number}")
+        self.entry = entry
+
+
+class Lost(Exception):
+    """Another run has taken the migration over, since this one did not come to a checkpoint in time."""
+
+
+class Ledger:
+    """A migration's entry while this run holds it."""
+
+    def __init__(self, table: Table, item: MigrationItem, *, clock: Clock, report: Report) -> None:
+        """Take the entry as `claim` left it."""
+        self._table = table
+        self._item = item
+        self._clock = clock
+        self._report = report
+
+    @property
+    def position(self) -> Any:  # noqa: ANN401 - what the migration gave to `checkpoint`
+        """Where an earlier run stood at its last checkpoint; None at the beginning."""
+        return self._item.position
+
+    async def checkpoint(self, position: Any, *, seen: int = 0, changed: int = 0) -> None:  # noqa: ANN401 - JSON
+        """Keep `position`, from which a later run would go on, and add to the counts. Raises Lost."""
+        await self._update([
+            MigrationItem.position.set(position),
+            MigrationItem.held_until.set(self._clock() + LEASE),
+            MigrationItem.seen.set(self._item.seen + seen),
+            MigrationItem.changed.set(self._item.changed + changed),
+        ])  # fmt: skip
+
+    async def finish(self) -> None:
+        """Close the entry: no run takes it up again. Raises Lost."""
+        await self._update([MigrationItem.finished_at.set(self._clock()), MigrationItem.position.remove()])
+
+    async def release(self) -> None:
+        """Let the entry go as it is, for the next run to take it up at once. Raises Lost."""
+        await self._update([MigrationItem.held_until.remove()])
+
+    async def _update(self, actions: list[Action]) -> None:
+        key = keys.Key(self._item.pk, self._item.sk)
+        try:
+            item = await self._table.update(Update(key, actions, MigrationItem.runner == self._item.runner))
+        except ConditionFailed as failure:
+            raise Lost from failure
+        self._item = _entry_item(item)
+        self._report(_entry(self._item, self._clock()))
+
+
+async def claim(table: Table, number: int, name: str, *, clock: Clock, report: Report) -> Ledger | None:
+    """Take a migration for this run; None when it has been finished. Raises Held."""
+    at, runner = clock(), new_id()
+    let_go = MigrationItem.held_until.does_not_exist() | (MigrationItem.held_until < at)
+    take = Update(
+        keys.migration(number),
+        [
+            MigrationItem.type.set(MigrationItem),
+            MigrationItem.v.set(1),
+            MigrationItem.name.set(name),
+            MigrationItem.started_at.set(MigrationItem.started_at | at),
+            MigrationItem.seen.set(MigrationItem.seen | 0),
+            MigrationItem.changed.set(MigrationItem.changed | 0),
+            MigrationItem.runner.set(runner),
+            MigrationItem.held_until.set(at + LEASE),
+        ],
+        MigrationItem.finished_at.does_not_exist() & let_go,
+    )
+    try:
+        item = _entry_item(await table.update(take))
+    except ConditionFailed as failure:
+        item = _entry_item(failure.item)
+        there = _entry(item, at)
+        if there.state is State.FINISHED:
+            return None
+        if item.runner != runner:  # else it is this very call, repeated after a lost answer
+            raise Held(there) from failure
+    return Ledger(table, item, clock=clock, report=report)
+
+
+_OF_A_RUN: Final = (
+    MigrationItem.started_at, MigrationItem.finished_at, MigrationItem.held_until, MigrationItem.seen,
+    MigrationItem.changed,
+)  # fmt: skip
+
+
+async def reopen(table: Table, number: int) -> bool:
+    """Let a finished migration run again from the beginning; False when it has not been finished."""
+    actions = [attribute.remove() for attribute in _OF_A_RUN]
+    try:
+        await table.update(Update(keys.migration(number), actions, MigrationItem.finished_at.exists()))
+    except ConditionFailed:
+        return False
+    return True
+
+
+async def entries(table: Table, *, at: datetime) -> dict[int, Entry]:
+    """Read the ledger: entries by number."""
+    items = await every(table, Query(condition=Item.pk == keys.MIGRATIONS, consistent=True))
+    return {entry.number: entry for entry in (_entry(_entry_item(item), at) for item in items)}
+
+
+def _entry_item(item: Item | None) -> MigrationItem:
+    assert isinstance(item, MigrationItem)  # noqa: S101 - the partition holds nothing else
+    return item
+
+
+def _entry(item: MigrationItem, at: datetime) -> Entry:
+    finished_at = cast("datetime | None", item.finished_at)
+    held_until = cast("datetime | None", item.held_until)
+    if finished_at is not None:
+        state = State.FINISHED
+    else:
+        state = State.INTERRUPTED if held_until is None or held_until < at else State.RUNNING
+    return Entry(
+        number=int(item.sk),
+        name=item.name,
+        state=state,
+        seen=item.seen or 0,
+        changed=item.changed or 0,
+        finished_at=finished_at,
+    )

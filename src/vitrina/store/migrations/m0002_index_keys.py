@@ -1,0 +1,50 @@
+"""0002: products and accounts get the index keys that `keys.py` derives from their attributes today.
+
+Run it again (`vitrina table migrate --again 2`) whenever a template of an index key has changed.
+"""
+
+from typing import Final
+
+from vitrina.store import keys
+from vitrina.store.codecs import product_from, product_item
+from vitrina.store.items import Item, ProductItem, UserItem
+from vitrina.store.migrations.ledger import Ledger
+from vitrina.store.migrations.sweep import sweep
+from vitrina.store.table import ConditionFailed, Table
+from vitrina.store.users import user_from, user_item
+from vitrina.store.writes import Update
+
+NAME: Final = "index keys"
+_INDEX_KEYS: Final = (Item.listing, Item.listing_group, Item.by_time, Item.by_name, Item.by_price)
+
+
+async def run(table: Table, ledger: Ledger) -> None:
+    """Derive the keys anew and write those that differ, never over a change that was made meanwhile."""
+
+    async def visit(item: Item | None) -> bool:
+        # Who was faster may have been an older release, which wrote older keys: so what it wrote is looked at too.
+        while isinstance(item, ProductItem | UserItem):
+            update = _correction(item)
+            if update is None:
+                return False
+            try:
+                await table.update(update)
+            except ConditionFailed as failure:
+                item = failure.item
+            else:
+                return True
+        return False
+
+    await sweep(table, ledger, visit, only=Item.type.is_in(ProductItem, UserItem))
+
+
+def _correction(item: ProductItem | UserItem) -> Update | None:
+    fresh = product_item(product_from(item)) if isinstance(item, ProductItem) else user_item(user_from(item))
+    actions = []
+    for attribute in _INDEX_KEYS:
+        before, after = (getattr(one, attribute.attr_name) for one in (item, fresh))
+        if before != after:
+            actions.append(attribute.remove() if after is None else attribute.set(after))
+    if not actions:
+        return None
+    return Update(keys.Key(item.pk, item.sk), actions, type(item).version == item.version)
