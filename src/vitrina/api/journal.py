@@ -1,0 +1,90 @@
+"""What was answered, logged and counted in batches.
+
+Rendering a line and raising two metrics takes 2 µs in a loop over many and ten times that between two requests, whose
+code has meanwhile taken the processor's caches.
+"""
+
+import asyncio
+from typing import Any, Final, NamedTuple
+
+from prometheus_client import Counter, Histogram
+
+from vitrina.logging import log_requests
+from vitrina.metrics import HTTP_REQUESTS, HTTP_SECONDS
+from vitrina.usage import Usage
+
+_MOST: Final = 64
+_LONGEST: Final = 0.05
+"""Seconds for which an entry may wait."""
+
+
+class Entry(NamedTuple):
+    """One answer: the route's template, never its path, address, query or body. `at` is in seconds since 1970."""
+
+    route: str
+    method: str
+    status: int
+    at: float
+    seconds: float
+    request_id: str
+    user_id: str | None
+    used: Usage
+
+
+class Journal:
+    """Takes entries, and writes them out when there are many or time has passed."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._entries: list[Entry] = []
+        self._scheduled = False
+        self._meters: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Take an entry; called from the event loop."""
+        self._entries.append(entry)
+        if len(self._entries) >= _MOST:
+            self.flush()
+        elif not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_later(_LONGEST, self._flush_in_time)
+
+    def flush(self) -> None:
+        """Write out what there is."""
+        entries, self._entries = self._entries, []
+        if not entries:
+            return
+        log_requests([(entry.at, _fields(entry)) for entry in entries])
+        for entry in entries:
+            requests, durations = self._meters_of(entry)
+            requests.inc()
+            durations.observe(entry.seconds)
+
+    def _flush_in_time(self) -> None:
+        self._scheduled = False
+        self.flush()
+
+    def _meters_of(self, entry: Entry) -> tuple[Counter, Histogram]:
+        key = entry.route, entry.method, entry.status
+        if key not in self._meters:
+            self._meters[key] = (
+                HTTP_REQUESTS.labels(entry.route, entry.method, str(entry.status)),
+                HTTP_SECONDS.labels(entry.route, entry.method),
+            )
+        return self._meters[key]
+
+
+def _fields(entry: Entry) -> dict[str, Any]:
+    fields = {
+        "request_id": entry.request_id,
+        "method": entry.method,
+        "route": entry.route,
+        "status": entry.status,
+        "duration_ms": round(entry.seconds * 1000, 3),
+        "calls": entry.used.calls,
+        "read_units": entry.used.read_units,
+        "write_units": entry.used.write_units,
+    }
+    if entry.user_id is not None:
+        fields["user_id"] = entry.user_id
+    return fields

@@ -1,0 +1,124 @@
+"""What people sent, checked by pydantic models; what is wrong is said in plain words that repeat nothing they sent."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, TypeVar
+
+from multidict import MultiMapping
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from vitrina.errors import FieldError, ValidationFailed
+
+M = TypeVar("M", bound=BaseModel)
+_MOST_ERRORS: Final = 20
+_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_DIGITS: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
+class BodyModel(BaseModel):
+    """A body: unknown fields are refused and no type is bent into another.
+
+    A strict model takes no string for an enum or a date: annotate such a field with `Field(strict=False)`.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class QueryModel(BaseModel):
+    """Query parameters: unknown ones are ignored; each value is a string at first."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+def validate_body(model: type[M], value: object) -> M:
+    """Return the body as `model`. Raises ValidationFailed with a JSON pointer (RFC 6901) for each field refused."""
+    if not isinstance(value, dict):
+        raise ValidationFailed.of("", "must be a JSON object")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise _failed(error) from None  # The original holds the values.
+
+
+def validate_query(model: type[M], query: MultiMapping[str]) -> M:
+    """Return the query parameters as `model`. Raises ValidationFailed for a bad or repeated one."""
+    known = _parameter_names(model)
+    try:
+        return model.model_validate({name: _only_value(query, name) for name in query if name in known})
+    except ValidationError as error:
+        raise _failed(error) from None
+
+
+def pointer(*path: str | int) -> str:
+    """Return the JSON pointer to a field (RFC 6901 section 3)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _whole_number(value: object) -> object:
+    """Take digits alone: pydantic itself would also take signs, spaces, underscores and `5.0`."""
+    if isinstance(value, str):
+        if not _DIGITS.fullmatch(value):
+            raise ValueError("must be a whole number, written in digits")
+        return int(value)
+    return value
+
+
+QueryInt = Annotated[int, BeforeValidator(_whole_number)]
+"""A whole number in a query string."""
+
+
+def _parameter_names(model: type[BaseModel]) -> frozenset[str]:
+    return frozenset(field.alias or name for name, field in model.model_fields.items())
+
+
+def _only_value(query: MultiMapping[str], name: str) -> str:
+    values = query.getall(name)
+    if len(values) > 1:
+        raise ValidationFailed.of(pointer(name), "is given more than once")
+    if _UNFIT.search(values[0]):
+        raise ValidationFailed.of(pointer(name), "holds a control character, or is not UTF-8")
+    return values[0]
+
+
+def _failed(error: ValidationError) -> ValidationFailed:
+    details = error.errors(include_url=False, include_input=False)[:_MOST_ERRORS]
+    return ValidationFailed([FieldError(pointer(*detail["loc"]), _in_words(detail)) for detail in details])
+
+
+_WORDS: Final[Mapping[str, str]] = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field here",
+    "string_type": "must be a string",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must match {pattern}",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "none_required": "must be null",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "must have at least {min_length} items",
+    "too_long": "must have at most {max_length} items",
+    "date_type": "must be a date such as 2026-11-24",
+    "date_parsing": "must be a date such as 2026-11-24",
+    "date_from_datetime_parsing": "must be a date such as 2026-11-24",
+    "date_from_datetime_inexact": "must be a date such as 2026-11-24",
+}
+"""What pydantic's kinds of error are called here; the rest is only called not valid."""
+
+
+def _in_words(detail: ErrorDetails) -> str:
+    context: dict[str, Any] = detail.get("ctx", {})
+    if detail["type"] in {"value_error", "assertion_error"}:
+        return str(context["error"])  # Our own validators' words.
+    return _WORDS.get(detail["type"], "is not valid").format_map(context)
