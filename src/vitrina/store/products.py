@@ -39,9 +39,9 @@ class ProductStore:
 
     async def holders(self, skus: Sequence[str]) -> dict[str, str]:
         """Return who holds each of up to 100 SKUs, perhaps stale: product ids by the SKU as it was asked for."""
-        wanted = {keys.sku(sku): sku for sku in skus}
-        found = await self._table.get_many(list(wanted), consistent=False)
-        return {wanted[key]: item.product_id for key, item in found.items() if isinstance(item, SkuItem)}
+        found = await self._table.get_many([keys.sku(sku) for sku in skus], consistent=False)
+        claims = ((sku, found.get(keys.sku(sku))) for sku in skus)
+        return {sku: claim.product_id for sku, claim in claims if isinstance(claim, SkuItem)}
 
     async def create(self, product: Product, change: Change, *, also: Sequence[Step] = ()) -> None:
         """Write a new product and claim its SKU. Raises SkuTaken, and what the steps of `also` raise."""

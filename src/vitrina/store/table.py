@@ -101,10 +101,13 @@ class Table:
         return _decoded(response.get("Item"))
 
     async def get_many(self, keys: Sequence[Key], *, consistent: bool) -> dict[Key, Item]:
-        """Read up to `MOST_KEYS` items by one call; what does not exist is left out."""
+        """Read up to `MOST_KEYS` items by one call, none for no keys; what does not exist is left out."""
         client = self._writer if consistent else self._reader
         found: dict[Key, Item] = {}
-        pending: list[Arguments] = [raw_key(key) for key in keys]
+        # DynamoDB refuses to be asked for one item twice.
+        pending: list[Arguments] = [raw_key(key) for key in dict.fromkeys(keys)]
+        if not pending:
+            return found
         for attempt in range(_TRIES):
             if attempt:
                 await _pause(attempt)
