@@ -156,7 +156,7 @@ class ProductQuery(PageQuery):
     """Parameters of the product list; `name_prefix` implies `sort=name`."""
 
     sort: Sort | None = None
-    brand: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] | None = None
+    brand: Line | None = None
     name_prefix: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] | None = None
 
 
@@ -240,7 +240,7 @@ class UserRegister(BodyModel):
 class UserCreate(UserRegister):
     """A new account."""
 
-    role: Annotated[Literal["admin", "user"], Field(strict=False)]
+    role: Literal["admin", "user"]
 
 
 class UserPatch(BodyModel):
@@ -248,7 +248,7 @@ class UserPatch(BodyModel):
 
     email: Email = Field(default_factory=_absent)
     name: Line = Field(default_factory=_absent)
-    role: Annotated[Literal["admin", "user"], Field(strict=False)] = Field(default_factory=_absent)
+    role: Literal["admin", "user"] = Field(default_factory=_absent)
     password: NewPassword = Field(default_factory=_absent)
     active: bool = Field(default_factory=_absent)
 

@@ -1,0 +1,68 @@
+"""A service that the tests of a run share on each engine, and the people who use it."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.api.client import PASSWORD, Client, Person, fresh_email, ok, sign_in, sign_up
+from tests.service import Service, make_table, serving, settings_for
+from vitrina import logging
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The file that the services log to, as they do in production."""
+    path = tmp_path_factory.mktemp("logs") / "log.jsonl"
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    logging.configure(level="debug", style="json", descriptor=descriptor)
+    yield path
+    logging.shutdown()
+
+
+@pytest.fixture(scope="session")
+async def service(engine: str) -> AsyncIterator[Service]:
+    """The service on the test's engine, with a table that it shares with other tests."""
+    settings = settings_for(engine)
+    await make_table(settings)
+    async with serving(settings) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """Connections to any service."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def anonymous(http: aiohttp.ClientSession, service: Service) -> Client:
+    """Somebody who is not signed in."""
+    return Client(http, service.url)
+
+
+@pytest.fixture(scope="session")
+async def super_admin(anonymous: Client, service: Service) -> Person:
+    """A super_admin, made the way the command line makes one."""
+    email = fresh_email()
+    await service.services.accounts.create_super_admin(email=email, password=PASSWORD, name="Sol Supervisor")
+    person = await sign_in(anonymous, {"email": email})
+    person.account = ok(await person.get("/v1/me"))
+    return person
+
+
+@pytest.fixture(scope="session")
+async def admin(anonymous: Client, super_admin: Person) -> Person:
+    """An admin."""
+    account = {"email": fresh_email(), "password": PASSWORD, "name": "Ana Admin", "role": "admin"}
+    return await sign_in(anonymous, ok(await super_admin.post("/v1/users", account), 201))
+
+
+@pytest.fixture(scope="session")
+async def user(anonymous: Client) -> Person:
+    """A user."""
+    return await sign_up(anonymous, name="Uma User")
