@@ -1,0 +1,34 @@
+"""`vitrina api`: the HTTP API in the foreground."""
+
+import sys
+
+import click
+
+from vitrina.api import server, supervisor
+from vitrina.api.app import create_app
+from vitrina.cli.running import Refused, load_settings
+from vitrina.errors import VitrinaError
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.  [default: VITRINA_HOST]")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port; 0 takes a free one.  [default: VITRINA_PORT]")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that share the port.")
+def api(host: str | None, port: int | None, workers: int) -> None:
+    """Serve the API until SIGTERM or Ctrl-C, which let requests in flight finish; a second one does not."""
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = load_settings().model_copy(update=given)
+    try:
+        if workers == 1:
+            code = server.serve(create_app, settings, on_ready=_announce)
+        else:
+            code = supervisor.serve(create_app, settings, workers=workers, on_ready=_announce)
+    except OSError as error:
+        raise Refused(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
+    except (VitrinaError, supervisor.WorkerFailed) as error:
+        raise Refused(str(error)) from error
+    sys.exit(code)
+
+
+def _announce(url: str) -> None:
+    click.echo(f"ready {url}")
