@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import sys
 from typing import Final, Literal
 
@@ -12,7 +13,9 @@ from rich.console import Console
 from vitrina.api.app import create_app
 from vitrina.api.server import serve
 from vitrina.cli import demo
+from vitrina.cli.dynamodb_local import MissingToolError
 from vitrina.cli.engines import ROOT, EngineError, dynamodb_local, embedded
+from vitrina.cli.running import Refused
 from vitrina.cli.table import prepare
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
 
@@ -41,6 +44,8 @@ def dev(port: int, engine_name: Literal["embedded", "dynamodb-local"], *, empty:
     seeded = state / "seeded" if state else None
     if state and (fresh or (seeded and not seeded.exists())):
         shutil.rmtree(state, ignore_errors=True)
+    # A stop while the engine starts or the data are made must end the engine too; once the API runs, it heeds signals.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     engine = embedded(state=state) if engine_name == "embedded" else dynamodb_local(db_path=state)
     try:
         with console.status(f"Starting {engine.name} ..."):
@@ -49,10 +54,11 @@ def dev(port: int, engine_name: Literal["embedded", "dynamodb-local"], *, empty:
         asyncio.run(_prepare(settings, console, catalogue=not empty))
         if seeded:
             seeded.touch()
-        serve(create_app, settings, on_ready=lambda url: _greet(console, url, endpoint))
-    except EngineError as error:
-        console.print(f"[red]{error}")
-        sys.exit(1)
+        sys.exit(serve(create_app, settings, on_ready=lambda url: _greet(console, url, endpoint)))
+    except (EngineError, MissingToolError) as error:
+        raise Refused(str(error)) from error
+    except OSError as error:
+        raise Refused(f"cannot listen on port {port}: {error.strerror}") from error
     finally:
         engine.stop()
 
