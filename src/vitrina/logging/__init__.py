@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import sys
-import threading
 import time
 from collections.abc import Iterable, MutableMapping
 from contextvars import ContextVar
@@ -18,6 +17,8 @@ from typing import Any, Final, Literal
 
 import orjson
 import structlog
+
+from vitrina.logging.sink import Sink
 
 Event = MutableMapping[str, Any]
 
@@ -29,70 +30,7 @@ _SECRET_KEY: Final = re.compile(
     r"passw|token|authori[sz]ation|secret|cookie|credential|signing_key|api_?key", re.IGNORECASE
 )
 _SECRET_TEXT: Final = re.compile(r"\bbearer\s+[^\s\"',]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*", re.IGNORECASE)
-_GATHER: Final = 0.08
-"""Seconds for which lines gather before they are written."""
-_WRITE_SIZE: Final = 64 * 1024
-_MOST_WAITING: Final = 16 * 1024 * 1024
-"""Bytes that may wait for a reader that has stopped; past that lines are dropped, and their number is logged."""
 _NOISY: Final = ("aiobotocore", "asyncio", "boto3", "botocore", "pynamodb", "urllib3")
-
-
-class Sink:
-    """Writes lines to a file descriptor from a thread of its own, in groups."""
-
-    def __init__(self, descriptor: int) -> None:
-        """Take what to write to; nothing is written before there is something to write."""
-        self._descriptor = descriptor
-        self._lines: list[bytes] = []
-        self._waiting = 0
-        self._dropped = 0
-        self._something = threading.Event()
-        self._urgent = threading.Event()
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-        self._thread.start()
-
-    def write(self, line: bytes, *, urgent: bool = False) -> None:
-        """Take a line, or several, without the last line break; what is `urgent` does not wait for more to gather."""
-        if self._waiting > _MOST_WAITING:
-            self._dropped += 1
-            return
-        self._lines.append(line)
-        self._waiting += len(line)
-        if urgent or self._waiting > _WRITE_SIZE:
-            self._urgent.set()
-        if not self._something.is_set():
-            self._something.set()
-
-    def close(self, *, seconds: float = 2.0) -> None:
-        """Write all that waits and end the thread; a reader that has stopped is given `seconds`."""
-        self._closed = True
-        self._urgent.set()
-        self._something.set()
-        self._thread.join(seconds)
-
-    def _run(self) -> None:
-        while not self._closed:
-            self._something.wait()
-            self._urgent.wait(_GATHER)
-            self._something.clear()
-            self._urgent.clear()
-            try:
-                self._flush()
-            except OSError:  # The reader is gone, and with it whom to tell.
-                continue
-
-    def _flush(self) -> None:
-        number = len(self._lines)  # More may come meanwhile, at the end.
-        lines = self._lines[:number]
-        del self._lines[:number]
-        self._waiting = 0
-        dropped, self._dropped = self._dropped, 0
-        if dropped:
-            lines.append(orjson.dumps({"event": "log_lines_dropped", "level": "warning", "number": dropped}))
-        rest = memoryview(b"".join(line + b"\n" for line in lines))
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
 
 
 class _SinkLogger:
@@ -181,7 +119,7 @@ def log_requests(requests: Iterable[tuple[float, Event]]) -> None:
             orjson.dumps({"event": "request", "level": "info", "timestamp": timestamp(at), **fields})
             for at, fields in requests
         ]
-        _request_sink.write(b"\n".join(lines))
+        _request_sink.write(*lines)
 
 
 def redact(_logger: object, _method: str, event: Event) -> Event:
