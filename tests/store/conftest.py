@@ -1,0 +1,39 @@
+"""What the tests of the store share: each has a table of its own, on the engine that its mark names."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from vitrina.aws import Clients, connect
+from vitrina.config import Settings
+from vitrina.store.definition import creation
+from vitrina.store.table import Table
+
+
+@pytest.fixture
+def settings(engine: str, table_name: str) -> Settings:
+    """Settings for the engine; patient, since a test machine may be busy."""
+    return Settings(
+        environment="development",
+        table_name=table_name,
+        writer_endpoint=engine,
+        signing_keys="test:signing-key-of-the-tests-0123456789",
+        secret_key="secret-key-of-the-tests-0123456789",
+        connect_timeout=10,
+        read_timeout=20,
+    )
+
+
+@pytest.fixture
+async def clients(settings: Settings) -> AsyncIterator[Clients]:
+    """Clients of the engine."""
+    async with connect(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def table(clients: Clients, settings: Settings) -> AsyncIterator[Table]:
+    """An empty table."""
+    await clients.writer.create_table(**creation(settings))
+    yield Table(clients, name=settings.table_name, deadline=30)
+    await clients.writer.delete_table(TableName=settings.table_name)
