@@ -24,7 +24,7 @@ def settings_table() -> str:
 
 def _shown(default: object) -> str:
     if default in (None, "", ()):
-        return "–"
+        return "none"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+from pathlib import Path
 from typing import Final, Literal
 
 import click
@@ -19,8 +20,6 @@ from vitrina.cli.running import Refused
 from vitrina.cli.table import prepare
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
 
-STATE: Final = ROOT / ".vitrina"
-"""Where the demo's data stay from one start to the next."""
 _BCRYPT_COST: Final = 8
 """Signing in should be quick in a demo, whose password everybody knows."""
 
@@ -37,10 +36,17 @@ _BCRYPT_COST: Final = 8
 )
 @click.option("--empty", is_flag=True, help="Only the four accounts, and nothing stays for the next start.")
 @click.option("--fresh", is_flag=True, help="Forget what stayed from earlier starts.")
-def dev(port: int, engine_name: Literal["embedded", "dynamodb-local"], *, empty: bool, fresh: bool) -> None:
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=ROOT / ".vitrina",
+    show_default=".vitrina",
+    help="Where the data stay from one start to the next.",
+)
+def dev(port: int, engine_name: Literal["embedded", "dynamodb-local"], data: Path, *, empty: bool, fresh: bool) -> None:
     """Serve the API with demo data until Ctrl-C; the data stay for the next start."""
     console = Console(stderr=True, highlight=False)
-    state = None if empty else STATE / engine_name
+    state = None if empty else data / engine_name
     seeded = state / "seeded" if state else None
     if state and (fresh or (seeded and not seeded.exists())):
         shutil.rmtree(state, ignore_errors=True)
