@@ -122,7 +122,9 @@ def main() -> None:
         sys.exit(EXIT_MISSING)
     except RuntimeError as error:
         sys.exit(str(error))
-    print(LICENCE.format(fetch()), file=sys.stderr, flush=True)
+    home = fetch()
+    print(LICENCE.format(home), file=sys.stderr, flush=True)
+    os.chdir(home)  # It leaves a file about itself in the folder that it runs in.
     os.execv(serve[0], serve)  # noqa: S606 - no shell is wanted
 
 

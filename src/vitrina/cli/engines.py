@@ -95,10 +95,11 @@ class Engine:
 
     def wait(self, *, timeout: float = 60.0) -> str:
         """Block until it answers HTTP and return its URL; raises EngineError when it dies or the seconds are over."""
+        process = self.process
         deadline = time.monotonic() + timeout
         while not self._answers():
-            if self.process.poll() is not None:
-                raise EngineError(f"{self.name} ended with {self.process.returncode}:\n{self._last_words()}")
+            if process.poll() is not None:
+                raise EngineError(f"{self.name} ended with {process.returncode}:\n{self._last_words()}")
             if time.monotonic() > deadline:
                 raise EngineError(f"{self.name} did not answer within {timeout:g} s:\n{self._last_words()}")
             time.sleep(0.05)

@@ -1,0 +1,123 @@
+"""What all tests share: the engines they run on, and what CI demands of a run."""
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.engines import CANNOT_RUN, ON_CI, UNPROVEN, Engines
+
+ENGINES = pytest.StashKey[Engines]()
+
+
+@pytest.fixture(scope="session")
+def engines(pytestconfig: pytest.Config) -> Engines:
+    """All engines."""
+    return pytestconfig.stash[ENGINES]
+
+
+@pytest.fixture(scope="session")
+def moto(engines: Engines) -> str:
+    """The URL of moto: quick, and good for sequential tests alone."""
+    return engines.url("moto")
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local(engines: Engines) -> str:
+    """The URL of DynamoDB Local, the judge of semantics; of MiniStack where that cannot run."""
+    return engines.url("dynamodb_local")
+
+
+@pytest.fixture(scope="session")
+def ministack(engines: Engines) -> str:
+    """The URL of MiniStack, the engine of the demo: DynamoDB, its streams, SQS and SES."""
+    return engines.url("ministack")
+
+
+@pytest.fixture(scope="session")
+def engine(engines: Engines, request: pytest.FixtureRequest) -> str:
+    """The URL of the engine that the test's `engine` mark names; moto's without one."""
+    return engines.url(request.param)
+
+
+@pytest.fixture
+def table_name() -> str:
+    """A name that no other test's table has."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep a developer's own settings and AWS account out of the tests."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "VITRINA_"))]:
+        if name != "VITRINA_MINISTACK_PYTHON":
+            del os.environ[name]
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    config.stash[ENGINES] = Engines()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test once on each engine that its mark names."""
+    if "engine" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("engine")
+        names = mark.args if mark else ("moto",)
+        if unknown := set(names) - Engines.kinds.keys():
+            raise pytest.UsageError(f"{metafunc.definition.nodeid}: no such engine: {', '.join(unknown)}")
+        metafunc.parametrize("engine", names, indirect=True, scope="session")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start at once, beside each other, all engines that the chosen tests need: Java takes seconds."""
+    if not session.config.option.collectonly:
+        needed = {name for item in session.items for name in _engines_of(item)}
+        try:
+            session.config.stash[ENGINES].start(sorted(needed))
+        except CANNOT_RUN as error:
+            pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what only DynamoDB Local can prove where it cannot run."""
+    judge = item.get_closest_marker("judge")
+    if judge and item.config.stash[ENGINES].missing:
+        pytest.skip(f"only DynamoDB Local can prove this: {judge.args[0]}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """End the engines; on CI, fail a run that left a test out."""
+    session.config.stash[ENGINES].stop()
+    if ON_CI and _skipped(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> Iterator[None]:
+    """Say last, below all other summaries, what this run does not prove."""
+    yield
+    if ON_CI and _skipped(config):
+        terminalreporter.write_line(f"FAILED: {_skipped(config)} tests were skipped, and CI=true allows none", red=True)
+    missing = config.stash[ENGINES].missing
+    if missing:
+        terminalreporter.section("not proven by this run", yellow=True)
+        terminalreporter.write_line(f"DynamoDB Local could not run: {missing}")
+        terminalreporter.write_line(f"Its tests ran on MiniStack, which leaves unproven: {'; '.join(UNPROVEN)}.")
+
+
+def _engines_of(item: pytest.Item) -> set[str]:
+    if not isinstance(item, pytest.Function):
+        return set()
+    names = set(item.fixturenames) & Engines.kinds.keys()
+    return names | {str(item.callspec.params["engine"])} if "engine" in item.fixturenames else names
+
+
+def _skipped(config: pytest.Config) -> int:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return len(reporter.stats.get("skipped", [])) if reporter else 0

@@ -1,0 +1,78 @@
+"""The engines that tests run on: each is started when a test needs it, once a session, beside the others."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar
+
+from vitrina.cli import engines
+from vitrina.cli.dynamodb_local import MissingToolError
+
+ON_CI = os.environ.get("CI") == "true"
+"""There nothing may be left out: DynamoDB Local is required, and a skipped test is a failure."""
+
+CANNOT_RUN = (MissingToolError, RuntimeError, engines.EngineError)
+"""What starting an engine raises when it is not installed or could not be downloaded."""
+
+UNPROVEN = (
+    "AWS's own validation of requests",
+    "capacity units (MiniStack ignores size on reads)",
+    "TTL deletes and their stream records",
+    "stream shards that split",
+)
+"""What rests on DynamoDB Local alone."""
+
+
+def moto_server() -> engines.Engine:
+    """Return moto's server as a process of its own: in the tests' process it would share the interpreter's lock.
+
+    For sequential tests alone. It lets two writers win one condition and applies a token's transaction twice.
+    """
+    serve = [sys.executable, "-m", "moto.server", "-H", engines.LOOPBACK, "-p"]
+    return engines.Engine("moto", lambda port: [*serve, str(port)], probe="/moto-api/")
+
+
+class Engines:
+    """The running engines by name. Where DynamoDB Local cannot run, MiniStack stands in for it, but not on CI."""
+
+    kinds: ClassVar[Mapping[str, Callable[[], engines.Engine]]] = {
+        "moto": moto_server,
+        "dynamodb_local": engines.dynamodb_local,
+        "ministack": engines.embedded,
+    }
+
+    def __init__(self) -> None:
+        self.missing: str | None = None
+        """Why DynamoDB Local cannot run here, once that is known."""
+        self._started: dict[str, engines.Engine] = {}
+
+    def start(self, names: Iterable[str]) -> None:
+        """Start the engines and wait for none."""
+        for name in names:
+            self._start(name)
+
+    def url(self, name: str) -> str:
+        """Return where the engine listens, once it answers there; raises as its start does."""
+        return self._start(name).wait()
+
+    def actual(self, name: str) -> str:
+        """Return the name of the engine that serves under a name."""
+        return "ministack" if name == "dynamodb_local" and self.missing else name
+
+    def stop(self) -> None:
+        """End them all."""
+        for engine in self._started.values():
+            engine.stop()
+
+    def _start(self, name: str) -> engines.Engine:
+        name = self.actual(name)
+        if name in self._started:
+            return self._started[name]
+        try:
+            self._started[name] = self.kinds[name]().start()
+        except CANNOT_RUN as error:
+            if ON_CI or name != "dynamodb_local":
+                raise
+            self.missing = str(error)
+            return self._start("ministack")
+        return self._started[name]
