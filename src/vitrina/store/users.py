@@ -58,7 +58,7 @@ class UserStore:
         await commit(self._table, steps)
 
     async def update(self, before: User, after: User, *, keep_session: str | None = None) -> None:
-        """Write the next version. Raises Conflict when `before` is not the version there, EmailTaken.
+        """Write the next version. Raises Conflict when `before` is not the version there, EmailTaken, LastSuperAdmin.
 
         A higher `session_epoch` ends every session but `keep_session`, which is written with the new epoch.
         """
@@ -78,6 +78,8 @@ class UserStore:
             )
         if before.role is Role.SUPER_ADMIN and after.role is not Role.SUPER_ADMIN:
             steps.append(_discount_super_admin())
+        if before.role is not Role.SUPER_ADMIN and after.role is Role.SUPER_ADMIN:
+            steps.append(_count_super_admin())
         await commit(self._table, steps)
 
     async def delete(self, user: User) -> None:

@@ -1,0 +1,103 @@
+"""Answers kept for idempotency keys: given again until they expire, and never a second creation."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.store.samples import START, create, product
+from vitrina.domain.products import Action, describe
+from vitrina.errors import IdempotencyKeyReused, SkuTaken
+from vitrina.store.idempotency import AlreadyAnswered, Answer, Claim, IdempotencyStore
+from vitrina.store.products import ProductStore
+from vitrina.store.table import Table
+
+pytestmark = pytest.mark.engine("moto", "dynamodb_local")
+ANSWER = Answer(status=201, headers={"Location": "/v1/products/1"}, body=b'{"name":"\xc3\x9c"}\x00\xff')
+
+
+@pytest.fixture
+def store(table: Table) -> IdempotencyStore:
+    """The store of answers, on an empty table."""
+    return IdempotencyStore(table)
+
+
+def claim(
+    *, key: str = "key", body: str = "body", owner: str = "ana", route: str = "products", hours: int = 0
+) -> Claim:
+    """Return the claim of a request, good for a day."""
+    made_at = START + timedelta(hours=hours)
+    return Claim(
+        owner=owner,
+        route=route,
+        key_fingerprint=key,
+        body_fingerprint=body,
+        made_at=made_at,
+        expires_at=made_at + timedelta(hours=24),
+    )
+
+
+async def test_an_answer_is_kept_as_it_was(store: IdempotencyStore) -> None:
+    """Status, headers and every byte of the body."""
+    assert await store.find(claim()) is None
+    await store.keep(claim(), ANSWER)
+    assert await store.find(claim()) == ANSWER
+    assert await store.find(claim(hours=23)) == ANSWER
+
+
+async def test_a_key_belongs_to_its_owner_and_route(store: IdempotencyStore) -> None:
+    """Others may use the same one."""
+    await store.keep(claim(), ANSWER)
+    for other in (claim(owner="luis"), claim(route="users"), claim(key="other")):
+        assert await store.find(other) is None
+
+
+async def test_a_key_with_another_body_is_refused(store: IdempotencyStore) -> None:
+    """When it is looked up, and when two race."""
+    await store.keep(claim(), ANSWER)
+    with pytest.raises(IdempotencyKeyReused):
+        await store.find(claim(body="other"))
+    with pytest.raises(IdempotencyKeyReused):
+        await store.keep(claim(body="other"), ANSWER)
+
+
+async def test_the_first_answer_stays(store: IdempotencyStore) -> None:
+    """A second one is told the first."""
+    await store.keep(claim(), ANSWER)
+    with pytest.raises(AlreadyAnswered) as already:
+        await store.keep(claim(), Answer(status=409, headers={}, body=b""))
+    assert already.value.answer == ANSWER
+
+
+async def test_an_expired_answer_is_as_good_as_gone(store: IdempotencyStore) -> None:
+    """Though its item is still there: it is not found, and the key can be used for another body."""
+    await store.keep(claim(), ANSWER)
+    late = claim(hours=24, body="other")
+    assert await store.find(late) is None
+    second = Answer(status=200, headers={}, body=b"second")
+    await store.keep(late, second)
+    assert await store.find(late) == second
+
+
+async def test_a_creation_and_its_answer_are_written_together(store: IdempotencyStore, table: Table) -> None:
+    """A creation that is repeated under its key is told the first answer, and makes nothing."""
+    products = ProductStore(table)
+    first, second = product(), product()
+    change = describe(None, first, action=Action.CREATED, request_id="test")
+    await products.create(first, change, also=[store.step(claim(), ANSWER)])
+    assert await store.find(claim()) == ANSWER
+    change = describe(None, second, action=Action.CREATED, request_id="test")
+    with pytest.raises(AlreadyAnswered) as already:
+        await products.create(second, change, also=[store.step(claim(), Answer(status=201, headers={}, body=b"2"))])
+    assert already.value.answer == ANSWER
+    assert await products.get(second.id, consistent=True) is None
+
+
+async def test_a_refused_creation_keeps_no_answer(store: IdempotencyStore, table: Table) -> None:
+    """All or none."""
+    products = ProductStore(table)
+    await create(products, sku="Lamp-1")
+    refused = product(sku="lamp-1")
+    change = describe(None, refused, action=Action.CREATED, request_id="test")
+    with pytest.raises(SkuTaken):
+        await products.create(refused, change, also=[store.step(claim(), ANSWER)])
+    assert await store.find(claim()) is None
