@@ -1,6 +1,12 @@
 """From the domain's values to answers: who sees what is decided here (api.md, fine print)."""
 
+from dataclasses import dataclass
+from typing import Final
+
+from multidict import CIMultiDict
+
 from vitrina.api.answers import render
+from vitrina.api.body import JSON
 from vitrina.api.schemas import (
     ChangeEntry,
     DeletedProduct,
@@ -13,7 +19,6 @@ from vitrina.api.schemas import (
 )
 from vitrina.domain.products import Change, PricePeriod, Product
 from vitrina.domain.users import PRODUCT_MANAGERS, Principal, Session, User
-from vitrina.services.product_cache import Rendered
 
 
 def sees_all(viewer: Principal | None) -> bool:
@@ -21,9 +26,25 @@ def sees_all(viewer: Principal | None) -> bool:
     return viewer is not None and viewer.role in PRODUCT_MANAGERS
 
 
-def kept_product(value: Product) -> Rendered:
-    """Return a product as anonymous readers get it, ready to be sent."""
-    return Rendered(value.id, render(product(value, None)), str(value.version))
+REVALIDATED: Final = {"Cache-Control": "no-cache", "Vary": "Authorization"}
+"""A version has one tag for all, but admins see more of it: what a cache keeps is for the anonymous alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptProduct:
+    """A product as anonymous readers get it, ready to be sent; `headers` are to be copied."""
+
+    id: str
+    etag: str
+    body: bytes
+    headers: CIMultiDict[str]
+
+
+def kept_product(value: Product) -> KeptProduct:
+    """Return a product ready to be sent to anonymous readers, who must ask again each time (R11)."""
+    etag = str(value.version)
+    headers = CIMultiDict({**REVALIDATED, "Content-Type": JSON, "ETag": f'"{etag}"'})
+    return KeptProduct(value.id, etag, render(product(value, None)), headers)
 
 
 def product(value: Product, viewer: Principal | None) -> PublicProduct:

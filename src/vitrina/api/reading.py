@@ -5,20 +5,19 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any, Final
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from vitrina.api import presenters
 from vitrina.api.answers import answer
-from vitrina.api.body import JSON
 from vitrina.api.call import Call
+from vitrina.api.presenters import KeptProduct
 from vitrina.api.routing import PUBLIC, Route
 from vitrina.api.schemas import SeenProduct
 from vitrina.api.services import SERVICES
-from vitrina.domain.products import Product
+from vitrina.domain.products import Product, is_sku
 from vitrina.domain.users import Principal
 from vitrina.errors import NotFound, Overloaded
 from vitrina.ids import is_id
-from vitrina.services.product_cache import Kept, Rendered
+from vitrina.services.product_cache import Kept
 
 _STALE: Final = '110 - "Response is Stale"'
 """RFC 7234 section 5.5.1; RFC 9111 dropped the header, and its readers know `Age`."""
@@ -42,6 +41,9 @@ async def read(call: Call[None, None]) -> web.Response:
 async def read_by_sku(call: Call[None, None]) -> web.Response:
     """Answer the live product that holds a SKU."""
     services, sku = call.app[SERVICES], call.parameter("sku")
+    if not is_sku(sku):
+        await call.authenticate()
+        raise NotFound
     if "Authorization" not in call.request.headers:
         services.views.ensure_room()
         return await _anonymously(call, services.product_cache.by_sku(sku))
@@ -49,25 +51,24 @@ async def read_by_sku(call: Call[None, None]) -> web.Response:
     return _as_signed_in(call, product, viewer)
 
 
-async def _anonymously(call: Call[None, None], reading: Awaitable[Kept[Rendered]]) -> web.Response:
+async def _anonymously(call: Call[None, None], reading: Awaitable[Kept[KeptProduct]]) -> web.Response:
     """Answer from the cache once the view is stored; a 304 and a HEAD are no views."""
     kept = await reading
-    product_id, body, etag = kept.value
-    if call.if_none_match(etag):
-        return answer(status=304, etag=etag, headers={"Cache-Control": "no-cache"})
-    request = call.request
+    product = kept.value
+    if call.if_none_match(product.etag):
+        return answer(status=304, etag=product.etag, headers=presenters.REVALIDATED)
     if not call.is_head:
         await call.app[SERVICES].views.record(
-            product_id,
+            product.id,
             address=call.address,
             user_agent=call.user_agent,
-            referrer=request.headers.get("Referer"),
+            referrer=call.request.headers.get("Referer"),
         )
-    headers = CIMultiDict({"Content-Type": JSON, "ETag": f'"{etag}"', "Cache-Control": "no-cache"})
+    headers = product.headers.copy()
     if kept.stale:
         headers["Warning"] = _STALE
         headers["Age"] = str(int(asyncio.get_running_loop().time() - kept.read_at))
-    return web.Response(body=body, headers=headers)
+    return web.Response(body=product.body, headers=headers)
 
 
 def _as_signed_in(call: Call[None, None], product: Product, viewer: Principal | None) -> web.Response:

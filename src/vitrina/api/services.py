@@ -41,7 +41,7 @@ class Services:
 
     table: Table
     products: Products
-    product_cache: ProductCache
+    product_cache: ProductCache[presenters.KeptProduct]
     views: ViewRecorder
     accounts: Accounts
     authentication: Authentication

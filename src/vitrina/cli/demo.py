@@ -15,13 +15,13 @@ from rich.progress import Progress
 
 from vitrina import aws, clock
 from vitrina.config import Settings
-from vitrina.domain.products import ProductDraft
+from vitrina.domain.products import Product, ProductDraft
 from vitrina.domain.users import Role
 from vitrina.domain.views import View, visitor_hash, visitor_key
 from vitrina.services.accounts import Accounts, UserDraft
 from vitrina.services.derived_keys import derive
 from vitrina.services.passwords import Passwords
-from vitrina.services.product_cache import ProductCache, Rendered
+from vitrina.services.product_cache import ProductCache
 from vitrina.services.products import Products
 from vitrina.services.views import is_bot
 from vitrina.store.idempotency import Answer
@@ -71,7 +71,7 @@ class _Maker:
     accounts: Accounts
     product_store: ProductStore
     listings: ProductListings
-    cache: ProductCache
+    cache: ProductCache[Product]
     views: ViewStore
 
     def products(self, at: datetime) -> Products:
@@ -103,9 +103,7 @@ async def _maker(settings: Settings) -> AsyncIterator[_Maker]:
                 accounts=Accounts(UserStore(table), SessionStore(table), passwords=passwords),
                 product_store=store,
                 listings=ProductListings(table),
-                cache=ProductCache(
-                    store, render=lambda product: Rendered(product.id, b"", ""), ttl=0, stale_if_error=0, size=1
-                ),
+                cache=ProductCache(store, render=lambda product: product, ttl=0, stale_if_error=0, size=1),
                 views=ViewStore(table, retention_days=settings.views_retention_days),
             )
         finally:

@@ -109,7 +109,8 @@ class FieldChange:
 class Change:
     """One change of a product: the audit entry (R10) and, on the table's stream, the event (R9).
 
-    `sku`, `name`, `price` and `currency` are the product's after it."""
+    `sku`, `name`, `price` and `currency` are the product's after it.
+    """
 
     product_id: str
     version: int
@@ -161,9 +162,14 @@ def describe(before: Product | None, after: Product, *, action: Action, request_
     )
 
 
+def is_sku(text: str) -> bool:
+    """Say whether `text` can be a SKU; a dot segment could not be the end of a path (RFC 3986 section 5.2.4)."""
+    return _SKU.fullmatch(text) is not None and text not in {".", ".."}
+
+
 def check_sku(text: str) -> str:
     """Return `text` if it is a SKU; raises ValueError when it is not."""
-    if not _SKU.fullmatch(text) or text in {".", ".."}:
+    if not is_sku(text):
         raise ValueError("is not a SKU: 1 to 64 letters A-Z and a-z, digits, '.', '_' and '-', and more than dots")
     return text
 

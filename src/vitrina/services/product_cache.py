@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from vitrina import metrics
 from vitrina.domain.products import Product
@@ -14,14 +14,6 @@ from vitrina.store.products import ProductStore
 from vitrina.store.table import MOST_KEYS
 
 V = TypeVar("V")
-
-
-class Rendered(NamedTuple):
-    """A product as it is answered: the body's bytes and its entity tag."""
-
-    product_id: str
-    body: bytes
-    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,32 +95,32 @@ class ReadThrough(Generic[V]):
         self._kept[key] = kept
 
 
-class ProductCache:
-    """Live products as anonymous readers see them, at most `ttl` seconds old."""
+class ProductCache(Generic[V]):
+    """Live products as anonymous readers get them, at most `ttl` seconds old."""
 
     def __init__(
         self,
         store: ProductStore,
         *,
-        render: Callable[[Product], Rendered],
+        render: Callable[[Product], V],
         ttl: float,
         stale_if_error: float,
         size: int,
     ) -> None:
-        """Take the store, the rendering of a product and the limits of the settings."""
+        """Take the store, what is kept of a product, and the limits of the settings."""
         self._store = store
         self._render = render
         self._answers = ReadThrough(self._load_answers, ttl=ttl, grace=stale_if_error, size=size)
         self._holders = ReadThrough(self._load_holders, ttl=ttl, grace=stale_if_error, size=size)
 
-    async def by_id(self, product_id: str) -> Kept[Rendered]:
+    async def by_id(self, product_id: str) -> Kept[V]:
         """Return a product's answer. Raises NotFound, TableUnavailable."""
         kept = await self._answers.get(product_id)
         if kept is None:
             raise NotFound
         return kept
 
-    async def by_sku(self, sku: str) -> Kept[Rendered]:
+    async def by_sku(self, sku: str) -> Kept[V]:
         """Return the answer of the product that holds a SKU. Raises NotFound, TableUnavailable."""
         holder = await self._holders.get(fold(sku))
         if holder is None:
@@ -141,7 +133,7 @@ class ProductCache:
             self._answers.drop(product.id)
             self._holders.drop(fold(product.sku))
 
-    async def _load_answers(self, product_ids: Sequence[str]) -> dict[str, Rendered]:
+    async def _load_answers(self, product_ids: Sequence[str]) -> dict[str, V]:
         products = await self._store.get_many(product_ids)
         return {key: self._render(product) for key, product in products.items() if product.deleted_at is None}
 

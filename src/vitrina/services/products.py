@@ -39,7 +39,7 @@ class Products:
     """Reads and writes on behalf of people; who may is decided before."""
 
     def __init__(
-        self, store: ProductStore, listings: ProductListings, cache: ProductCache, *, clock: Clock = now
+        self, store: ProductStore, listings: ProductListings, cache: ProductCache[Any], *, clock: Clock = now
     ) -> None:
         """Take the stores, and the cache to which each write is told."""
         self._store = store
@@ -143,6 +143,8 @@ class Products:
 
     async def history(self, product_id: str, *, limit: int, start: Position | None) -> Page[Change]:
         """Return a page of a product's changes, newest first (R10). Raises NotFound."""
+        if not is_id(product_id):
+            raise NotFound
         page = await self._listings.history(product_id, limit=limit, start=start)
         if not page.items and start is None:
             raise NotFound
