@@ -1,0 +1,125 @@
+"""No Docker runs here, so what Docker and GitHub would refuse is refused here; and their files keep step with the code."""
+
+import json
+import os
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "scripts/deploy/Dockerfile").read_text()
+VARIABLES = {f"VITRINA_{name.upper()}" for name in Settings.model_fields}
+
+
+def load(path: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Return what a YAML file of the project holds."""
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+COMPOSE: dict[str, Any] = load("docker-compose.yml")
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+
+
+def by_default(value: str) -> str:
+    """Return what Compose makes of `${NAME:-default}` where NAME is not set."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [("compose-spec", "docker-compose.yml"), ("github-workflows", ".github/workflows/ci.yml")],
+)
+def test_the_file_follows_its_schema(schema: str, path: str) -> None:
+    """The Compose Specification's schema, and the one for GitHub's workflows, as check-jsonschema ships them."""
+    schemas = files("check_jsonschema") / "builtin_schemas" / "vendor"
+    document = load(path)
+    # YAML 1.1 reads the workflow's key `on` as true.
+    document = {"on" if key is True else key: value for key, value in document.items()}
+    jsonschema.validate(document, json.loads((schemas / f"{schema}.json").read_text()))
+
+
+@pytest.mark.parametrize("name", ["api", "table"])
+def test_the_environment_is_one_that_settings_take(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each variable is a setting, the whole is accepted, and the keys are the demo's unless others are given."""
+    environment: dict[str, str] = SERVICES[name]["environment"]
+    ours = {variable for variable in environment if variable.startswith("VITRINA_")}
+    assert ours <= VARIABLES
+    for variable in ours:
+        monkeypatch.setenv(variable, by_default(environment[variable]))
+    settings = Settings()
+    assert settings.signing_keys.get_secret_value() == DEMO_SIGNING_KEYS
+    assert settings.secret_key.get_secret_value() == DEMO_SECRET_KEY
+
+
+def test_the_service_may_take_its_time_to_stop() -> None:
+    """Docker's SIGKILL comes after the service has had the time that it gives itself."""
+    shutdown_timeout = Settings.model_fields["shutdown_timeout"].default
+    assert int(SERVICES["api"]["stop_grace_period"].removesuffix("s")) > shutdown_timeout
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_is_pinned_watched_and_reached_from_this_machine_alone(name: str) -> None:
+    """A version of each image, a health check for what keeps running, and no port open to the network."""
+    service = SERVICES[name]
+    if "build" in service:
+        assert (ROOT / service["build"]["dockerfile"]).exists()
+    else:
+        assert re.fullmatch(r"[\w/-]+:v?\d+\.\d+\.\d+", service["image"])
+    if service.get("restart") != "no":
+        assert "test" in service["healthcheck"]
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+def test_ministack_is_the_version_that_the_tests_run_on() -> None:
+    """The image and the lock file say the same."""
+    locked = re.search(r"^ministack==(\S+)", (ROOT / "scripts/requirements/ministack.txt").read_text(), re.MULTILINE)
+    assert locked is not None
+    assert SERVICES["sqs"]["image"] == f"ministackorg/ministack:{locked[1]}"
+
+
+def test_the_api_waits_for_its_table_and_the_table_for_its_database() -> None:
+    """In order: the database answers, the table is made, the API starts."""
+    assert SERVICES["api"]["depends_on"] == {"table": {"condition": "service_completed_successfully"}}
+    assert SERVICES["table"]["depends_on"] == {"dynamodb": {"condition": "service_healthy"}}
+    assert "dynamodb:/data" in SERVICES["dynamodb"]["volumes"]
+
+
+def test_the_image_keeps_step() -> None:
+    """It sets what is a setting, copies what is there, runs as nobody in particular and can say how it is."""
+    assert set(re.findall(r"\bVITRINA_\w+(?==)", DOCKERFILE)) <= VARIABLES
+    for sources in re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE):
+        assert all((ROOT / source).exists() for source in sources.split())
+    assert re.search(r"^USER vitrina$", DOCKERFILE, re.MULTILINE)
+    assert re.search(r"^HEALTHCHECK ", DOCKERFILE, re.MULTILINE)
+    assert all(
+        re.search(r":\d+\.\d+\.\d+-slim", base) for base in re.findall(r"^FROM (\S+:\S+)", DOCKERFILE, re.MULTILINE)
+    )
+
+
+def test_what_the_image_copies_is_in_its_context() -> None:
+    """The ignore file lets through just that."""
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {word for line in re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE) for word in line.split()}
+    assert copied == allowed
+
+
+def test_ci_runs_the_two_gates_on_the_oldest_and_the_image_s_python() -> None:
+    """The workflow is the same two scripts that a person runs."""
+    job = load(".github/workflows/ci.yml")["jobs"]["gates"]
+    assert [step["run"] for step in job["steps"] if "run" in step] == ["scripts/check", "scripts/test"]
+    assert job["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
+    assert "FROM python:3.13." in DOCKERFILE
+
+
+def test_hooks_run_what_is_there() -> None:
+    """Each hook's program comes with the development lock, or is a script of the project."""
+    [local] = load(".pre-commit-config.yaml")["repos"]
+    for hook in local["hooks"]:
+        assert os.access(ROOT / hook["entry"].split()[0], os.X_OK)
