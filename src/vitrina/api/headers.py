@@ -1,5 +1,6 @@
 """Headers that every answer carries, however it was made (OWASP's REST security cheat sheet), and CORS by setting."""
 
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
@@ -9,23 +10,33 @@ from vitrina.api.forwarding import Forwarding
 from vitrina.config import Settings
 from vitrina.logging import REQUEST_ID
 
-SERVER: Final = "vitrina"
-"""Without the versions that aiohttp would name."""
 _SERVER: Final = istr("Server")
 _REQUEST_ID: Final = istr("X-Request-ID")
-_DEFAULTS: Final = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-_HSTS: Final = "max-age=31536000; includeSubDomains"
+_SECURITY: Final = CIMultiDict(
+    {
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+)
+_PRIVATE: Final = CIMultiDict({**_SECURITY, "Cache-Control": "no-store"})
+_HSTS: Final = "max-age=31536000"
 _ALLOWED: Final = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-ID"
 _EXPOSED: Final = (
     "Allow, ETag, Idempotency-Replayed, Link, Location, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, "
     "Retry-After, WWW-Authenticate, X-Request-ID"
 )
 _PREFLIGHT_AGE: Final = "600"
+
+
+def secure(response: web.StreamResponse) -> None:
+    """Name the server without aiohttp's versions, and add what the answer does not say itself.
+
+    An answer is private unless it says otherwise; 304 says nothing, so that what was said with the 200 still holds.
+    """
+    headers = response.headers
+    headers[_SERVER] = "vitrina"
+    headers.merge(_SECURITY if response.status == HTTPStatus.NOT_MODIFIED else _PRIVATE)
 
 
 class ResponseHeaders:
@@ -36,16 +47,14 @@ class ResponseHeaders:
         self._origins = frozenset(settings.cors_origins)
         self._forwarding = forwarding
         self._behind_proxy = bool(settings.trusted_proxies)
-        self._defaults = CIMultiDict(_DEFAULTS)
 
     async def complete(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add what every answer carries; an `on_response_prepare` signal."""
         headers = response.headers
-        headers[_SERVER] = SERVER
+        secure(response)
         request_id = REQUEST_ID.get(None)
         if request_id is not None:
             headers[_REQUEST_ID] = request_id
-        headers.merge(self._defaults)
         if self._behind_proxy and self._forwarding.is_https(request):
             headers["Strict-Transport-Security"] = _HSTS
         if self._origins:

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from vitrina import logging
 from vitrina.api.application import protocol_options
-from vitrina.api.headers import SERVER
+from vitrina.api.headers import secure
 from vitrina.api.keys import READINESS
 from vitrina.api.problems import BadRequest, InternalError, problem
 from vitrina.config import Settings
@@ -60,7 +60,7 @@ class Protocol(web.RequestHandler):
         else:
             log.error("connection_failed", exc_info=exc)
             response = problem(InternalError(), instance="")
-        response.headers["Server"] = SERVER
+        secure(response)
         response.force_close()
         return response
 

@@ -161,7 +161,7 @@ def _render_json(_logger: object, _method: str, event: Event) -> bytes:
     try:
         return orjson.dumps(event, default=_type_name)
     except TypeError:  # A number past 64 bits or half a surrogate pair: a line must come out whatever is in it.
-        return json.dumps(event, default=_type_name).encode()
+        return json.dumps(event, default=_type_name, ensure_ascii=False).encode(errors="replace")
 
 
 def _type_name(value: object) -> str:

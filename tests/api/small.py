@@ -1,0 +1,204 @@
+"""A small application that has one route of each kind, for tests of what lies between the wire and a handler."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final
+
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from vitrina.api.answers import answer, not_modified
+from vitrina.api.application import new_application
+from vitrina.api.body import JSON, MERGE_PATCH
+from vitrina.api.call import Call
+from vitrina.api.keys import AUTHENTICATOR
+from vitrina.api.routing import PUBLIC, Route
+from vitrina.api.server import listening
+from vitrina.api.validation import BodyModel, QueryInt, QueryModel
+from vitrina.config import Settings
+from vitrina.domain.users import ACCOUNT_MANAGERS, EVERY_ROLE, Principal, Role, Session, User
+from vitrina.errors import InvalidToken, NotFound, SkuTaken, TableUnavailable
+
+SECRET: Final = "canary-7f3a-never-to-be-seen"
+NOW: Final = datetime(2026, 11, 24, 7, 1, 34, 120_000, tzinfo=UTC)
+
+
+class Widget(BodyModel):
+    """A widget to be made."""
+
+    name: Annotated[str, Field(min_length=1, max_length=10)]
+    size: Annotated[Decimal, Field(strict=False, ge=Decimal("0.5"))] = Decimal(1)
+    role: Annotated[Role, Field(strict=False)] = Role.USER
+
+
+class Made(BaseModel):
+    """A widget that was made."""
+
+    name: str | None
+    size: Decimal
+    made_at: datetime
+
+
+class Window(QueryModel):
+    """A part of the widgets."""
+
+    limit: Annotated[QueryInt, Field(ge=1, le=100, description="How many.")] = 25
+    since: Annotated[str | None, Field(alias="from")] = None
+
+
+class FakeAuthenticator:
+    """Knows a token for each role, named as it is."""
+
+    async def authenticate(self, token: str) -> Principal:
+        """Return the one whose role the token names."""
+        if token == "outage":
+            raise TableUnavailable
+        if token not in list(Role):
+            raise InvalidToken
+        return principal(Role(token))
+
+
+def principal(role: Role) -> Principal:
+    """Return somebody of a role."""
+    user = User(
+        id=f"id-of-{role}", email=f"{role}@example.com", name=role, role=role, active=True, password_hash=SECRET,
+        session_epoch=1, version=1, created_at=NOW, updated_at=NOW,
+    )  # fmt: skip
+    session = Session(
+        id="session-1", user_id=user.id, epoch=1, generation=1, user_agent="", created_at=NOW, refreshed_at=NOW,
+        expires_at=NOW,
+    )  # fmt: skip
+    return Principal(user=user, session=session)
+
+
+async def who(call: Call[None, None]) -> web.StreamResponse:
+    """Say who calls, from where."""
+    caller = call.principal.id if call.principal else None
+    return answer(f'{{"id":"{caller}","address":"{call.address}","agent":"{call.user_agent}"}}'.encode())
+
+
+async def late(call: Call[None, None]) -> web.StreamResponse:
+    """Find out who calls, late."""
+    await call.authenticate()
+    return await who(call)
+
+
+async def make(call: Call[Widget, None]) -> web.StreamResponse:
+    """Make a widget."""
+    made = Made(name=call.body.name, size=call.body.size, made_at=NOW)
+    return answer(made, status=201, location="/v1/widgets/1", etag=1)
+
+
+async def touch(call: Call[Widget | None, None]) -> web.StreamResponse:
+    """Take a widget, or nothing."""
+    return answer(Made(name=call.body.name if call.body else None, size=Decimal("1.50"), made_at=NOW))
+
+
+async def listing(call: Call[None, Window]) -> web.StreamResponse:
+    """Say which window was asked for."""
+    return answer(call.query, headers={"Link": call.next_link("abc=")})
+
+
+async def tagged(call: Call[None, None]) -> web.StreamResponse:
+    """Answer a thing with a version."""
+    if call.if_none_match(3):
+        return not_modified(3)
+    return answer(b'{"version":3}', etag=3, headers={"Cache-Control": "public, max-age=1"})
+
+
+async def change(call: Call[None, None]) -> web.StreamResponse:
+    """Say which versions are expected."""
+    return answer(str(sorted(call.if_match() or ())).encode() if call.if_match() is not None else b'"any"')
+
+
+async def fail(call: Call[None, None]) -> web.StreamResponse:
+    """Fail as the query says."""
+    raise {"sku": SkuTaken("p-1"), "missing": NotFound(), "bug": ValueError(SECRET)}[call.request.query["how"]]
+
+
+async def sleep(call: Call[None, None]) -> web.StreamResponse:
+    """Take the seconds that the query says."""
+    await asyncio.sleep(float(call.request.query["seconds"]))
+    return answer(b'"slept"')
+
+
+async def stream(call: Call[None, None]) -> web.StreamResponse:
+    """Stream three lines, and break off after the second if so asked."""
+    response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+    await response.prepare(call.request)
+    for number in range(3):
+        if number == 2 and "break" in call.request.query:
+            raise ValueError(SECRET)
+        await response.write(b"%d\n" % number)
+        await asyncio.sleep(0.05)
+    return response
+
+
+def _route(method: Any, path: str, handler: Any, **options: Any) -> Route[Any, Any]:  # noqa: ANN401
+    defaults = {"allow": PUBLIC, "summary": path, "operation_id": f"{method} {path}", "tags": ("small",)}
+    return Route(method=method, path=path, handler=handler, **{"answers": {200: JSON}, **defaults, **options})
+
+
+ROUTES: Final = (
+    _route("GET", "/v1/who", who),
+    _route("GET", "/v1/late", late, late_authentication=True),
+    _route("GET", "/v1/mine", who, allow=EVERY_ROLE),
+    _route("GET", "/v1/accounts", who, allow=ACCOUNT_MANAGERS),
+    _route(
+        "POST", "/v1/widgets", make, body=Widget, answers={201: Made}, idempotent=True, response_headers=("Location",)
+    ),
+    _route("POST", "/v1/accounts", make, allow=ACCOUNT_MANAGERS, body=Widget, answers={201: Made}),
+    _route("POST", "/v1/touch", touch, body=Widget, body_optional=True, answers={200: Made}, rate_limited=True),
+    _route("PATCH", "/v1/widgets/{id}", make, body=Widget, media_types=(JSON, MERGE_PATCH), conditional=True),
+    _route("GET", "/v1/widgets", listing, query=Window, response_headers=("Link",)),
+    _route("GET", "/v1/widgets/{id}", tagged, conditional=True, parameters={"id": "The widget's id."}),
+    _route("DELETE", "/v1/widgets/{id}", change, conditional=True, errors=(NotFound,)),
+    _route("GET", "/v1/fail", fail, errors=(SkuTaken, NotFound)),
+    _route("GET", "/v1/sleep", sleep),
+    _route("GET", "/v1/sleep-long", sleep, deadline=False),
+    _route("GET", "/v1/stream", stream, answers={200: ("text/plain", "text/csv")}, deadline=False),
+)
+
+
+def settings(**options: Any) -> Settings:  # noqa: ANN401 - a setting's own field checks its value
+    """Settings of a test: a free port, and keys of its own."""
+    return Settings(**{"signing_keys": f"k:{SECRET * 2}", "secret_key": SECRET * 2, "port": 0, **options})
+
+
+def create_app(given: Settings) -> web.Application:
+    """Return the small application."""
+    app = new_application(given, ROUTES)
+    app[AUTHENTICATOR] = FakeAuthenticator()
+    return app
+
+
+@asynccontextmanager
+async def small_service(**options: Any) -> AsyncIterator[str]:  # noqa: ANN401
+    """Serve it on a free port as `vitrina api` does; yields the URL."""
+    given = settings(**options)
+    async with listening(create_app(given), given) as url:
+        yield url
+
+
+async def exchange(url: str, *sent: bytes, pause: float = 0.0, seconds: float = 5.0) -> bytes:
+    """Send bytes as they are, `pause` seconds apart, and return all that comes until the other end closes."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        for part in sent:
+            writer.write(part)
+            await asyncio.sleep(pause)
+        async with asyncio.timeout(seconds):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+def raw(method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> bytes:
+    """Return a request as bytes, after whose answer the connection closes."""
+    lines = {"Host": "test", "Connection": "close", **(headers or {})}
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body

@@ -1,0 +1,234 @@
+"""Logs hold what helps and nothing that harms (R14), and nobody waits for who reads them."""
+
+import logging as standard
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import structlog
+
+from vitrina import logging
+from vitrina.logging import sink as sinks
+from vitrina.logging.sink import Sink
+
+CANARY = "canary-91c2"
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+
+Read = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Callable[[], str]]]:
+    """Configure logging to a file; what was configured before comes back."""
+    before, handlers, level = structlog.get_config(), standard.root.handlers[:], standard.root.level
+    monkeypatch.setattr(logging, "_sink", None)
+    monkeypatch.setattr(logging, "_request_sink", None)
+    path = tmp_path / "log"
+
+    def configured(style: str = "json", level: str = "info") -> Callable[[], str]:
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        logging.configure(level=level, style=style, descriptor=descriptor)  # type: ignore[arg-type]
+
+        def read() -> str:
+            logging.shutdown()
+            return path.read_text()
+
+        return read
+
+    yield configured
+    logging.shutdown()
+    structlog.configure(**before)
+    standard.root.handlers[:] = handlers
+    standard.root.setLevel(level)
+    standard.captureWarnings(capture=False)
+
+
+@pytest.fixture
+def read(configure: Callable[..., Callable[[], str]]) -> Read:
+    """Log as JSON; returns what reads the lines."""
+    text = configure()
+    return lambda: [orjson.loads(line) for line in text().splitlines()]
+
+
+def test_a_line_is_an_object_with_a_static_name(read: Read) -> None:
+    """And carries the request at work."""
+    reset = logging.REQUEST_ID.set("r-1")
+    structlog.get_logger("vitrina.test").info("thing_happened", number=3)
+    logging.REQUEST_ID.reset(reset)
+    structlog.get_logger().debug("unseen")
+    (line,) = read()
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "thing_happened",
+        "level": "info",
+        "logger": "vitrina.test",
+        "number": 3,
+        "request_id": "r-1",
+    }
+
+
+def test_secrets_do_not_get_through(read: Read) -> None:
+    """By their name, by their form, in a nest or in a traceback."""
+    log = structlog.get_logger()
+    log.info("a", password=CANARY, new_password=CANARY, refresh_token=CANARY, Authorization=CANARY, api_key=CANARY)
+    log.info("b", nest={"deep": [{"cookie": CANARY}], "text": f"Authorization: Bearer {CANARY}"})
+    log.info("c", text=f"got {TOKEN} twice", items=(f"bearer {CANARY}",))
+    log.info("d", thing=Secretive(), error=ValueError(CANARY))
+    log.error("e", exc_info=ValueError(f"bad header: Bearer {CANARY}"))
+    standard.getLogger("some.library").warning("sent %s", f"Bearer {CANARY}")
+    lines = read()
+    assert [line["event"] for line in lines] == ["a", "b", "c", "d", "e", "sent [redacted]"]
+    assert CANARY not in str(lines)
+    assert TOKEN not in str(lines)
+    assert lines[2]["text"] == "got [redacted] twice"
+    assert lines[3]["thing"] == "<Secretive>"
+    assert "ValueError" in lines[4]["exception"]
+
+
+class Secretive:
+    """Something whose text gives it away."""
+
+    def __repr__(self) -> str:
+        return CANARY
+
+
+def test_what_json_cannot_hold_is_still_logged(read: Read) -> None:
+    """A log line never fails its author."""
+    structlog.get_logger().info("odd", number=2**70, text="a\ud800b")
+    (line,) = read()
+    assert line["number"] == 2**70
+    assert line["text"] == "a?b"
+
+
+def test_libraries_log_the_same_way(read: Read) -> None:
+    """At their levels, with their tracebacks, and warnings among them."""
+    log = standard.getLogger("some.library")
+    log.debug("unseen")
+    log.info("info %d", 1)
+    log.warning("warning")
+    log.error("failed", exc_info=KeyError("k"))
+    log.error("no exception", exc_info=True)  # noqa: LOG014 - a library's mistake
+    standard.getLogger("botocore").info("unseen: too chatty")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("mind this", UserWarning, stacklevel=1)
+    lines = read()
+    assert [(line["event"], line["level"]) for line in lines[:4]] == [
+        ("info 1", "info"),
+        ("warning", "warning"),
+        ("failed", "error"),
+        ("no exception", "error"),
+    ]
+    assert "KeyError" in lines[2]["exception"]
+    assert "exception" not in lines[3]
+    assert "mind this" in lines[4]["event"]
+
+
+def test_a_library_that_logs_wrongly_does_not_fail(read: Read, capsys: pytest.CaptureFixture[str]) -> None:
+    """As with every handler of the standard module."""
+    record = standard.LogRecord("some.library", standard.WARNING, "", 0, "%d", ("x",), None)
+    (bridge,) = (handler for handler in standard.root.handlers if isinstance(handler, logging._Bridge))
+    bridge.handle(record)
+    assert read() == []
+    assert "Logging error" in capsys.readouterr().err
+
+
+def test_requests_are_logged_with_their_own_time(read: Read) -> None:
+    """Which is not the time at which they are written."""
+    logging.log_requests([(1_795_503_694.5, {"status": 200})])
+    assert read() == [{"event": "request", "level": "info", "timestamp": "2026-11-24T07:01:34.500Z", "status": 200}]
+
+
+@pytest.mark.parametrize(("style", "level"), [("json", "warning"), ("console", "warning")])
+def test_requests_are_no_warnings(configure: Callable[..., Callable[[], str]], style: str, level: str) -> None:
+    """Who wants only warnings gets only warnings."""
+    text = configure(style, level)
+    logging.log_requests([(1.0, {"status": 200})])
+    assert text() == ""
+
+
+def test_people_get_text(configure: Callable[..., Callable[[], str]]) -> None:
+    """The same lines, requests among them, without colour where there is no terminal."""
+    text = configure("console")
+    structlog.get_logger("vitrina.test").warning("thing_happened", password=CANARY)
+    logging.log_requests([(1_795_503_694.5, {"status": 200})])
+    lines = text().splitlines()
+    assert "[warning" in lines[0]
+    assert "thing_happened" in lines[0]
+    assert CANARY not in lines[0]
+    assert lines[1].startswith("2026-11-24T07:01:34.500Z")
+    assert "\x1b" not in lines[0]
+
+
+def test_a_process_can_be_configured_twice(configure: Callable[..., Callable[[], str]]) -> None:
+    """What was logged before goes out first."""
+    configure()
+    structlog.get_logger().info("first")
+    text = configure()
+    structlog.get_logger().info("second")
+    assert [orjson.loads(line)["event"] for line in text().splitlines()] == ["first", "second"]
+
+
+def test_lines_gather_and_warnings_do_not_wait() -> None:
+    """A log that is 80 ms old is young enough, unless something is wrong."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    sink = Sink(writer)
+    sink.write(b"one")
+    time.sleep(0.02)
+    with pytest.raises(BlockingIOError):
+        os.read(reader, 100)
+    sink.write(b"two", urgent=True)
+    time.sleep(0.02)
+    assert os.read(reader, 100) == b"one\ntwo\n"
+    sink.write(b"three")
+    sink.close()
+    assert os.read(reader, 100) == b"three\n"
+
+
+def test_a_reader_that_stops_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines past a limit are dropped, and it is said how many."""
+    monkeypatch.setattr(sinks, "_MOST_WAITING", 100_000)
+    reader, writer = os.pipe()
+    sink = Sink(writer)
+    began = time.monotonic()
+    for _ in range(10_000):
+        sink.write(b"x" * 99)
+    assert time.monotonic() - began < 1
+    read = b""
+    while b"log_lines_dropped" not in read:
+        read += os.read(reader, 1 << 20)
+        sink.write(b"y")
+    sink.close()
+    assert len(read) < 400_000
+
+
+def test_a_reader_that_is_gone_ends_nothing() -> None:
+    """There is nobody to tell."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    sink = Sink(writer)
+    sink.write(b"one", urgent=True)
+    time.sleep(0.02)
+    sink.write(b"two", urgent=True)
+    sink.close()
+
+
+def test_processes_that_share_a_pipe_do_not_mix_their_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe takes 4,096 bytes whole."""
+    sizes: list[int] = []
+
+    def write(_descriptor: int, data: memoryview) -> int:
+        sizes.append(len(data))
+        return len(data)
+
+    monkeypatch.setattr(os, "write", write)
+    sink = Sink(-1)
+    sink.write(*[b"x" * 999] * 10, b"y" * 9_999, b"z")
+    sink.close()
+    assert sizes == [4000, 4000, 2000, 10_000, 2]
