@@ -1,4 +1,4 @@
-"""No Docker runs here, so what Docker and GitHub would refuse is refused here; and their files keep step with the code."""
+"""No Docker runs here: what it and GitHub would refuse is refused here, and their files keep step with the code."""
 
 import json
 import os
