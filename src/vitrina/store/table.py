@@ -28,7 +28,10 @@ _TRIES: Final = 5
 _FIRST_PAUSE: Final = 0.01
 
 _UNAVAILABLE: Final = frozenset({
+    "AccessDeniedException",
+    "ExpiredTokenException",
     "InternalServerError",
+    "InvalidSignatureException",
     "LimitExceededException",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -104,7 +107,7 @@ class Table:
         """Read up to `MOST_KEYS` items by one call, none for no keys; what does not exist is left out."""
         client = self._writer if consistent else self._reader
         found: dict[Key, Item] = {}
-        # DynamoDB refuses to be asked for one item twice.
+        # DynamoDB refuses to be asked for nothing, or for one item twice.
         pending: list[Arguments] = [raw_key(key) for key in dict.fromkeys(keys)]
         if not pending:
             return found
@@ -221,6 +224,8 @@ class Table:
             await self._write_many(requests[first : first + MOST_PUTS])
 
     async def _write_many(self, pending: list[Any]) -> None:
+        if not pending:
+            return
         for attempt in range(_TRIES):
             if attempt:
                 await _pause(attempt)

@@ -1,0 +1,356 @@
+# ruff: noqa: ANN401 - a scripted client takes and gives whatever a real one does
+"""The calls themselves: counted, bounded in time, and each failure of DynamoDB under its name."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
+from prometheus_client import REGISTRY
+
+from vitrina import usage
+from vitrina.aws import Clients
+from vitrina.errors import Conflict, TableUnavailable
+from vitrina.store import keys, table as table_module
+from vitrina.store.items import EmailItem, Item, SkuItem
+from vitrina.store.table import MOST_PUTS, ConditionFailed, Query, Scan, Table, TransactionFailed
+from vitrina.store.transactions import Step, commit
+from vitrina.store.writes import Check, Delete, Put, Update
+
+KEY = keys.sku("lamp")
+CLAIM = SkuItem.keyed(KEY, product_id="1")
+RAW = CLAIM.serialize()
+
+
+class ScriptedClient:
+    """Stands in for a client: answers each call with the next of its script, the last one for ever."""
+
+    get_item: Callable[..., Awaitable[dict[str, Any]]]
+
+    def __init__(self, *script: dict[str, Any] | Exception) -> None:
+        self.script = list(script)
+        self.calls: list[dict[str, Any]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[dict[str, Any]]]:
+        async def call(**arguments: Any) -> dict[str, Any]:
+            self.calls.append(arguments)
+            answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return call
+
+
+def scripted(*script: dict[str, Any] | Exception, deadline: float = 2.5) -> tuple[Table, ScriptedClient]:
+    """Return a table over a scripted client."""
+    client = ScriptedClient(*script)
+    clients = Clients(reader=cast("Any", client), writer=cast("Any", client))
+    return Table(clients, name="vitrina", deadline=deadline), client
+
+
+def refusal(code: str, *, status: int = 400, **more: Any) -> ClientError:
+    """Return what botocore raises for an answer that refuses."""
+    answer = {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}} | more
+    return ClientError(cast("Any", answer), "Operation")
+
+
+def cancelled(*codes: str, items: dict[int, Any] | None = None) -> ClientError:
+    """Return the refusal of a transaction, with the reason of each of its operations."""
+    reasons: list[dict[str, Any]] = [{"Code": code} for code in codes]
+    for position, item in (items or {}).items():
+        reasons[position]["Item"] = item
+    return refusal("TransactionCanceledException", CancellationReasons=reasons)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between tries are short here."""
+    monkeypatch.setattr(table_module, "_FIRST_PAUSE", 0.0001)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refusal("AccessDeniedException"),
+        refusal("ExpiredTokenException"),
+        refusal("InternalServerError", status=500),
+        refusal("InvalidSignatureException"),
+        refusal("LimitExceededException"),
+        refusal("ProvisionedThroughputExceededException"),
+        refusal("RequestLimitExceeded"),
+        refusal("ResourceNotFoundException"),
+        refusal("ServiceUnavailable", status=503),
+        refusal("Something new", status=502),
+        refusal("ThrottlingException"),
+        refusal("TransactionInProgressException"),
+        refusal("UnrecognizedClientException"),
+        EndpointConnectionError(endpoint_url="http://nowhere"),
+        NoCredentialsError(),
+        ReadTimeoutError(endpoint_url="http://nowhere"),
+        ConnectionResetError(),
+    ],
+    ids=lambda error: error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__,
+)
+async def test_a_table_that_does_not_serve_is_unavailable(error: Exception) -> None:
+    """Whatever the call and whatever the reason: each read and write says so, and keeps the cause."""
+    put = Put(CLAIM)
+    calls: list[Callable[[Table], Awaitable[object]]] = [
+        lambda table: table.get(KEY, consistent=True),
+        lambda table: table.get_many([KEY], consistent=True),
+        lambda table: table.query(Query(condition=Item.pk == "x"), limit=1),
+        lambda table: table.scan(Scan(), limit=1),
+        lambda table: table.put(put),
+        lambda table: table.update(Update(KEY, [SkuItem.product_id.set("2")])),
+        lambda table: table.delete(Delete(KEY)),
+        lambda table: table.put_many([CLAIM]),
+        lambda table: table.delete_many([KEY]),
+        lambda table: table.transact([put]),
+    ]
+    for call in calls:
+        table, _ = scripted(error)
+        with pytest.raises(TableUnavailable) as raised:
+            await call(table)
+        assert raised.value.__cause__ is error
+        assert raised.value.retry_after == 1
+
+
+async def test_a_mistake_of_ours_is_not_hidden() -> None:
+    """A request that DynamoDB calls invalid is no outage."""
+    table, _ = scripted(refusal("ValidationException"))
+    for call in (table.get(KEY, consistent=True), table.put(Put(CLAIM)), table.transact([Put(CLAIM)])):
+        with pytest.raises(ClientError):
+            await call
+
+
+async def test_a_call_ends_at_its_deadline() -> None:
+    """However long the client would wait and try again."""
+    table, client = scripted({})
+
+    async def hang(**_: Any) -> dict[str, Any]:
+        await asyncio.sleep(60)
+        return {}
+
+    client.get_item = hang
+    table._deadline = 0.02
+    async with asyncio.timeout(5):
+        with pytest.raises(TableUnavailable) as raised:
+            await table.get(KEY, consistent=True)
+    assert isinstance(raised.value.__cause__, TimeoutError)
+
+
+async def test_a_caller_who_gives_up_is_not_told_that_the_table_is_down() -> None:
+    """A cancelled call is cancelled."""
+    table, client = scripted({})
+    client.get_item = lambda **_: asyncio.sleep(60, {})
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.02):
+            await table.get(KEY, consistent=True)
+
+
+@pytest.mark.parametrize("there", [RAW, None])
+async def test_a_failed_condition_says_what_was_there(there: dict[str, Any] | None) -> None:
+    """On each kind of single write."""
+    more: dict[str, Any] = {"Item": there} if there else {}
+    table, _ = scripted(refusal("ConditionalCheckFailedException", **more))
+    condition = Item.pk.does_not_exist()
+    for write in (
+        table.put(Put(CLAIM, condition)),
+        table.delete(Delete(KEY, condition)),
+        table.update(Update(KEY, [SkuItem.product_id.set("2")], condition)),
+    ):
+        with pytest.raises(ConditionFailed) as failed:
+            await write
+        item = failed.value.item
+        assert (item and item.serialize()) == there
+
+
+async def test_a_single_write_that_meets_a_transaction_is_a_conflict() -> None:
+    """And no failure of the table."""
+    table, _ = scripted(refusal("TransactionConflictException"))
+    with pytest.raises(Conflict):
+        await table.put(Put(CLAIM))
+
+
+async def test_a_transaction_tells_which_conditions_failed_and_on_what() -> None:
+    """By position; the error of the first is raised by `commit`, told what was there."""
+    error = cancelled("None", "ConditionalCheckFailed", "ConditionalCheckFailed", items={1: RAW})
+    table, client = scripted(error)
+    with pytest.raises(TransactionFailed) as failed:
+        await table.transact([Put(CLAIM)] * 3)
+    assert {position: item and item.pk for position, item in failed.value.failed.items()} == {1: KEY.pk, 2: None}
+    assert str(failed.value) == "conditions failed: [1, 2]"
+    steps = [
+        Step(Check(KEY, Item.pk.exists()), lambda _: ValueError("first")),
+        Step(Check(KEY, Item.pk.exists()), lambda item: KeyError(item and item.pk)),
+        Step(Check(KEY, Item.pk.exists()), lambda _: ValueError("third")),
+    ]
+    with pytest.raises(KeyError, match=KEY.pk):
+        await commit(table, steps)
+    assert len(client.calls) == 2
+
+
+async def test_a_write_without_a_condition_cannot_fail_by_one() -> None:
+    """If it does, the step was declared wrongly, and the error names the item."""
+    table, _ = scripted(cancelled("ConditionalCheckFailed", items={0: RAW}))
+    with pytest.raises(AssertionError, match="without a condition"):
+        await commit(table, [Step(Put(CLAIM))])
+
+
+async def test_a_transaction_conflict_is_tried_again_under_the_same_token() -> None:
+    """So that a lost answer is not a second application (R6)."""
+    table, client = scripted(cancelled("None", "TransactionConflict"), cancelled("TransactionConflict", "None"), {})
+    await table.transact([Put(CLAIM), Delete(KEY)])
+    assert len(client.calls) == 3
+    assert len({call["ClientRequestToken"] for call in client.calls}) == 1
+
+
+async def test_conflicts_without_end_are_a_conflict() -> None:
+    """After a few tries; never a failed condition, never an outage."""
+    table, client = scripted(cancelled("TransactionConflict"))
+    with pytest.raises(Conflict):
+        await table.transact([Put(CLAIM)])
+    assert len(client.calls) == 5
+
+
+async def test_a_failed_condition_outweighs_a_conflict_beside_it() -> None:
+    """Trying again would not help."""
+    table, client = scripted(cancelled("TransactionConflict", "ConditionalCheckFailed"))
+    with pytest.raises(TransactionFailed):
+        await table.transact([Put(CLAIM), Put(CLAIM)])
+    assert len(client.calls) == 1
+
+
+@pytest.mark.parametrize("code", ["ThrottlingError", "ProvisionedThroughputExceeded"])
+async def test_a_throttled_transaction_is_an_outage(code: str) -> None:
+    """It comes as a cancellation, too."""
+    table, _ = scripted(cancelled("None", code))
+    with pytest.raises(TableUnavailable):
+        await table.transact([Put(CLAIM), Put(CLAIM)])
+
+
+async def test_a_transaction_that_is_invalid_is_a_mistake_of_ours() -> None:
+    """An item too large, say."""
+    table, _ = scripted(cancelled("ValidationError"))
+    with pytest.raises(ClientError):
+        await table.transact([Put(CLAIM)])
+
+
+async def test_what_a_batch_did_not_read_is_asked_for_again() -> None:
+    """And nothing else."""
+    other = keys.sku("desk")
+    desk = SkuItem.keyed(other, product_id="2")
+    first = {
+        "Responses": {"vitrina": [RAW]},
+        "UnprocessedKeys": {"vitrina": {"Keys": [{"pk": {"S": other.pk}, "sk": {"S": other.sk}}]}},
+    }
+    table, client = scripted(first, {"Responses": {"vitrina": [desk.serialize()]}})
+    found = await table.get_many([KEY, other], consistent=False)
+    assert set(found) == {KEY, other}
+    assert client.calls[1]["RequestItems"]["vitrina"] == {
+        "Keys": [{"pk": {"S": other.pk}, "sk": {"S": other.sk}}],
+        "ConsistentRead": False,
+    }
+
+
+async def test_a_batch_that_never_comes_to_an_end_is_an_outage() -> None:
+    """Reading or writing."""
+    unread = {"Responses": {}, "UnprocessedKeys": {"vitrina": {"Keys": [{"pk": {"S": KEY.pk}, "sk": {"S": KEY.sk}}]}}}
+    table, client = scripted(unread)
+    with pytest.raises(TableUnavailable):
+        await table.get_many([KEY], consistent=True)
+    assert len(client.calls) == 5
+    table, client = scripted({"UnprocessedItems": {"vitrina": [{"PutRequest": {"Item": RAW}}]}})
+    with pytest.raises(TableUnavailable):
+        await table.put_many([CLAIM])
+    assert len(client.calls) == 5
+
+
+async def test_what_a_batch_did_not_write_is_sent_again() -> None:
+    """And nothing else."""
+    left = [{"PutRequest": {"Item": RAW}}]
+    table, client = scripted({"UnprocessedItems": {"vitrina": left}}, {"UnprocessedItems": {}})
+    await table.put_many([CLAIM, EmailItem.keyed(keys.email("a@b.cd"), user_id="1")])
+    assert [len(call["RequestItems"]["vitrina"]) for call in client.calls] == [2, 1]
+    assert client.calls[1]["RequestItems"]["vitrina"] == left
+
+
+async def test_an_empty_batch_is_no_call() -> None:
+    """DynamoDB refuses it."""
+    table, client = scripted({})
+    await table.put_many([])
+    await table.delete_many([])
+    assert await table.get_many([], consistent=True) == {}
+    assert client.calls == []
+
+
+async def test_deletions_go_by_as_many_as_a_call_takes() -> None:
+    """However many there are."""
+    table, client = scripted({})
+    await table.delete_many(keys.sku(f"s{number}") for number in range(2 * MOST_PUTS + 1))
+    assert [len(call["RequestItems"]["vitrina"]) for call in client.calls] == [25, 25, 1]
+
+
+async def test_calls_and_units_are_counted_for_the_request_and_for_the_process() -> None:
+    """Reads and writes apart, single ones, batches and transactions."""
+
+    def units(operation: str, kind: str) -> float:
+        labels = {"operation": operation, "kind": kind}
+        return REGISTRY.get_sample_value("vitrina_dynamodb_capacity_units_total", labels) or 0.0
+
+    before = units("Query", "read"), units("TransactWriteItems", "write")
+    request = usage.start()
+    table, _ = scripted(
+        {"Items": [], "ConsumedCapacity": {"CapacityUnits": 0.5}},
+        {"Responses": {}, "ConsumedCapacity": [{"CapacityUnits": 2.0}]},
+        {"ConsumedCapacity": [{"CapacityUnits": 8.0}]},
+        {"ConsumedCapacity": {"CapacityUnits": 1.0}},
+        {},
+    )
+    await table.query(Query(condition=Item.pk == "x"), limit=1)
+    await table.get_many([KEY], consistent=True)
+    await table.transact([Put(CLAIM)])
+    await table.put(Put(CLAIM))
+    await table.delete(Delete(KEY))
+    assert (request.calls, request.read_units, request.write_units) == (5, 2.5, 9.0)
+    assert (units("Query", "read") - before[0], units("TransactWriteItems", "write") - before[1]) == (0.5, 8.0)
+
+
+async def test_work_that_belongs_to_no_request_is_counted_for_the_process_alone() -> None:
+    """A flush of views is many readers'."""
+    usage._current.set(None)
+    table, client = scripted({"Items": [], "ConsumedCapacity": {"CapacityUnits": 0.5}})
+    await table.scan(Scan(), limit=1)
+    assert len(client.calls) == 1
+    assert usage.current() is None
+
+
+@pytest.mark.engine("moto", "dynamodb_local", "ministack")
+async def test_a_scan_meets_every_item_once_in_any_number_of_segments(table: Table) -> None:
+    """Page by page, filtered or not; a position goes on after an item that is gone."""
+    made = [SkuItem.keyed(keys.sku(f"s{number}"), product_id=str(number)) for number in range(30)]
+    await table.put_many(made[:25])
+    await table.put_many(made[25:])
+    await table.put(Put(EmailItem.keyed(keys.email("a@b.cd"), user_id="1")))
+    for segments in (1, 3):
+        found: list[str] = []
+        for segment in range(segments):
+            scan = Scan(filter=Item.type.is_in(SkuItem), segment=segment, segments=segments, consistent=True)
+            items, position = await table.scan(scan, limit=4)
+            while position is not None:
+                found += [item.pk for item in items]
+                items, position = await table.scan(scan, limit=4, start=position)
+            found += [item.pk for item in items]
+        assert sorted(found) == sorted(item.pk for item in made)
+
+
+@pytest.mark.engine("dynamodb_local", "ministack")
+async def test_a_scan_goes_on_after_an_item_that_was_deleted(table: Table) -> None:
+    """As a migration that was interrupted does."""
+    await table.put_many(SkuItem.keyed(keys.sku(f"s{number}"), product_id=str(number)) for number in range(9))
+    first, position = await table.scan(Scan(), limit=4)
+    assert position is not None
+    await table.delete(Delete(keys.Key(position["pk"], position["sk"])))
+    rest, end = await table.scan(Scan(), limit=9, start=position)
+    assert (len({item.pk for item in [*first, *rest]}), end) == (9, None)
