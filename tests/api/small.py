@@ -88,6 +88,7 @@ async def late(call: Call[None, None]) -> web.StreamResponse:
 
 async def make(call: Call[Widget, None]) -> web.StreamResponse:
     """Make a widget."""
+    _ = call.idempotency_key
     made = Made(name=call.body.name, size=call.body.size, made_at=NOW)
     return answer(made, status=201, location="/v1/widgets/1", etag=1)
 

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import time
+from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
@@ -70,7 +71,7 @@ class Endpoint:
             response = await self._respond(call)
         except Exception as error:
             if request.writer.output_size:  # Half an answer has gone out: cutting it short is all that tells.
-                self._record(call, _GONE if isinstance(error, ConnectionError) else 500, began, used)
+                self._record(call, self._status_of_half(error), began, used)
                 raise
             response = self._problem(error, request)
         self._record(call, response.status, began, used)
@@ -118,9 +119,18 @@ class Endpoint:
         elif not route.body_optional:
             raise MalformedJson
 
+    def _status_of_half(self, error: Exception) -> int:
+        if isinstance(error, ConnectionError):
+            return _GONE
+        self._log_failure(error)
+        return HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def _log_failure(self, error: Exception) -> None:
+        log.error("request_failed", route=self._name, exc_info=error)
+
     def _problem(self, error: Exception, request: web.Request) -> web.Response:
         if not isinstance(error, VitrinaError) or type(error) not in TABLE:
-            log.error("request_failed", route=self._name, exc_info=error)
+            self._log_failure(error)
             error = InternalError()
         return problem(error, instance=request.rel_url.raw_path)
 

@@ -1,0 +1,101 @@
+"""Who may call what, and in which order that is found out (api.md: authentication, authorisation, shape)."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from tests.api.client import Client
+from tests.api.small import small_service
+from vitrina.domain.users import Role
+
+
+@pytest.fixture(scope="module")
+async def small(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
+    """A client of the small application."""
+    async with small_service(trusted_proxies="127.0.0.0/8") as url:
+        yield Client(http, url)
+
+
+@pytest.mark.parametrize("path", ["/v1/who", "/v1/late"])
+@pytest.mark.parametrize(("token", "caller"), [(None, "None"), (Role.USER, "id-of-user")])
+async def test_a_public_route_is_open_to_all(small: Client, path: str, token: str | None, caller: str) -> None:
+    """And knows who signed in."""
+    reply = await small.bearing(token).get(path)
+    assert reply.status == 200
+    assert reply.json["id"] == caller
+
+
+@pytest.mark.parametrize("path", ["/v1/who", "/v1/late", "/v1/mine", "/v1/accounts"])
+@pytest.mark.parametrize(
+    "authorization", ["Bearer wrong", "Bearer", "Bearer ", "Bearer a b", "Basic dTpw", "user", "Bearer ü", ""]
+)
+async def test_a_bad_token_is_refused_everywhere(small: Client, path: str, authorization: str) -> None:
+    """Also on a public route, where it never makes its sender anonymous."""
+    reply = await small.get(path, headers={"Authorization": authorization})
+    assert (reply.status, reply.json["code"]) == (401, "invalid_token")
+    assert reply.headers["WWW-Authenticate"] == 'Bearer realm="vitrina", error="invalid_token"'
+    assert reply.headers["Cache-Control"] == "no-store"
+
+
+async def test_two_tokens_are_none(small: Client) -> None:
+    """Which of them would count is anyone's guess."""
+    async with small.http.get(
+        small.url + "/v1/mine", headers=[("Authorization", "Bearer user"), ("Authorization", "Bearer admin")]
+    ) as answer:
+        assert answer.status == 401
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer  "])
+async def test_the_scheme_has_no_case(small: Client, scheme: str) -> None:
+    """RFC 9110 section 11.1."""
+    reply = await small.get("/v1/mine", headers={"Authorization": f"{scheme} user"})
+    assert reply.status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "status", "code"),
+    [
+        ("/v1/mine", None, 401, "authentication_required"),
+        ("/v1/mine", "user", 200, None),
+        ("/v1/accounts", None, 401, "authentication_required"),
+        ("/v1/accounts", "user", 403, "forbidden"),
+        ("/v1/accounts", "admin", 403, "forbidden"),
+        ("/v1/accounts", "super_admin", 200, None),
+        ("/v1/accounts", "outage", 503, "table_unavailable"),
+    ],
+)
+async def test_roles_decide(small: Client, path: str, token: str | None, status: int, code: str | None) -> None:
+    """And what cannot be decided is no permission."""
+    reply = await small.bearing(token).get(path)
+    assert (reply.status, reply.json.get("code")) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("token", "headers", "body", "status"),
+    [
+        (None, {"Content-Type": "text/plain"}, b"{", 401),
+        ("user", {"Content-Type": "text/plain"}, b"{", 403),
+        ("super_admin", {"Content-Type": "text/plain"}, b"{", 415),
+        ("super_admin", {"Content-Type": "application/json"}, b"{", 400),
+        ("super_admin", {"Content-Type": "application/json"}, b'{"name": ""}', 422),
+        ("super_admin", {"Content-Type": "application/json"}, b'{"name": "x"}', 201),
+    ],
+)
+async def test_checks_go_in_order(
+    small: Client, token: str | None, headers: dict[str, str], body: bytes, status: int
+) -> None:
+    """Nobody learns of the body's faults who may not send it."""
+    reply = await small.bearing(token).post("/v1/accounts", data=body, headers=headers)
+    assert reply.status == status
+
+
+async def test_handlers_see_the_client_behind_trusted_proxies(small: Client) -> None:
+    """With its agent cut to a length that can be kept."""
+    reply = await small.get("/v1/who", headers={"X-Forwarded-For": "1.1.1.1, 203.0.113.9", "User-Agent": "a" * 600})
+    assert reply.json == {"id": "None", "address": "203.0.113.9", "agent": "a" * 512}
+
+
+async def test_probes_may_send_tokens_meant_for_others(small: Client) -> None:
+    """A scraper that signs in elsewhere is no intruder."""
+    assert (await small.get("/healthz", headers={"Authorization": "Basic dTpw"})).status == 200

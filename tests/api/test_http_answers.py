@@ -1,0 +1,310 @@
+"""What every answer carries, and what becomes of every failure."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+
+from tests.api.client import Client
+from tests.api.small import SECRET, exchange, raw, small_service
+
+SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Server": "vitrina",
+}
+
+
+@pytest.fixture(scope="module")
+async def small(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
+    """A client of the small application, which answers within half a second."""
+    async with small_service(request_timeout=0.5) as url:
+        yield Client(http, url)
+
+
+async def _lines(logs: Path, request_id: str) -> list[dict[str, Any]]:
+    """What was logged of a request; lines gather for a moment."""
+    await asyncio.sleep(0.3)
+    lines = [orjson.loads(line) for line in _bytes(logs).splitlines()]
+    return [line for line in lines if line.get("request_id") == request_id]
+
+
+def _bytes(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("GET", "/v1/who", 200),
+        ("HEAD", "/v1/who", 200),
+        ("GET", "/v1/mine", 401),
+        ("GET", "/v1/nowhere", 404),
+        ("GET", "/v1/widgets/a%0Ab/c", 404),
+        ("GET", "/", 404),
+        ("DELETE", "/v1/who", 405),
+        ("OPTIONS", "/v1/who", 405),
+        ("TRACE", "/v1/who", 405),
+        ("PROPFIND", "/v1/who", 405),
+        ("POST", "/v1/widgets", 400),
+        ("GET", "/v1/fail?how=bug", 500),
+        ("GET", "/v1/stream", 200),
+        ("OPTIONS", "*", 404),
+    ],
+)
+async def test_every_answer_is_secure_and_names_no_version(
+    small: Client, method: str, target: str, status: int
+) -> None:
+    """Errors, streams and unknown methods among them."""
+    reply = await exchange(small.url, raw(method, target))
+    head = reply.partition(b"\r\n\r\n")[0].decode()
+    assert head.startswith(f"HTTP/1.1 {status} ")
+    headers = dict(line.split(": ", 1) for line in head.splitlines()[1:])
+    assert SECURITY.items() <= headers.items()
+    assert headers["Cache-Control"] == "no-store"
+    assert "aiohttp" not in head
+    assert "Python" not in head
+    assert target == "*" or 1 <= len(headers["X-Request-ID"]) <= 128
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"hello\r\n\r\n",
+        b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
+        b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03",
+    ],
+    ids=lambda sent: repr(sent[:16]),
+)
+async def test_bytes_that_are_not_http_get_a_problem(small: Client, sent: bytes) -> None:
+    """Aiohttp's own refusal would quote them, and name its version and Python's."""
+    reply = await exchange(small.url, sent)
+    head, _, body = reply.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.0 400 ")
+    assert b"Content-Type: application/problem+json" in head
+    assert b"nosniff" in head
+    assert b"aiohttp" not in reply
+    assert orjson.loads(body)["code"] == "bad_request"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "answer"),
+    [
+        ("GET", "/v1/nowhere", (404, "not_found", None)),
+        ("POST", "/v1/nowhere", (404, "not_found", None)),
+        ("GET", "/v1/who/", (404, "not_found", None)),
+        ("GET", "/v1//who", (404, "not_found", None)),
+        ("POST", "/v1/who", (405, "method_not_allowed", "GET, HEAD")),
+        ("PUT", "/v1/widgets/1", (405, "method_not_allowed", "DELETE, GET, HEAD, PATCH")),
+    ],
+)
+async def test_what_no_route_answers_is_a_problem(
+    small: Client, method: str, path: str, answer: tuple[int, str, str | None]
+) -> None:
+    """Even with a token that is no good: there is nothing to protect."""
+    reply = await small.bearing("wrong").request(method, path)
+    assert (reply.status, reply.json["code"], reply.headers.get("Allow")) == answer
+    assert reply.headers["Content-Type"] == "application/problem+json"
+    assert reply.json["instance"] == path
+
+
+@pytest.mark.parametrize(("how", "status", "code"), [("sku", 409, "sku_taken"), ("missing", 404, "not_found")])
+async def test_an_expected_failure_becomes_its_problem(small: Client, how: str, status: int, code: str) -> None:
+    """By the table alone; the query is no part of `instance`."""
+    reply = await small.get(f"/v1/fail?how={how}")
+    assert (reply.status, reply.json["code"], reply.json["instance"]) == (status, code, "/v1/fail")
+
+
+async def test_a_bug_says_nothing_to_the_client_and_all_to_the_log(small: Client, logs: Path) -> None:
+    """Under the request's id."""
+    reply = await small.get("/v1/fail?how=bug", headers={"X-Request-ID": "bug-1"})
+    assert (reply.status, reply.json["code"]) == (500, "internal_error")
+    assert SECRET.encode() not in reply.body
+    failed, request = await _lines(logs, "bug-1")
+    assert failed["event"] == "request_failed"
+    assert "ValueError" in failed["exception"]
+    assert (request["event"], request["status"]) == ("request", 500)
+
+
+async def test_a_request_is_logged_without_what_it_said(small: Client, logs: Path) -> None:
+    """The route's template, the numbers and who it was; no path, address, token, query or agent (ASVS 16.2.5)."""
+    canary = "canary-66ab"
+    await small.bearing("user").get(
+        f"/v1/widgets/{canary}?token={canary}", headers={"X-Request-ID": "logged-1", "User-Agent": canary}
+    )
+    (line,) = await _lines(logs, "logged-1")
+    assert isinstance(line.pop("duration_ms"), float)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "request",
+        "level": "info",
+        "request_id": "logged-1",
+        "method": "GET",
+        "route": "/v1/widgets/{id}",
+        "status": 200,
+        "calls": 0,
+        "read_units": 0.0,
+        "write_units": 0.0,
+        "user_id": "id-of-user",
+    }
+    assert canary.encode() not in _bytes(logs)
+
+
+async def test_unknown_paths_and_methods_are_one_name_each(small: Client, logs: Path) -> None:
+    """Whoever scans must not fill the metrics."""
+    await small.request("PROPFIND", "/v1/canary-path", headers={"X-Request-ID": "unknown-1"})
+    (line,) = await _lines(logs, "unknown-1")
+    assert (line["method"], line["route"], line["status"]) == ("OTHER", "unknown", 404)
+    metrics = (await small.get("/metrics")).body.decode()
+    assert 'vitrina_http_requests_total{method="OTHER",route="unknown",status="404"} ' in metrics
+    assert "PROPFIND" not in metrics
+    assert "canary-path" not in metrics
+
+
+@pytest.mark.parametrize("given", ["a", "A-z/0+9_.=-", "x" * 128])
+async def test_a_request_id_is_taken(small: Client, given: str) -> None:
+    """So that it can be followed from the client on."""
+    assert (await small.get("/v1/who", headers={"X-Request-ID": given})).headers["X-Request-ID"] == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "a b", "ü", 'a"b', None])
+async def test_a_request_id_is_made(small: Client, given: str | None) -> None:
+    """Where none is given that can be logged as it is."""
+    sent = {} if given is None else {"X-Request-ID": given}
+    ids = []
+    for _ in range(2):
+        reply = await exchange(small.url, raw("GET", "/v1/who", sent))
+        ids.append(reply.partition(b"X-Request-ID: ")[2].partition(b"\r\n")[0])
+    assert len(set(ids)) == 2
+    assert given is None or given.encode() not in ids
+
+
+async def test_head_is_get_without_a_body(small: Client) -> None:
+    """The same headers to the letter, but for the id."""
+    got = await small.get("/v1/widgets/1", headers={"X-Request-ID": "a"})
+    head = await small.request("HEAD", "/v1/widgets/1", headers={"X-Request-ID": "a"})
+    assert head.body == b""
+    assert {**head.headers, "Date": ""} == {**got.headers, "Date": ""}
+
+
+async def test_a_client_that_has_the_version_gets_304(small: Client) -> None:
+    """Which says nothing of caching, so that what the 200 said still holds."""
+    reply = await small.get("/v1/widgets/1", headers={"If-None-Match": 'W/"2", "3"'})
+    assert (reply.status, reply.body, reply.headers["ETag"]) == (304, b"", '"3"')
+    assert "Cache-Control" not in reply.headers
+    assert (await small.get("/v1/widgets/1")).headers["Cache-Control"] == "public, max-age=1"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [(None, "any"), ("*", "any"), ('"3", "5"', [3, 5]), ("3", []), ('W/"3"', [])]
+)
+async def test_handlers_see_the_versions_that_are_expected(small: Client, given: str | None, expected: object) -> None:
+    """None is any; what cannot be read matches nothing."""
+    reply = await small.delete("/v1/widgets/1", headers={} if given is None else {"If-Match": given})
+    assert reply.json == expected
+
+
+async def test_an_answer_that_takes_too_long_is_given_up(small: Client) -> None:
+    """With the word to try again; a route that may stream has no such deadline."""
+    began = time.monotonic()
+    reply = await small.get("/v1/sleep?seconds=5")
+    assert (reply.status, reply.json["code"], reply.headers["Retry-After"]) == (503, "unavailable", "1")
+    assert time.monotonic() - began < 1
+    assert (await small.get("/v1/sleep-long?seconds=0.7")).json == "slept"
+
+
+async def test_the_time_of_a_body_does_not_count(small: Client) -> None:
+    """Its own limit is longer, and the deadline starts again where it stopped."""
+    head = raw("POST", "/v1/touch", {"Content-Type": "application/json", "Content-Length": "12"})
+    reply = await exchange(small.url, head, b'{"name":', b'"x"}', pause=0.4)
+    assert reply.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_stream_that_fails_is_cut_short(small: Client, logs: Path) -> None:
+    """It has begun with 200; only a missing end can tell (RFC 9112 section 8)."""
+    assert (await small.get("/v1/stream")).body == b"0\n1\n2\n"
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await small.get("/v1/stream?break=1", headers={"X-Request-ID": "cut-1"})
+    lines = await _lines(logs, "cut-1")
+    assert [(line["event"], line.get("status")) for line in lines] == [("request_failed", None), ("request", 500)]
+
+
+async def test_a_reader_that_leaves_a_stream_is_no_failure(small: Client, logs: Path) -> None:
+    """It is logged as 499, as nginx does."""
+    host, _, port = small.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(raw("GET", "/v1/stream", {"X-Request-ID": "left-1"}))
+    await reader.readuntil(b"0\n")
+    writer.transport.abort()
+    await asyncio.sleep(0.2)
+    (line,) = await _lines(logs, "left-1")
+    assert (line["event"], line["status"]) == ("request", 499)
+
+
+ORIGIN = "https://shop.example"
+
+
+async def test_browsers_are_not_let_in_unless_a_setting_says_so(small: Client) -> None:
+    """Off by default."""
+    preflight = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
+    reply = await small.request("OPTIONS", "/v1/widgets", headers=preflight)
+    assert reply.status == 405
+    assert not [name for name in reply.headers if name.startswith("Access-Control")]
+
+
+@pytest.mark.parametrize(
+    ("setting", "origin", "allowed", "vary"),
+    [
+        (f"{ORIGIN},https://b.example", ORIGIN, ORIGIN, "Origin"),
+        (ORIGIN, "https://evil.example", None, "Origin"),
+        (ORIGIN, None, None, "Origin"),
+        ("*", "https://any.example", "*", None),
+    ],
+)
+async def test_origins_of_the_setting_are_let_in(
+    http: aiohttp.ClientSession, setting: str, origin: str | None, allowed: str | None, vary: str | None
+) -> None:
+    """Errors can be read as well; no credentials are spoken of, for tokens are no cookies."""
+    headers = {} if origin is None else {"Origin": origin}
+    async with small_service(cors_origins=setting) as url:
+        client = Client(http, url)
+        for path in ("/v1/who", "/v1/nowhere"):
+            reply = await client.get(path, headers=headers)
+            assert reply.headers.get("Access-Control-Allow-Origin") == allowed
+            assert reply.headers.get("Vary") == vary
+            assert ("ETag" in reply.headers.get("Access-Control-Expose-Headers", "")) == (allowed is not None)
+            assert "Access-Control-Allow-Credentials" not in reply.headers
+        preflight = headers | {"Access-Control-Request-Method": "PATCH"}
+        reply = await client.request("OPTIONS", "/v1/widgets/1", headers=preflight)
+        assert reply.status == 204
+        assert reply.headers["Access-Control-Allow-Methods"] == "DELETE, GET, HEAD, PATCH"
+        assert reply.headers.get("Access-Control-Allow-Origin") == allowed
+
+
+@pytest.mark.parametrize(("proxies", "told"), [("127.0.0.0/8", True), ("10.0.0.0/8", False), ("", False)])
+async def test_tls_is_remembered_when_a_trusted_proxy_tells_of_it(
+    http: aiohttp.ClientSession,
+    proxies: str,
+    told: bool,  # noqa: FBT001
+) -> None:
+    """HSTS (RFC 6797 section 7.2 forbids it over plain HTTP), and https in links."""
+    async with small_service(trusted_proxies=proxies) as url:
+        reply = await Client(http, url).get("/v1/widgets", headers={"X-Forwarded-Proto": "https"})
+        assert ("Strict-Transport-Security" in reply.headers) == told
+        assert reply.headers["Link"].startswith("<https://" if told else "<http://")
+
+
+async def test_links_name_the_public_host_if_there_is_one(http: aiohttp.ClientSession) -> None:
+    """Behind a proxy the request's own may be an inner one."""
+    async with small_service(public_url="https://api.example/") as url:
+        reply = await Client(http, url).get("/v1/widgets")
+        assert reply.headers["Link"] == '<https://api.example/v1/widgets?cursor=abc%3D>; rel="next"'
