@@ -151,6 +151,9 @@ async def _apply(client: "DynamoDBClient", settings: Settings, report: Report, d
         if refusal.code in _BUSY:
             report(f"not yet: {refusal}")
             return False
+        # What another run has done meanwhile, DynamoDB calls an invalid request.
+        if difference not in differences(await _look(client, settings), settings):
+            return False
         raise SchemaError(f"{difference.what}, and cannot be changed: {refusal}") from refusal
     return True
 

@@ -1,0 +1,323 @@
+# ruff: noqa: ANN401 - what stands in for a client takes and gives whatever a real one does
+"""The table made and brought up to date: again and again, from whatever was there before (R16)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from tests.store.samples import create
+from vitrina.aws import Clients
+from vitrina.config import Settings
+from vitrina.domain.products import Sort
+from vitrina.errors import TableUnavailable
+from vitrina.store import keys, schema
+from vitrina.store.definition import UNSUPPORTED, Seen, creation, differences
+from vitrina.store.listings import ProductListings
+from vitrina.store.products import ProductStore
+from vitrina.store.schema import SchemaError, ensure, status
+from vitrina.store.table import Table
+
+ENGINES = ("moto", "dynamodb_local", "ministack")
+Ensure = Callable[[], Awaitable[bool]]
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What was reported."""
+    return []
+
+
+def production(settings: Settings) -> Settings:
+    """Return the same settings for production."""
+    return settings.model_copy(update={"environment": "production"})
+
+
+def older(settings: Settings, **changes: Any) -> dict[str, Any]:
+    """Return how an older release made the table: two indexes, no stream."""
+    made = creation(settings)
+    del made["StreamSpecification"]
+    made["GlobalSecondaryIndexes"] = [
+        index for index in made["GlobalSecondaryIndexes"] if index["IndexName"] in {"listing-by-time", "group-by-time"}
+    ]
+    made["AttributeDefinitions"] = [
+        {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "listing", "listing_group", "by_time")
+    ]
+    return made | changes
+
+
+@pytest.mark.engine(*ENGINES)
+async def test_a_table_is_made_as_it_should_be_and_found_so(
+    clients: Clients, settings: Settings, said: list[str]
+) -> None:
+    """With all indexes, the stream, TTL and on-demand billing; a second run does and says nothing."""
+    assert await ensure(clients.writer, settings, said.append)
+    assert said[0] == f"table {settings.table_name} is missing: putting that right"
+    said.clear()
+    assert not await ensure(clients.writer, settings, said.append)
+    assert said == []
+    found = await status(clients.writer, settings)
+    assert found.indexes == {index.name: "ACTIVE" for index in keys.INDEXES}
+    assert (found.state, found.billing, found.stream) == ("ACTIVE", "PAY_PER_REQUEST", "NEW_AND_OLD_IMAGES")
+    assert found.ttl == "ENABLED on expires_at"
+    assert found.differences == ()
+    assert found.deletion_protection == "DISABLED"
+
+
+async def test_a_table_that_is_not_there_is_described_as_missing(clients: Clients, settings: Settings) -> None:
+    """Looking makes nothing."""
+    found = await status(clients.writer, settings)
+    assert (found.state, found.items, found.indexes, found.stream, found.ttl) == ("MISSING", 0, {}, "off", "DISABLED")
+    assert found.differences == (f"table {settings.table_name} is missing",)
+
+
+@pytest.mark.engine("dynamodb_local", "ministack")
+async def test_an_older_table_gets_what_it_lacks_and_keeps_what_it_has(
+    clients: Clients, settings: Settings, said: list[str]
+) -> None:
+    """Billing, four indexes one after the other, stream and TTL; products that were there are in the new indexes."""
+    throughput = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
+    provisioned = older(settings, BillingMode="PROVISIONED", ProvisionedThroughput=throughput)
+    for index in provisioned["GlobalSecondaryIndexes"]:
+        index["ProvisionedThroughput"] = throughput
+    await clients.writer.create_table(**provisioned)
+    table = Table(clients, name=settings.table_name, deadline=30)
+    made = [await create(ProductStore(table), name=name) for name in "BCA"]
+    before = await status(clients.writer, settings)
+    assert before.differences == (
+        "billing is not on demand",
+        "index listing-by-name is missing",
+        "index listing-by-price is missing",
+        "index group-by-name is missing",
+        "index group-by-price is missing",
+        "the stream is off",
+        "TTL is off",
+    )
+    assert not await ensure(clients.writer, settings, said.append)
+    assert [line.removesuffix(": putting that right") for line in said if "putting" in line] == list(before.differences)
+    assert (await status(clients.writer, settings)).differences == ()
+    page = await ProductListings(table).live(sort=Sort.NAME, brand=None, name_prefix=None, limit=9, start=None)
+    assert page.items == [made[2], made[0], made[1]]
+
+
+@pytest.mark.engine("dynamodb_local", "ministack")
+async def test_a_stream_with_other_images_is_begun_anew(clients: Clients, settings: Settings, said: list[str]) -> None:
+    """A stream cannot be changed."""
+    keys_only = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
+    await clients.writer.create_table(**creation(settings) | {"StreamSpecification": keys_only})
+    await ensure(clients.writer, settings, said.append)
+    assert "the stream has KEYS_ONLY alone: putting that right" in said
+    assert (await status(clients.writer, settings)).stream == "NEW_AND_OLD_IMAGES"
+
+
+@pytest.mark.engine("moto", "ministack")
+async def test_production_is_protected(clients: Clients, settings: Settings, said: list[str]) -> None:
+    """By point-in-time recovery and against deletion; a table of development is, once it is told to be."""
+    await ensure(clients.writer, settings, said.append)
+    assert (await status(clients.writer, production(settings))).differences == (
+        "point-in-time recovery is off",
+        "deletion protection is off",
+    )
+    assert not await ensure(clients.writer, production(settings), said.append)
+    found = await status(clients.writer, production(settings))
+    assert (found.point_in_time_recovery, found.deletion_protection) == ("ENABLED", "ENABLED")
+    assert found.differences == ()
+    with pytest.raises(ClientError):
+        await clients.writer.delete_table(TableName=settings.table_name)
+
+
+@pytest.mark.judge("it has no point-in-time recovery")
+@pytest.mark.engine("dynamodb_local")
+async def test_an_engine_without_recovery_will_do_for_development_alone(
+    clients: Clients, settings: Settings, said: list[str]
+) -> None:
+    """It is said, and production refuses it."""
+    await ensure(clients.writer, settings, said.append)
+    assert (await status(clients.writer, settings)).point_in_time_recovery == UNSUPPORTED
+    with pytest.raises(SchemaError, match=r"recovery is not supported by this engine, and production wants it"):
+        await ensure(clients.writer, production(settings), said.append)
+
+
+@pytest.mark.engine(*ENGINES)
+async def test_a_table_with_other_keys_is_refused(clients: Clients, settings: Settings, said: list[str]) -> None:
+    """It is somebody else's, and nothing of it is touched."""
+    await clients.writer.create_table(
+        TableName=settings.table_name,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for settings_ in (settings, production(settings)):
+        with pytest.raises(
+            SchemaError, match=r"is not Vitrina's, its key is \(id\): set VITRINA_TABLE_NAME to another"
+        ):
+            await ensure(clients.writer, settings_, said.append)
+    assert said == []
+    assert (await status(clients.writer, settings)).indexes == {}
+
+
+@pytest.mark.engine("moto", "dynamodb_local")
+async def test_an_index_of_another_definition_is_refused(clients: Clients, settings: Settings, said: list[str]) -> None:
+    """Its listing would be empty while it is made anew: people decide when."""
+    made = creation(settings)
+    made["GlobalSecondaryIndexes"][2]["Projection"] = {"ProjectionType": "KEYS_ONLY"}
+    await clients.writer.create_table(**made)
+    with pytest.raises(SchemaError, match="index listing-by-price has another key or projection: delete it"):
+        await ensure(clients.writer, settings, said.append)
+
+
+@pytest.mark.engine("moto", "dynamodb_local")
+async def test_ttl_on_another_attribute_is_refused(clients: Clients, settings: Settings, said: list[str]) -> None:
+    """Changing it takes an hour."""
+    await clients.writer.create_table(**creation(settings))
+    await clients.writer.update_time_to_live(
+        TableName=settings.table_name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "other"}
+    )
+    with pytest.raises(SchemaError, match="TTL is ENABLED on other"):
+        await ensure(clients.writer, settings, said.append)
+
+
+@pytest.mark.engine("dynamodb_local", "ministack")
+async def test_two_runs_at_once_make_one_table(clients: Clients, settings: Settings, said: list[str]) -> None:
+    """One is told that the other is at it, and waits."""
+    made = await asyncio.gather(*(ensure(clients.writer, settings, said.append) for _ in range(4)))
+    assert made.count(True) == 1
+    assert (await status(clients.writer, settings)).differences == ()
+
+
+def refusal(code: str, *, status_code: int = 400) -> ClientError:
+    """Return what botocore raises for an answer that refuses."""
+    answer = {"Error": {"Code": code, "Message": f"{code}!"}, "ResponseMetadata": {"HTTPStatusCode": status_code}}
+    return ClientError(cast("Any", answer), "Operation")
+
+
+class SlowTable:
+    """Stands in for AWS, where everything takes a while and is seen a while later."""
+
+    def __init__(self, settings: Settings, *, lag: int = 2) -> None:
+        self.made = creation(settings)
+        self.lag = lag
+        self.looks = 0
+        self.calls: list[str] = []
+        self.table: dict[str, Any] | None = None
+        self.states: list[dict[str, Any]] = []
+
+    async def describe_table(self, **_: Any) -> dict[str, Any]:
+        """Show the table, some looks after it was made; busy for a few more."""
+        if self.table is None:
+            raise refusal("ResourceNotFoundException")
+        self.looks += 1
+        if self.looks <= self.lag:
+            raise refusal("ResourceNotFoundException")
+        busy = self.looks <= 2 * self.lag
+        indexes = [index | {"IndexStatus": "ACTIVE"} for index in self.table["GlobalSecondaryIndexes"]]
+        if busy:
+            indexes[0] |= {"IndexStatus": "CREATING", "Backfilling": True}
+        return {"Table": self.table | {"TableStatus": "ACTIVE", "GlobalSecondaryIndexes": indexes}}
+
+    async def describe_time_to_live(self, **_: Any) -> dict[str, Any]:
+        """Say that TTL is on its way."""
+        return {"TimeToLiveDescription": {"TimeToLiveStatus": "ENABLING", "AttributeName": "expires_at"}}
+
+    async def describe_continuous_backups(self, **_: Any) -> dict[str, Any]:
+        """Know nothing yet of a table that new."""
+        raise refusal("TableNotFoundException")
+
+    async def create_table(self, **arguments: Any) -> dict[str, Any]:
+        """Take the table, at the second try."""
+        self.calls.append("create_table")
+        if len(self.calls) == 1:
+            raise refusal("LimitExceededException")
+        self.table = arguments
+        return {}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks follow each other at once."""
+    monkeypatch.setattr(schema, "_FIRST_PAUSE", 0.0001)
+    monkeypatch.setattr(schema, "_LONGEST_PAUSE", 0.0001)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_was_done_is_waited_for_and_not_done_twice(settings: Settings, said: list[str]) -> None:
+    """DescribeTable tells of it a moment later, an index is filled first, and a busy account is asked again."""
+    slow = SlowTable(settings)
+    assert await ensure(cast("Any", slow), settings, said.append)
+    assert slow.calls == ["create_table", "create_table"]
+    assert said == [
+        f"table {settings.table_name} is missing: putting that right",
+        "not yet: LimitExceededException!",
+        "index listing-by-time: filling",
+    ]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_waiting_ends(settings: Settings, said: list[str]) -> None:
+    """With what was waited for, and what to do."""
+    slow = SlowTable(settings, lag=10**9)
+    with pytest.raises(SchemaError, match=r"not ready within 0.1 s \(table .* is missing.*\): run this again to go on"):
+        await ensure(cast("Any", slow), settings, said.append, seconds=0.1)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "message"),
+    [
+        (refusal("ThrottlingException"), TableUnavailable, None),
+        (refusal("UnrecognizedClientException"), TableUnavailable, None),
+        (refusal("InternalServerError", status_code=500), TableUnavailable, None),
+        (EndpointConnectionError(endpoint_url="http://nowhere"), TableUnavailable, None),
+        (ConnectionResetError(), TableUnavailable, None),
+        (refusal("AccessDeniedException"), SchemaError, "AccessDeniedException!"),
+    ],
+    ids=str,
+)
+async def test_what_stands_in_the_way_is_said(
+    settings: Settings, said: list[str], error: Exception, raised: type[Exception], message: str | None
+) -> None:
+    """An outage is one; what this account may not do is told in DynamoDB's words, whichever call it is."""
+
+    class Failing(SlowTable):
+        """Fails at one of its calls."""
+
+        async def fail(self, **_: Any) -> dict[str, Any]:
+            raise error
+
+    for name in ("describe_table", "describe_time_to_live", "describe_continuous_backups", "create_table"):
+        failing = Failing(settings, lag=0)
+        failing.table = None if name == "create_table" else creation(settings)
+        setattr(failing, name, failing.fail)
+        with pytest.raises(raised, match=message):
+            await ensure(cast("Any", failing), settings, said.append)
+
+
+def seen(settings: Settings, **changes: Any) -> Seen:
+    """Return what DynamoDB would say of a table as it should be, but for the changes."""
+    table = creation(settings) | {"TableStatus": "ACTIVE", "DeletionProtectionEnabled": True}
+    ttl = {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
+    return replace(Seen(table | changes, ttl, "ENABLED"))
+
+
+def test_nothing_differs_in_what_is_as_it_should_be(settings: Settings) -> None:
+    """In development and in production."""
+    for settings_ in (settings, production(settings)):
+        assert differences(seen(settings), settings_) == []
+    assert seen(settings).work == ""
+
+
+def test_work_in_progress_is_named(settings: Settings) -> None:
+    """The table's, or an index's."""
+    assert seen(settings, TableStatus="UPDATING").work == "table: updating"
+    index = creation(settings)["GlobalSecondaryIndexes"][0] | {"IndexStatus": "DELETING"}
+    assert seen(settings, GlobalSecondaryIndexes=[index]).work == "index listing-by-time: deleting"
+
+
+def test_a_ttl_that_is_being_turned_off_has_to_be_waited_for(settings: Settings) -> None:
+    """DynamoDB takes up to an hour."""
+    off = replace(seen(settings), ttl={"TimeToLiveStatus": "DISABLING", "AttributeName": "expires_at"})
+    (difference,) = differences(off, settings)
+    assert difference.operation is None
+    assert "wait for an hour" in difference.what
