@@ -113,7 +113,7 @@ async def service(name: str, settings: Settings, *, folder: Path) -> AsyncIterat
     environment = _environment(settings)
 
     def command(port: int) -> list[str]:
-        return ["sh", "-c", f'exec "$@" >{log}', "sh", *_vitrina("api", "--port", str(port))]
+        return ["sh", "-c", f'exec "$@" >{log} 2>&1', "sh", *_vitrina("api", "--port", str(port))]
 
     async with (
         aiohttp.ClientSession() as client,
@@ -123,7 +123,11 @@ async def service(name: str, settings: Settings, *, folder: Path) -> AsyncIterat
 
 
 async def create_table(settings: Settings) -> None:
-    """Make the table and the account that the writes are made by, as a person does."""
+    """Make the table and the account that the writes are made by, as a person does.
+
+    In development, since no local engine has the point-in-time recovery that production insists on.
+    """
+    settings = settings.model_copy(update={"environment": "development"})
     await _run("table", "create", settings=settings)
     await _run("users", "create-super-admin", "--email", EMAIL, "--name", "Bench", settings=settings, stdin=PASSWORD)
 
@@ -157,6 +161,6 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 def _answered(lines: list[bytes]) -> Iterator[Answered]:
     for line in lines:
-        entry = json.loads(line)
-        if "route" in entry and "calls" in entry:
+        entry = json.loads(line) if line.startswith(b"{") else {}
+        if "calls" in entry:
             yield Answered(**{name: entry[name] for name in Answered.__slots__})
