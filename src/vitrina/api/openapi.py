@@ -45,6 +45,8 @@ from vitrina.errors import (
 Json = dict[str, Any]
 AnyRoute = Route[Any, Any]
 _REFERENCE: Final = "#/components/schemas/{model}"
+_BOUNDS: Final = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+"""Pydantic writes its own words for the bounds of a field that has a validator in front."""
 
 
 class _Schema(GenerateJsonSchema):
@@ -186,7 +188,7 @@ def _query_parameters(route: AnyRoute) -> tuple[list[Json], dict[str, Json]]:
         parameter: Json = {"name": name, "in": "query", "required": name in schema.get("required", ())}
         if "description" in field:
             parameter["description"] = field.pop("description")
-        parameters.append({**parameter, "schema": field})
+        parameters.append({**parameter, "schema": {_BOUNDS.get(word, word): value for word, value in field.items()}})
     return parameters, schema.get("$defs", {})
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from vitrina.errors import TableUnavailable, Unavailable
 
+Probe = Callable[[], Awaitable[object]]
 _CHECK_TIMEOUT: Final = 1.0
 """Seconds: a load balancer's own patience is a few."""
 
@@ -20,7 +21,7 @@ class Readiness:
     def __init__(self) -> None:
         """Start ready, with nothing to check; the application gives `probe` once it has something to ask."""
         self.ready = True
-        self.probe: Callable[[], Awaitable[object]] = _always
+        self.probe: Probe = _always
 
     async def check(self) -> None:
         """Raise Unavailable unless this process should be sent requests."""
