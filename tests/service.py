@@ -4,7 +4,8 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -15,6 +16,9 @@ from vitrina.api.app import create_app
 from vitrina.api.services import SERVICES, Services
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
 from vitrina.store.schema import ensure
+
+_PATIENCE: Final = 30.0
+"""Seconds for a call of the table: how slow an engine is on a busy machine is not what these tests are about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +44,9 @@ def settings_for(endpoint: str, **options: Any) -> Settings:  # noqa: ANN401 - a
         "signing_keys": SecretStr(DEMO_SIGNING_KEYS),
         "secret_key": SecretStr(DEMO_SECRET_KEY),
         "bcrypt_cost": 4,
-        "read_timeout": 10.0,
-        "request_timeout": 20.0,
-        "password_wait": 10.0,
+        "read_timeout": _PATIENCE,
+        "request_timeout": _PATIENCE,
+        "password_wait": _PATIENCE,
     }
     return Settings(**defaults | options)
 
@@ -58,4 +62,16 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
     """Serve over a table that exists."""
     app = create_app(settings)
     async with TestServer(app) as server:
+        app[SERVICES].table._deadline = _PATIENCE
         yield Service(url=str(server.make_url("")).rstrip("/"), app=app, settings=settings)
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def __call__(self) -> datetime:
+        """Return the time that was set."""
+        return self.at

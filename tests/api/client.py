@@ -56,7 +56,9 @@ class Client:
             headers["Content-Type"] = "application/json"
         headers |= options.get("headers", {})
         params = options.get("params")
-        async with self.http.request(method, self.url + path, data=data, params=params, headers=headers) as response:
+        async with self.http.request(
+            method, self.url + path, data=data, params=params, headers=headers, skip_auto_headers=["Content-Type"]
+        ) as response:
             return Reply(response.status, response.headers, await response.read())
 
     async def get(self, path: str, **options: Unpack[Options]) -> Reply:

@@ -1,4 +1,7 @@
-"""A service that the tests of a run share on each engine, and the people who use it."""
+"""A service that the tests of a module share on each engine, and the people who use it.
+
+A table a module, for moto copies the whole table at each transaction.
+"""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -22,9 +25,9 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     logging.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def service(engine: str) -> AsyncIterator[Service]:
-    """The service on the test's engine, with a table that it shares with other tests."""
+    """The service on the test's engine, with a table that it shares with the other tests of its module."""
     settings = settings_for(engine)
     await make_table(settings)
     async with serving(settings) as service:
@@ -39,13 +42,13 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def anonymous(http: aiohttp.ClientSession, service: Service) -> Client:
     """Somebody who is not signed in."""
     return Client(http, service.url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def super_admin(anonymous: Client, service: Service) -> Person:
     """A super_admin, made the way the command line makes one."""
     email = fresh_email()
@@ -55,14 +58,14 @@ async def super_admin(anonymous: Client, service: Service) -> Person:
     return person
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def admin(anonymous: Client, super_admin: Person) -> Person:
     """An admin."""
     account = {"email": fresh_email(), "password": PASSWORD, "name": "Ana Admin", "role": "admin"}
     return await sign_in(anonymous, ok(await super_admin.post("/v1/users", account), 201))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def user(anonymous: Client) -> Person:
     """A user."""
     return await sign_up(anonymous, name="Uma User")

@@ -6,8 +6,8 @@ from datetime import timedelta
 from vitrina.clock import Clock, now
 from vitrina.domain.pages import Page, Position
 from vitrina.domain.users import Principal, Session
-from vitrina.errors import InvalidCredentials, InvalidToken, TokenReused, WrongPassword
-from vitrina.ids import new_id
+from vitrina.errors import InvalidCredentials, InvalidToken, NotFound, TokenReused, WrongPassword
+from vitrina.ids import is_id, new_id
 from vitrina.services.accounts import check_password
 from vitrina.services.passwords import Passwords
 from vitrina.services.throttle import SignInThrottle
@@ -117,10 +117,15 @@ class Authentication:
 
     async def end_session(self, principal: Principal, session_id: str) -> None:
         """End a session of the one who asks. Raises NotFound."""
+        if not is_id(session_id):
+            raise NotFound
         await self._sessions.end(principal.user, session_id, at=self._clock())
 
     async def change_password(self, principal: Principal, *, current: str, new: str) -> None:
-        """Change one's own password and end one's other sessions (R2). Raises WrongPassword, ValidationFailed, Conflict."""
+        """Change one's own password and end one's other sessions (R2).
+
+        Raises WrongPassword, ValidationFailed, Conflict.
+        """
         user = principal.user
         if not await self._passwords.matches(current, user.password_hash):
             raise WrongPassword

@@ -1,0 +1,191 @@
+"""GET /v1/products/{id}/history and /v1/products/{id}/prices."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.api.client import Client, JsonObject, Person, ok, pages, problem, product_body, refused, unique
+from tests.service import Clock, Service
+
+pytestmark = pytest.mark.engine("dynamodb_local")  # moto copies the table at each transaction
+
+
+async def made(admin: Person, **fields: object) -> JsonObject:
+    """A live product."""
+    product: JsonObject = ok(await admin.post("/v1/products", product_body(**fields)), 201)
+    return product
+
+
+async def test_history_tells_each_change_field_by_field(admin: Person, super_admin: Person) -> None:
+    """R10: who, when, which version, from what to what; newest first; text as it is shown."""
+    product = await made(admin, price=10, brand="Alder", description=None)
+    path = f"/v1/products/{product['id']}"
+    changed = ok(await super_admin.patch(path, {"price": "12.5", "description": "Warm.", "name": "Oak Lamp"}))
+    cleared = ok(await admin.patch(path, {"description": None, "currency": "EUR"}))
+    ok(await admin.delete(path), 204)
+    deleted = ok(await admin.get(path))
+    restored = ok(await admin.post(f"{path}/restore", {"sku": unique("Back")}))
+    page = ok(await admin.get(f"{path}/history"))
+    assert page.keys() == {"items", "next_cursor"}
+    assert page["items"] == [
+        {
+            "version": 5,
+            "action": "restored",
+            "at": restored["updated_at"],
+            "by": admin.id,
+            "changes": {"sku": {"from": deleted["sku"], "to": restored["sku"]}},
+        },
+        {
+            "version": 4,
+            "action": "deleted",
+            "at": deleted["deleted_at"],
+            "by": admin.id,
+            "changes": {"sku": {"from": product["sku"], "to": deleted["sku"]}},
+        },
+        {
+            "version": 3,
+            "action": "updated",
+            "at": cleared["updated_at"],
+            "by": admin.id,
+            "changes": {"description": {"from": "Warm.", "to": None}, "currency": {"from": "USD", "to": "EUR"}},
+        },
+        {
+            "version": 2,
+            "action": "updated",
+            "at": changed["updated_at"],
+            "by": super_admin.id,
+            "changes": {"description": {"from": None, "to": "Warm."}, "price": {"from": "10.00", "to": "12.50"}},
+        },
+        {
+            "version": 1,
+            "action": "created",
+            "at": product["created_at"],
+            "by": admin.id,
+            "changes": {
+                "sku": {"from": None, "to": product["sku"]},
+                "name": {"from": None, "to": "Oak Lamp"},
+                "brand": {"from": None, "to": "Alder"},
+                "price": {"from": None, "to": "10.00"},
+                "currency": {"from": None, "to": "USD"},
+            },
+        },
+    ]
+
+
+async def test_history_comes_in_pages_and_outlives_the_product(admin: Person) -> None:
+    """Full pages unless the last, for a deleted product as well."""
+    product = await made(admin)
+    path = f"/v1/products/{product['id']}"
+    for number in range(5):
+        ok(await admin.patch(path, {"name": f"Name {number}"}))
+    ok(await admin.delete(path), 204)
+    read = await pages(admin, f"{path}/history", limit=3)
+    assert [[entry["version"] for entry in page] for page in read] == [[7, 6, 5], [4, 3, 2], [1]]
+
+
+async def test_history_is_not_for_the_public(anonymous: Client, user: Person, admin: Person) -> None:
+    """401 and 403, for what exists as for what does not."""
+    product = await made(admin)
+    for product_id in (product["id"], "nothing"):
+        problem(await anonymous.get(f"/v1/products/{product_id}/history"), 401, "authentication_required")
+        problem(await user.get(f"/v1/products/{product_id}/history"), 403, "forbidden")
+
+
+async def test_a_price_ends_where_the_next_begins(anonymous: Client, user: Person, admin: Person) -> None:
+    """Newest first, `to` null for today's, and no entry for what moved no price."""
+    product = await made(admin, price="10", currency="USD")
+    path = f"/v1/products/{product['id']}"
+    second = ok(await admin.patch(path, {"price": "8"}))
+    ok(await admin.patch(path, {"name": "Other"}))
+    third = ok(await admin.patch(path, {"currency": "JPY"}))
+    for client in (anonymous, user, admin):
+        page = ok(await client.get(f"{path}/prices"))
+        assert page == {
+            "items": [
+                {"price": "8", "currency": "JPY", "from": third["updated_at"], "to": None},
+                {"price": "8.00", "currency": "USD", "from": second["updated_at"], "to": third["updated_at"]},
+                {"price": "10.00", "currency": "USD", "from": product["created_at"], "to": second["updated_at"]},
+            ],
+            "next_cursor": None,
+            "lowest_last_30_days": "8",
+        }
+
+
+async def test_pages_of_prices_join_without_a_gap(admin: Person, anonymous: Client) -> None:
+    """The first price of a page ends where the last one of the page before it began."""
+    product = await made(admin, price="100")
+    path = f"/v1/products/{product['id']}"
+    for price in range(99, 93, -1):
+        ok(await admin.patch(path, {"price": price}))
+    for limit in (1, 2, 3, 7, 100):
+        read = await pages(anonymous, f"{path}/prices", limit=limit)
+        assert all(len(page) == limit for page in read[:-1])
+        assert read[-1]
+        prices = [price for page in read for price in page]
+        assert [price["price"] for price in prices] == [f"{price}.00" for price in range(94, 101)]
+        assert [price["to"] for price in prices] == [None, *(price["from"] for price in prices[:-1])]
+
+
+async def test_every_page_of_prices_has_the_lowest(admin: Person, anonymous: Client) -> None:
+    """It stands beside `items`, whatever page it is."""
+    product = await made(admin, price="5")
+    path = f"/v1/products/{product['id']}"
+    ok(await admin.patch(path, {"price": "9"}))
+    first = ok(await anonymous.get(f"{path}/prices?limit=1"))
+    second = ok(await anonymous.get(f"{path}/prices?limit=1&cursor={first['next_cursor']}"))
+    assert first["lowest_last_30_days"] == second["lowest_last_30_days"] == "5.00"
+
+
+async def test_the_lowest_price_of_30_days_counts_what_was_in_force(
+    admin: Person, anonymous: Client, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A price set before the 30 days counts while it was in force within them; one that ended before does not."""
+    product = await made(admin, price="1")
+    path = f"/v1/products/{product['id']}"
+    began = datetime.fromisoformat(product["created_at"])
+    clock = Clock(began)
+    monkeypatch.setattr(service.services.products, "_clock", clock)
+    for day, price, lowest in ((10, "3", "1.00"), (20, "5", "1.00"), (39, "4", "1.00"), (41, "6", "3.00")):
+        clock.at = began + timedelta(days=day)
+        ok(await admin.patch(path, {"price": price}))
+        assert ok(await anonymous.get(f"{path}/prices"))["lowest_last_30_days"] == lowest
+    for days, lowest in ((49.99, "3.00"), (50.01, "4.00"), (70.9, "4.00"), (71.1, "6.00"), (400, "6.00")):
+        clock.at = began + timedelta(days=days)
+        assert ok(await anonymous.get(f"{path}/prices"))["lowest_last_30_days"] == lowest, days
+
+
+async def test_the_prices_of_a_deleted_product_are_for_managers(anonymous: Client, user: Person, admin: Person) -> None:
+    """404 for the public."""
+    product = await made(admin)
+    path = f"/v1/products/{product['id']}"
+    ok(await admin.delete(path), 204)
+    for client in (anonymous, user):
+        problem(await client.get(f"{path}/prices"), 404, "not_found")
+    assert len(ok(await admin.get(f"{path}/prices"))["items"]) == 1
+
+
+async def test_a_restore_begins_no_new_price(admin: Person) -> None:
+    """The price is what it was."""
+    product = await made(admin)
+    path = f"/v1/products/{product['id']}"
+    ok(await admin.delete(path), 204)
+    ok(await admin.post(f"{path}/restore"))
+    assert len(ok(await admin.get(f"{path}/prices"))["items"]) == 1
+
+
+@pytest.mark.parametrize("part", ["history", "prices"])
+async def test_a_cursor_belongs_to_its_product(admin: Person, part: str) -> None:
+    """And to its listing."""
+    one, other = await made(admin), await made(admin)
+    for product in (one, other):
+        ok(await admin.patch(f"/v1/products/{product['id']}", {"price": "1"}))
+    cursor = ok(await admin.get(f"/v1/products/{one['id']}/{part}?limit=1"))["next_cursor"]
+    foreign = "prices" if part == "history" else "history"
+    for path in (f"/v1/products/{other['id']}/{part}", f"/v1/products/{one['id']}/{foreign}", "/v1/products"):
+        problem(await admin.get(path, params={"cursor": cursor}), 400, "invalid_cursor")
+
+
+@pytest.mark.parametrize("part", ["history", "prices"])
+async def test_a_bad_limit_comes_before_existence(admin: Person, part: str) -> None:
+    """422, then 404."""
+    refused(await admin.get(f"/v1/products/nothing/{part}?limit=0"), "/limit")

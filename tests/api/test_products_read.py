@@ -1,0 +1,191 @@
+"""GET /v1/products/{id} and /v1/products/by-sku/{sku}."""
+
+import pytest
+
+from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, unique
+
+pytestmark = pytest.mark.engine("dynamodb_local")  # moto copies the table at each transaction
+
+PUBLIC_FIELDS = {
+    "id", "sku", "name", "brand", "description", "price", "currency", "created_at", "updated_at", "version",
+}  # fmt: skip
+MANAGERS_FIELDS = PUBLIC_FIELDS | {"created_by", "updated_by"}
+DELETED_FIELDS = MANAGERS_FIELDS | {"deleted_at", "deleted_by", "original_sku"}
+
+
+@pytest.fixture
+async def product(admin: Person) -> JsonObject:
+    """A live product."""
+    made: JsonObject = ok(await admin.post("/v1/products", product_body(sku=unique("Read.Me_1"))), 201)
+    return made
+
+
+@pytest.fixture
+async def deleted(admin: Person, product: JsonObject) -> JsonObject:
+    """A product that was deleted."""
+    ok(await admin.delete(f"/v1/products/{product['id']}"), 204)
+    return product
+
+
+def ways(product: JsonObject) -> list[str]:
+    """The paths by which a product is read."""
+    return [f"/v1/products/{product['id']}", f"/v1/products/by-sku/{product['sku']}"]
+
+
+async def test_the_public_sees_a_product_without_who_made_it(
+    anonymous: Client, user: Person, product: JsonObject
+) -> None:
+    """Anonymous or a user, by id or by SKU: just the public's fields."""
+    for path in ways(product):
+        for client in (anonymous, user):
+            seen = ok(await client.get(path))
+            assert seen == {name: product[name] for name in PUBLIC_FIELDS}
+
+
+async def test_managers_see_who_made_and_changed_it(admin: Person, super_admin: Person, product: JsonObject) -> None:
+    """By id or by SKU."""
+    assert product.keys() == MANAGERS_FIELDS
+    for path in ways(product):
+        for client in (admin, super_admin):
+            assert ok(await client.get(path)) == product
+
+
+async def test_a_sku_is_found_without_regard_to_case(anonymous: Client, product: JsonObject) -> None:
+    """And shown as it was given."""
+    seen = ok(await anonymous.get(f"/v1/products/by-sku/{product['sku'].upper()}"))
+    assert seen["sku"] == product["sku"]
+
+
+async def test_a_deleted_product_is_gone_for_all_but_managers(
+    anonymous: Client, user: Person, admin: Person, super_admin: Person, deleted: JsonObject
+) -> None:
+    """404 for the public; managers see when, by whom and what its SKU was."""
+    path = f"/v1/products/{deleted['id']}"
+    for client in (anonymous, user):
+        problem(await client.get(path), 404, "not_found")
+    for client in (admin, super_admin):
+        seen = ok(await client.get(path))
+        assert seen.keys() == DELETED_FIELDS
+        assert seen["deleted_by"] == seen["updated_by"] == admin.id
+        assert seen["deleted_at"] == seen["updated_at"]
+        assert seen["original_sku"] == deleted["sku"]
+        assert seen["sku"] == f"{deleted['sku']}_delete_{seen['deleted_at']}"
+        assert seen["version"] == 2
+
+
+async def test_a_deleted_product_is_not_found_by_any_sku(
+    anonymous: Client, user: Person, admin: Person, deleted: JsonObject
+) -> None:
+    """Neither the old one nor the new name, not even by managers."""
+    renamed = ok(await admin.get(f"/v1/products/{deleted['id']}"))["sku"]
+    for sku in (deleted["sku"], renamed):
+        for client in (anonymous, user, admin):
+            problem(await client.get(f"/v1/products/by-sku/{sku}"), 404, "not_found")
+
+
+STRANGE = [
+    "nothing", "01890000-0000-7000-8000-000000000000", "x" * 3000, "%00", "%FF", "%ED%A0%80", "%20", "a%2Fb", "%25",
+    "\u017fku", "PRODUCT", "..%2f..", "{id}", "0189-", "%F0%9F%92%A1" * 200,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+@pytest.mark.parametrize("path", ["/v1/products/{}", "/v1/products/by-sku/{}", "/v1/products/{}/prices"])
+async def test_what_is_not_there_is_404_however_strange(
+    anonymous: Client, user: Person, admin: Person, path: str, strange: str
+) -> None:
+    """Never a 500."""
+    for client in (anonymous, user, admin):
+        problem(await client.get(path.format(strange)), 404, "not_found")
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/v1/products/{}/history", None),
+        ("PATCH", "/v1/products/{}", {"name": "x"}),
+        ("DELETE", "/v1/products/{}", None),
+        ("POST", "/v1/products/{}/restore", None),
+    ],
+)
+async def test_what_is_not_there_cannot_be_managed(
+    admin: Person, method: str, path: str, body: JsonObject | None, strange: str
+) -> None:
+    """404 as well."""
+    problem(await admin.request(method, path.format(strange), body), 404, "not_found")
+
+
+async def test_a_sku_of_letters_that_only_fold_to_its_own_is_another(admin: Person, anonymous: Client) -> None:
+    """U+017F folds to `s` and U+212A to `k`, and neither can be in a SKU."""
+    sku = unique("skus")
+    ok(await admin.post("/v1/products", product_body(sku=sku)), 201)
+    for alike in (sku.replace("s", "\u017f", 1), sku.replace("k", "\u212a")):
+        problem(await anonymous.get(f"/v1/products/by-sku/{alike}"), 404, "not_found")
+        problem(await admin.get(f"/v1/products/by-sku/{alike}"), 404, "not_found")
+
+
+async def test_head_says_what_get_says_but_for_the_body(
+    anonymous: Client, user: Person, admin: Person, product: JsonObject
+) -> None:
+    """Status and headers are the same (RFC 9110 section 9.3.2)."""
+    for path in (*ways(product), "/v1/products", f"/v1/products/{product['id']}/prices"):
+        for client in (anonymous, user, admin):
+            got, headed = await client.get(path), await client.request("HEAD", path)
+            assert (headed.status, headed.body) == (200, b"")
+            for name in ("Content-Type", "Content-Length", "ETag", "Cache-Control"):
+                assert headed.headers.get(name) == got.headers.get(name), (path, name)
+
+
+async def test_head_of_what_is_not_there_is_404_without_a_body(anonymous: Client) -> None:
+    """As GET has it."""
+    reply = await anonymous.request("HEAD", "/v1/products/nothing")
+    assert (reply.status, reply.body) == (404, b"")
+
+
+@pytest.mark.parametrize("condition", ['"1"', 'W/"1"', '"9", "1"', "*", '"9",W/"1"'])
+async def test_who_has_the_version_is_told_so(
+    anonymous: Client, user: Person, admin: Person, product: JsonObject, condition: str
+) -> None:
+    """304 without a body, with the ETag, by weak comparison (RFC 9110 section 13.1.2)."""
+    for path in ways(product):
+        for client in (anonymous, user, admin):
+            for method in ("GET", "HEAD"):
+                reply = await client.request(method, path, headers={"If-None-Match": condition})
+                assert (reply.status, reply.body) == (304, b""), (path, method)
+                assert reply.headers["ETag"] == '"1"'
+
+
+@pytest.mark.parametrize("condition", ['"2"', "1", "nonsense", "", '"9", "8"', 'w/"1"'])
+async def test_who_has_another_version_gets_this_one(
+    anonymous: Client, admin: Person, product: JsonObject, condition: str
+) -> None:
+    """A tag that is malformed matches nothing."""
+    for path in ways(product):
+        for client in (anonymous, admin):
+            assert ok(await client.get(path, headers={"If-None-Match": condition}))["version"] == 1
+
+
+async def test_a_bad_token_is_refused_though_anyone_may_read(anonymous: Client, product: JsonObject) -> None:
+    """Never a silent downgrade to anonymous, not even where nothing is found."""
+    for path in (*ways(product), "/v1/products/nothing", "/v1/products", f"/v1/products/{product['id']}/prices"):
+        for header in ("Bearer nonsense", "Bearer", "", "Basic dTpw", "Bearer a.b.c, Bearer d.e.f"):
+            reply = await anonymous.get(path, headers={"Authorization": header})
+            problem(reply, 401, "invalid_token")
+            assert reply.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_an_anonymous_answer_is_revalidated_and_is_nobody_elses(anonymous: Client, product: JsonObject) -> None:
+    """A cache must not give an admin, whose version is the same, what it kept of an anonymous answer."""
+    for path in ways(product):
+        for headers in ({}, {"If-None-Match": '"1"'}):
+            reply = await anonymous.get(path, headers=headers)
+            assert reply.headers["Cache-Control"] == "no-cache"
+            assert "Authorization" in reply.headers.get("Vary", "")
+
+
+async def test_what_the_signed_in_get_is_kept_by_no_cache(user: Person, admin: Person, product: JsonObject) -> None:
+    """`no-store` on private answers."""
+    for path in ways(product):
+        for client in (user, admin):
+            assert (await client.get(path)).headers["Cache-Control"] == "no-store"
