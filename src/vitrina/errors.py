@@ -30,9 +30,20 @@ class TokenReused(VitrinaError):
     """This refresh token was used before, so its session has been ended: sign in again."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What a limited caller may still do: `remaining` of `limit` tries, until `reset` seconds have passed."""
+
+    limit: int
+    remaining: int
+    reset: int
+
+
 @dataclass(eq=False)
 class InvalidCredentials(VitrinaError):
     """The e-mail or the password is wrong."""
+
+    allowance: Allowance | None = None
 
 
 @dataclass(eq=False)

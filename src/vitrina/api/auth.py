@@ -10,6 +10,7 @@ from vitrina.api.answers import answer
 from vitrina.api.call import Call
 from vitrina.api.creation import create_once
 from vitrina.api.listing import listed
+from vitrina.api.problems import rate_limit_headers
 from vitrina.api.routing import PUBLIC, Route
 from vitrina.api.schemas import (
     PageOf,
@@ -55,10 +56,10 @@ async def register(call: Call[UserRegister, None]) -> web.Response:
 
 async def sign_in(call: Call[SignIn, None]) -> web.Response:
     """Start a session."""
-    pair = await call.app[SERVICES].authentication.sign_in(
+    pair, allowance = await call.app[SERVICES].authentication.sign_in(
         call.body.email, call.body.password, address=call.address, user_agent=call.user_agent
     )
-    return answer(TokenResource(**asdict(pair)))
+    return answer(TokenResource(**asdict(pair)), headers=rate_limit_headers(allowance))
 
 
 async def refresh(call: Call[Refresh, None]) -> web.Response:

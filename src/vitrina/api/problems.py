@@ -8,7 +8,7 @@ import orjson
 from aiohttp import web
 
 from vitrina import errors
-from vitrina.errors import VitrinaError
+from vitrina.errors import Allowance, VitrinaError
 
 CONTENT_TYPE: Final = "application/problem+json"
 
@@ -143,9 +143,13 @@ def type_uri(code: str) -> str:
     return f"urn:vitrina:problem:{code}"
 
 
-def rate_limit_headers(*, limit: int, remaining: int, reset: int) -> dict[str, str]:
-    """Return the headers of a limited route (draft-ietf-httpapi-ratelimit-headers-07): `reset` is in seconds."""
-    return {"RateLimit-Limit": str(limit), "RateLimit-Remaining": str(remaining), "RateLimit-Reset": str(reset)}
+def rate_limit_headers(allowance: Allowance) -> dict[str, str]:
+    """Return the headers of a limited route (draft-ietf-httpapi-ratelimit-headers-07)."""
+    return {
+        "RateLimit-Limit": str(allowance.limit),
+        "RateLimit-Remaining": str(allowance.remaining),
+        "RateLimit-Reset": str(allowance.reset),
+    }
 
 
 def _members(error: VitrinaError) -> dict[str, Any]:
@@ -163,14 +167,17 @@ def _members(error: VitrinaError) -> dict[str, Any]:
 def _headers(error: VitrinaError) -> dict[str, str]:
     match error:
         case errors.RateLimited():
-            limits = rate_limit_headers(limit=error.limit, remaining=0, reset=error.retry_after)
-            return limits | {"Retry-After": str(error.retry_after)}
+            none_left = Allowance(limit=error.limit, remaining=0, reset=error.retry_after)
+            return rate_limit_headers(none_left) | {"Retry-After": str(error.retry_after)}
         case errors.Unavailable():
             return {"Retry-After": str(error.retry_after)}
         case errors.InvalidToken() | errors.TokenReused():
             return {"WWW-Authenticate": 'Bearer realm="vitrina", error="invalid_token"'}
-        case errors.AuthenticationRequired() | errors.InvalidCredentials():
+        case errors.AuthenticationRequired():
             return {"WWW-Authenticate": 'Bearer realm="vitrina"'}
+        case errors.InvalidCredentials():
+            limits = rate_limit_headers(error.allowance) if error.allowance else {}
+            return limits | {"WWW-Authenticate": 'Bearer realm="vitrina"'}
         case MethodNotAllowed():
             return {"Allow": ", ".join(error.allowed)}
         case _:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from vitrina.clock import Clock, now
 from vitrina.domain.pages import Page, Position
 from vitrina.domain.users import Principal, Session
-from vitrina.errors import InvalidCredentials, InvalidToken, NotFound, TokenReused, WrongPassword
+from vitrina.errors import Allowance, InvalidCredentials, InvalidToken, NotFound, TokenReused, WrongPassword
 from vitrina.ids import is_id, new_id
 from vitrina.services.accounts import check_password
 from vitrina.services.passwords import Passwords
@@ -65,9 +65,9 @@ class Authentication:
         user, session = found
         return Principal(user=user, session=session)
 
-    async def sign_in(self, email: str, password: str, *, address: str, user_agent: str) -> TokenPair:
+    async def sign_in(self, email: str, password: str, *, address: str, user_agent: str) -> tuple[TokenPair, Allowance]:
         """Start a session. Raises InvalidCredentials, which says nothing of what was wrong, and RateLimited."""
-        async with self._throttle.attempt(email, address):
+        async with self._throttle.attempt(email, address) as allowance:
             user = await self._users.by_email(email)
             usable = user is not None and user.active
             matches = await self._passwords.matches(password, user.password_hash if user and usable else None)
@@ -85,7 +85,7 @@ class Authentication:
             expires_at=at + timedelta(seconds=self._refresh_lifetime),
         )
         await self._sessions.create(session)
-        return self._pair(session)
+        return self._pair(session), allowance
 
     async def refresh(self, token: str) -> TokenPair:
         """Spend a refresh token for a new pair. Raises InvalidToken, and TokenReused for one that was spent before.

@@ -12,7 +12,7 @@ from typing import Final
 
 from vitrina.clock import Clock, epoch_seconds, now
 from vitrina.domain.text import fold
-from vitrina.errors import InvalidCredentials, RateLimited
+from vitrina.errors import Allowance, InvalidCredentials, RateLimited
 from vitrina.services.derived_keys import fingerprint
 from vitrina.store.failures import FailureStore
 
@@ -43,8 +43,11 @@ class SignInThrottle:
         self._clock = clock
 
     @asynccontextmanager
-    async def attempt(self, email: str, address: str) -> AsyncIterator[None]:
-        """Count a try, for good if InvalidCredentials is raised inside: 3 parallel calls. Raises RateLimited."""
+    async def attempt(self, email: str, address: str) -> AsyncIterator[Allowance]:
+        """Count a try, for good if InvalidCredentials is raised inside: 3 parallel calls. Raises RateLimited.
+
+        Yields what will be left if the try is good.
+        """
         email = fold(email)
         pair = fingerprint(self._key, "pair", email, address)
         of_address = fingerprint(self._key, "address", address)
@@ -55,23 +58,22 @@ class SignInThrottle:
             *(self._add(subject, window, 1) for subject in (pair, of_address, account))
         )
         limit = self._limit if account_tries <= self._account_limit else min(self._limit, _TRIES_UNDER_ATTACK)
+        reset = (window + 1) * self._window - second
         if tries > limit or address_tries > self._address_limit:
-            raise RateLimited(retry_after=(window + 1) * self._window - second, limit=limit)
+            raise RateLimited(retry_after=reset, limit=limit)
         try:
-            yield
-        except InvalidCredentials:
+            yield Allowance(limit=limit, remaining=limit, reset=reset)
+        except InvalidCredentials as error:
+            error.allowance = Allowance(limit=limit, remaining=limit - tries, reset=reset)
             raise
         except BaseException:
-            await self._take_back(pair, of_address, account, window)
+            # What failed was ours, so it was no try.
+            await asyncio.gather(*(self._add(subject, window, -1) for subject in (pair, of_address, account)))
             raise
-        await self._take_back(pair, of_address, account, window)
-
-    async def _take_back(self, pair: str, of_address: str, account: str, window: int) -> None:
-        """Forget the failures of a pair that has proved itself, and take one try off the wider counts."""
+        # The pair has proved itself; the wider counts only lose this try.
         await asyncio.gather(
             self._store.forget(pair, window=window),
-            self._add(of_address, window, -1),
-            self._add(account, window, -1),
+            *(self._add(subject, window, -1) for subject in (of_address, account)),
         )
 
     async def _add(self, subject: str, window: int, number: int) -> int:
