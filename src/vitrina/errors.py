@@ -132,7 +132,9 @@ class IdempotencyKeyReused(VitrinaError):
 
 @dataclass(eq=False)
 class IdempotencyInProgress(VitrinaError):
-    """A request with this idempotency key is still running: try again."""
+    """A request with this idempotency key is still running: try again; `retry_after` is in whole seconds."""
+
+    retry_after: int = 1
 
 
 @dataclass(eq=False)
