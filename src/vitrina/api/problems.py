@@ -164,7 +164,7 @@ def _members(error: VitrinaError) -> dict[str, Any]:
             return {}
 
 
-def _headers(error: VitrinaError) -> dict[str, str]:
+def _headers(error: VitrinaError) -> dict[str, str]:  # noqa: PLR0911 - a row for each kind of error
     match error:
         case errors.RateLimited():
             none_left = Allowance(limit=error.limit, remaining=0, reset=error.retry_after)
