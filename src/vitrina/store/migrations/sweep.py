@@ -1,7 +1,7 @@
 """Visits items of the whole table, in parts that are read beside each other, from where the ledger stands."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, NamedTuple
 
 from pynamodb.expressions.condition import Condition
@@ -47,11 +47,19 @@ async def sweep(table: Table, ledger: Ledger, visit: Visit, *, only: Condition) 
         return _Turn(end, len(items), sum([await visit(item) for item in items]))
 
     while any(position is not None for position in positions):
-        turns = await asyncio.gather(*(_patiently(turn, segment) for segment in range(len(positions))))
+        turns = await _all(_patiently(turn, segment) for segment in range(len(positions)))
         positions = [turn.end for turn in turns]
         await ledger.checkpoint(
             positions, seen=sum(turn.seen for turn in turns), changed=sum(turn.changed for turn in turns)
         )
+
+
+async def _all(turns: Iterable[Awaitable[_Turn]]) -> list[_Turn]:
+    """Take turns beside each other. One that fails waits for the others: nothing is written once the run has ended."""
+    results = await asyncio.gather(*turns, return_exceptions=True)
+    if failed := [result for result in results if isinstance(result, BaseException)]:
+        raise failed[0]
+    return [result for result in results if isinstance(result, _Turn)]
 
 
 async def _patiently(turn: Callable[[int], Awaitable[_Turn]], segment: int) -> _Turn:

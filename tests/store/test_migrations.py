@@ -1,0 +1,420 @@
+# ruff: noqa: ANN401 - what wraps a call takes and gives whatever the call does
+"""Migrations: run once, safe to run twice, to interrupt and to race, while the service is at work (R16)."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.store.samples import at, create, delete, edit, user
+from vitrina import clock
+from vitrina.domain.products import Product, Sort
+from vitrina.domain.users import Role, User
+from vitrina.errors import TableUnavailable
+from vitrina.store import keys, migrations
+from vitrina.store.items import EmailItem, Item, ProductItem, SkuItem
+from vitrina.store.listings import ProductListings
+from vitrina.store.migrations import m0002_index_keys, runner, sweep as sweep_module
+from vitrina.store.migrations.ledger import LEASE, Entry, Held, Ledger, Lost, State, claim
+from vitrina.store.migrations.m0001_baseline import ForeignItems
+from vitrina.store.migrations.runner import MIGRATIONS, migrate, standing
+from vitrina.store.migrations.sweep import sweep
+from vitrina.store.products import ProductStore
+from vitrina.store.table import Scan, Table
+from vitrina.store.users import UserStore
+from vitrina.store.writes import Put, Update
+
+ENGINES = ("moto", "dynamodb_local", "ministack")
+
+
+class Watch:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.at = at(0)
+
+    def __call__(self) -> datetime:
+        """Say what time it is."""
+        return self.at
+
+    def pass_by(self, span: timedelta) -> None:
+        """Move it on."""
+        self.at += span
+
+
+@pytest.fixture
+def said() -> list[Entry]:
+    """What was reported."""
+    return []
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few items between two checkpoints."""
+    monkeypatch.setattr(sweep_module, "PAGE", 3)
+    monkeypatch.setattr(sweep_module, "SEGMENTS", 2)
+    monkeypatch.setattr(sweep_module, "_FIRST_PAUSE", 0.001)
+
+
+@pytest.fixture
+def only(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    """Put one migration of the test's own in place of all."""
+
+    def put(run: Any) -> None:
+        monkeypatch.setattr(runner, "MIGRATIONS", {1: SimpleNamespace(NAME="test", run=run)})
+        monkeypatch.setattr(runner, "_POLL", 0.01)
+
+    return put
+
+
+async def raw(table: Table, key: keys.Key) -> dict[str, Any]:
+    """Return an item as DynamoDB has it."""
+    item = await table.get(key, consistent=True)
+    assert item is not None
+    return item.serialize()
+
+
+async def spoil(table: Table, key: keys.Key) -> None:
+    """Give an item index keys that an older release might have made."""
+    actions = [Item.by_name.set("OLD#"), Item.listing_group.remove(), Item.by_price.set("0")]
+    await table.update(Update(key, actions, Item.pk.exists()))
+
+
+async def furnish(table: Table) -> tuple[list[Product], list[User]]:
+    """Write 12 products, two of them deleted, and 4 accounts, and return them."""
+    products, users = ProductStore(table), UserStore(table)
+    made = [await create(products, name=f"N{number}") for number in range(12)]
+    made[3], made[7] = await delete(products, made[3]), await delete(products, made[7])
+    accounts = [user(role=role) for role in (Role.USER, Role.ADMIN, Role.USER, Role.USER)]
+    for account in accounts:
+        await users.create(account)
+    return made, accounts
+
+
+def test_every_migration_is_numbered_named_and_listed() -> None:
+    """A module that nobody lists would never run."""
+    files = sorted(path.stem for path in Path(migrations.__path__[0]).glob("m[0-9]*.py"))
+    assert [file[1:5] for file in files] == [f"{number:04d}" for number in range(1, len(files) + 1)]
+    assert [f"{number:04d}" for number in MIGRATIONS] == [file[1:5] for file in files]
+    for file, migration in zip(files, MIGRATIONS.values(), strict=True):
+        assert file[6:] == re.sub(r"\W", "_", migration.NAME)
+
+
+@pytest.mark.engine(*ENGINES)
+async def test_a_fresh_table_sees_all_of_them_once(table: Table, said: list[Entry]) -> None:
+    """The ledger says so, and a second run does nothing."""
+    assert [entry.state for entry in await standing(table)] == [State.PENDING] * len(MIGRATIONS)
+    await migrate(table, said.append)
+    assert [entry.number for entry in said if entry.state is State.FINISHED] == list(MIGRATIONS)
+    ledger = await standing(table)
+    assert [(entry.number, entry.name) for entry in ledger] == [(1, "baseline"), (2, "index keys")]
+    assert all(entry.state is State.FINISHED and entry.finished_at for entry in ledger)
+    said.clear()
+    await migrate(table, said.append)
+    assert said == []
+    assert await standing(table) == ledger
+
+
+@pytest.mark.engine("dynamodb_local", "ministack")
+async def test_the_baseline_refuses_a_table_that_others_write_to(table: Table, said: list[Entry]) -> None:
+    """Its keys may be named alike; it stays unfinished until the items are gone."""
+    foreign = {"pk": {"S": "user-1"}, "sk": {"S": "profile"}}
+    await table._writer.put_item(TableName=table.name, Item=foreign)
+    with pytest.raises(ForeignItems, match="VITRINA_TABLE_NAME"):
+        await migrate(table, said.append)
+    assert [entry.state for entry in await standing(table)] == [State.INTERRUPTED, State.PENDING]
+    await table._writer.delete_item(TableName=table.name, Key=foreign)
+    await migrate(table, said.append)
+
+
+@pytest.mark.engine(*ENGINES)
+@pytest.mark.usefixtures("small_pages")
+async def test_index_keys_are_derived_anew_where_they_differ_and_nothing_else_is_written(
+    table: Table, said: list[Entry]
+) -> None:
+    """Products, deleted ones and accounts; versions stay, since nothing of theirs has changed."""
+    products, accounts = await furnish(table)
+    wanted = [keys.product(one.id) for one in products] + [keys.user(one.id) for one in accounts]
+    before = [await raw(table, key) for key in wanted]
+    spoilt = [wanted[position] for position in (0, 3, 5, 12, 15)]
+    for key in spoilt:
+        await spoil(table, key)
+    await migrate(table, said.append)
+    assert [await raw(table, key) for key in wanted] == before
+    assert [(entry.seen, entry.changed) for entry in await standing(table)] == [(0, 0), (16, 5)]
+    listings = ProductListings(table)
+    page = await listings.live(sort=Sort.NAME, brand="brightwell", name_prefix=None, limit=99, start=None)
+    assert len(page.items) == 10
+
+
+@pytest.mark.usefixtures("small_pages")
+async def test_a_finished_migration_runs_again_when_it_is_asked_for(table: Table, said: list[Entry]) -> None:
+    """From the beginning, with counts of its own; a number that nobody has is refused."""
+    await migrate(table, said.append)
+    products, _ = await furnish(table)
+    await spoil(table, keys.product(products[0].id))
+    said.clear()
+    await migrate(table, said.append, again=2)
+    assert {entry.number for entry in said} == {2}
+    assert [(entry.seen, entry.changed) for entry in await standing(table)] == [(0, 0), (16, 1)]
+    with pytest.raises(LookupError, match="there is no migration 99"):
+        await migrate(table, said.append, again=99)
+
+
+async def test_running_again_what_never_ran_is_running_it(table: Table, said: list[Entry]) -> None:
+    """In its order."""
+    await migrate(table, said.append, again=2)
+    assert [entry.state for entry in await standing(table)] == [State.FINISHED, State.FINISHED]
+
+
+@pytest.mark.engine("dynamodb_local")
+async def test_a_change_that_was_made_meanwhile_is_never_overwritten(
+    table: Table, said: list[Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another writes between the scan and the update stays, and what an older release wrote is put right."""
+    store = ProductStore(table)
+    made = [await create(store, name=f"N{number}") for number in range(3)]
+    for one in made:
+        await spoil(table, keys.product(one.id))
+    scan = table.scan
+
+    async def meanwhile(*arguments: Any, **options: Any) -> Any:
+        found = await scan(*arguments, **options)
+        if any(isinstance(item, ProductItem) and item.version == 1 for item in found[0]):
+            monkeypatch.setattr(table, "scan", scan)
+            await edit(store, made[0], name="By a new release")
+            made[1] = await edit(store, made[1], name="By an old release")
+            await spoil(table, keys.product(made[1].id))
+            await table._writer.delete_item(
+                TableName=table.name, Key={"pk": {"S": keys.product(made[2].id).pk}, "sk": {"S": "PRODUCT"}}
+            )
+        return found
+
+    monkeypatch.setattr(sweep_module, "SEGMENTS", 1)
+    monkeypatch.setattr(table, "scan", meanwhile)
+    await migrate(table, said.append)
+    names = [(await store.get(one.id, consistent=True) or one).name for one in made[:2]]
+    assert names == ["By a new release", "By an old release"]
+    assert (await raw(table, keys.product(made[1].id)))["by_name"]["S"].startswith("by an old release")
+    assert await store.get(made[2].id, consistent=True) is None
+    assert (await standing(table))[1].changed == 1
+
+
+@pytest.mark.engine(*ENGINES)
+@pytest.mark.usefixtures("small_pages")
+async def test_an_interrupted_sweep_goes_on_from_its_last_checkpoint(
+    table: Table, said: list[Entry], only: Callable[[Any], None]
+) -> None:
+    """Every item is visited, and only those of the round that was interrupted are visited again."""
+    await furnish(table)
+    visited: list[str] = []
+    left = 8
+
+    async def visit(item: Item) -> bool:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise InterruptedError
+        visited.append(item.pk)
+        return True
+
+    async def run(table: Table, ledger: Ledger) -> None:
+        await sweep(table, ledger, visit, only=Item.type.is_in(ProductItem))
+
+    only(run)
+    with pytest.raises(InterruptedError):
+        await migrate(table, said.append)
+    assert said[-1].state is State.INTERRUPTED
+    left = -1
+    await migrate(table, said.append)
+    assert len(set(visited)) == 12
+    assert len(visited) < 12 + 2 * 3
+    (entry,) = await standing(table)
+    assert (entry.state, entry.seen) == (State.FINISHED, 12)
+
+
+@pytest.mark.engine("dynamodb_local")
+@pytest.mark.usefixtures("small_pages")
+async def test_it_can_be_cancelled_at_every_step(
+    table: Table, said: list[Entry], only: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ctrl-C does: at each call in turn, and the next run goes on at once."""
+    await furnish(table)
+    done: set[str] = set()
+
+    async def visit(item: Item) -> bool:
+        done.add(item.pk)
+        return True
+
+    async def run(table: Table, ledger: Ledger) -> None:
+        await sweep(table, ledger, visit, only=Item.type.is_in(SkuItem))
+
+    only(run)
+    call, budget = table._call, 0
+
+    async def counted(*arguments: Any, **options: Any) -> Any:
+        nonlocal budget
+        budget -= 1
+        if budget == 0:
+            raise asyncio.CancelledError
+        return await call(*arguments, **options)
+
+    monkeypatch.setattr(table, "_call", counted)
+    for budget_of_run in range(2, 9):
+        budget = budget_of_run
+        try:
+            await migrate(table, said.append)
+        except asyncio.CancelledError:
+            continue
+    budget = -1
+    await migrate(table, said.append)
+    assert len(done) == 10
+    assert said[-1].state is State.FINISHED
+
+
+@pytest.mark.engine("dynamodb_local", "ministack")
+async def test_what_one_run_holds_the_others_wait_for(
+    table: Table, said: list[Entry], only: Callable[[Any], None]
+) -> None:
+    """Two runners do not race: one works, the other says that it waits, and is content when it is done."""
+    working = 0
+    runs = 0
+
+    async def run(_: Table, ledger: Ledger) -> None:
+        nonlocal working, runs
+        runs, working = runs + 1, working + 1
+        assert working == 1
+        for place in range(4):
+            await asyncio.sleep(0.02)
+            await ledger.checkpoint(place, seen=1)
+        working -= 1
+
+    only(run)
+    await asyncio.gather(*(migrate(table, said.append) for _ in range(3)))
+    assert runs == 1
+    assert {entry.state for entry in said} == {State.RUNNING, State.WAITING, State.FINISHED}
+    assert (await standing(table))[0].seen == 4
+
+
+@pytest.mark.engine(*ENGINES)
+async def test_a_run_that_died_is_taken_over_when_its_time_is_over_and_not_before(
+    table: Table, said: list[Entry]
+) -> None:
+    """From its last checkpoint. If it was only slow, it is told at its next one and leaves the other alone."""
+    watch = Watch()
+    slow = await claim(table, 1, "test", clock=watch, report=said.append)
+    assert slow is not None
+    await slow.checkpoint({"at": 5}, seen=5)
+    watch.pass_by(LEASE)
+    with pytest.raises(Held) as held:
+        await claim(table, 1, "test", clock=watch, report=said.append)
+    assert (held.value.entry.seen, held.value.entry.state) == (5, State.RUNNING)
+    watch.pass_by(timedelta(milliseconds=1))
+    assert (await standing(table, clock=watch))[0].state is State.INTERRUPTED
+    second = await claim(table, 1, "test", clock=watch, report=said.append)
+    assert second is not None
+    assert second.position == {"at": 5}
+    for late in (slow.checkpoint({"at": 6}), slow.finish(), slow.release()):
+        with pytest.raises(Lost):
+            await late
+    await second.checkpoint({"at": 7}, seen=2, changed=1)
+    await second.finish()
+    (entry, *_) = await standing(table, clock=watch)
+    assert (entry.state, entry.seen, entry.changed, entry.finished_at) == (State.FINISHED, 7, 1, watch.at)
+    assert await claim(table, 1, "test", clock=watch, report=said.append) is None
+
+
+async def test_a_run_that_was_overtaken_says_so(table: Table, said: list[Entry], only: Callable[[Any], None]) -> None:
+    """It ends with an error rather than with a finished entry."""
+    watch = Watch()
+
+    async def run(table: Table, ledger: Ledger) -> None:
+        watch.pass_by(LEASE + timedelta(seconds=1))
+        await claim(table, 1, "test", clock=watch, report=said.append)
+        await ledger.checkpoint(1)
+
+    only(run)
+    with pytest.raises(Lost):
+        await migrate(table, said.append, clock=watch)
+
+
+@pytest.mark.engine("dynamodb_local")
+async def test_calls_whose_answers_are_lost_are_not_mistaken_for_another_run(
+    table: Table, said: list[Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK sends each write a second time: claims, checkpoints and the end are ours all the same."""
+    update = table._writer.update_item
+
+    async def twice(**arguments: Any) -> Any:
+        await update(**arguments)
+        return await update(**arguments)
+
+    monkeypatch.setattr(table._writer, "update_item", twice)
+    await furnish(table)
+    await migrate(table, said.append)
+    assert [(entry.seen, entry.state) for entry in await standing(table)] == [
+        (0, State.FINISHED),
+        (16, State.FINISHED),
+    ]
+
+
+@pytest.mark.usefixtures("small_pages")
+async def test_a_table_that_throttles_is_waited_for(
+    table: Table, said: list[Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few times a page; one that stays away ends the run, and the next goes on."""
+    products, _ = await furnish(table)
+    for one in products:
+        await spoil(table, keys.product(one.id))
+    scan, failures = table.scan, 5
+
+    async def throttled(scan_: Scan, **options: Any) -> Any:
+        nonlocal failures
+        failures -= 1
+        if failures % 2 == 0 or failures > 100:
+            raise TableUnavailable
+        return await scan(scan_, **options)
+
+    monkeypatch.setattr(table, "scan", throttled)
+    await m0001_is_done(table)
+    failures = 10**6
+    with pytest.raises(TableUnavailable):
+        await migrate(table, said.append)
+    failures = 40
+    await migrate(table, said.append)
+    assert (await standing(table))[1].changed == 12
+
+
+async def m0001_is_done(table: Table) -> None:
+    """Finish the first migration, so that only the second scans."""
+    ledger = await claim(table, 1, "baseline", clock=clock.now, report=lambda _: None)
+    assert ledger is not None
+    await ledger.finish()
+
+
+async def test_items_that_are_no_concern_of_a_migration_are_left_alone(table: Table, said: list[Entry]) -> None:
+    """Claims are not; and of an item that a newer release makes not even the type is known here."""
+    await table.put(Put(EmailItem.keyed(keys.email("uma@example.com"), user_id="1")))
+    await table._writer.put_item(
+        TableName=table.name, Item={"pk": {"S": "NEWER#1"}, "sk": {"S": "NEWER"}, "type": {"S": "newer"}}
+    )
+    await migrate(table, said.append)
+    assert (await standing(table))[1].seen == 0
+
+
+async def test_an_account_that_a_migration_corrects_keeps_its_version(table: Table, said: list[Entry]) -> None:
+    """So that who read it before can still write it."""
+    store = UserStore(table)
+    before = user()
+    await store.create(before)
+    await spoil(table, keys.user(before.id))
+    await migrate(table, said.append)
+    await store.update(before, after := replace(before, name="Other", version=2))
+    assert await store.get(before.id) == after
+    assert m0002_index_keys.NAME == "index keys"
