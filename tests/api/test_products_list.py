@@ -1,0 +1,293 @@
+"""GET /v1/products: orders, filters, pages and cursors."""
+
+import random
+import unicodedata
+from collections.abc import Callable
+
+import pytest
+
+from tests.api.client import Client, JsonObject, Person, ok, pages, problem, product_body, refused, unique
+
+pytestmark = pytest.mark.engine("dynamodb_local", "ministack")  # the judge, and the engine of the demo
+
+NAMES = [
+    "Zebra", "apple", "Apple", "APPLE pie", "apple\u00a0pie", "Ápple", "A\u0301pple", "ápple", "Straße", "STRASSE",
+    "strasse 2", "Éclair", "eclair", "\u00e9clair", "\U0001f4a1 bulb", "10 cups", "9 cups", "a", "A", "a!", "a b", "ab",
+    "\ufb01ne", "fine", "~", "Ω", "ω",
+]  # fmt: skip
+PRICES = ["10", "9.99", "100", "0", "10.00", "9.9", "0.01", "123456789012.34", "10.01", "99999", "5", "5", "5"]
+
+
+SortKey = tuple[str | float, str]
+
+
+def folded(text: str) -> str:
+    """The case-folded NFC form, by which names are sorted."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+@pytest.fixture(scope="module")
+async def catalogue(admin: Person) -> list[JsonObject]:
+    """Products of two brands in the order in which they were made, as managers see them."""
+    chance = random.Random(1)
+    fields = [(name, chance.choice(PRICES), brand) for name in NAMES for brand in ("Ärger & Co", "other")]
+    chance.shuffle(fields)
+    return [
+        ok(await admin.post("/v1/products", product_body(name=name, price=price, brand=brand)), 201)
+        for name, price, brand in fields
+    ]
+
+
+def newest(product: JsonObject) -> SortKey:
+    """The newest first; those of one instant in any order of their ids that is always the same."""
+    return (product["created_at"], product["id"])
+
+
+def by_name(product: JsonObject) -> SortKey:
+    """By case-folded NFC name, code point by code point."""
+    return (folded(product["name"]), product["id"])
+
+
+def by_price(product: JsonObject) -> SortKey:
+    """By amount."""
+    return (float(product["price"]), product["id"])
+
+
+ORDERS: dict[str, tuple[Callable[[JsonObject], SortKey], bool]] = {
+    "newest": (newest, True),
+    "name": (by_name, False),
+    "price": (by_price, False),
+    "-price": (by_price, True),
+}
+
+
+@pytest.mark.parametrize("limit", [1, 9, 54])
+@pytest.mark.parametrize("brand", [None, "Ärger & Co"])
+@pytest.mark.parametrize("sort", ORDERS)
+async def test_every_order_has_each_product_once_in_full_pages(
+    admin: Person, catalogue: list[JsonObject], sort: str, brand: str | None, limit: int
+) -> None:
+    """With or without a brand, whatever the page: by index, ties included, and the last page is never empty."""
+    key, descending = ORDERS[sort]
+    wanted = [product for product in catalogue if brand in {None, product["brand"]}]
+    path = f"/v1/products?sort={sort.replace('+', '%2B')}" + (f"&brand={BRAND_IN_URL}" if brand else "")
+    read = await pages(admin, path, limit=limit)
+    assert [len(page) for page in read[:-1]] == [limit] * ((len(wanted) - 1) // limit)
+    assert [item for page in read for item in page] == sorted(wanted, key=key, reverse=descending)
+
+
+BRAND_IN_URL = "%C3%84rger%20%26%20Co"
+
+
+async def test_the_newest_come_first_when_nothing_is_asked_for(
+    anonymous: Client, user: Person, catalogue: list[JsonObject]
+) -> None:
+    """25 of them, with a cursor and a link to the next; the public sees the public's fields."""
+    for client in (anonymous, user):
+        reply = await client.get("/v1/products")
+        page = ok(reply)
+        assert page.keys() == {"items", "next_cursor"}
+        newest_first = sorted(catalogue, key=newest, reverse=True)[:25]
+        public = [
+            {name: value for name, value in product.items() if name not in {"created_by", "updated_by"}}
+            for product in newest_first
+        ]
+        assert page["items"] == public
+        assert reply.headers["Link"] == f'<{anonymous.url}/v1/products?cursor={page["next_cursor"]}>; rel="next"'
+
+
+async def test_the_link_leads_through_all_pages(anonymous: Client, catalogue: list[JsonObject]) -> None:
+    """It keeps the query that it was given, escapes included; the last page has none."""
+    url, seen = f"/v1/products?brand={BRAND_IN_URL}&sort=name&limit=10&utm=x%20y", 0
+    while url:
+        reply = await anonymous.get(url)
+        seen += len(ok(reply)["items"])
+        link = reply.headers.get("Link")
+        assert (link is None) == (reply.json["next_cursor"] is None)
+        url = link.removeprefix(f"<{anonymous.url}").removesuffix('>; rel="next"') if link else ""
+    assert seen == len(catalogue) // 2
+
+
+@pytest.mark.parametrize("brand", ["ärger & co", "ÄRGER & CO", "A\u0308rger & Co", " Ärger & Co "])
+async def test_a_brand_is_found_however_it_is_written(
+    anonymous: Client, catalogue: list[JsonObject], brand: str
+) -> None:
+    """Without regard to case or composition."""
+    read = ok(await anonymous.get("/v1/products", params={"brand": brand, "limit": "100"}))
+    assert len(read["items"]) == len(catalogue) // 2
+
+
+async def test_a_brand_that_nobody_has_is_an_empty_page(anonymous: Client, catalogue: list[JsonObject]) -> None:
+    """No part of a brand matches."""
+    assert catalogue
+    for brand in ("Ärger", "Ärger & Co.", "nobody"):
+        reply = await anonymous.get("/v1/products", params={"brand": brand})
+        assert ok(reply) == {"items": [], "next_cursor": None}
+        assert "Link" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "a",
+        "A",
+        "app",
+        "APPLE",
+        "á",
+        "A\u0301",
+        "stra",
+        "STRASS",
+        "straß",
+        "ecl",
+        "é",
+        "fi",
+        "\U0001f4a1",
+        "1",
+        "z",
+        "x",
+    ],
+)
+@pytest.mark.parametrize("brand", [None, "other"])
+async def test_a_name_prefix_finds_names_without_regard_to_case(
+    admin: Person, catalogue: list[JsonObject], prefix: str, brand: str | None
+) -> None:
+    """It implies the sort by name, and goes with a brand; pages of it are full too."""
+    params = {"name_prefix": prefix, "limit": "2"} | ({"brand": brand, "sort": "name"} if brand else {})
+    found: list[JsonObject] = []
+    while True:
+        page = ok(await admin.get("/v1/products", params=params))
+        found += page["items"]
+        if page["next_cursor"] is None:
+            break
+        assert len(page["items"]) == 2
+        params["cursor"] = page["next_cursor"]
+    wanted = [
+        product
+        for product in catalogue
+        if brand in {None, product["brand"]} and folded(product["name"]).startswith(folded(prefix))
+    ]
+    assert found == sorted(wanted, key=by_name)
+
+
+@pytest.mark.parametrize("sort", ["newest", "price", "-price"])
+async def test_a_name_prefix_goes_with_no_other_sort(anonymous: Client, sort: str) -> None:
+    """422."""
+    refused(await anonymous.get("/v1/products", params={"name_prefix": "a", "sort": sort}), "/name_prefix")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("limit", value) for value in ("0", "101", "-1", "+5", "1.0", "1e1", "", " 5", "5_0", "ten", "\u0665", "9" * 30)]
+    + [("sort", value) for value in ("", "Name", "-name", "price,name", "oldest")]
+    + [("brand", value) for value in ("", " ", "x" * 201, "a\nb")]
+    + [("name_prefix", value) for value in ("", "x" * 201, "a\nb")],
+)
+async def test_a_bad_parameter_is_named_and_never_clamped(anonymous: Client, name: str, value: str) -> None:
+    """422 with a pointer-like name."""
+    refused(await anonymous.get("/v1/products", params={name: value}), f"/{name}")
+
+
+async def test_a_parameter_given_twice_is_refused(anonymous: Client) -> None:
+    """Nobody could say which one counts."""
+    refused(await anonymous.get("/v1/products?limit=5&limit=6"), "/limit")
+
+
+async def test_unknown_parameters_are_ignored(anonymous: Client, catalogue: list[JsonObject]) -> None:
+    """Even twice, and whatever they say."""
+    assert len(ok(await anonymous.get("/v1/products?limit=3&utm=1&utm=2&Limit=0&%FF=%FF"))["items"]) == 3
+    assert catalogue
+
+
+async def cursor_of(client: Client, query: str) -> str:
+    """The cursor of the first page of a query."""
+    return str(ok(await client.get(f"/v1/products?limit=2&{query}"))["next_cursor"])
+
+
+async def test_a_cursor_is_good_for_its_own_query_alone(
+    anonymous: Client, admin: Person, user: Person, catalogue: list[JsonObject]
+) -> None:
+    """Another order, brand, prefix or listing is foreign; another limit or who asks is not."""
+    assert catalogue
+    queries = ["sort=newest", "sort=name", "sort=price", "sort=-price", "brand=other", "brand=other&sort=name",
+               "name_prefix=a", "name_prefix=ap", "brand=other&name_prefix=a"]  # fmt: skip
+    cursors = {query: await cursor_of(anonymous, query) for query in queries}
+    for query in queries:
+        for other, cursor in cursors.items():
+            reply = await anonymous.get(f"/v1/products?{query}&cursor={cursor}")
+            if query == other:
+                ok(reply)
+            else:
+                problem(reply, 400, "invalid_cursor")
+    for client in (admin, user):
+        ok(await client.get(f"/v1/products?sort=name&limit=100&cursor={cursors['sort=name']}"))
+    ok(await anonymous.get(f"/v1/products?brand=OTHER&cursor={cursors['brand=other']}"))
+    ok(await anonymous.get(f"/v1/products?cursor={cursors['sort=newest']}"))
+    ok(await anonymous.get(f"/v1/products?name_prefix=A&sort=name&cursor={cursors['name_prefix=a']}"))
+    problem(await admin.get(f"/v1/products/deleted?cursor={cursors['sort=newest']}"), 400, "invalid_cursor")
+    problem(await admin.get(f"/v1/auth/sessions?cursor={cursors['sort=newest']}"), 400, "invalid_cursor")
+
+
+async def test_a_forged_cursor_is_refused(anonymous: Client, catalogue: list[JsonObject]) -> None:
+    """Any character changed, added or left out, and whatever was never a cursor."""
+    assert catalogue
+    cursor = await cursor_of(anonymous, "sort=name")
+    forged = [
+        "",
+        "x",
+        "null",
+        "=",
+        "e30",
+        "\u00e9",
+        "a b",
+        cursor + "A",
+        cursor + "=",
+        cursor[:-1],
+        cursor[1:],
+        "A" * 5000,
+        cursor * 2,
+    ]
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for place in (0, 10, len(cursor) // 2, len(cursor) - 1):
+        forged += [cursor[:place] + other + cursor[place + 1 :] for other in alphabet if other != cursor[place]]
+    for text in forged:
+        reply = await anonymous.get("/v1/products", params={"sort": "name", "cursor": text})
+        problem(reply, 400, "invalid_cursor")
+
+
+async def test_a_cursor_outlives_the_product_that_it_points_at(admin: Person, anonymous: Client) -> None:
+    """Deleted, renamed or repriced between two pages: the rest follows, nothing of it twice or left out."""
+    brand = unique("Survivor")
+    made = [
+        ok(await admin.post("/v1/products", product_body(brand=brand, name=f"N{n}", price=n)), 201) for n in range(6)
+    ]
+    for sort, wanted in (("name", made), ("price", made), ("newest", made[::-1]), ("-price", made[::-1])):
+        first = ok(await admin.get("/v1/products", params={"brand": brand, "sort": sort, "limit": "2"}))
+        last = first["items"][-1]
+        ok(await admin.delete(f"/v1/products/{last['id']}"), 204)
+        rest = ok(
+            await admin.get("/v1/products", params={"brand": brand, "sort": sort, "cursor": first["next_cursor"]})
+        )
+        assert [item["id"] for item in rest["items"]] == [product["id"] for product in wanted[2:]]
+        ok(await admin.post(f"/v1/products/{last['id']}/restore"))
+    assert ok(await anonymous.get("/v1/products", params={"brand": brand, "limit": "6"}))["next_cursor"] is None
+
+
+async def test_a_changed_product_moves_in_every_order(admin: Person, anonymous: Client) -> None:
+    """Renamed, repriced and of another brand: each listing follows; its place among the newest stays."""
+    brand = unique("Mover")
+    made = [
+        ok(await admin.post("/v1/products", product_body(brand=brand, name=f"N{n}", price=n)), 201) for n in range(3)
+    ]
+    ok(await admin.patch(f"/v1/products/{made[0]['id']}", {"name": "Z", "price": "99"}))
+
+    async def ids(sort: str, brand: str) -> list[int]:
+        page = ok(await anonymous.get("/v1/products", params={"brand": brand, "sort": sort}))
+        return [[product["id"] for product in made].index(item["id"]) for item in page["items"]]
+
+    assert await ids("name", brand) == [1, 2, 0]
+    assert await ids("price", brand) == [1, 2, 0]
+    assert await ids("-price", brand) == [0, 2, 1]
+    assert await ids("newest", brand) == [2, 1, 0]
+    ok(await admin.patch(f"/v1/products/{made[1]['id']}", {"brand": f"{brand} B"}))
+    assert await ids("name", brand) == [2, 0]
+    assert await ids("name", f"{brand} b") == [1]
