@@ -132,9 +132,7 @@ class IdempotencyKeyReused(VitrinaError):
 
 @dataclass(eq=False)
 class IdempotencyInProgress(VitrinaError):
-    """A request with this idempotency key is still running: try again; `retry_after` is in whole seconds."""
-
-    retry_after: int = 1
+    """A request with this idempotency key is still running: try again."""
 
 
 @dataclass(eq=False)
