@@ -20,6 +20,7 @@ LOCAL_CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "local",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
+PIPED_WIDTH = 110
 Measure = Callable[[Path, Progress], Awaitable[Report]]
 
 json_option = click.option("--json", "path", type=click.Path(path_type=Path), help="Also write all figures here.")
@@ -60,7 +61,7 @@ def list_command(path: Path | None) -> None:
 
 def _measure(measure: Measure, path: Path | None) -> None:
     report = asyncio.run(_measured(measure))
-    report.show(Console())
+    report.show(Console(width=None if sys.stdout.isatty() else PIPED_WIDTH))
     if path is not None:
         report.write(path)
     sys.exit(1 if report.missed else 0)
