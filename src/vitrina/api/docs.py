@@ -47,7 +47,7 @@ _MEDIA_TYPES: Final = {
     "start.js": "text/javascript; charset=utf-8",
 }
 _POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _FOR_GOOD: Final = "public, max-age=31536000, immutable"

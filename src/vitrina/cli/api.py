@@ -1,5 +1,6 @@
 """`vitrina api`: the HTTP API in the foreground."""
 
+import os
 import sys
 
 import click
@@ -24,7 +25,10 @@ def api(host: str | None, port: int | None, workers: int) -> None:
         else:
             code = supervisor.serve(create_app, settings, workers=workers, on_ready=_announce)
     except OSError as error:
-        raise Refused(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
+        why = (
+            os.strerror(error.errno) if (error.errno or 0) > 0 else error
+        )  # The libraries' own words repeat themselves.
+        raise Refused(f"cannot listen on {settings.host}:{settings.port}: {why}") from error
     except (VitrinaError, supervisor.WorkerFailed) as error:
         raise Refused(str(error)) from error
     sys.exit(code)

@@ -1,0 +1,89 @@
+"""`vitrina api` and `vitrina openapi`, as they are called."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import aiohttp
+import pytest
+from click.testing import CliRunner
+
+from vitrina.api.app import ROUTES
+from vitrina.cli.openapi import openapi
+
+COMMAND = [sys.executable, "-m", "vitrina", "api", "--port"]
+KEYS = {"VITRINA_SIGNING_KEYS": "k:" + "s" * 32, "VITRINA_SECRET_KEY": "t" * 32}
+
+
+@contextmanager
+def _running(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        env=os.environ | KEYS | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_it_says_where_it_is_and_stops_with_0(workers: str) -> None:
+    """Without a table it is up, and not ready."""
+    with _running("0", "--host", "127.0.0.1", "--workers", workers, VITRINA_WRITER_ENDPOINT="http://127.0.0.1:9") as it:
+        assert it.stdout is not None
+        word, url = it.stdout.readline().split()
+        assert word == "ready"
+        async with aiohttp.ClientSession(url) as http:
+            assert (await http.get("/healthz")).status == 200
+            assert (await http.get("/readyz")).status == 503
+            assert (await http.get("/openapi.json")).status == 200
+        it.send_signal(signal.SIGTERM)
+        assert it.wait(20) == 0
+
+
+def test_a_refused_configuration_is_said_in_plain_words() -> None:
+    """By its variable, without its value, and without a traceback."""
+    with _running("0", VITRINA_SECRET_KEY="canary") as it:
+        printed, said = it.communicate(timeout=20)
+    assert it.returncode == 2
+    assert printed == ""
+    assert "at least 32 bytes" in said
+    assert "canary" not in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_that_is_taken_is_said_in_plain_words(workers: str) -> None:
+    """And ends with 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with _running(str(port), "--workers", workers) as it:
+            _, said = it.communicate(timeout=20)
+    assert it.returncode == 1
+    assert said.splitlines()[-1] == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use"
+
+
+def test_a_host_that_does_not_exist_is_said_in_plain_words() -> None:
+    """As for a port."""
+    with _running("0", "--host", "nowhere.invalid") as it:
+        _, said = it.communicate(timeout=20)
+    assert it.returncode == 1
+    assert said.splitlines()[-1].startswith("Error: cannot listen on nowhere.invalid:0: ")
+
+
+def test_the_document_can_be_had_without_a_service() -> None:
+    """All routes of the contract, and the server that was given."""
+    result = CliRunner().invoke(openapi, ["--server", "https://api.example"])
+    assert result.exit_code == 0
+    document = json.loads(result.output)
+    assert document["servers"] == [{"url": "https://api.example"}]
+    assert {route.template for route in ROUTES} < document["paths"].keys()
