@@ -25,9 +25,8 @@ def api(host: str | None, port: int | None, workers: int) -> None:
         else:
             code = supervisor.serve(create_app, settings, workers=workers, on_ready=_announce)
     except OSError as error:
-        why = (
-            os.strerror(error.errno) if (error.errno or 0) > 0 else error
-        )  # The libraries' own words repeat themselves.
+        # What asyncio and socket say themselves repeats the address.
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error
         raise Refused(f"cannot listen on {settings.host}:{settings.port}: {why}") from error
     except (VitrinaError, supervisor.WorkerFailed) as error:
         raise Refused(str(error)) from error
