@@ -69,3 +69,9 @@ async def admin(anonymous: Client, super_admin: Person) -> Person:
 async def user(anonymous: Client) -> Person:
     """A user."""
     return await sign_up(anonymous, name="Uma User")
+
+
+@pytest.fixture(scope="module")
+def people(user: Person, admin: Person, super_admin: Person) -> dict[str, Person]:
+    """One of each role."""
+    return {"user": user, "admin": admin, "super_admin": super_admin}

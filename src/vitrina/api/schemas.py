@@ -1,5 +1,6 @@
 """What goes in and what comes out, as pydantic models: the OpenAPI document is made from these."""
 
+import unicodedata
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -22,7 +23,7 @@ from vitrina.domain.money import DECIMALS, DEFAULT_CURRENCY, parse_amount
 from vitrina.domain.pages import DEFAULT_LIMIT, MAX_LIMIT
 from vitrina.domain.products import Action, Sort, check_sku
 from vitrina.domain.text import MAX_DESCRIPTION, MAX_NAME, clean_line, clean_paragraphs
-from vitrina.domain.users import MAX_EMAIL, Role, clean_email
+from vitrina.domain.users import MAX_EMAIL, Role, clean_email, typed_email
 from vitrina.services import passwords
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ def _check_currency(value: str) -> str:
 
 
 def _check_password(value: str) -> str:
-    if any(not character.isprintable() for character in value):
+    if any(unicodedata.category(character) == "Cc" for character in value):
         raise ValueError("holds a control character")
     return value
 
@@ -275,7 +276,7 @@ class UserResource(Resource):
 class SignIn(BodyModel):
     """Who signs in."""
 
-    email: Annotated[str, Field(min_length=1, max_length=MAX_EMAIL)]
+    email: Annotated[str, AfterValidator(typed_email), Field(min_length=1, json_schema_extra={"maxLength": MAX_EMAIL})]
     password: Secret
 
 

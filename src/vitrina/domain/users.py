@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 MAX_EMAIL: Final = 254
-"""Characters of an address (RFC 5321 section 4.5.3.1.3, less the angle brackets)."""
+"""Bytes of an address (RFC 5321 section 4.5.3.1.3, less the angle brackets)."""
 _EMAIL: Final = re.compile(
     r"[^\s@<>()\[\]\\,;:\"]{1,64}@(?:[^\s@.<>()\[\]\\,;:\"]{1,63}\.)+[^\s@.<>()\[\]\\,;:\"]{2,63}"
 )
@@ -79,7 +79,15 @@ class Principal:
 
 def clean_email(text: str) -> str:
     """Trim an e-mail address; raises ValueError when it does not look like one."""
-    text = text.strip()
-    if len(text) > MAX_EMAIL or not _EMAIL.fullmatch(text) or not text.isprintable():
+    text = typed_email(text)
+    if not _EMAIL.fullmatch(text) or not text.isprintable():
         raise ValueError("is not an e-mail address")
+    return text
+
+
+def typed_email(text: str) -> str:
+    """Trim what was typed as an e-mail address; raises ValueError when it is longer than any can be."""
+    text = text.strip()
+    if len(text.encode()) > MAX_EMAIL:
+        raise ValueError(f"has more than {MAX_EMAIL} bytes")
     return text

@@ -1,0 +1,128 @@
+"""POST /v1/auth/register, and what a new account and its password must be."""
+
+import re
+
+import pytest
+
+from tests.api.client import PASSWORD, Client, JsonObject, Person, fresh_email, ok, problem, refused, sign_in, unique
+from vitrina.domain.text import fold
+
+
+def account(**fields: object) -> JsonObject:
+    """What somebody registers with."""
+    return {"email": fresh_email(), "password": PASSWORD, "name": "Somebody"} | fields
+
+
+async def test_a_new_account_is_a_user_and_says_nothing_of_its_password(anonymous: Client) -> None:
+    """201 with the contract's fields and none besides."""
+    body = account(name="  Núria\u00a0", email=" New.Person@Example.com ")
+    made = ok(await anonymous.post("/v1/auth/register", body), 201)
+    assert made == {
+        "id": made["id"],
+        "email": "New.Person@Example.com",
+        "name": "Núria",
+        "role": "user",
+        "active": True,
+        "created_at": made["created_at"],
+        "updated_at": made["created_at"],
+        "version": 1,
+    }
+    assert re.fullmatch(r"[A-Za-z0-9._~-]+", made["id"])
+    assert ok(await (await sign_in(anonymous, made)).get("/v1/me")) == made
+
+
+async def test_an_email_is_unique_without_regard_to_case(anonymous: Client) -> None:
+    """409."""
+    email = f"{unique('Straße')}@Example.com"
+    ok(await anonymous.post("/v1/auth/register", account(email=email)), 201)
+    for same in (email, email.upper(), email.lower(), fold(email)):
+        problem(await anonymous.post("/v1/auth/register", account(email=same)), 409, "email_taken")
+
+
+@pytest.mark.parametrize("field", ["role", "active", "version", "id", "created_at", "admin", "session_epoch"])
+async def test_nobody_makes_himself_more_than_a_user(anonymous: Client, field: str) -> None:
+    """Mass assignment is refused, never ignored."""
+    refused(await anonymous.post("/v1/auth/register", account(**{field: "admin"})), f"/{field}")
+
+
+@pytest.mark.parametrize("field", ["email", "password", "name"])
+async def test_each_field_is_required_and_a_string(anonymous: Client, field: str) -> None:
+    """By JSON pointer; the answer repeats nothing of what was sent."""
+    body = account()
+    del body[field]
+    refused(await anonymous.post("/v1/auth/register", body), f"/{field}")
+    for value in (None, 1, True, ["canary-value"], {"canary-value": 1}):
+        reply = await anonymous.post("/v1/auth/register", account(**{field: value}))
+        refused(reply, f"/{field}")
+        assert b"canary-value" not in reply.body
+
+
+@pytest.mark.parametrize(
+    "email",
+    ["", "a", "@example.com", "a@", "a@b", "a b@example.com", "a@exa mple.com", "a@@example.com", "a@example..com",
+     "a@.com", "a\n@example.com", "a@example.com\r\nBcc: b@example.com", "<a@example.com>", "a,b@example.com",
+     "x" * 65 + "@example.com", "a@" + "x" * 250 + ".com", "\U0001d160" * 64 + "@" + "\U0001d160" * 60 + ".com"],
+)  # fmt: skip
+async def test_what_is_no_email_is_refused(anonymous: Client, email: str) -> None:
+    """At most 254 bytes, one @, no white space, and nothing that could end a mail's header."""
+    refused(await anonymous.post("/v1/auth/register", account(email=email)), "/email")
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["blue-lantern", "x7#Kq9" * 21 + "ab", "contraseña-única", "пароль-буквами-42",
+     "\U0001f4a1\U0001f98a\U0001f33b\U0001f697\U0001f382\U0001f511\U0001f9ca\U0001f4d8\U0001f40b\U0001f9f6\U0001f527\U0001f335",
+     "👨\u200d👩\u200d👧 family 7", "spaces are fine 9", "\u00a0non breaking\u3000", "tab" + "le-of-42-kings"],
+)  # fmt: skip
+async def test_a_password_has_12_to_128_characters_of_any_kind(anonymous: Client, password: str) -> None:
+    """And signs in."""
+    assert 12 <= len(password) <= 128
+    made = ok(await anonymous.post("/v1/auth/register", account(password=password)), 201)
+    await sign_in(anonymous, made, password)
+
+
+@pytest.mark.parametrize("password", ["", "blue-lanter", "x7#Kq9" * 21 + "abc", "\U0001f4a1" * 11, "\U0001f4a1" * 129])
+async def test_a_password_of_another_length_is_refused(anonymous: Client, password: str) -> None:
+    """11 and 129 characters, however many bytes they are."""
+    refused(await anonymous.post("/v1/auth/register", account(password=password)), "/password")
+
+
+async def test_a_password_with_nul_is_refused(anonymous: Client) -> None:
+    """It is no JSON text here, and bcrypt would stop at it."""
+    body = b'{"email": "%s", "name": "N", "password": "blue-lantern\\u0000-2026"}' % fresh_email().encode()
+    reply = await anonymous.post("/v1/auth/register", data=body, headers={"Content-Type": "application/json"})
+    problem(reply, 400, "malformed_json")
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["password1234", "123456789012", "qwertyuiop12", "passwordpassword", "aaaaaaaaaaaa", "iloveyou1234", "Password123!",
+     "abcdefghijkl", "letmeinletmein", "1qaz2wsx3edc", "administrator", "111111111111"],
+)  # fmt: skip
+async def test_the_commonest_passwords_are_refused(anonymous: Client, password: str) -> None:
+    """Offline."""
+    refused(await anonymous.post("/v1/auth/register", account(password=password)), "/password")
+
+
+async def test_ones_own_name_and_address_are_no_password(anonymous: Client) -> None:
+    """In whatever case."""
+    fields = {"email": "wilhelmina.harker@example.com", "name": "Wilhelmina Murray Harker"}
+    own = ("wilhelmina.harker@example.com", "Wilhelmina.Harker", "WILHELMINA MURRAY HARKER")
+    for password in own:
+        reply = await anonymous.post("/v1/auth/register", account(password=password, **fields))
+        refused(reply, "/password")
+
+
+async def test_no_byte_of_a_password_is_ignored(anonymous: Client) -> None:
+    """Bcrypt alone would read 72 of them: two that differ in byte 80 are two."""
+    one, other = ("a-long-and-winding-road-" * 5)[:79] + "1", ("a-long-and-winding-road-" * 5)[:79] + "2"
+    made = ok(await anonymous.post("/v1/auth/register", account(password=one)), 201)
+    await sign_in(anonymous, made, one)
+    for wrong in (other, one[:72], one[:79], one + "x"):
+        reply = await anonymous.post("/v1/auth/login", {"email": made["email"], "password": wrong})
+        problem(reply, 401, "invalid_credentials")
+
+
+async def test_who_is_signed_in_may_register_another(user: Person) -> None:
+    """The route is for anyone; the new account is nobody's."""
+    assert ok(await user.post("/v1/auth/register", account()), 201)["role"] == "user"

@@ -1,0 +1,106 @@
+"""Who may call what: every route by every role, denied unless the contract's table says otherwise."""
+
+import re
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tests.api.client import Client, Person, problem, sign_in
+from vitrina.api.app import ROUTES
+from vitrina.api.call import Call
+from vitrina.api.routing import PUBLIC, Route
+
+ANYONE = frozenset({"anonymous", "user", "admin", "super_admin"})
+SIGNED_IN = ANYONE - {"anonymous"}
+MANAGERS = frozenset({"admin", "super_admin"})
+SUPER_ADMIN = frozenset({"super_admin"})
+
+POLICY = {
+    ("POST", "/v1/auth/register"): ANYONE,
+    ("POST", "/v1/auth/login"): ANYONE,
+    ("POST", "/v1/auth/refresh"): ANYONE,
+    ("POST", "/v1/auth/logout"): SIGNED_IN,
+    ("GET", "/v1/auth/sessions"): SIGNED_IN,
+    ("DELETE", "/v1/auth/sessions/{session_id}"): SIGNED_IN,
+    ("POST", "/v1/auth/password"): SIGNED_IN,
+    ("GET", "/v1/me"): SIGNED_IN,
+    ("POST", "/v1/users"): SUPER_ADMIN,
+    ("GET", "/v1/users"): SUPER_ADMIN,
+    ("GET", "/v1/users/{user_id}"): SUPER_ADMIN,
+    ("PATCH", "/v1/users/{user_id}"): SUPER_ADMIN,
+    ("DELETE", "/v1/users/{user_id}"): SUPER_ADMIN,
+    ("POST", "/v1/products"): MANAGERS,
+    ("GET", "/v1/products"): ANYONE,
+    ("GET", "/v1/products/deleted"): MANAGERS,
+    ("GET", "/v1/products/by-sku/{sku}"): ANYONE,
+    ("GET", "/v1/products/{product_id}"): ANYONE,
+    ("PATCH", "/v1/products/{product_id}"): MANAGERS,
+    ("DELETE", "/v1/products/{product_id}"): MANAGERS,
+    ("POST", "/v1/products/{product_id}/restore"): MANAGERS,
+    ("GET", "/v1/products/{product_id}/history"): MANAGERS,
+    ("GET", "/v1/products/{product_id}/prices"): ANYONE,
+}
+
+
+CALLS = [*POLICY, *(("HEAD", path) for method, path in POLICY if method == "GET")]
+"""HEAD goes with GET."""
+
+
+def nowhere(path: str) -> str:
+    """The path of something that does not exist."""
+    return re.sub(r"\{\w+\}", "nothing", path)
+
+
+def test_every_route_has_a_policy_and_every_policy_a_route() -> None:
+    """A new route fails here until the table says who may call it."""
+    assert {(route.method, route.path) for route in ROUTES} == POLICY.keys()
+
+
+def test_a_route_without_a_policy_cannot_be_declared() -> None:
+    """Nor one that nobody may call."""
+
+    async def handler(_: Call[None, None]) -> web.StreamResponse:
+        return web.Response()
+
+    declaration: dict[str, Any] = {
+        "method": "GET", "path": "/", "handler": handler, "summary": "", "operation_id": "", "tags": (), "answers": {},
+    }  # fmt: skip
+    with pytest.raises(TypeError, match="allow"):
+        Route(**declaration)
+    with pytest.raises(ValueError, match="nobody"):
+        Route(**declaration, allow=frozenset())
+    assert Route(**declaration, allow=PUBLIC).allow is PUBLIC
+
+
+@pytest.mark.parametrize("role", sorted(ANYONE))
+@pytest.mark.parametrize(("method", "path"), CALLS)
+async def test_a_role_may_call_what_the_table_says_and_nothing_else(
+    anonymous: Client, people: dict[str, Person], role: str, method: str, path: str
+) -> None:
+    """401 or 403 for what does not exist, whatever the body: nothing is looked up before."""
+    client = anonymous
+    if role != "anonymous":
+        client = await sign_in(anonymous, people[role].account)  # Logging out must not end the others' session.
+    reply = await client.request(method, nowhere(path), {} if method in {"POST", "PATCH"} else None)
+    if role in POLICY["GET" if method == "HEAD" else method, path]:
+        assert reply.status in {200, 204, 404, 422}, reply
+    elif method == "HEAD":
+        assert reply.status == (401 if role == "anonymous" else 403)
+    elif role == "anonymous":
+        problem(reply, 401, "authentication_required")
+        assert reply.headers["WWW-Authenticate"].startswith("Bearer")
+    else:
+        problem(reply, 403, "forbidden")
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS)
+async def test_a_bad_token_is_refused_everywhere(anonymous: Client, method: str, path: str) -> None:
+    """On public routes too: never a silent downgrade to anonymous."""
+    reply = await anonymous.bearing("nonsense").request(
+        method, nowhere(path), {} if method in {"POST", "PATCH"} else None
+    )
+    assert reply.status == 401
+    assert reply.headers["WWW-Authenticate"].startswith("Bearer")
+    if method != "HEAD":
+        problem(reply, 401, "invalid_token")
