@@ -66,7 +66,7 @@ class Coalescer(Generic[T, R]):
                 await self._settle(self._under_way)
                 answered = len(self._under_way)
                 self._under_way = []
-                if self._linger and self._gathering and answered > 1:
+                if self._linger and answered > 1 and 0 < len(self._gathering) < self._most:
                     await self._await_company(answered, (loop.time() - started) * self._linger)
         finally:
             self._worker = None
