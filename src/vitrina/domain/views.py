@@ -58,8 +58,12 @@ def visitor_key(secret: bytes, day: date) -> bytes:
 
 
 def visitor_hash(key: bytes, address: str, user_agent: str) -> bytes:
-    """Return who is looking, as a keyed hash of address and user agent together; neither is stored (R11)."""
-    return hashlib.blake2b(f"{address}\n{user_agent}".encode(), key=key, digest_size=VISITOR_BYTES).digest()
+    """Return who is looking, as a keyed hash of address and user agent together; neither is stored (R11).
+
+    A header that is not UTF-8 reaches us with its odd bytes escaped as surrogates.
+    """
+    visitor = f"{address}\n{user_agent}".encode(errors="surrogateescape")
+    return hashlib.blake2b(visitor, key=key, digest_size=VISITOR_BYTES).digest()
 
 
 def pack(views: Sequence[View]) -> PackedViews:

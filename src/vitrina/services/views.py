@@ -125,12 +125,12 @@ def is_bot(user_agent: str) -> bool:
 
 
 def referrer_host(referrer: str) -> str | None:
-    """Return the host of a `Referer` header, and nothing else of it; None when it names none."""
+    """Return the host of a `Referer` header, and nothing else of it; None when it names none that can be read."""
     try:
         host = urlsplit(referrer).hostname
     except ValueError:
         return None
-    return host[:_LONGEST_HOST] if host else None
+    return host[:_LONGEST_HOST] if host and host.isprintable() else None
 
 
 def _answer_late(stored: "asyncio.Future[None]") -> None:

@@ -1,0 +1,47 @@
+"""What tests of views share: the traces in the table, the service's own counts, and requests of raw bytes."""
+
+import asyncio
+import itertools
+import re
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from tests.api.client import Client
+from tests.service import Service
+from vitrina.store import keys
+from vitrina.store.views import StoredView, ViewStore
+
+_DAY = 86_400_000
+
+
+async def stored_views(service: Service, product_id: str, *, days_on: int = 0) -> list[StoredView]:
+    """Every trace of a product today, or some days on, in the order in which they were stored."""
+    store = ViewStore(service.services.table)
+    day = datetime.fromtimestamp((_now_ms(service) + days_on * _DAY) / 1000, UTC).date()
+    shards = [[view async for view in store.read(day, shard)] for shard in range(keys.VIEW_SHARDS)]
+    return [stored for stored in itertools.chain(*shards) if stored.view.product_id == product_id]
+
+
+def _now_ms(service: Service) -> int:
+    return service.services.views._now_ms()
+
+
+async def count(client: Client, name: str) -> float:
+    """A count of the process, as its metrics tell it."""
+    text = (await client.get("/metrics")).body.decode()
+    match = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    return float(match[1]) if match else 0.0
+
+
+async def raw(url: str, path: str, *headers: bytes) -> bytes:
+    """Send a GET whose headers may hold any bytes; return the answer as it came."""
+    host = urlsplit(url)
+    reader, writer = await asyncio.open_connection(host.hostname, host.port)
+    writer.write(
+        b"\r\n".join([b"GET " + path.encode() + b" HTTP/1.1", b"Host: h", b"Connection: close", *headers, b"", b""])
+    )
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+        await writer.wait_closed()
