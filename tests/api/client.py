@@ -1,8 +1,10 @@
 """A client that knows of the service what its contract says, and nothing else."""
 
+import asyncio
 import itertools
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict, Unpack
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -165,3 +167,16 @@ async def pages(client: Client, path: str, *, limit: int, start: str | None = No
         read.append(page["items"])
         cursor = page["next_cursor"]
     return read
+
+
+async def raw(url: str, path: str, *headers: bytes, method: str = "GET", body: bytes = b"") -> bytes:
+    """Send a request whose headers may hold any bytes; return the answer as it came."""
+    host = urlsplit(url)
+    reader, writer = await asyncio.open_connection(host.hostname, host.port)
+    start = f"{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {len(body)}".encode()
+    writer.write(b"\r\n".join([start, *headers, b"", body]))
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+        await writer.wait_closed()

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from tests.api.client import Client, JsonObject, Person, ok, problem, product_body
-from tests.api.views import raw, stored_views
+from tests.api.views import stored_views
 from tests.service import Service
 from vitrina.store.table import Scan
 from vitrina.store.views import StoredView
@@ -196,26 +196,3 @@ async def test_a_crawler_is_known_by_its_agent(
     """By a list that others keep."""
     ok(await anonymous.get(ways(product)[0], headers={"User-Agent": agent}))
     assert [stored.view.bot for stored in await stored_views(service, product["id"])] == [bot]
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [b"User-Agent: \xff\xfe broken"],
-        [b"Referer: http://ex\xffample.org/\xe9"],
-        [b"Referer: http://xn--nxasmq6b.example/", b"User-Agent: \xf0\x9f\x92\xa1"],
-        [b"Referer: http://" + b"a" * 5000 + b".example/"],
-        [b"User-Agent: " + b"x" * 7000],
-        [b"Referer: http://caf\xc3\xa9.example/", b"User-Agent:"],
-        [b"X-Forwarded-For: \xff", b"Referer: http://\xed\xa0\x80/"],
-        [],
-    ],
-)
-async def test_no_header_is_too_strange_for_a_reader(
-    service: Service, product: JsonObject, headers: list[bytes]
-) -> None:
-    """200, and a trace that can be read again; nobody else's is lost with it."""
-    for path in ways(product):
-        answers = await asyncio.gather(raw(service.url, path, *headers), raw(service.url, path))
-        assert all(answer.startswith(b"HTTP/1.1 200 OK") for answer in answers), answers
-    assert len(await stored_views(service, product["id"])) == 4

@@ -1,10 +1,8 @@
-"""What tests of views share: the traces in the table, the service's own counts, and requests of raw bytes."""
+"""What tests of views share: the traces in the table, and the service's own counts."""
 
-import asyncio
 import itertools
 import re
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from tests.api.client import Client
 from tests.service import Service
@@ -31,17 +29,3 @@ async def count(client: Client, name: str) -> float:
     text = (await client.get("/metrics")).body.decode()
     match = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
     return float(match[1]) if match else 0.0
-
-
-async def raw(url: str, path: str, *headers: bytes) -> bytes:
-    """Send a GET whose headers may hold any bytes; return the answer as it came."""
-    host = urlsplit(url)
-    reader, writer = await asyncio.open_connection(host.hostname, host.port)
-    writer.write(
-        b"\r\n".join([b"GET " + path.encode() + b" HTTP/1.1", b"Host: h", b"Connection: close", *headers, b"", b""])
-    )
-    try:
-        return await reader.read()
-    finally:
-        writer.close()
-        await writer.wait_closed()

@@ -79,7 +79,8 @@ class Authentication:
             user_id=user.id,
             epoch=user.session_epoch,
             generation=1,
-            user_agent=user_agent,
+            # What is not UTF-8 in a header reaches us as surrogates, which no JSON answer can hold.
+            user_agent=user_agent.encode(errors="replace").decode(),
             created_at=at,
             refreshed_at=at,
             expires_at=at + timedelta(seconds=self._refresh_lifetime),
