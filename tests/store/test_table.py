@@ -107,6 +107,7 @@ async def test_a_table_that_does_not_serve_is_unavailable(error: Exception) -> N
         lambda table: table.put_many([CLAIM]),
         lambda table: table.delete_many([KEY]),
         lambda table: table.transact([put]),
+        lambda table: table.snapshot([KEY]),
     ]
     for call in calls:
         table, _ = scripted(error)
@@ -204,6 +205,26 @@ async def test_a_transaction_conflict_is_tried_again_under_the_same_token() -> N
     await table.transact([Put(CLAIM), Delete(KEY)])
     assert len(client.calls) == 3
     assert len({call["ClientRequestToken"] for call in client.calls}) == 1
+
+
+async def test_a_snapshot_waits_for_who_is_writing() -> None:
+    """It is tried again, and ends as a conflict when that never stops."""
+    table, client = scripted(cancelled("TransactionConflict"), {"Responses": [{"Item": RAW}, {}]})
+    found = await table.snapshot([KEY, keys.sku("other")])
+    assert list(found) == [KEY]
+    assert len(client.calls) == 2
+    table, client = scripted(cancelled("TransactionConflict"))
+    with pytest.raises(Conflict):
+        await table.snapshot([KEY])
+    assert len(client.calls) == 5
+
+
+@pytest.mark.engine("moto", "dynamodb_local", "ministack")
+async def test_a_snapshot_leaves_out_what_is_not_there(table: Table) -> None:
+    """And has the rest under the keys that were asked for."""
+    await table.put(Put(CLAIM))
+    found = await table.snapshot([keys.sku("other"), KEY])
+    assert {key: item.serialize() for key, item in found.items()} == {KEY: RAW}
 
 
 async def test_conflicts_without_end_are_a_conflict() -> None:

@@ -62,12 +62,15 @@ async def _pages(table: Table) -> AsyncIterator[list[Item]]:
 async def _suspicions(table: Table, items: Sequence[Item]) -> list[Suspicion]:
     """Return what does not fit what is beside it, at first sight."""
     lacking = [
-        (Lacking(bond, item), wanted) for bond in BONDS for item in items if (wanted := bond.wanted(item)) is not None
+        (Lacking(bond, key_of(item), key_of(wanted)), wanted)
+        for bond in BONDS
+        for item in items
+        if (wanted := bond.wanted(item)) is not None
     ]
     stray = [Stray(bond, item) for bond in BONDS for item in items if isinstance(item, bond.companion)]
-    found = await _found(table, [*(key_of(wanted) for _, wanted in lacking), *(it.owner_key for it in stray)])
+    found = await _found(table, [*(it.place for it, _ in lacking), *(it.owner_key for it in stray)])
     return [
-        *(it for it, wanted in lacking if not it.bond.fits(wanted, found.get(key_of(wanted)))),
+        *(it for it, wanted in lacking if not it.bond.fits(wanted, found.get(it.place))),
         *(it for it in stray if not it.bond.holds(found.get(it.owner_key), it.companion)),
     ]
 
@@ -84,13 +87,13 @@ async def _settle(table: Table, suspicion: Suspicion, *, mend: bool) -> Finding 
     """Examine a suspicion and mend what is wrong, anew if something changed in between."""
     finding: Finding | None = None
     for _ in range(_TRIES):
-        diagnosis = await suspicion.examine(table)
-        if diagnosis is None:
-            return None
-        finding = diagnosis.finding
-        if not mend or not diagnosis.remedy:
-            break
         try:
+            diagnosis = await suspicion.examine(table)
+            if diagnosis is None:
+                return None
+            finding = diagnosis.finding
+            if not mend or not diagnosis.remedy:
+                return finding
             await table.transact(diagnosis.remedy)
         except (TransactionFailed, Conflict):
             continue

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from pynamodb.expressions.condition import Condition
 
 from vitrina.domain.users import Role
+from vitrina.errors import Conflict
 from vitrina.store import keys
 from vitrina.store.bonds import Bond, key_of
 from vitrina.store.items import Item, SuperAdminsItem, UserItem
@@ -54,30 +55,29 @@ class Suspicion(Protocol):
     """Something that looked wrong at first sight, its parts having been read one after the other."""
 
     async def examine(self, table: Table) -> Diagnosis | None:
-        """Look at all of it at one moment; None if nothing is wrong."""
+        """Look at all of it at one moment; None if nothing is wrong. Raises Conflict when it does not stand still."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
-    """An owner that seems to have no companion, or one that says something else."""
+    """An owner that seems to have no companion at `place`, or one that says something else."""
 
     bond: Bond
-    owner: Item
+    owner_key: Key
+    place: Key
 
     async def examine(self, table: Table) -> Diagnosis | None:
-        """Look at the owner and at what is in its companion's place."""
-        owner_key = key_of(self.owner)
-        owner: Item | None = self.owner
-        while (wanted := self.bond.wanted(owner)) is not None:
-            place = key_of(wanted)
-            found = await _at_one_moment(table, owner_key, place)
-            owner, there = found.get(owner_key), found.get(place)
-            if owner is not None and self.bond.holds(owner, wanted):
-                return None if self.bond.fits(wanted, there) else await self._diagnose(table, owner, wanted, there)
-        return None
+        """Look at the owner and at the place."""
+        found = await table.snapshot([self.owner_key, self.place])
+        owner, there = found.get(self.owner_key), found.get(self.place)
+        wanted = self.bond.wanted(owner)
+        # An owner that has moved on did so by a transaction that asked for its companion.
+        if owner is None or wanted is None or key_of(wanted) != self.place or self.bond.fits(wanted, there):
+            return None
+        return await self._diagnose(table, owner, wanted, there)
 
     async def _diagnose(self, table: Table, owner: Item, wanted: Item, there: Item | None) -> Diagnosis:
-        place, owner_key = _text(key_of(wanted)), key_of(owner)
+        place, owner_key = _text(self.place), self.owner_key
         guards = {owner_key: _unchanged(owner_key, owner)}
         detail = f"{_text(owner_key)} has no {place}"
         condition: Condition = _ABSENT
@@ -95,7 +95,7 @@ class Lacking:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A companion that seems to be nobody's."""
+    """A companion that seems not to be its owner's."""
 
     bond: Bond
     companion: Item
@@ -107,20 +107,16 @@ class Stray:
 
     async def examine(self, table: Table) -> Diagnosis | None:
         """Look at the companion and at whose it says it is."""
-        place = key_of(self.companion)
-        companion: Item | None = self.companion
-        while isinstance(companion, self.bond.companion):
-            owner_key = self.bond.owner_of(companion)
-            found = await _at_one_moment(table, place, owner_key)
-            companion, owner = found.get(place), found.get(owner_key)
-            if isinstance(companion, self.bond.companion) and self.bond.owner_of(companion) == owner_key:
-                if self.bond.holds(owner, companion):
-                    return None
-                fact = "is not there" if owner is None else "does not have it"
-                detail = f"{_text(place)} names {_text(owner_key)}, which {fact}"
-                finding = Finding(what=self.bond.what, problem=Problem.ORPHAN, detail=detail)
-                return Diagnosis(finding, [_unchanged(owner_key, owner), Delete(place, self.bond.still(companion))])
-        return None
+        place, owner_key = key_of(self.companion), self.owner_key
+        found = await table.snapshot([place, owner_key])
+        companion, owner = found.get(place), found.get(owner_key)
+        # One that is somebody else's by now was claimed by a transaction.
+        if companion is None or self.bond.owner_of(companion) != owner_key or self.bond.holds(owner, companion):
+            return None
+        fact = "is not there" if owner is None else "does not have it"
+        detail = f"{_text(place)} names {_text(owner_key)}, which {fact}"
+        finding = Finding(what=self.bond.what, problem=Problem.ORPHAN, detail=detail)
+        return Diagnosis(finding, [_unchanged(owner_key, owner), Delete(place, self.bond.still(companion))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,24 +126,22 @@ class Miscount:
     known: Collection[Key]
 
     async def examine(self, table: Table) -> Diagnosis | None:
-        """Count those that have been seen and those that are listed, while the count stands still.
+        """Count those that have been seen and those that are listed, between two readings of the count.
 
         Who becomes a super_admin or ceases to be one moves the count in the same transaction, so a count that stands
         still is all that the remedy has to ask for.
         """
-        before = None
-        while True:
-            number = await self._number(table)
-            item = await table.get(keys.SUPER_ADMINS, consistent=True)
-            members = item.members if isinstance(item, SuperAdminsItem) else 0
-            if members == number:
-                return None
-            if before == (members, number):
-                break
-            before = members, number
+        before = await table.get(keys.SUPER_ADMINS, consistent=True)
+        number = await self._number(table)
+        after = await table.get(keys.SUPER_ADMINS, consistent=True)
+        members = _members(after)
+        if members != _members(before):
+            raise Conflict
+        if members == number:
+            return None
         detail = f"{_text(keys.SUPER_ADMINS)} says {members} where there are {number}"
         finding = Finding(what="super_admins", problem=Problem.MISCOUNTED, detail=detail)
-        condition = _ABSENT if item is None else SuperAdminsItem.members == members
+        condition = _ABSENT if after is None else SuperAdminsItem.members == members
         return Diagnosis(finding, [Put(SuperAdminsItem.keyed(keys.SUPER_ADMINS, members=number), condition)])
 
     async def _number(self, table: Table) -> int:
@@ -162,19 +156,8 @@ class Miscount:
         return number
 
 
-async def _at_one_moment(table: Table, *wanted: Key) -> dict[Key, Item]:
-    """Read items that change together, until two readings agree: then there was a moment when all were so.
-
-    A change between a reading's items would show in the next, since owners' versions only grow.
-    """
-    found = await table.get_many(wanted, consistent=True)
-    while True:
-        again = await table.get_many(wanted, consistent=True)
-        if {key: item.serialize() for key, item in again.items()} == {
-            key: item.serialize() for key, item in found.items()
-        }:
-            return found
-        found = again
+def _members(item: Item | None) -> int:
+    return item.members if isinstance(item, SuperAdminsItem) else 0
 
 
 def _unchanged(key: Key, item: Any) -> Check:  # noqa: ANN401 - an owner's item, or None

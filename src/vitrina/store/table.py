@@ -1,4 +1,4 @@
-"""The one table: every call to DynamoDB goes through here, is counted, has its errors named and its time bounded."""
+"""The one table: every call to DynamoDB's data goes through here."""
 
 import asyncio
 import random
@@ -7,18 +7,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import structlog
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from pynamodb.expressions.condition import Condition
 
-from vitrina import metrics, usage
 from vitrina.aws import Clients
 from vitrina.errors import Conflict, TableUnavailable
+from vitrina.store.calls import make
 from vitrina.store.items import Item
 from vitrina.store.keys import Index, Key
 from vitrina.store.writes import Arguments, Delete, Expressions, Put, Update, Write, raw_key
-
-log = structlog.get_logger(__name__)
 
 MOST_KEYS: Final = 100
 """Items that one BatchGetItem may ask for, and operations that one transaction may hold."""
@@ -27,20 +24,6 @@ MOST_PUTS: Final = 25
 _TRIES: Final = 5
 _FIRST_PAUSE: Final = 0.01
 
-_UNAVAILABLE: Final = frozenset({
-    "AccessDeniedException",
-    "ExpiredTokenException",
-    "InternalServerError",
-    "InvalidSignatureException",
-    "LimitExceededException",
-    "ProvisionedThroughputExceededException",
-    "RequestLimitExceeded",
-    "ResourceNotFoundException",
-    "ServiceUnavailable",
-    "ThrottlingException",
-    "TransactionInProgressException",
-    "UnrecognizedClientException",
-})  # fmt: skip
 _THROTTLED: Final = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded"})
 
 
@@ -189,11 +172,22 @@ class Table:
             "TransactItems": [{write.kind: {"TableName": self.name} | write.arguments()} for write in writes],
             "ClientRequestToken": str(uuid.uuid4()),
         }
+        await self._transaction("TransactWriteItems", self._writer.transact_write_items, arguments)
+
+    async def snapshot(self, keys: Sequence[Key]) -> dict[Key, Item]:
+        """Read up to `MOST_KEYS` items as they are at one moment, for twice a consistent read's units. Raises Conflict."""
+        gets = [{"Get": {"TableName": self.name, "Key": raw_key(key)}} for key in keys]
+        arguments: Arguments = {"TransactItems": gets}
+        response = await self._transaction("TransactGetItems", self._writer.transact_get_items, arguments)
+        items = (_decoded(answer.get("Item")) for answer in response["Responses"])
+        return {key: item for key, item in zip(keys, items, strict=True) if item is not None}
+
+    async def _transaction(self, operation: str, method: Callable[..., Awaitable[Any]], arguments: Arguments) -> Any:  # noqa: ANN401
         for attempt in range(_TRIES):
             if attempt:
                 await _pause(attempt)
             try:
-                await self._call("TransactWriteItems", self._writer.transact_write_items, **arguments)
+                return await self._call(operation, method, **arguments)
             except ClientError as error:
                 reasons: Sequence[Mapping[str, Any]] = error.response.get("CancellationReasons", ())
                 codes = [reason.get("Code", "None") for reason in reasons]
@@ -208,8 +202,6 @@ class Table:
                     raise TableUnavailable from error
                 if "TransactionConflict" not in codes:
                     raise
-            else:
-                return
         raise Conflict
 
     async def put_many(self, items: Iterable[Item]) -> None:
@@ -251,40 +243,7 @@ class Table:
             raise
 
     async def _call(self, operation: str, method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:  # noqa: ANN401
-        request = usage.current()
-        if request is not None:
-            request.calls += 1
-        metrics.DYNAMODB_CALLS.labels(operation).inc()
-        try:
-            async with asyncio.timeout(self._deadline):
-                response = await method(**arguments, ReturnConsumedCapacity="TOTAL")
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            metrics.DYNAMODB_ERRORS.labels(operation, code).inc()
-            if code in _UNAVAILABLE or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:  # noqa: PLR2004
-                log.warning("dynamodb_failed", operation=operation, code=code)
-                raise TableUnavailable from error
-            raise
-        except (BotoCoreError, TimeoutError, OSError) as error:
-            metrics.DYNAMODB_ERRORS.labels(operation, type(error).__name__).inc()
-            log.warning("dynamodb_unreachable", operation=operation, error=type(error).__name__)
-            raise TableUnavailable from error
-        self._count(operation, response.get("ConsumedCapacity"), request)
-        return response
-
-    @staticmethod
-    def _count(operation: str, consumed: Any, request: usage.Usage | None) -> None:  # noqa: ANN401
-        tables = consumed if isinstance(consumed, list) else [consumed] if consumed else []
-        units = sum(table.get("CapacityUnits", 0.0) for table in tables)
-        kind = "read" if operation in _READS else "write"
-        metrics.DYNAMODB_UNITS.labels(operation, kind).inc(units)
-        if request is not None and kind == "read":
-            request.read_units += units
-        elif request is not None:
-            request.write_units += units
-
-
-_READS: Final = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
+        return await make(operation, method, arguments, deadline=self._deadline)
 
 
 def _starting(after: dict[str, str] | None) -> Arguments:

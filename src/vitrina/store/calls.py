@@ -1,0 +1,70 @@
+"""A call to DynamoDB: counted, bounded in time, and an outage under its name."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import structlog
+from botocore.exceptions import BotoCoreError, ClientError
+
+from vitrina import metrics, usage
+from vitrina.errors import TableUnavailable
+from vitrina.store.writes import Arguments
+
+log = structlog.get_logger(__name__)
+
+_READS: Final = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
+_UNAVAILABLE: Final = frozenset({
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "InternalServerError",
+    "InvalidSignatureException",
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ResourceNotFoundException",
+    "ServiceUnavailable",
+    "ThrottlingException",
+    "TransactionInProgressException",
+    "UnrecognizedClientException",
+})  # fmt: skip
+"""Nothing that the caller did wrong: revoked credentials and a missing table are outages as well."""
+
+
+async def make(operation: str, method: Callable[..., Awaitable[Any]], arguments: Arguments, *, deadline: float) -> Any:  # noqa: ANN401 - DynamoDB's own answer
+    """Call `method` and return its answer, within `deadline` seconds with the client's own retries.
+
+    Calls and capacity units are counted for the process and for the request under way (`usage`). Raises
+    TableUnavailable, and the ClientError of a call that DynamoDB refused.
+    """
+    request = usage.current()
+    if request is not None:
+        request.calls += 1
+    metrics.DYNAMODB_CALLS.labels(operation).inc()
+    try:
+        async with asyncio.timeout(deadline):
+            response = await method(**arguments, ReturnConsumedCapacity="TOTAL")
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        metrics.DYNAMODB_ERRORS.labels(operation, code).inc()
+        if code in _UNAVAILABLE or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:  # noqa: PLR2004
+            log.warning("dynamodb_failed", operation=operation, code=code)
+            raise TableUnavailable from error
+        raise
+    except (BotoCoreError, TimeoutError, OSError) as error:
+        metrics.DYNAMODB_ERRORS.labels(operation, type(error).__name__).inc()
+        log.warning("dynamodb_unreachable", operation=operation, error=type(error).__name__)
+        raise TableUnavailable from error
+    _count(operation, response.get("ConsumedCapacity"), request)
+    return response
+
+
+def _count(operation: str, consumed: Any, request: usage.Usage | None) -> None:  # noqa: ANN401
+    tables = consumed if isinstance(consumed, list) else [consumed] if consumed else []
+    units = sum(table.get("CapacityUnits", 0.0) for table in tables)
+    kind = "read" if operation in _READS else "write"
+    metrics.DYNAMODB_UNITS.labels(operation, kind).inc(units)
+    if request is not None and kind == "read":
+        request.read_units += units
+    elif request is not None:
+        request.write_units += units
