@@ -175,7 +175,7 @@ class Table:
         await self._transaction("TransactWriteItems", self._writer.transact_write_items, arguments)
 
     async def snapshot(self, keys: Sequence[Key]) -> dict[Key, Item]:
-        """Read up to `MOST_KEYS` items as they are at one moment, for twice a consistent read's units. Raises Conflict."""
+        """Read up to `MOST_KEYS` items as they are at one moment: 2 units for each 4 KB. Raises Conflict."""
         gets = [{"Get": {"TableName": self.name, "Key": raw_key(key)}} for key in keys]
         arguments: Arguments = {"TransactItems": gets}
         response = await self._transaction("TransactGetItems", self._writer.transact_get_items, arguments)
