@@ -8,6 +8,7 @@ import pytest
 
 from tests.api.client import Client
 from tests.api.small import small_service
+from vitrina.api import docs
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,13 @@ async def test_nothing_else_of_the_package_is_served(small: Client, path: str) -
     """Nor anything of another version."""
     version = (await small.get("/docs")).headers["ETag"].strip('"')
     assert (await small.get(path.format(version))).status == 404
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever installs by hand wants to know."""
+    monkeypatch.setattr(docs, "find_spec", lambda _name: None)
+    with pytest.raises(ModuleNotFoundError, match="swagger_ui"):
+        docs._assets.__wrapped__()
 
 
 async def test_the_page_can_be_left_out(http: aiohttp.ClientSession) -> None:

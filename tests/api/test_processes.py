@@ -21,6 +21,7 @@ from tests.api.client import Client
 from tests.api.small import SECRET, settings
 from tests.api.small_process import announce, create_app
 from vitrina.api import server, supervisor
+from vitrina.api.health import MULTIPROC_DIR
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,7 +51,13 @@ class Served:
 
 
 @asynccontextmanager
-async def _served(http: aiohttp.ClientSession, workers: int, **options: Any) -> AsyncIterator[Served]:  # noqa: ANN401
+async def _served(
+    http: aiohttp.ClientSession,
+    workers: int,
+    *,
+    environment: dict[str, str] | None = None,
+    **options: Any,  # noqa: ANN401 - a setting's own field checks its value
+) -> AsyncIterator[Served]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -58,6 +65,7 @@ async def _served(http: aiohttp.ClientSession, workers: int, **options: Any) -> 
         str(workers),
         orjson.dumps(options).decode(),
         cwd=ROOT,
+        env=os.environ | (environment or {}),
         stdout=PIPE,
         start_new_session=True,
     )
@@ -144,9 +152,9 @@ async def test_requests_that_outstay_the_stop_are_cut_off(http: aiohttp.ClientSe
             await answer
 
 
-async def test_workers_that_crash_are_replaced(http: aiohttp.ClientSession) -> None:
-    """Meanwhile the others serve, and what they have counted still counts."""
-    async with _served(http, 2) as served:
+async def test_workers_that_crash_are_replaced(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    """Meanwhile the others serve, and what they have counted still counts; a stop does not wait for the next one."""
+    async with _served(http, 2, environment={MULTIPROC_DIR: str(tmp_path)}) as served:
         await asyncio.gather(*(served.client.get("/v1/who") for _ in range(40)))
         await asyncio.sleep(0.2)  # Counts gather for a moment.
         before = served.workers()
@@ -155,9 +163,17 @@ async def test_workers_that_crash_are_replaced(http: aiohttp.ClientSession) -> N
         await _until(lambda: len(served.workers()) == 2 and before[0] not in served.workers())
         assert (await served.client.get("/v1/who")).status == 200
         assert await _requests(served.client) >= 40
+        assert f"counter_{before[0]}.db" in _names(tmp_path)
+        after = served.workers()
+        os.kill(after[0], signal.SIGKILL)
+        await _until(lambda: not Path(f"/proc/{after[0]}").exists())  # Its end has been noticed.
         served.process.send_signal(signal.SIGTERM)
         code, _ = await served.left()
         assert code == 0
+
+
+def _names(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
 
 
 async def _requests(client: Client) -> float:

@@ -13,7 +13,9 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
+from vitrina.api import supervisor
 from vitrina.api.app import ROUTES
+from vitrina.cli.api import api
 from vitrina.cli.openapi import openapi
 
 COMMAND = [sys.executable, "-m", "vitrina", "api", "--port"]
@@ -43,9 +45,9 @@ async def test_it_says_where_it_is_and_stops_with_0(workers: str) -> None:
         word, url = it.stdout.readline().split()
         assert word == "ready"
         async with aiohttp.ClientSession(url) as http:
-            assert (await http.get("/healthz")).status == 200
-            assert (await http.get("/readyz")).status == 503
-            assert (await http.get("/openapi.json")).status == 200
+            for path, status in (("/healthz", 200), ("/readyz", 503), ("/openapi.json", 200)):
+                async with http.get(path) as response:
+                    assert response.status == status
         it.send_signal(signal.SIGTERM)
         assert it.wait(20) == 0
 
@@ -70,6 +72,17 @@ def test_a_port_that_is_taken_is_said_in_plain_words(workers: str) -> None:
             _, said = it.communicate(timeout=20)
     assert it.returncode == 1
     assert said.splitlines()[-1] == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use"
+
+
+def test_workers_that_cannot_start_are_said_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have logged why."""
+
+    def fail(*_arguments: object, **_options: object) -> int:
+        raise supervisor.WorkerFailed("a worker ended with 1 before it was ready")
+
+    monkeypatch.setattr(supervisor, "serve", fail)
+    result = CliRunner().invoke(api, ["--workers", "2"], env=KEYS)
+    assert (result.exit_code, result.output) == (1, "Error: a worker ended with 1 before it was ready\n")
 
 
 def test_a_host_that_does_not_exist_is_said_in_plain_words() -> None:

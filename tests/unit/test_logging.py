@@ -165,6 +165,12 @@ def test_people_get_text(configure: Callable[..., Callable[[], str]]) -> None:
     assert "\x1b" not in lines[0]
 
 
+def test_a_process_that_was_never_configured_can_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing to write."""
+    monkeypatch.setattr(logging, "_sink", None)
+    logging.shutdown()
+
+
 def test_a_process_can_be_configured_twice(configure: Callable[..., Callable[[], str]]) -> None:
     """What was logged before goes out first."""
     configure()

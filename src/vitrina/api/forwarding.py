@@ -33,9 +33,7 @@ class Forwarding:
         return address
 
     def is_https(self, request: web.Request) -> bool:
-        """Say whether the client spoke TLS, to this process or to a trusted proxy."""
-        if request.secure:
-            return True
+        """Say whether the client spoke TLS to a trusted proxy; this process itself speaks none."""
         return (
             bool(self._networks)
             and request.headers.get("X-Forwarded-Proto", "").lower() == "https"

@@ -92,10 +92,11 @@ class Supervisor:
                 return code if was_ready else 0
             if not up.is_set():
                 raise WorkerFailed(f"a worker ended with {code} before it was ready")
-            pause = _FIRST_PAUSE if time() - began > _STEADY else min(pause * 2, _LONGEST_PAUSE)
+            pause = _FIRST_PAUSE if time() - began > _STEADY else pause
             log.error("worker_died", code=code, restart_in=pause)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
         return 0
 
     async def _work(self, up: asyncio.Event) -> tuple[bool, int]:

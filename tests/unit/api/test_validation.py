@@ -146,3 +146,4 @@ def test_unknown_parameters_are_ignored_and_absent_ones_have_defaults() -> None:
     window = validate_query(Window, MultiDict([("utm", "a"), ("utm", "b"), ("start", "x"), ("from", "z\u00a0")]))
     assert window == Window(**{"from": "z\u00a0"})
     assert window.limit == 25
+    assert Window(limit=7).limit == 7
