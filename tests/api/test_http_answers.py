@@ -250,6 +250,17 @@ async def test_a_reader_that_leaves_a_stream_is_no_failure(small: Client, logs: 
     assert (line["event"], line["status"]) == ("request", 499)
 
 
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /v1/who HTTP/1.1\r\nHost: a\r\nX-", b"GET /v1/who HTTP/1.1\r\nHost: a\r\n\r\n"]
+)
+async def test_a_connection_that_idles_is_closed(sent: bytes) -> None:
+    """Before a request, in the midst of its headers, or after its answer."""
+    async with small_service(keepalive_timeout=0.3) as url:
+        began = time.monotonic()
+        await exchange(url, sent)
+        assert 0.2 < time.monotonic() - began < 3
+
+
 ORIGIN = "https://shop.example"
 
 
