@@ -1,0 +1,211 @@
+"""`vitrina table`: what people and pipelines see of it, and how it ends."""
+
+import asyncio
+import io
+import json
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+from rich.console import Console
+
+from tests.cli.command import Vitrina, settings
+from tests.store.samples import create
+from vitrina.aws import connect
+from vitrina.cli import table as table_command
+from vitrina.config import Settings
+from vitrina.store import keys
+from vitrina.store.items import Item, SkuItem
+from vitrina.store.migrations import ledger
+from vitrina.store.products import ProductStore
+from vitrina.store.table import Table
+from vitrina.store.writes import Delete, Put, Update
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def environment(engine: str, table_name: str) -> dict[str, str]:
+    """Settings for a table that is not there yet."""
+    return settings(engine, table_name)
+
+
+@pytest.fixture
+def vitrina(environment: dict[str, str]) -> Vitrina:
+    """The command line, for that table."""
+    return Vitrina(**environment)
+
+
+@pytest.fixture
+def configured(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The same settings as the command reads them."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return Settings()
+
+
+def on_table(configured: Settings, work: Callable[[Table], Awaitable[T]]) -> T:
+    """Do something to the table."""
+
+    async def run() -> T:
+        async with connect(configured) as clients:
+            return await work(Table(clients, name=configured.table_name, deadline=30))
+
+    return asyncio.run(run())
+
+
+async def tear(table: Table) -> None:
+    """Write a product without its SKU item, and two SKU items of nobody."""
+    made = await create(ProductStore(table), sku="Lamp-1")
+    await table.delete(Delete(keys.sku(made.sku)))
+    for sku in ("x", "y"):
+        await table.put(Put(SkuItem.keyed(keys.sku(sku), product_id="1")))
+
+
+@pytest.mark.engine("moto", "dynamodb_local", "ministack")
+def test_create_makes_migrates_and_does_no_harm_again(vitrina: Vitrina, table_name: str) -> None:
+    """And `status` is content with it."""
+    done = vitrina("table", "create")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[0] == f"table {table_name} is missing: putting that right"
+    assert "migration 0002 index keys: finished, 0 items looked at, 0 changed" in done.stdout
+    assert done.stdout.endswith(f"table {table_name} is made\n")
+    done = vitrina("table", "create")
+    assert (done.exit_code, done.stdout) == (0, f"table {table_name} is up to date\n")
+    done = vitrina("table", "status")
+    assert done.exit_code == 0, done.output
+    for line in (
+        f"table                   {table_name}\n",
+        "index listing-by-name   ACTIVE\n",
+        "TTL                     ENABLED on expires_at\n",
+        "migration 0001          baseline: finished, 0 items looked at, 0 changed\n",
+    ):
+        assert line in done.stdout
+    assert "differs" not in done.stdout
+
+
+def test_status_of_a_table_that_is_not_there_ends_with_1(vitrina: Vitrina, table_name: str) -> None:
+    """In words or as JSON."""
+    done = vitrina("table", "status")
+    assert done.exit_code == 1
+    assert f"differs                 table {table_name} is missing\n" in done.stdout
+    done = vitrina("table", "status", "--json")
+    assert done.exit_code == 1
+    found = json.loads(done.stdout)
+    assert (found["state"], found["differences"], found["migrations"]) == (
+        "MISSING",
+        [f"table {table_name} is missing"],
+        [],
+    )
+
+
+def test_migrations_that_wait_are_told_and_run(vitrina: Vitrina, configured: Settings) -> None:
+    """An older table is brought up to date by `create` and migrated by `migrate`."""
+    assert vitrina("table", "create").exit_code == 0
+    on_table(configured, lambda table: ledger.reopen(table, 2))
+    done = vitrina("table", "status", "--json")
+    assert done.exit_code == 1
+    assert [entry["state"] for entry in json.loads(done.stdout)["migrations"]] == ["finished", "interrupted"]
+    done = vitrina("table", "create")
+    assert (done.exit_code, "migrations to run: 0002 index keys (vitrina table migrate)" in done.stdout) == (0, True)
+    done = vitrina("table", "migrate")
+    assert done.exit_code == 0
+    assert done.stdout.endswith("all 2 migrations have been run\n")
+    assert vitrina("table", "status").exit_code == 0
+
+
+def test_a_migration_runs_again_when_it_is_asked_for(vitrina: Vitrina, configured: Settings) -> None:
+    """And says what it changed."""
+    assert vitrina("table", "create").exit_code == 0
+
+    async def spoil(table: Table) -> None:
+        made = await create(ProductStore(table))
+        await table.update(Update(keys.product(made.id), [Item.by_name.set("old")]))
+
+    on_table(configured, spoil)
+    done = vitrina("table", "migrate", "--again", "2")
+    assert done.exit_code == 0
+    assert "migration 0002 index keys: finished, 1 items looked at, 1 changed\n" in done.stdout
+    done = vitrina("table", "migrate", "--again", "99")
+    assert (done.exit_code, done.stderr) == (2, "Error: there is no migration 99\n")
+
+
+def test_a_table_of_somebody_else_is_refused(vitrina: Vitrina, configured: Settings, table_name: str) -> None:
+    """Whether its keys differ or only its items do."""
+
+    async def make_other(table: Table) -> None:
+        await table._writer.create_table(
+            TableName=table_name,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+
+    on_table(configured, make_other)
+    done = vitrina("table", "create")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"Error: table {table_name} is not Vitrina's, its key is (id): set VITRINA_TABLE_NAME to another\n"
+    )
+    other = f"{table_name}-2"
+    assert vitrina("table", "create", VITRINA_TABLE_NAME=other).exit_code == 0
+
+    async def add_foreign_item(table: Table) -> None:
+        await ledger.reopen(table, 1)
+        await table._writer.put_item(TableName=other, Item={"pk": {"S": "a"}, "sk": {"S": "b"}})
+
+    on_table(configured.model_copy(update={"table_name": other}), add_foreign_item)
+    done = vitrina("table", "migrate", VITRINA_TABLE_NAME=other)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: The table holds items that are not Vitrina's")
+
+
+@pytest.mark.engine("moto", "dynamodb_local", "ministack")
+def test_check_tells_what_is_torn_and_mends_it(vitrina: Vitrina, configured: Settings) -> None:
+    """Ends with 1 while something is left to be mended."""
+    assert vitrina("table", "create").exit_code == 0
+    done = vitrina("table", "check")
+    assert (done.exit_code, done.stdout) == (0, "0 items looked at: nothing wrong\n")
+    on_table(configured, tear)
+    done = vitrina("table", "check")
+    assert done.exit_code == 1
+    assert len([line for line in done.stdout.splitlines() if line.startswith("found: ")]) == 3
+    assert "found: orphan sku: SKU#x/SKU names PRODUCT#1/PRODUCT, which is not there\n" in done.stdout
+    assert done.stdout.endswith("3 items looked at: 1 missing sku, 2 orphan sku\n")
+    done = vitrina("table", "check", "--json")
+    assert done.exit_code == 1
+    *findings, counts = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {finding["what"] for finding in findings} == {"sku"}
+    assert counts == {"items": 3, "found": {"missing sku": 1, "orphan sku": 2}, "mended": 0}
+    done = vitrina("table", "check", "--mend")
+    assert done.exit_code == 0
+    assert done.stdout.endswith("1 missing sku, 2 orphan sku; 3 mended\n")
+    assert "mended: missing sku: " in done.stdout
+    assert vitrina("table", "check", "--mend", "--json").exit_code == 0
+
+
+def test_progress_is_for_a_person_who_watches(
+    vitrina: Vitrina, configured: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On standard error and on a terminal alone."""
+    assert vitrina("table", "create").exit_code == 0
+    on_table(configured, tear)
+    done = vitrina("table", "check")
+    assert done.stderr == ""
+    screen = io.StringIO()
+    monkeypatch.setattr(
+        table_command, "Console", lambda **_: Console(file=screen, force_terminal=True, force_interactive=True)
+    )
+    assert vitrina("table", "check", "--json").stdout.count("\n") == 4
+    assert vitrina("table", "migrate", "--again", "2").exit_code == 0
+    assert "3 items looked at" in screen.getvalue()
+    assert "migration 0002 index keys" in screen.getvalue()
+
+
+@pytest.mark.engine("dynamodb_local", "ministack")
+async def test_prepare_is_create_and_migrate_for_other_commands(configured: Settings) -> None:
+    """It says whether the table is new, and is quiet unless it is asked to tell."""
+    said: list[str] = []
+    assert await table_command.prepare(configured, said.append)
+    assert "migration 0002 index keys: finished, 0 items looked at, 0 changed" in said
+    assert not await table_command.prepare(configured)
