@@ -44,9 +44,10 @@ class SignInThrottle:
 
     @asynccontextmanager
     async def attempt(self, email: str, address: str) -> AsyncIterator[Allowance]:
-        """Count a try, for good if InvalidCredentials is raised inside: 3 parallel calls. Raises RateLimited.
+        """Count a try, for good if InvalidCredentials is raised inside: 1 call, then 2. Raises RateLimited.
 
-        Yields what will be left if the try is good.
+        Yields what will be left if the try is good. A try that the first limit refuses is not counted by the others:
+        one address that hammers at one account is no crowd, and not yet at everybody's.
         """
         email = fold(email)
         pair = fingerprint(self._key, "pair", email, address)
@@ -54,11 +55,14 @@ class SignInThrottle:
         account = fingerprint(self._key, "account", email)
         second = epoch_seconds(self._clock())
         window = second // self._window
-        tries, address_tries, account_tries = await asyncio.gather(
-            *(self._add(subject, window, 1) for subject in (pair, of_address, account))
+        reset = (window + 1) * self._window - second
+        tries = await self._add(pair, window, 1)
+        if tries > self._limit:
+            raise RateLimited(retry_after=reset, limit=self._limit)
+        address_tries, account_tries = await asyncio.gather(
+            *(self._add(subject, window, 1) for subject in (of_address, account))
         )
         limit = self._limit if account_tries <= self._account_limit else min(self._limit, _TRIES_UNDER_ATTACK)
-        reset = (window + 1) * self._window - second
         if tries > limit or address_tries > self._address_limit:
             raise RateLimited(retry_after=reset, limit=limit)
         try:

@@ -1,0 +1,36 @@
+"""Holds the clocks of a service, so that what lasts a month is tested in a moment."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.service import Clock, Service
+from vitrina.clock import now
+
+
+class HeldClock(Clock):
+    """A clock that stands still until it is told to go on."""
+
+    def __init__(self, at: datetime | None = None) -> None:
+        super().__init__(at or now())
+
+    def go_on(self, **duration: float) -> None:
+        """Let time pass, as `timedelta` takes it."""
+        self.at += timedelta(**duration)
+
+
+@contextmanager
+def held_clock(service: Service) -> Iterator[HeldClock]:
+    """Hold the clock of sign-ins, of their limits and of idempotency keys."""
+    clock = HeldClock()
+    authentication = service.services.authentication
+    parts: tuple[Any, ...] = (authentication, authentication._throttle, service.services.idempotency)
+    clocks = [part._clock for part in parts]
+    for part in parts:
+        part._clock = clock
+    try:
+        yield clock
+    finally:
+        for part, own in zip(parts, clocks, strict=True):
+            part._clock = own

@@ -1,0 +1,213 @@
+"""POST /v1/auth/login, /refresh and /logout: sessions begin, are renewed and end (R14)."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.api.client import PASSWORD, Client, JsonObject, Person, fresh_email, ok, problem, refused, sign_in, sign_up
+from tests.api.held import HeldClock, held_clock
+from tests.service import Service
+
+
+@pytest.fixture
+async def somebody(anonymous: Client) -> Person:
+    """Somebody whom no other test knows."""
+    return await sign_up(anonymous)
+
+
+@pytest.fixture
+def clock(service: Service) -> Iterator[HeldClock]:
+    """The service's clock, held."""
+    with held_clock(service) as clock:
+        yield clock
+
+
+async def refresh(client: Client, tokens: JsonObject) -> JsonObject:
+    """Spend a refresh token and return the new pair."""
+    made: JsonObject = ok(await client.post("/v1/auth/refresh", {"refresh_token": tokens["refresh_token"]}))
+    return made
+
+
+async def is_in(client: Client, tokens: JsonObject) -> bool:
+    """Say whether an access token is good; if not, it is because it is not."""
+    reply = await client.bearing(tokens["access_token"]).get("/v1/me")
+    if reply.status != 200:
+        assert problem(reply, 401, "invalid_token")
+        assert reply.headers["WWW-Authenticate"].startswith("Bearer")
+    return reply.status == 200
+
+
+async def test_who_signs_in_gets_two_tokens_and_their_lifetimes(anonymous: Client, somebody: Person) -> None:
+    """The contract's fields and none besides; nobody on the way keeps them."""
+    reply = await anonymous.post("/v1/auth/login", somebody.credentials)
+    tokens = ok(reply)
+    assert tokens == {
+        "access_token": tokens["access_token"],
+        "token_type": "Bearer",
+        "expires_in": 900,
+        "refresh_token": tokens["refresh_token"],
+        "refresh_expires_in": 30 * 86_400,
+        "session_id": tokens["session_id"],
+    }
+    assert reply.headers["Cache-Control"] == "no-store"
+    assert await is_in(anonymous, tokens)
+
+
+async def test_the_case_of_an_email_does_not_matter(anonymous: Client) -> None:
+    """Nor its composition."""
+    email = f"Jürgen.{fresh_email()}"
+    somebody = await sign_up(anonymous, email=email)
+    for same in (email.upper(), email.lower(), email.replace("ü", "u\u0308")):
+        assert ok(await (await sign_in(anonymous, {"email": same})).get("/v1/me")) == somebody.account
+
+
+async def test_a_wrong_email_and_a_wrong_password_get_the_same_answer(anonymous: Client, somebody: Person) -> None:
+    """401 `invalid_credentials`, to the byte, and with the same headers."""
+    answers = []
+    for email, password in [
+        (somebody.email, "wrong-lantern-2026"),
+        (fresh_email(), PASSWORD),
+        ("no address at all", PASSWORD),
+        (somebody.email, PASSWORD + " "),
+        (somebody.email, PASSWORD.upper()),
+        (somebody.email, "x"),
+    ]:
+        reply = await anonymous.post("/v1/auth/login", {"email": email, "password": password})
+        problem(reply, 401, "invalid_credentials")
+        answers.append((reply.body, sorted(set(reply.headers) - {"Date", "X-Request-ID"})))
+    assert all(answer == answers[0] for answer in answers)
+
+
+async def test_a_wrong_email_takes_as_long_as_a_wrong_password(anonymous: Client, somebody: Person) -> None:
+    """The same calls to the table, and a hash is checked for nobody too."""
+    spent: dict[str, list[float]] = {somebody.email: [], fresh_email(): []}
+    for _ in range(7):
+        for email, seconds in spent.items():
+            began = time.perf_counter()
+            await anonymous.post("/v1/auth/login", {"email": email, "password": "wrong-lantern-2026"})
+            seconds.append(time.perf_counter() - began)
+    known, unknown = (min(seconds) for seconds in spent.values())
+    assert unknown == pytest.approx(known, rel=0.5)
+
+
+@pytest.mark.parametrize("field", ["email", "password"])
+async def test_each_field_is_required_and_a_string(anonymous: Client, somebody: Person, field: str) -> None:
+    """422; a new password's rules are not asked of an old one."""
+    left = dict(somebody.credentials)
+    del left[field]
+    refused(await anonymous.post("/v1/auth/login", left), f"/{field}")
+    for value in (None, "", 1, ["a"]):
+        refused(await anonymous.post("/v1/auth/login", somebody.credentials | {field: value}), f"/{field}")
+    refused(await anonymous.post("/v1/auth/login", somebody.credentials | {"role": "admin"}), "/role")
+
+
+async def test_each_sign_in_is_a_session_of_its_own(anonymous: Client, somebody: Person) -> None:
+    """One can end and the other go on."""
+    other = await sign_in(anonymous, somebody.account)
+    assert other.tokens["session_id"] != somebody.tokens["session_id"]
+    ok(await other.post("/v1/auth/logout"), 204)
+    assert not await is_in(anonymous, other.tokens)
+    assert await is_in(anonymous, somebody.tokens)
+
+
+async def test_who_signed_out_is_out_with_both_tokens(anonymous: Client, somebody: Person) -> None:
+    """At the next request; signing out once more is signing out as nobody."""
+    ok(await somebody.post("/v1/auth/logout"), 204)
+    assert not await is_in(anonymous, somebody.tokens)
+    reply = await anonymous.post("/v1/auth/refresh", {"refresh_token": somebody.tokens["refresh_token"]})
+    problem(reply, 401, "invalid_token")
+    problem(await somebody.post("/v1/auth/logout"), 401, "invalid_token")
+    problem(await anonymous.post("/v1/auth/logout"), 401, "authentication_required")
+
+
+async def test_a_refresh_gives_a_new_pair_of_the_same_session(anonymous: Client, somebody: Person) -> None:
+    """With the fields of a sign-in; access tokens of before live on until they expire."""
+    tokens = await refresh(anonymous, somebody.tokens)
+    assert tokens.keys() == somebody.tokens.keys()
+    assert tokens["session_id"] == somebody.tokens["session_id"]
+    assert tokens["refresh_token"] != somebody.tokens["refresh_token"]
+    assert await is_in(anonymous, tokens)
+    assert await is_in(anonymous, somebody.tokens)
+    assert await is_in(anonymous, await refresh(anonymous, tokens))
+
+
+async def test_a_spent_refresh_token_ends_the_whole_session(anonymous: Client, somebody: Person) -> None:
+    """Who brings it may have stolen it, or been robbed (RFC 9700 section 4.14.2); other sessions live on."""
+    other = await sign_in(anonymous, somebody.account)
+    second = await refresh(anonymous, somebody.tokens)
+    third = await refresh(anonymous, second)
+    reply = await anonymous.post("/v1/auth/refresh", {"refresh_token": somebody.tokens["refresh_token"]})
+    problem(reply, 401, "token_reused")
+    assert reply.headers["WWW-Authenticate"].startswith("Bearer")
+    for tokens in (somebody.tokens, second, third):
+        assert not await is_in(anonymous, tokens)
+        reply = await anonymous.post("/v1/auth/refresh", {"refresh_token": tokens["refresh_token"]})
+        problem(reply, 401, "invalid_token")
+    assert await is_in(anonymous, other.tokens)
+
+
+@pytest.mark.engine("dynamodb_local")
+async def test_of_many_refreshes_at_once_one_wins_and_no_two_families_live(anonymous: Client) -> None:
+    """Fifty: one pair at most, and since the token was used twice, not even that one lives."""
+    for _ in range(3):
+        somebody = await sign_up(anonymous)
+        body = {"refresh_token": somebody.tokens["refresh_token"]}
+        replies = await asyncio.gather(*(anonymous.post("/v1/auth/refresh", body) for _ in range(50)))
+        won = [reply for reply in replies if reply.status == 200]
+        lost = [reply.json["code"] for reply in replies if reply.status != 200]
+        assert len(won) == 1
+        assert set(lost) <= {"token_reused", "invalid_token"}
+        assert "token_reused" in lost
+        assert not await is_in(anonymous, ok(won[0]))
+        reply = await anonymous.post("/v1/auth/refresh", {"refresh_token": ok(won[0])["refresh_token"]})
+        problem(reply, 401, "invalid_token")
+
+
+@pytest.mark.parametrize("token", ["nonsense", "a.b.c", "....", " ", "ä.ö.ü", "x" * 4_096])
+async def test_an_unknown_refresh_token_is_refused(anonymous: Client, token: str) -> None:
+    """401; one that cannot be a token at all is 422."""
+    problem(await anonymous.post("/v1/auth/refresh", {"refresh_token": token}), 401, "invalid_token")
+    for value in ("", None, 1, "x" * 4_097):
+        refused(await anonymous.post("/v1/auth/refresh", {"refresh_token": value}), "/refresh_token")
+
+
+async def test_an_access_token_is_refused_from_the_second_it_expires(
+    anonymous: Client, somebody: Person, clock: HeldClock
+) -> None:
+    """Not one second before; the session goes on by its refresh token."""
+    tokens = (await sign_in(anonymous, somebody.account)).tokens
+    clock.go_on(seconds=899)
+    assert await is_in(anonymous, tokens)
+    clock.go_on(seconds=1)
+    assert not await is_in(anonymous, tokens)
+    assert await is_in(anonymous, await refresh(anonymous, tokens))
+
+
+async def test_a_session_is_refused_from_the_second_it_expires_though_its_item_is_there(
+    anonymous: Client, somebody: Person, clock: HeldClock
+) -> None:
+    """DynamoDB may keep the item for days; each refresh gives the session a month more."""
+    tokens = (await sign_in(anonymous, somebody.account)).tokens
+    clock.go_on(days=30, seconds=-1)
+    tokens = await refresh(anonymous, tokens)
+    clock.go_on(days=30, seconds=-1)
+    tokens = await refresh(anonymous, tokens)
+    clock.go_on(days=30)
+    reply = await anonymous.post("/v1/auth/refresh", {"refresh_token": tokens["refresh_token"]})
+    problem(reply, 401, "invalid_token")
+    newer = (await sign_in(anonymous, somebody.account)).tokens
+    listed = ok(await anonymous.bearing(newer["access_token"]).get("/v1/auth/sessions"))["items"]
+    assert [session["id"] for session in listed] == [newer["session_id"]]
+
+
+async def test_a_bad_token_is_never_a_downgrade_to_nobody(somebody: Person) -> None:
+    """401 on public routes too, those of signing in among them."""
+    ok(await somebody.post("/v1/auth/logout"), 204)
+    for reply in (
+        await somebody.post("/v1/auth/login", somebody.credentials),
+        await somebody.post("/v1/auth/register", somebody.credentials | {"email": fresh_email(), "name": "N"}),
+        await somebody.get("/v1/products"),
+    ):
+        problem(reply, 401, "invalid_token")

@@ -1,0 +1,186 @@
+"""Sign-ins are throttled (R14): guessing is slow, and nobody is locked out for good."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import pytest
+
+from tests.api.client import PASSWORD, Client, Person, Reply, fresh_email, ok, problem, sign_up
+from tests.api.held import HeldClock, held_clock
+from tests.service import Service, make_table, serving, settings_for
+
+LIMIT, ADDRESS_LIMIT, ACCOUNT_LIMIT = 4, 12, 8
+
+
+@pytest.fixture(scope="module")
+async def throttled(engine: str) -> AsyncIterator[Service]:
+    """A service with low limits, behind a proxy that is trusted."""
+    settings = settings_for(
+        engine,
+        login_limit=LIMIT,
+        login_address_limit=ADDRESS_LIMIT,
+        login_account_limit=ACCOUNT_LIMIT,
+        trusted_proxies=("127.0.0.1/32",),
+    )
+    await make_table(settings)
+    async with serving(settings) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def held(throttled: Service) -> Iterator[HeldClock]:
+    """Its clock, held: a window that ends in the midst of a test would start its counts again."""
+    with held_clock(throttled) as clock:
+        yield clock
+
+
+@pytest.fixture(autouse=True)
+def clock(held: HeldClock) -> HeldClock:
+    """The same clock in a window that no test has used."""
+    held.go_on(days=1)
+    return held
+
+
+@pytest.fixture
+def client(http: aiohttp.ClientSession, throttled: Service) -> Client:
+    """Somebody who is not signed in."""
+    return Client(http, throttled.url)
+
+
+@pytest.fixture
+async def owner(client: Client) -> Person:
+    """Whose account it is."""
+    return await sign_up(client)
+
+
+async def attempt(
+    client: Client, email: str, password: str = "wrong-lantern-2026", *, via: str = "203.0.113.1"
+) -> Reply:
+    """Try to sign in from an address."""
+    credentials = {"email": email, "password": password}
+    return await client.post("/v1/auth/login", credentials, headers={"X-Forwarded-For": via})
+
+
+def limits(reply: Reply) -> tuple[int, int, int]:
+    """Return what an answer says of the limit: how many tries there are, are left, and for how many seconds."""
+    limit, remaining, reset = (int(reply.headers[f"RateLimit-{name}"]) for name in ("Limit", "Remaining", "Reset"))
+    return limit, remaining, reset
+
+
+async def test_tries_run_out_and_the_answer_says_until_when(client: Client, owner: Person) -> None:
+    """429 `rate_limited` with `Retry-After`; each answer before it says what is left."""
+    for left in (3, 2, 1, 0):
+        reply = await attempt(client, owner.email)
+        problem(reply, 401, "invalid_credentials")
+        assert limits(reply)[:2] == (LIMIT, left)
+    reply = await attempt(client, owner.email)
+    problem(reply, 429, "rate_limited")
+    assert limits(reply)[:2] == (LIMIT, 0)
+    assert 1 <= int(reply.headers["Retry-After"]) == limits(reply)[2] <= 900
+
+
+async def test_even_the_right_password_has_to_wait_then(client: Client, owner: Person, clock: HeldClock) -> None:
+    """Or a guesser would be told; when the window is over it counts again."""
+    for _ in range(LIMIT):
+        await attempt(client, owner.email)
+    reply = await attempt(client, owner.email, PASSWORD)
+    problem(reply, 429, "rate_limited")
+    seconds = int(reply.headers["Retry-After"])
+    clock.go_on(seconds=seconds - 1)
+    problem(await attempt(client, owner.email, PASSWORD), 429, "rate_limited")
+    clock.go_on(seconds=1)
+    ok(await attempt(client, owner.email, PASSWORD))
+
+
+async def test_the_owner_gets_in_from_another_address(client: Client, owner: Person) -> None:
+    """Though somebody has used up the tries of the account from theirs."""
+    for _ in range(ACCOUNT_LIMIT + 2):
+        await attempt(client, owner.email)
+    reply = await attempt(client, owner.email, PASSWORD, via="203.0.113.2")
+    ok(reply)
+    assert limits(reply)[:2] == (LIMIT, LIMIT)
+
+
+async def test_one_address_at_one_account_is_no_crowd(client: Client, owner: Person) -> None:
+    """What is refused was no try: however long it goes on, others of that address and account have all of theirs."""
+    for _ in range(ADDRESS_LIMIT + ACCOUNT_LIMIT):
+        await attempt(client, owner.email)
+    neighbour = await attempt(client, fresh_email())
+    problem(neighbour, 401, "invalid_credentials")
+    assert limits(neighbour)[:2] == (LIMIT, LIMIT - 1)
+    elsewhere = await attempt(client, owner.email, via="203.0.113.2")
+    assert limits(elsewhere)[:2] == (LIMIT, LIMIT - 1)
+
+
+async def test_the_owner_gets_in_while_a_crowd_of_addresses_guesses(client: Client, owner: Person) -> None:
+    """Past the account's limit an address has two tries, and one that has not failed still has them."""
+    for number in range(ACCOUNT_LIMIT):
+        problem(await attempt(client, owner.email, via=f"198.51.100.{number}"), 401, "invalid_credentials")
+    for left in (1, 0):
+        reply = await attempt(client, owner.email, via="203.0.113.9")
+        problem(reply, 401, "invalid_credentials")
+        assert limits(reply)[:2] == (2, left)
+    problem(await attempt(client, owner.email, PASSWORD, via="203.0.113.9"), 429, "rate_limited")
+    ok(await attempt(client, owner.email, PASSWORD, via="203.0.113.2"))
+
+
+async def test_an_address_that_tries_many_accounts_is_refused(client: Client, owner: Person) -> None:
+    """Whosever they are, and whether they exist; everybody else gets in."""
+    for _ in range(ADDRESS_LIMIT):
+        problem(await attempt(client, fresh_email()), 401, "invalid_credentials")
+    problem(await attempt(client, fresh_email()), 429, "rate_limited")
+    problem(await attempt(client, owner.email, PASSWORD), 429, "rate_limited")
+    ok(await attempt(client, owner.email, PASSWORD, via="203.0.113.2"))
+
+
+async def test_an_unknown_account_is_throttled_like_a_known_one(client: Client, owner: Person) -> None:
+    """Or the limit would tell which exist."""
+    unknown = fresh_email()
+    for _ in range(LIMIT + 1):
+        replies = [await attempt(client, email) for email in (owner.email, unknown)]
+        assert replies[0].status == replies[1].status
+        assert limits(replies[0]) == limits(replies[1])
+
+
+async def test_good_sign_ins_do_not_use_up_the_limit(client: Client, owner: Person) -> None:
+    """Of the account, from its address, or of the address."""
+    for _ in range(ADDRESS_LIMIT + 2):
+        ok(await attempt(client, owner.email, PASSWORD))
+    for _ in range(LIMIT - 1):
+        problem(await attempt(client, owner.email), 401, "invalid_credentials")
+    reply = await attempt(client, owner.email, PASSWORD)
+    ok(reply)
+    assert limits(reply)[:2] == (LIMIT, LIMIT)
+    problem(await attempt(client, owner.email), 401, "invalid_credentials")
+
+
+async def test_the_case_of_an_email_gives_no_more_tries(client: Client, owner: Person) -> None:
+    """It is one account."""
+    for email in (owner.email, owner.email.upper(), owner.email.title(), owner.email.swapcase()):
+        problem(await attempt(client, email), 401, "invalid_credentials")
+    problem(await attempt(client, owner.email), 429, "rate_limited")
+
+
+async def test_bodies_of_the_wrong_shape_are_no_tries(client: Client, owner: Person) -> None:
+    """Nothing was guessed."""
+    for _ in range(LIMIT + 1):
+        problem(await attempt(client, owner.email, ""), 422, "validation_failed")
+    ok(await attempt(client, owner.email, PASSWORD))
+
+
+async def test_an_address_cannot_be_made_up(http: aiohttp.ClientSession, throttled: Service, owner: Person) -> None:
+    """`X-Forwarded-For` counts from trusted proxies alone: 127.0.0.1 is one here, 127.0.0.2 is not."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))) as other:
+        stranger = Client(other, throttled.url)
+        for number in range(LIMIT):
+            problem(await attempt(stranger, owner.email, via=f"203.0.113.{number}"), 401, "invalid_credentials")
+        problem(await attempt(stranger, owner.email, PASSWORD, via="203.0.113.77"), 429, "rate_limited")
+    ok(await attempt(Client(http, throttled.url), owner.email, PASSWORD, via="203.0.113.77"))
+
+
+@pytest.mark.engine("dynamodb_local")
+async def test_tries_at_once_cannot_slip_through(client: Client, owner: Person) -> None:
+    """A try counts before it is checked."""
+    replies = await asyncio.gather(*(attempt(client, owner.email) for _ in range(20)))
+    assert sorted(reply.status for reply in replies) == [401] * LIMIT + [429] * (20 - LIMIT)
