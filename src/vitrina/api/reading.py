@@ -65,9 +65,9 @@ async def _anonymously(call: Call[None, None], reading: Awaitable[Kept[KeptProdu
             referrer=call.request.headers.get("Referer"),
         )
     headers = product.headers.copy()
-    if kept.stale:
+    if kept.age is not None:
         headers["Warning"] = _STALE
-        headers["Age"] = str(int(asyncio.get_running_loop().time() - kept.read_at))
+        headers["Age"] = str(int(kept.age))
     return web.Response(body=product.body, headers=headers)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from vitrina import metrics
@@ -18,11 +18,11 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Kept(Generic[V]):
-    """A value and when it was read, by the loop's clock; `stale` if only an outage lets it be served."""
+    """A value and when it was read, by the loop's clock; `age` is in seconds if only an outage lets it be served."""
 
     value: V
     read_at: float
-    stale: bool = False
+    age: float | None = None
 
 
 class ReadThrough(Generic[V]):
@@ -61,7 +61,7 @@ class ReadThrough(Generic[V]):
             if kept is None or self._time() - kept.read_at >= self._ttl + self._grace:
                 raise
             metrics.CACHE_LOOKUPS.labels("stale").inc()
-            return Kept(kept.value, kept.read_at, stale=True)
+            return Kept(kept.value, kept.read_at, age=self._time() - kept.read_at)
         return None if value is None else Kept(value, self._time())
 
     def drop(self, key: str) -> None:
@@ -82,9 +82,11 @@ class ReadThrough(Generic[V]):
         if unread:
             self._dropped.clear()
             loaded = await self._load(unread)
-            for key, value in loaded.items():
-                if key not in self._dropped:
-                    self._keep(key, Kept(value, began))
+            for key in unread:
+                if key not in loaded:
+                    self._kept.pop(key, None)  # Or an outage would bring back what is known to be gone.
+                elif key not in self._dropped:
+                    self._keep(key, Kept(loaded[key], began))
             found.update(loaded)
         return [found.get(key) for key in keys]
 
@@ -125,7 +127,8 @@ class ProductCache(Generic[V]):
         holder = await self._holders.get(fold(sku))
         if holder is None:
             raise NotFound
-        return await self.by_id(holder.value)
+        answer = await self.by_id(holder.value)
+        return answer if holder.age is None else replace(answer, age=max(holder.age, answer.age or 0.0))
 
     def drop(self, *products: Product) -> None:
         """Forget what this process keeps of versions of a product, since one has been written."""

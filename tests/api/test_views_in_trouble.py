@@ -1,0 +1,154 @@
+"""Views while the table does not take them: readers wait a moment, and no trace is lost in silence."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import aiohttp
+import pytest
+
+from tests.api.client import Client, JsonObject, Person, ok, problem, product_body
+from tests.api.views import count, stored_views
+from tests.service import Service, serving
+from vitrina.errors import TableUnavailable
+from vitrina.store.items import Item
+
+pytestmark = pytest.mark.engine("dynamodb_local")
+QUEUE = 5
+
+
+class Refusal:
+    """A table that refuses to write views until it is told to take them."""
+
+    def __init__(self, service: Service) -> None:
+        self._table = service.services.table
+        self._put_many = self._table.put_many
+        self.open = asyncio.Event()
+        self.hangs = False
+
+    async def put_many(self, items: Sequence[Item]) -> None:
+        """Refuse, or hang, while not open."""
+        if self.hangs:
+            await self.open.wait()
+        if not self.open.is_set():
+            raise TableUnavailable
+        await self._put_many(items)
+
+
+@pytest.fixture
+async def strained(service: Service) -> AsyncIterator[Service]:
+    """The service as another process of it, which keeps at most a few views and waits 100 ms for each."""
+    settings = service.settings.model_copy(update={"view_queue": QUEUE, "view_commit_timeout": 0.1})
+    async with serving(settings) as strained:
+        yield strained
+
+
+@pytest.fixture
+def refusal(strained: Service, monkeypatch: pytest.MonkeyPatch) -> Refusal:
+    """Its table, which refuses views from now on."""
+    refusal = Refusal(strained)
+    monkeypatch.setattr(strained.services.table, "put_many", refusal.put_many)
+    return refusal
+
+
+@pytest.fixture
+def reader(http: aiohttp.ClientSession, strained: Service) -> Client:
+    """An anonymous reader of it."""
+    return Client(http, strained.url)
+
+
+@pytest.fixture
+async def product(admin: Person) -> JsonObject:
+    """A live product that nobody has looked at."""
+    made: JsonObject = ok(await admin.post("/v1/products", product_body()), 201)
+    return made
+
+
+async def stored_in_time(service: Service, product: JsonObject, number: int) -> None:
+    """Wait until so many traces of the product are there."""
+    async with asyncio.timeout(10):
+        while len(await stored_views(service, product["id"])) < number:  # noqa: ASYNC110 - the table tells nobody
+            await asyncio.sleep(0.02)
+    assert len(await stored_views(service, product["id"])) == number
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_reader_is_answered_after_the_timeout_and_the_view_is_stored_later(
+    strained: Service,
+    reader: Client,
+    refusal: Refusal,
+    product: JsonObject,
+    hangs: bool,  # noqa: FBT001
+) -> None:
+    """Not before it, and not much after; the late view is counted."""
+    refusal.hangs = hangs
+    path, late = f"/v1/products/{product['id']}", await count(reader, "vitrina_views_late_total")
+    began = time.monotonic()
+    ok(await reader.get(path))
+    assert 0.1 <= time.monotonic() - began < 5.0
+    assert await count(reader, "vitrina_views_late_total") == late + 1
+    assert await stored_views(strained, product["id"]) == []
+    refusal.open.set()
+    await stored_in_time(strained, product, 1)
+
+
+async def test_a_table_that_is_late_but_in_time_delays_its_readers_alone(
+    strained: Service, reader: Client, refusal: Refusal, product: JsonObject
+) -> None:
+    """A view that is stored within the timeout is not late."""
+    refusal.hangs = True
+    strained.services.views._commit_timeout = 30.0
+    late = await count(reader, "vitrina_views_late_total")
+    reading = asyncio.create_task(reader.get(f"/v1/products/{product['id']}"))
+    await asyncio.sleep(0.03)
+    assert not reading.done()
+    refusal.open.set()
+    ok(await reading)
+    assert await count(reader, "vitrina_views_late_total") == late
+    assert len(await stored_views(strained, product["id"])) == 1
+
+
+async def test_a_full_queue_sheds_readers_rather_than_traces(
+    strained: Service, reader: Client, refusal: Refusal, product: JsonObject
+) -> None:
+    """503 with `Retry-After` once no view can be taken; every answer that was given has its trace in the end."""
+    path = f"/v1/products/{product['id']}"
+    refused = await count(reader, "vitrina_views_refused_total")
+    replies = await asyncio.gather(*(reader.get(path) for _ in range(QUEUE * 3)))
+    answered = [reply for reply in replies if reply.status == 200]
+    assert len(answered) == QUEUE
+    for reply in [await reader.get(path), *(reply for reply in replies if reply.status != 200)]:
+        problem(reply, 503, "overloaded")
+        assert int(reply.headers["Retry-After"]) >= 1
+    assert await count(reader, "vitrina_views_refused_total") == refused + 2 * QUEUE + 1
+    refusal.open.set()
+    await stored_in_time(strained, product, QUEUE)
+    ok(await reader.get(path))
+    assert len(await stored_views(strained, product["id"])) == QUEUE + 1
+
+
+async def test_a_full_queue_is_no_concern_of_the_signed_in(
+    strained: Service, reader: Client, refusal: Refusal, admin: Person, product: JsonObject
+) -> None:
+    """They leave no trace, so nothing keeps them from reading; listings are open to all."""
+    path = f"/v1/products/{product['id']}"
+    await asyncio.gather(*(reader.get(path) for _ in range(QUEUE)))
+    problem(await reader.get(path), 503, "overloaded")
+    assert ok(await reader.bearing(admin.token).get(path)) == product
+    ok(await reader.get("/v1/products"))
+    ok(await reader.get("/readyz"))
+    refusal.open.set()
+    await stored_in_time(strained, product, QUEUE)
+
+
+async def test_the_views_that_wait_are_stored_before_the_process_ends(
+    service: Service, http: aiohttp.ClientSession, product: JsonObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue is drained at a stop."""
+    async with serving(service.settings.model_copy(update={"view_commit_timeout": 0.05})) as other:
+        refusal = Refusal(other)
+        monkeypatch.setattr(other.services.table, "put_many", refusal.put_many)
+        ok(await Client(http, other.url).get(f"/v1/products/{product['id']}"))
+        assert await stored_views(service, product["id"]) == []
+        asyncio.get_running_loop().call_later(0.2, refusal.open.set)
+    assert len(await stored_views(service, product["id"])) == 1
