@@ -83,13 +83,14 @@ class Accounts:
     async def change(self, user_id: str, changes: UserChanges, *, expected: Expected) -> User:
         """Change an account. A new role or password, and deactivation, end its sessions at once (R14).
 
-        Raises NotFound, SuperAdminProtected, VersionMismatch, EmailTaken, Conflict, ValidationFailed.
+        Raises NotFound, VersionMismatch, SuperAdminProtected, EmailTaken, Conflict, ValidationFailed.
         """
         password_hash: str | None = None
         for _ in range(_TRIES):
             before = await self._changeable(user_id, expected)
             if changes.password is not None and password_hash is None:
-                password_hash = await self._hashed(changes.password, changes.email or before.email, before.name)
+                email, name = changes.email or before.email, changes.name or before.name
+                password_hash = await self._hashed(changes.password, email, name)
             after = self._changed(before, changes, password_hash)
             if after is before:
                 return before
@@ -103,7 +104,7 @@ class Accounts:
         raise Conflict
 
     async def delete(self, user_id: str, *, expected: Expected) -> None:
-        """Delete an account and end its sessions. Raises NotFound, SuperAdminProtected, VersionMismatch, Conflict."""
+        """Delete an account and end its sessions. Raises NotFound, VersionMismatch, SuperAdminProtected, Conflict."""
         for _ in range(_TRIES):
             user = await self._changeable(user_id, expected)
             try:
@@ -124,9 +125,9 @@ class Accounts:
 
     async def _changeable(self, user_id: str, expected: Expected) -> User:
         user = await self.read(user_id)
+        check_expected(expected, user.version)
         if user.role is Role.SUPER_ADMIN:
             raise SuperAdminProtected
-        check_expected(expected, user.version)
         return user
 
     def _changed(self, before: User, changes: UserChanges, password_hash: str | None) -> User:
