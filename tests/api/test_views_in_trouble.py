@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import aiohttp
 import pytest
 
-from tests.api.client import Client, JsonObject, Person, ok, problem, product_body
+from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, raw
 from tests.api.views import count, stored_views
 from tests.service import Service, serving
 from vitrina.errors import TableUnavailable
@@ -152,3 +152,13 @@ async def test_the_views_that_wait_are_stored_before_the_process_ends(
         assert await stored_views(service, product["id"]) == []
         asyncio.get_running_loop().call_later(0.2, refusal.open.set)
     assert len(await stored_views(service, product["id"])) == 1
+
+
+async def test_long_referrers_cannot_make_a_segment_too_large(strained: Service, product: JsonObject) -> None:
+    """Four hundred readers at once, each from a host of 250 wide characters: DynamoDB takes 400 KB an item."""
+    strained.services.views._queue = 1_000
+    path = f"/v1/products/{product['id']}"
+    referrers = [f"Referer: http://{chr(0x1F300 + number) * 250}.example/".encode() for number in range(400)]
+    answers = await asyncio.gather(*(raw(strained.url, path, referrer) for referrer in referrers))
+    assert {answer.split(b" ", 2)[1] for answer in answers} == {b"200"}
+    await stored_in_time(strained, product, 400)

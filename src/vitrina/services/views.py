@@ -125,12 +125,15 @@ def is_bot(user_agent: str) -> bool:
 
 
 def referrer_host(referrer: str) -> str | None:
-    """Return the host of a `Referer` header, and nothing else of it; None when it names none that can be read."""
+    """Return the host of a `Referer` header, and nothing else of it; None when it names none.
+
+    Browsers write hosts in ASCII (URL standard, section 3.5); others, escaped, could make a segment too large to store.
+    """
     try:
         host = urlsplit(referrer).hostname
     except ValueError:
         return None
-    return host[:_LONGEST_HOST] if host and host.isprintable() else None
+    return host[:_LONGEST_HOST] if host and host.isascii() and host.isprintable() else None
 
 
 def _answer_late(stored: "asyncio.Future[None]") -> None:
