@@ -1,0 +1,72 @@
+"""Accounts under concurrency, over HTTP on DynamoDB Local."""
+
+import asyncio
+
+import pytest
+
+from tests.api.client import PASSWORD, Client, Person, fresh_email, ok, problem, sign_in, sign_up
+
+pytestmark = pytest.mark.engine("dynamodb_local")
+
+
+async def test_of_forty_registrations_of_one_email_one_wins(anonymous: Client, super_admin: Person) -> None:
+    """In any case of letters, by oneself or by a super_admin; the others get 409."""
+    for _ in range(2):
+        email = fresh_email()
+        body = {"email": email, "password": PASSWORD, "name": "Racer"}
+        replies = await asyncio.gather(
+            *(anonymous.post("/v1/auth/register", body | {"email": (email, email.upper())[n % 2]}) for n in range(20)),
+            *(super_admin.post("/v1/users", body | {"role": "user"}) for _ in range(20)),
+        )
+        for reply in replies:
+            if reply.status != 201:
+                problem(reply, 409, "email_taken")
+        winner = next(reply.json for reply in replies if reply.status == 201)
+        assert [reply.status for reply in replies].count(201) == 1
+        assert (await sign_in(anonymous, winner)).id == winner["id"]
+
+
+async def test_of_two_who_want_one_email_one_gets_it(anonymous: Client, super_admin: Person) -> None:
+    """Changes of several accounts to the same address race; the address signs in to the winner."""
+    people = [await sign_up(anonymous) for _ in range(5)]
+    email = fresh_email()
+    replies = await asyncio.gather(
+        *(super_admin.patch(f"/v1/users/{person.id}", {"email": email}) for person in people)
+    )
+    winners = [reply.json for reply in replies if reply.status == 200]
+    assert len(winners) == 1
+    for reply in replies:
+        if reply.status != 200:
+            problem(reply, 409, "email_taken")
+    assert ok(await (await sign_in(anonymous, winners[0])).get("/v1/me"))["id"] == winners[0]["id"]
+
+
+async def test_an_account_that_is_deleted_while_it_is_changed_is_gone(anonymous: Client, super_admin: Person) -> None:
+    """Whoever was faster: deleted in the end, its address free, its sessions dead."""
+    person = await sign_up(anonymous)
+    path = f"/v1/users/{person.id}"
+    deletion, *changes = await asyncio.gather(
+        super_admin.delete(path), *(super_admin.patch(path, {"name": f"N{n}"}) for n in range(5))
+    )
+    assert deletion.status in {204, 409}
+    assert {reply.status for reply in changes} <= {200, 404, 409}
+    if deletion.status == 409:
+        ok(await super_admin.delete(path), 204)
+    problem(await super_admin.get(path), 404, "not_found")
+    problem(await person.get("/v1/me"), 401, "invalid_token")
+    await sign_up(anonymous, email=person.email)
+
+
+async def test_a_session_that_begins_while_the_account_ends_is_no_session(
+    anonymous: Client, super_admin: Person
+) -> None:
+    """A sign-in that races a deactivation is refused, or its token is, from the moment that is answered."""
+    for _ in range(5):
+        person = await sign_up(anonymous)
+        signing_in = [asyncio.create_task(anonymous.post("/v1/auth/login", person.credentials)) for _ in range(5)]
+        ok(await super_admin.patch(f"/v1/users/{person.id}", {"active": False}))
+        for reply in await asyncio.gather(*signing_in):
+            if reply.status == 200:
+                problem(await anonymous.bearing(reply.json["access_token"]).get("/v1/me"), 401, "invalid_token")
+            else:
+                problem(reply, 401, "invalid_credentials")

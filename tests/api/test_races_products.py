@@ -1,0 +1,173 @@
+"""Products under concurrency, over HTTP on DynamoDB Local: what R6 and R7 promise in any race."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from tests.api.client import Client, JsonObject, Person, Reply, ok, problem, product_body, unique
+
+pytestmark = pytest.mark.engine("dynamodb_local")
+
+
+def statuses(replies: Sequence[Reply]) -> Counter[int]:
+    """How many of each."""
+    return Counter(reply.status for reply in replies)
+
+
+async def made(admin: Person, **fields: object) -> JsonObject:
+    """A live product."""
+    product: JsonObject = ok(await admin.post("/v1/products", product_body(**fields)), 201)
+    return product
+
+
+def path_of(product: JsonObject) -> str:
+    """A product's path."""
+    return f"/v1/products/{product['id']}"
+
+
+async def history_of(admin: Person, product: JsonObject) -> list[JsonObject]:
+    """A product's changes, newest first."""
+    items: list[JsonObject] = ok(await admin.get(f"{path_of(product)}/history?limit=100"))["items"]
+    return items
+
+
+async def test_of_forty_creations_of_one_sku_one_wins_and_the_others_name_it(
+    admin: Person, super_admin: Person, anonymous: Client
+) -> None:
+    """40 at once, in any case of letters: one 201, 39 `sku_taken` with the winner's id (issue 2), round after round."""
+    for _ in range(3):
+        sku = unique("Race")
+        replies = await asyncio.gather(
+            *(
+                (admin, super_admin)[n % 2].post("/v1/products", product_body(sku=(sku, sku.upper())[n % 2 == 0]))
+                for n in range(40)
+            )
+        )
+        assert statuses(replies) == {201: 1, 409: 39}
+        winner = next(reply.json for reply in replies if reply.status == 201)
+        for reply in replies:
+            if reply.status == 409:
+                holder = problem(reply, 409, "sku_taken")["holder"]
+                assert holder == {"id": winner["id"], "href": path_of(winner)}
+        assert ok(await anonymous.get(f"/v1/products/by-sku/{sku}"))["id"] == winner["id"]
+
+
+async def test_the_version_counts_the_changes_that_were_answered(admin: Person, super_admin: Person) -> None:
+    """50 writers of one product: version = 1 + number of 2xx; each change in the history once; the rest 409."""
+    product = await made(admin)
+    replies = await asyncio.gather(
+        *((admin, super_admin)[n % 2].patch(path_of(product), {"name": f"Name {n}"}) for n in range(50))
+    )
+    count = statuses(replies)
+    assert count.keys() <= {200, 409}
+    assert count[200] >= 1
+    for reply in replies:
+        if reply.status == 409:
+            problem(reply, 409, "conflict")
+    after = ok(await admin.get(path_of(product)))
+    assert after["version"] == 1 + count[200]
+    assert sorted(reply.json["version"] for reply in replies if reply.status == 200) == list(range(2, 2 + count[200]))
+    history = await history_of(admin, product)
+    assert [entry["version"] for entry in history] == list(range(after["version"], 0, -1))
+    for newer, older in itertools.pairwise(history):
+        assert newer["changes"]["name"]["from"] == older["changes"]["name"]["to"]
+        assert newer["at"] >= older["at"]
+
+
+async def test_of_the_writers_who_name_one_version_one_wins(admin: Person) -> None:
+    """The others get 412 with the version that is there now."""
+    product = await made(admin)
+    replies = await asyncio.gather(
+        *(admin.patch(path_of(product), {"name": f"N{n}"}, headers={"If-Match": '"1"'}) for n in range(20))
+    )
+    assert statuses(replies) == {200: 1, 412: 19}
+    for reply in replies:
+        if reply.status == 412:
+            assert problem(reply, 412, "version_mismatch")["current_version"] == 2
+    assert ok(await admin.get(path_of(product)))["version"] == 2
+
+
+async def test_writers_of_the_same_values_make_one_version(admin: Person) -> None:
+    """R8 in a race: whoever comes second finds nothing to change."""
+    product = await made(admin, price="10")
+    replies = await asyncio.gather(*(admin.patch(path_of(product), {"price": "12"}) for _ in range(20)))
+    assert {reply.json["version"] for reply in replies if reply.status == 200} == {2}
+    assert ok(await admin.get(path_of(product)))["version"] == 2
+    assert len(ok(await admin.get(f"{path_of(product)}/prices"))["items"]) == 2
+
+
+async def test_of_twenty_deletions_one_deletes(admin: Person) -> None:
+    """The others find nothing: 404."""
+    product = await made(admin)
+    replies = await asyncio.gather(*(admin.delete(path_of(product)) for _ in range(20)))
+    assert statuses(replies) == {204: 1, 404: 19}
+    assert ok(await admin.get(path_of(product)))["version"] == 2
+
+
+async def test_of_twenty_restores_one_restores(admin: Person) -> None:
+    """The others find it live: 409 `not_deleted`."""
+    product = await made(admin)
+    ok(await admin.delete(path_of(product)), 204)
+    replies = await asyncio.gather(*(admin.post(f"{path_of(product)}/restore") for _ in range(20)))
+    assert statuses(replies) == {200: 1, 409: 19}
+    assert {reply.json["code"] for reply in replies if reply.status == 409} == {"not_deleted"}
+    assert ok(await admin.get(path_of(product)))["version"] == 3
+
+
+async def test_a_freed_sku_goes_to_one_of_those_who_want_it(admin: Person, anonymous: Client) -> None:
+    """Restores of several products and creations of new ones race for one SKU: one has it, the others name it."""
+    sku = unique("Wanted")
+    deleted = []
+    for _ in range(5):
+        deleted.append(await made(admin, sku=sku))
+        ok(await admin.delete(path_of(deleted[-1])), 204)
+    replies = await asyncio.gather(
+        *(admin.post(f"{path_of(product)}/restore") for product in deleted),
+        *(admin.post("/v1/products", product_body(sku=sku)) for _ in range(5)),
+    )
+    winners = [reply for reply in replies if reply.status in {200, 201}]
+    assert len(winners) == 1
+    for reply in replies:
+        if reply not in winners:
+            assert problem(reply, 409, "sku_taken")["holder"]["id"] == winners[0].json["id"]
+    assert ok(await anonymous.get(f"/v1/products/by-sku/{sku}"))["id"] == winners[0].json["id"]
+
+
+async def test_changes_deletions_and_restores_at_once_leave_one_true_story(admin: Person, anonymous: Client) -> None:
+    """Whatever won: the history has every version, and the SKU leads to the product exactly while it is live."""
+    product = await made(admin)
+    for turn in range(4):
+        replies = await asyncio.gather(
+            *(admin.patch(path_of(product), {"name": f"Turn {turn} {n}"}) for n in range(4)),
+            *(admin.delete(path_of(product)) for _ in range(2)),
+            *(admin.post(f"{path_of(product)}/restore") for _ in range(2)),
+        )
+        assert statuses(replies).keys() <= {200, 204, 404, 409}
+    after = ok(await admin.get(path_of(product)))
+    history = await history_of(admin, product)
+    assert [entry["version"] for entry in history] == list(range(after["version"], 0, -1))
+    alternating = [entry["action"] for entry in reversed(history) if entry["action"] in {"deleted", "restored"}]
+    assert alternating == [("deleted", "restored")[n % 2] for n in range(len(alternating))]
+    by_sku = await anonymous.get(f"/v1/products/by-sku/{product['sku']}")
+    assert by_sku.status == (404 if "deleted_at" in after else 200)
+    listed = [item["id"] for item in ok(await admin.get("/v1/products?limit=100"))["items"]]
+    assert (product["id"] in listed) == ("deleted_at" not in after)
+
+
+async def test_two_products_that_swap_skus_at_once_keep_one_each(admin: Person, anonymous: Client) -> None:
+    """Neither SKU is ever held by two, nor lost."""
+    one, other = await made(admin), await made(admin)
+    replies = await asyncio.gather(
+        *(
+            admin.patch(path_of(product), {"sku": sku})
+            for _ in range(5)
+            for product, sku in ((one, other["sku"]), (other, one["sku"]))
+        )
+    )
+    assert statuses(replies) == {409: 10}
+    for product in (one, other):
+        assert ok(await anonymous.get(f"/v1/products/by-sku/{product['sku']}"))["id"] == product["id"]
+        assert ok(await admin.get(path_of(product))) == product
