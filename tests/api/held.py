@@ -22,10 +22,10 @@ class HeldClock(Clock):
 
 @contextmanager
 def held_clock(service: Service) -> Iterator[HeldClock]:
-    """Hold the clock of sign-ins, of their limits and of idempotency keys."""
+    """Hold the clock of sign-ins and of their limits."""
     clock = HeldClock()
     authentication = service.services.authentication
-    parts: tuple[Any, ...] = (authentication, authentication._throttle, service.services.idempotency)
+    parts: tuple[Any, ...] = (authentication, authentication._throttle)
     clocks = [part._clock for part in parts]
     for part in parts:
         part._clock = clock

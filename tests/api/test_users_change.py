@@ -57,7 +57,8 @@ async def test_a_merge_patch_may_say_that_it_is_one(super_admin: Person, somebod
 @pytest.mark.parametrize("field", ["email", "name", "role", "password", "active"])
 async def test_nothing_of_an_account_can_be_removed(super_admin: Person, somebody: Person, field: str) -> None:
     """Null is refused, and so is another type."""
-    for value in (None, {}, 7):
+    values: tuple[object, ...] = (None, {}, 7)
+    for value in values:
         refused(await super_admin.patch(path_of(somebody), {field: value}), f"/{field}")
 
 

@@ -1,0 +1,254 @@
+"""Idempotency-Key on every POST that creates (draft-ietf-httpapi-idempotency-key-header)."""
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from tests.api.client import (
+    PASSWORD,
+    Client,
+    JsonObject,
+    Person,
+    Reply,
+    fresh_email,
+    ok,
+    problem,
+    product_body,
+    refused,
+    unique,
+)
+from tests.api.held import HeldClock
+from tests.service import Service
+from vitrina.errors import TableUnavailable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Creation:
+    """A route that creates: who calls it, with what, and which field of it may not be taken twice."""
+
+    client: Client
+    path: str
+    body: JsonObject
+    unique_field: str
+    taken: str
+
+    async def post(self, key: str | None, **fields: object) -> Reply:
+        """Create, under a key."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return await self.client.post(self.path, self.body | fields, headers=headers)
+
+
+@pytest.fixture(params=["products", "users", "register"])
+def creation(request: pytest.FixtureRequest, anonymous: Client, admin: Person, super_admin: Person) -> Creation:
+    """Each route that creates, with a body of its own."""
+    account = {"email": fresh_email(), "password": PASSWORD, "name": "Somebody"}
+    match request.param:
+        case "products":
+            return Creation(
+                client=admin, path="/v1/products", body=product_body(), unique_field="sku", taken="sku_taken"
+            )
+        case "users":
+            account["role"] = "user"
+            return Creation(
+                client=super_admin, path="/v1/users", body=account, unique_field="email", taken="email_taken"
+            )
+        case _:
+            return Creation(
+                client=anonymous, path="/v1/auth/register", body=account, unique_field="email", taken="email_taken"
+            )
+
+
+def other(creation: Creation) -> JsonObject:
+    """Return a value for the field that is unique which nobody has."""
+    return {creation.unique_field: unique("X") if creation.unique_field == "sku" else fresh_email()}
+
+
+def is_replay(reply: Reply) -> bool:
+    """Say whether an answer says that it is one given before."""
+    return reply.headers.get("Idempotency-Replayed") == "true"
+
+
+async def test_the_same_request_gets_its_first_answer_again(creation: Creation) -> None:
+    """To the byte, with its headers, and nothing is made twice."""
+    key = unique("key")
+    first = await creation.post(key)
+    ok(first, 201)
+    assert not is_replay(first)
+    for _ in range(2):
+        again = await creation.post(key)
+        assert (again.status, again.body) == (201, first.body)
+        assert is_replay(again)
+        for name in ("Location", "ETag", "Content-Type", "Cache-Control"):
+            assert again.headers.get(name) == first.headers.get(name)
+        assert again.headers["X-Request-ID"] != first.headers["X-Request-ID"]
+
+
+async def test_without_a_key_nothing_is_replayed(creation: Creation) -> None:
+    """The second is a clash."""
+    ok(await creation.post(None), 201)
+    reply = await creation.post(None)
+    problem(reply, 409, creation.taken)
+    assert "Idempotency-Replayed" not in reply.headers
+
+
+async def test_what_the_body_says_counts_and_not_how(creation: Creation) -> None:
+    """Order and white space are no difference, nor a default that is sent."""
+    key = unique("key")
+    first = await creation.post(key)
+    fields = ", ".join(f'"{name}" : "{value}"' for name, value in reversed(creation.body.items()))
+    headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+    again = await creation.client.post(creation.path, data=f"{{\n{fields} }}".encode(), headers=headers)
+    assert (again.status, again.body, is_replay(again)) == (201, first.body, True)
+
+
+async def test_the_same_key_with_another_body_is_refused(creation: Creation) -> None:
+    """422 `idempotency_key_reused`, and nothing is made; the first answer stays."""
+    key = unique("key")
+    first = await creation.post(key)
+    changed = other(creation)
+    for fields in (changed, {"name": "Another name"}):
+        problem(await creation.post(key, **fields), 422, "idempotency_key_reused")
+    ok(await creation.post(unique("key"), **changed), 201)
+    assert (await creation.post(key)).body == first.body
+
+
+async def test_a_clash_is_replayed(creation: Creation, super_admin: Person) -> None:
+    """The data decided it: it is the answer for a day, though the other is gone meanwhile."""
+    made = ok(await creation.post(None), 201)
+    key = unique("key")
+    first = await creation.post(key)
+    problem(first, 409, creation.taken)
+    assert not is_replay(first)
+    where = "/v1/products" if creation.taken == "sku_taken" else "/v1/users"
+    ok(await super_admin.delete(f"{where}/{made['id']}"), 204)
+    again = await creation.post(key)
+    assert (again.status, again.body, is_replay(again)) == (409, first.body, True)
+    assert problem(again, 409, creation.taken) == problem(first, 409, creation.taken)
+    ok(await creation.post(unique("key")), 201)
+
+
+async def test_a_body_of_the_wrong_shape_is_not_replayed(creation: Creation) -> None:
+    """422 leaves the key for the body that was meant."""
+    key = unique("key")
+    refused(await creation.post(key, name=""), "/name")
+    refused(await creation.post(key, colour="red"), "/colour")
+    reply = await creation.post(key)
+    ok(reply, 201)
+    assert not is_replay(reply)
+
+
+async def test_a_password_that_is_refused_is_not_replayed(anonymous: Client) -> None:
+    """The body is to be mended under the same key."""
+    headers = {"Idempotency-Key": unique("key")}
+    account = {"email": fresh_email(), "password": "password1234", "name": "Somebody"}
+    refused(await anonymous.post("/v1/auth/register", account, headers=headers), "/password")
+    ok(await anonymous.post("/v1/auth/register", account | {"password": PASSWORD}, headers=headers), 201)
+
+
+async def test_an_outage_is_not_replayed(creation: Creation, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 leaves the key to the next try."""
+    key = unique("key")
+
+    async def fail(*_: object, **__: object) -> None:
+        raise TableUnavailable
+
+    with monkeypatch.context() as outage:
+        outage.setattr(type(service.services.table), "transact", fail)
+        reply = await creation.post(key)
+        problem(reply, 503, "table_unavailable")
+        assert int(reply.headers["Retry-After"]) >= 1
+    ok(await creation.post(key), 201)
+
+
+async def test_a_key_is_one_users_own(admin: Person, super_admin: Person) -> None:
+    """Another's is another key, even for the same body, which is then a clash."""
+    headers, body = {"Idempotency-Key": unique("key")}, product_body()
+    ok(await admin.post("/v1/products", body, headers=headers), 201)
+    problem(await super_admin.post("/v1/products", body, headers=headers), 409, "sku_taken")
+    assert is_replay(await admin.post("/v1/products", body, headers=headers))
+
+
+async def test_a_key_is_one_routes_own(super_admin: Person) -> None:
+    """The same key on another route is another key."""
+    headers = {"Idempotency-Key": unique("key")}
+    account = {"email": fresh_email(), "password": PASSWORD, "name": "Somebody"}
+    for path, body in [
+        ("/v1/products", product_body()),
+        ("/v1/users", account | {"role": "user"}),
+        ("/v1/auth/register", account | {"email": fresh_email()}),
+    ]:
+        reply = await super_admin.post(path, body, headers=headers)
+        ok(reply, 201)
+        assert not is_replay(reply)
+
+
+async def test_a_key_is_kept_for_a_day(creation: Creation, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the second; then it is as new, though its item may still be there."""
+    clock = HeldClock()
+    monkeypatch.setattr(service.services.idempotency, "_clock", clock)
+    key = unique("key")
+    ok(await creation.post(key), 201)
+    clock.go_on(days=1, seconds=-1)
+    assert is_replay(await creation.post(key))
+    clock.go_on(seconds=1)
+    reply = await creation.post(key)
+    problem(reply, 409, creation.taken)
+    assert not is_replay(reply)
+    assert is_replay(await creation.post(key))
+    clock.go_on(days=1)
+    ok(await creation.post(key, **other(creation)), 201)
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256])
+async def test_a_key_that_is_none_is_refused(creation: Creation, key: str) -> None:
+    """1 to 255 visible ASCII characters."""
+    refused(await creation.post(key), "/Idempotency-Key")
+    ok(await creation.post("x" * 200 + unique("!~#")), 201)
+
+
+async def test_nobody_learns_of_anothers_answer(creation: Creation, anonymous: Client, user: Person) -> None:
+    """Who may not create is told so, whatever key they bring."""
+    if creation.client is anonymous:
+        return
+    key = unique("key")
+    ok(await creation.post(key), 201)
+    headers = {"Idempotency-Key": key}
+    problem(await anonymous.post(creation.path, creation.body, headers=headers), 401, "authentication_required")
+    problem(await user.post(creation.path, creation.body, headers=headers), 403, "forbidden")
+
+
+@pytest.mark.engine("dynamodb_local")
+async def test_of_many_at_once_under_one_key_one_is_made(creation: Creation) -> None:
+    """Fifty: each gets that one's answer, or 409 while it is still running."""
+    key = unique("key")
+    replies = await asyncio.gather(*(creation.post(key) for _ in range(50)))
+    made = [reply for reply in replies if reply.status == 201]
+    assert made
+    assert len({reply.body for reply in made}) == 1
+    assert sum(not is_replay(reply) for reply in made) == 1
+    for reply in replies:
+        if reply not in made:
+            problem(reply, 409, "idempotency_in_progress")
+            assert int(reply.headers["Retry-After"]) >= 1
+    again = await creation.post(key)
+    assert (again.body, is_replay(again)) == (made[0].body, True)
+    problem(await creation.post(None), 409, creation.taken)
+
+
+@pytest.mark.engine("dynamodb_local")
+async def test_of_many_bodies_at_once_under_one_key_one_is_made(creation: Creation) -> None:
+    """The others are told that the key was used."""
+    key = unique("key")
+    bodies = [other(creation) for _ in range(10)]
+    replies = await asyncio.gather(*(creation.post(key, **fields) for fields in bodies))
+    assert [reply.status for reply in replies].count(201) == 1
+    for reply in replies:
+        assert reply.status == 201 or reply.json["code"] in {"idempotency_key_reused", "idempotency_in_progress"}
+
+
+async def test_other_routes_take_no_notice_of_a_key(anonymous: Client, admin: Person) -> None:
+    """What creates nothing is not replayed: a key that would be refused is not even read."""
+    headers = {"Idempotency-Key": "a b"}
+    ok(await anonymous.post("/v1/auth/login", admin.credentials, headers=headers))
+    ok(await anonymous.get("/v1/products", headers=headers))

@@ -1,0 +1,136 @@
+"""Windows of the clock, and what each try leaves of them; `tests/api/test_auth_throttle.py` has the rest."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.service import Clock
+from vitrina.errors import Allowance, InvalidCredentials, RateLimited, TableUnavailable
+from vitrina.services.throttle import SignInThrottle
+
+WINDOW = 900
+
+
+class Store:
+    """Counts in memory."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, int]] = Counter()
+
+    async def add(self, subject: str, *, window: int, seconds: int, number: int) -> int:
+        """Add and return the count."""
+        assert seconds == WINDOW
+        self.counts[subject, window] += number
+        return self.counts[subject, window]
+
+    async def forget(self, subject: str, *, window: int) -> None:
+        """Forget a count."""
+        del self.counts[subject, window]
+
+    @property
+    def left(self) -> list[int]:
+        """The counts that are not nought."""
+        return sorted(count for count in self.counts.values() if count)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock ten seconds before a window ends."""
+    return Clock(datetime.fromtimestamp(WINDOW * 2_000_000 - 10, UTC))
+
+
+@pytest.fixture
+def store() -> Store:
+    """No counts."""
+    return Store()
+
+
+@pytest.fixture
+def throttle(store: Store, clock: Clock) -> SignInThrottle:
+    """Three tries."""
+    return SignInThrottle(
+        store,  # type: ignore[arg-type]
+        key=b"key",
+        window=WINDOW,
+        limit=3,
+        address_limit=5,
+        account_limit=4,
+        clock=clock,
+    )
+
+
+async def fail(throttle: SignInThrottle, email: str = "a@example.com", address: str = "192.0.2.1") -> Allowance | None:
+    """Try with a wrong password and return what is left."""
+    with pytest.raises(InvalidCredentials) as caught:
+        async with throttle.attempt(email, address):
+            raise InvalidCredentials
+    return caught.value.allowance
+
+
+async def test_each_try_says_what_it_leaves(throttle: SignInThrottle) -> None:
+    """Then a try is refused before it is made, until the window ends."""
+    assert [await fail(throttle) for _ in range(3)] == [Allowance(limit=3, remaining=n, reset=10) for n in (2, 1, 0)]
+    with pytest.raises(RateLimited) as caught:
+        async with throttle.attempt("a@example.com", "192.0.2.1"):
+            pytest.fail("it was let in")
+    assert (caught.value.limit, caught.value.retry_after) == (3, 10)
+
+
+async def test_a_window_ends_by_the_clock(throttle: SignInThrottle, clock: Clock) -> None:
+    """To the second, and the next has all tries."""
+    for _ in range(3):
+        await fail(throttle)
+    clock.at += timedelta(seconds=9.999)
+    with pytest.raises(RateLimited) as caught:
+        await fail(throttle)
+    assert caught.value.retry_after == 1
+    clock.at += timedelta(seconds=0.001)
+    assert await fail(throttle) == Allowance(limit=3, remaining=2, reset=WINDOW)
+
+
+async def test_a_good_try_clears_its_pair_and_takes_itself_back(throttle: SignInThrottle, store: Store) -> None:
+    """The failures before it still count of the address and of the account."""
+    for _ in range(2):
+        await fail(throttle)
+    async with throttle.attempt("A@EXAMPLE.com", "192.0.2.1") as allowance:
+        assert allowance == Allowance(limit=3, remaining=3, reset=10)
+    assert store.left == [2, 2]
+
+
+@pytest.mark.parametrize("failure", [TableUnavailable(), KeyError()])
+async def test_what_failed_on_our_side_is_no_try(throttle: SignInThrottle, store: Store, failure: Exception) -> None:
+    """Nobody was told whether the password was right."""
+    with pytest.raises(type(failure)):
+        async with throttle.attempt("a@example.com", "192.0.2.1"):
+            raise failure
+    assert store.left == []
+
+
+async def test_a_crowd_leaves_each_address_two_tries(throttle: SignInThrottle) -> None:
+    """Past the account's limit; of other accounts the same address has three."""
+    for number in range(4):
+        await fail(throttle, address=f"198.51.100.{number}")
+    assert await fail(throttle) == Allowance(limit=2, remaining=1, reset=10)
+    assert await fail(throttle) == Allowance(limit=2, remaining=0, reset=10)
+    with pytest.raises(RateLimited) as caught:
+        await fail(throttle)
+    assert caught.value.limit == 2
+    assert await fail(throttle, email="b@example.com") == Allowance(limit=3, remaining=2, reset=10)
+
+
+async def test_an_address_has_five_tries_at_all_accounts(throttle: SignInThrottle) -> None:
+    """The sixth is refused whosever account it is."""
+    for number in range(5):
+        await fail(throttle, email=f"{number}@example.com")
+    with pytest.raises(RateLimited):
+        await fail(throttle, email="9@example.com")
+    await fail(throttle, email="9@example.com", address="192.0.2.2")
+
+
+async def test_nothing_that_is_stored_names_anybody(throttle: SignInThrottle, store: Store) -> None:
+    """Addresses and e-mails are hashed with a key."""
+    await fail(throttle)
+    stored = " ".join(subject for subject, _ in store.counts)
+    assert "example" not in stored
+    assert "192.0.2" not in stored
