@@ -1,0 +1,66 @@
+"""Money is a decimal end to end."""
+
+import contextlib
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, strategies as st
+
+from vitrina.domain.money import DECIMALS, fit, parse_amount
+
+CURRENCIES = st.sampled_from(sorted(DECIMALS))
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [("0", "0"), ("10", "10"), ("10.00", "10"), ("19.90", "19.9"), ("007", "7"), ("0.0001", "0.0001"),
+     ("999999999999", "999999999999"), ("000999999999999.5", "999999999999.5")],
+)  # fmt: skip
+def test_a_plain_decimal_is_read_exactly(text: str, amount: str) -> None:
+    """Without the zeros that say nothing."""
+    assert parse_amount(text) == Decimal(amount)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ".", ".5", "5.", "-1", "+1", " 1", "1 ", "1e2", "1E2", "1_000", "1,000", "1.2.3", "0x10", "NaN", "Infinity",
+     "-0", "٣", "\uff11", "1\n", "1000000000000"],
+)  # fmt: skip
+def test_whatever_else_is_refused(text: str) -> None:
+    """Signs, exponents, spaces, underscores, other digits, and more than 12 before the point."""
+    with pytest.raises(ValueError, match="decimal"):
+        parse_amount(text)
+
+
+@given(st.text())
+def test_no_text_raises_anything_else(text: str) -> None:
+    """It is an amount, not negative, or a ValueError."""
+    with contextlib.suppress(ValueError):
+        assert parse_amount(text) >= 0
+
+
+@given(CURRENCIES, st.integers(min_value=0, max_value=10**12 - 1), st.data())
+def test_an_amount_fits_its_currency_and_is_shown_with_all_its_decimals(
+    currency: str, whole: int, data: st.DataObject
+) -> None:
+    """However it was written: it is one price."""
+    decimals = DECIMALS[currency]
+    fraction = data.draw(st.integers(min_value=0, max_value=10**decimals - 1))
+    text = f"{whole}.{fraction:0{decimals}d}" if decimals else str(whole)
+    fitted = fit(parse_amount(text), currency)
+    assert str(fitted) == text
+    assert fit(parse_amount(text + ("0" if "." in text else ".0")), currency) == fitted
+    assert fit(fitted, currency) == fitted
+
+
+@given(CURRENCIES, st.integers(min_value=0, max_value=10**12 - 1))
+def test_a_decimal_too_many_is_refused(currency: str, whole: int) -> None:
+    """Never rounded."""
+    with pytest.raises(ValueError, match=currency):
+        fit(parse_amount(f"{whole}.{'0' * DECIMALS[currency]}1"), currency)
+
+
+def test_currencies_have_their_decimals() -> None:
+    """A few of each kind (ISO 4217)."""
+    assert [DECIMALS[currency] for currency in ("USD", "EUR", "JPY", "KRW", "BHD", "KWD")] == [2, 2, 0, 0, 3, 3]
+    assert "XAU" not in DECIMALS

@@ -1,0 +1,91 @@
+"""Versions of a product, and what is told of the step from one to the next."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from tests.store.samples import START, product
+from vitrina.domain.products import Action, FieldChange, check_sku, describe, is_sku
+
+LATER = START + timedelta(minutes=5)
+
+
+def test_a_first_version_differs_from_nothing_in_every_field() -> None:
+    """But for what it does not have; and no price has moved."""
+    made = product(description=None)
+    change = describe(None, made, action=Action.CREATED, request_id="r1")
+    assert change.changes == {
+        "sku": FieldChange(before=None, after=made.sku),
+        "name": FieldChange(before=None, after="Lamp"),
+        "brand": FieldChange(before=None, after="Brightwell"),
+        "price": FieldChange(before=None, after="19.99"),
+        "currency": FieldChange(before=None, after="USD"),
+    }
+    assert (change.product_id, change.version, change.by, change.at) == (made.id, 1, "ana", START)
+    assert not change.moves_price
+
+
+@pytest.mark.parametrize(
+    ("fields", "moves"),
+    [
+        ({"name": "Desk Lamp"}, False),
+        ({"description": "Warm."}, False),
+        ({"price": Decimal("18.99")}, True),
+        ({"currency": "EUR"}, True),
+        ({"price": Decimal("18.99"), "brand": "Alder"}, True),
+    ],
+)
+def test_an_edit_tells_what_was_and_what_is(fields: dict[str, object], moves: bool) -> None:  # noqa: FBT001
+    """Of the fields that differ and of no other; a price moves with its amount or its currency (R8)."""
+    before = product()
+    values = {name: getattr(before.drafted(), name) for name in ("sku", "name", "brand", "description", "price")}
+    draft = type(before.drafted())(**{**values, "currency": before.currency, **fields})
+    after = before.edited(draft, by="luis", at=LATER)
+    change = describe(before, after, action=Action.UPDATED, request_id="r2")
+    assert change.changes.keys() == fields.keys()
+    for name, value in fields.items():
+        old = getattr(before, name)
+        assert change.changes[name] == FieldChange(before=None if old is None else str(old), after=str(value))
+    assert change.moves_price is moves
+    assert (change.version, change.by, change.at, change.request_id) == (2, "luis", LATER, "r2")
+
+
+def test_a_deletion_renames_the_sku_and_keeps_who_and_when() -> None:
+    """To a name that no SKU can have (R7); the change still tells the product by its own."""
+    before = product(sku="LAMP-1")
+    after = before.deleted(by="luis", at=datetime(2026, 11, 24, 7, 1, 34, 120_000, UTC))
+    assert after.sku == "LAMP-1_delete_2026-11-24T07:01:34.120Z"
+    assert not is_sku(after.sku)
+    assert (after.original_sku, after.deleted_by, after.deleted_at, after.version) == (
+        "LAMP-1",
+        "luis",
+        after.updated_at,
+        2,
+    )
+    change = describe(before, after, action=Action.DELETED, request_id="r")
+    assert change.changes == {"sku": FieldChange(before="LAMP-1", after=after.sku)}
+    assert change.sku == "LAMP-1"
+
+
+@pytest.mark.parametrize("sku", ["LAMP-1", "LAMP-2"])
+def test_a_restored_product_is_live_under_the_sku_that_is_given(sku: str) -> None:
+    """Nothing of the deletion stays but the versions."""
+    before = product(sku="LAMP-1")
+    restored = before.deleted(by="luis", at=LATER).restored(sku, by="eva", at=LATER)
+    assert (restored.sku, restored.original_sku, restored.deleted_at, restored.deleted_by) == (sku, None, None, None)
+    assert (restored.version, restored.updated_by) == (3, "eva")
+    assert (restored.created_by, restored.created_at) == (before.created_by, before.created_at)
+
+
+@pytest.mark.parametrize("sku", ["A", "a.b_c-D9", "...", "x" * 64, "-", "_"])
+def test_a_sku_is_of_its_alphabet(sku: str) -> None:
+    """1 to 64 characters."""
+    assert check_sku(sku) == sku
+
+
+@pytest.mark.parametrize("sku", ["", ".", "..", "a b", "a/b", "é", "x" * 65, "a\n", "a:b", "٣"])
+def test_what_is_no_sku_is_refused(sku: str) -> None:
+    """A dot segment could not be the end of a path."""
+    with pytest.raises(ValueError, match="not a SKU"):
+        check_sku(sku)

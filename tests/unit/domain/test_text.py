@@ -1,0 +1,71 @@
+"""Text that people type."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given, strategies as st
+
+from vitrina.domain.text import clean_line, clean_paragraphs, fold
+
+
+@pytest.mark.parametrize("space", [" ", "\t", "\n", "\u00a0", "\u2003", "\u3000", "\u2028", "\x1c", "\u0085"])
+def test_all_of_unicodes_white_space_is_trimmed(space: str) -> None:
+    """At both ends, and a text of it alone is empty."""
+    assert clean_line(f"{space}Oak  Lamp{space}") == "Oak  Lamp"
+    assert clean_paragraphs(f"{space}Oak\n\tLamp{space}") == "Oak\n\tLamp"
+    for clean in (clean_line, clean_paragraphs):
+        with pytest.raises(ValueError, match="empty"):
+            clean(space * 3)
+
+
+@pytest.mark.parametrize("control", ["\0", "\x07", "\x1b", "\x7f", "\u0085", "\ud800"])
+def test_control_characters_are_refused(control: str) -> None:
+    """Everywhere, and so are halves of surrogate pairs."""
+    for clean in (clean_line, clean_paragraphs):
+        with pytest.raises(ValueError, match="control character U\\+"):
+            clean(f"a{control}b")
+
+
+@pytest.mark.parametrize("break_", ["\n", "\r", "\t", "\u2028", "\u2029"])
+def test_a_line_has_no_breaks_and_paragraphs_may(break_: str) -> None:
+    """Tabs count as breaks."""
+    assert clean_paragraphs(f"a{break_}b") == f"a{break_}b"
+    with pytest.raises(ValueError, match="control character"):
+        clean_line(f"a{break_}b")
+
+
+def test_lengths_count_characters_once_trimmed() -> None:
+    """200 and 10,000, of any size, in the form that is sent and in the one that keys are made of."""
+    for clean, longest in ((clean_line, 200), (clean_paragraphs, 10_000)):
+        assert len(clean("  " + "\U0001f4a1" * longest + "  ")) == longest
+        with pytest.raises(ValueError, match="at most"):
+            clean("x" * (longest + 1))
+        with pytest.raises(ValueError, match="at most"):
+            clean("\U0001d160" * longest)  # Each becomes three in NFC.
+
+
+@given(st.text())
+def test_what_is_clean_stays_as_it_is(text: str) -> None:
+    """Cleaning twice is cleaning once."""
+    try:
+        cleaned = clean_paragraphs(text)
+    except ValueError:
+        return
+    assert clean_paragraphs(cleaned) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("Straße", "STRASSE"), ("é", "e\u0301"), ("É", "e\u0301"), ("Σίσυφος", "ΣΊΣΥΦΟΣ"), ("ﬁ", "FI")]
+)
+def test_texts_that_differ_in_case_or_composition_alone_are_equal(one: str, other: str) -> None:
+    """Once folded."""
+    assert fold(one) == fold(other)
+
+
+@given(st.text())
+def test_folding_is_done_once(text: str) -> None:
+    """It is stable, composed, and takes no notice of how the text was composed."""
+    folded = fold(text)
+    assert fold(folded) == folded
+    assert unicodedata.is_normalized("NFC", folded)
+    assert fold(unicodedata.normalize("NFD", text)) == folded
