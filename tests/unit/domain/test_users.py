@@ -29,5 +29,5 @@ def test_an_address_is_trimmed_and_else_kept(email: str) -> None:
 )  # fmt: skip
 def test_what_is_no_address_is_refused(email: str) -> None:
     """Nothing that could end a mail's header passes."""
-    with pytest.raises(ValueError, match="e-mail|254"):
+    with pytest.raises(ValueError, match=r"e-mail|254"):
         clean_email(email)
