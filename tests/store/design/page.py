@@ -1,0 +1,259 @@
+"""table_design.md as its tests read it: each kind of table has a header of its own, by which it is found."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Self
+
+from tests.store.design.recorder import ROOT, Call, Code, Written
+
+PAGE = (ROOT / "table_design.md").read_text()
+
+NO_CALL = "none"
+"""Stands in the place of calls where there are none."""
+NOT_REPORTED = "\N{EN DASH}"
+"""Stands where DynamoDB gives no figure: it cancelled the transaction, though it charges for the try."""
+
+_TIMES = "\N{MULTIPLICATION SIGN}"
+_LINK = re.compile(r"\[([\w.]+)\]\((src/[\w./]+)\)")
+_NUMBER = re.compile(r"AP-\d\d")
+_PLACEHOLDER = re.compile(r"<\w+>")
+
+
+@cache
+def rows(*header: str) -> list[tuple[str, list[str]]]:
+    """Return the rows of all tables with this header, each with the heading that it stands under."""
+    wanted = f"| {' | '.join(header)} |"
+    found: list[tuple[str, list[str]]] = []
+    heading, inside = "", False
+    for line in PAGE.splitlines():
+        if line.startswith("#"):
+            heading = line.lstrip("# ")
+        if not line.startswith("|"):
+            inside = False
+        elif line == wanted:
+            inside = True
+        elif inside and not line.startswith("|--"):
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            assert len(cells) == len(header), line
+            found.append((heading, cells))
+    assert found, f"no table has the header {wanted}"
+    return found
+
+
+def code(cell: str) -> list[str]:
+    """Return what a cell has in code marks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def links(text: str) -> list[Code]:
+    """Return the links to code of a text."""
+    return [Code(*match) for match in _LINK.findall(text)]
+
+
+def numbers(cell: str) -> set[str]:
+    """Return the patterns that a cell names."""
+    return set(_NUMBER.findall(cell))
+
+
+def number_of(cell: str) -> int:
+    """Return the whole number that a cell begins with, its thousands set off by commas."""
+    match = re.match(r"[\d,]+", cell)
+    assert match is not None, cell
+    return int(match[0].replace(",", ""))
+
+
+def costs(cell: str, units: Sequence[float], counts: Sequence[int] = ()) -> bool:
+    """Say whether units are what a cell says: one number, all between two that both occur, or so many an item."""
+    if cell.endswith(f"{_TIMES} n"):
+        return list(units) == [float(cell.partition(" ")[0]) * count for count in counts]
+    if "a 4 KB" in cell:
+        return True
+    least, _, most = cell.partition(" to ")
+    return (min(units), max(units)) == (float(least), float(most or least))
+
+
+def fits(template: str, text: str) -> bool:
+    """Say whether a text is what a template becomes once its `<placeholders>` are filled in."""
+    parts = map(re.escape, _PLACEHOLDER.split(template))
+    return re.fullmatch("(?:(?! AND )[^/])+?".join(parts), text) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A write of a transaction; `when` is empty if it is always there. Of several keys or conditions it has one."""
+
+    when: str
+    kind: str
+    keys: tuple[str, ...]
+    conditions: tuple[str, ...]
+    errors: frozenset[str]
+    units: str
+
+    @classmethod
+    def read(cls, cells: list[str]) -> Self:
+        """Read a row."""
+        when, kind, key, condition, errors, units = cells
+        return cls(
+            when=when,
+            kind=kind,
+            keys=tuple(code(key)),
+            conditions=tuple(code(condition)),
+            errors=frozenset(code(errors)),
+            units=units,
+        )
+
+    def does(self, write: Written) -> bool:
+        """Say whether a write that was sent is this one."""
+        return (
+            self.kind == write.kind
+            and any(fits(key, write.key) for key in self.keys)
+            and (
+                not self.conditions
+                if write.condition is None
+                else any(fits(condition, write.condition) for condition in self.conditions)
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """A numbered access pattern; `keys` are primary keys, of which a call names some, or a query's one condition."""
+
+    number: str
+    what: str
+    operation: str
+    index: str | None
+    descending: bool
+    keys: tuple[str, ...]
+    limit: int | None
+    condition: str | None
+    place: str
+    read_units: str
+    write_units: str
+    links: tuple[Code, ...]
+
+    @classmethod
+    def read(cls, cells: list[str]) -> Self:
+        """Read a row."""
+        number, what, operation, key, condition, place, read_units, write_units, linked = cells
+        name, *index = code(operation)
+        return cls(
+            number=number,
+            what=what,
+            operation=name,
+            index=index[0] if index else None,
+            descending=operation.endswith("↓"),
+            keys=tuple(code(key)),
+            limit=number_of(key) if name == "Scan" else None,
+            condition=code(condition)[0] if code(condition) else None,
+            place=place,
+            read_units=read_units,
+            write_units=write_units,
+            links=tuple(links(linked)),
+        )
+
+    def is_of(self, call: Call) -> bool:
+        """Say whether a call that was sent is of this pattern."""
+        if (call.operation, call.place) != (self.operation, self.place):
+            return False
+        if call.code is not None and call.code not in self.links:
+            return False
+        match call.operation:
+            case "TransactWriteItems":
+                return steps_of(self.number, call.writes) is not None
+            case "Query":
+                return (
+                    call.arguments.get("IndexName") == self.index
+                    and call.arguments["ScanIndexForward"] is not self.descending
+                    and fits(self.keys[0], call.expression("KeyConditionExpression") or "")
+                    and _agree(self.condition, call.expression("FilterExpression"))
+                )
+            case "Scan":
+                return call.arguments["Limit"] == self.limit and _agree(
+                    self.condition, call.expression("FilterExpression")
+                )
+            case _:
+                return all(any(fits(key, text) for key in self.keys) for text in call.keys) and _agree(
+                    self.condition, call.expression("ConditionExpression")
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What a route or a command calls: groups one after the other, each a count of patterns at once.
+
+    `ordered` is False for work over the whole table, whose calls depend on its size; it has no figures.
+    """
+
+    what: str
+    groups: tuple[Counter[str], ...]
+    ordered: bool
+    calls: str
+    steps: str
+    read_units: str
+    write_units: str
+
+    @classmethod
+    def read(cls, cells: list[str]) -> Self:
+        """Read a row."""
+        what, calls, number, steps, read_units, write_units = cells
+        groups = [] if calls == NO_CALL else [_group(text) for text in calls.split("→")]
+        return cls(
+            what=what.replace("`", ""),
+            groups=tuple(groups),
+            ordered="," not in calls,
+            calls=number,
+            steps=steps,
+            read_units=read_units,
+            write_units=write_units,
+        )
+
+
+def steps_of(number: str, writes: list[Written]) -> list[Step] | None:
+    """Return which steps of a transaction were sent, in order; None if they are not those of this one."""
+    taken: list[Step] = []
+    rest: Iterator[Written] = iter(writes)
+    write = next(rest, None)
+    for step in TRANSACTIONS.get(number, ()):
+        if write is not None and step.does(write):
+            taken.append(step)
+            write = next(rest, None)
+        elif not step.when:
+            return None
+    return taken if write is None else None
+
+
+def pattern_of(call: Call) -> str:
+    """Return the number of the pattern that a call is of; none or several where the page is not exact."""
+    return " ".join(number for number, pattern in PATTERNS.items() if pattern.is_of(call))
+
+
+def _agree(template: str | None, text: str | None) -> bool:
+    return template is text is None or (template is not None and text is not None and fits(template, text))
+
+
+def _group(text: str) -> Counter[str]:
+    group: Counter[str] = Counter()
+    for part in re.split("[∥,]", text):
+        times, _, number = part.strip().rpartition(f" {_TIMES} ")
+        assert _NUMBER.fullmatch(number), part
+        group[number] += int(times or 1)
+    return group
+
+
+def _transactions() -> dict[str, list[Step]]:
+    found: dict[str, list[Step]] = {}
+    for heading, cells in rows("when", "write", "key", "condition", "if it fails", "WCU"):
+        (number,) = numbers(heading)
+        found.setdefault(number, []).append(Step.read(cells))
+    return found
+
+
+_PATTERN_HEADER = ("no.", "what", "operation", "key", "condition or filter", "from", "RCU", "WCU", "code")
+_ROUTE_HEADER = ("route or command", "calls", "number", "steps", "RCU", "WCU")
+PATTERNS = {cells[0]: Pattern.read(cells) for _, cells in rows(*_PATTERN_HEADER)}
+ROUTES = {route.what: route for route in (Route.read(cells) for _, cells in rows(*_ROUTE_HEADER))}
+TRANSACTIONS = _transactions()

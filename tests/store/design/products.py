@@ -1,0 +1,172 @@
+"""What is measured of products, their listings and their views."""
+
+import asyncio
+from typing import Final
+
+from tests.api.client import ok
+from tests.store.design.world import Work, World, described, keyed, plain, product, row
+from vitrina.domain.views import View, day_of, shard_of
+from vitrina.ids import new_id
+from vitrina.store import keys
+from vitrina.store.views import ViewStore
+
+_ONE: Final = "/v1/products/{product_id}"
+_BY_SKU: Final = "/v1/products/by-sku/{sku}"
+
+plain("POST /v1/products", lambda w: w.admin.post("/v1/products", product()), 201)
+plain(
+    "POST /v1/products, with an idempotency key",
+    lambda w: w.admin.post("/v1/products", product(), headers=keyed("create")),
+    201,
+)
+
+
+@row("POST /v1/products, the same again", 201)
+async def _(w: World) -> Work:
+    body = product()
+    ok(await w.admin.post("/v1/products", body, headers=keyed("again")), 201)
+    return w.admin.post("/v1/products", body, headers=keyed("again"))
+
+
+@row("POST /v1/products, SKU taken", 409)
+async def _(w: World) -> Work:
+    return w.admin.post("/v1/products", product(sku=(await w.product())["sku"]))
+
+
+# Single reads
+
+
+@row(f"GET {_ONE}, anonymous, not cached", 200)
+async def _(w: World) -> Work:
+    return w.anonymous.get(_ONE.format(product_id=(await w.product())["id"]))
+
+
+@row(f"GET {_ONE}, anonymous, cached", 200)
+async def _(w: World) -> Work:
+    path = _ONE.format(product_id=(await w.product())["id"])
+    ok(await w.anonymous.get(path))
+    return w.anonymous.get(path)
+
+
+@row(f"GET {_ONE}, anonymous, cached, If-None-Match", 304)
+async def _(w: World) -> Work:
+    path = _ONE.format(product_id=(await w.product())["id"])
+    ok(await w.anonymous.get(path))
+    return w.anonymous.get(path, headers={"If-None-Match": '"1"'})
+
+
+@row(f"GET {_ONE}, signed in", 200)
+async def _(w: World) -> Work:
+    return w.user.get(_ONE.format(product_id=(await w.product())["id"]))
+
+
+@row(f"GET {_BY_SKU}, anonymous, not cached", 200)
+async def _(w: World) -> Work:
+    return w.anonymous.get(_BY_SKU.format(sku=(await w.product())["sku"]))
+
+
+@row(f"GET {_BY_SKU}, anonymous, cached", 200)
+async def _(w: World) -> Work:
+    path = _BY_SKU.format(sku=(await w.product())["sku"])
+    ok(await w.anonymous.get(path))
+    return w.anonymous.get(path)
+
+
+@row(f"GET {_BY_SKU}, signed in", 200)
+async def _(w: World) -> Work:
+    return w.user.get(_BY_SKU.format(sku=(await w.product())["sku"]))
+
+
+# Listings
+
+
+def _listing(query: str) -> None:
+    plain(f"GET /v1/products?{query}", lambda w: w.anonymous.get(f"/v1/products?{query}"))
+
+
+for _sort in ("newest", "name", "price", "-price"):
+    _listing(f"sort={_sort}")
+    _listing(f"sort={_sort}&brand=Brightwell")
+_listing("name_prefix=brush")
+_listing("name_prefix=brush&brand=Brightwell")
+plain("GET /v1/products, signed in", lambda w: w.user.get("/v1/products"))
+
+
+@row("GET /v1/products, the next page", 200)
+async def _(w: World) -> Work:
+    cursor = ok(await w.anonymous.get("/v1/products?limit=1"))["next_cursor"]
+    return w.anonymous.get(f"/v1/products?cursor={cursor}")
+
+
+plain("GET /v1/products/deleted", lambda w: w.admin.get("/v1/products/deleted"))
+
+
+@row(f"GET {_ONE}/history", 200)
+async def _(w: World) -> Work:
+    return w.admin.get(f"/v1/products/{(await w.repriced())['id']}/history")
+
+
+@row(f"GET {_ONE}/prices", 200)
+async def _(w: World) -> Work:
+    return w.anonymous.get(f"/v1/products/{(await w.repriced())['id']}/prices")
+
+
+@row(f"GET {_ONE}/prices, the next page", 200)
+async def _(w: World) -> Work:
+    path = f"/v1/products/{(await w.repriced())['id']}/prices"
+    cursor = ok(await w.anonymous.get(f"{path}?limit=1"))["next_cursor"]
+    return w.anonymous.get(f"{path}?cursor={cursor}")
+
+
+@row(f"GET {_ONE}/prices, an admin", 200)
+async def _(w: World) -> Work:
+    return w.admin.get(f"/v1/products/{(await w.repriced())['id']}/prices")
+
+
+# Changes
+
+
+def _change(what: str, **fields: object) -> None:
+    @row(f"PATCH {_ONE}, {what}", 200)
+    async def _(w: World) -> Work:
+        return w.admin.patch(_ONE.format(product_id=(await w.product())["id"]), fields)
+
+
+_change("the description", description=described(1))
+_change("the name", name="Polished brass lamp 0000")
+_change("the brand", brand="Brightworks")
+_change("the price", price="149.00")
+_change("the SKU", sku="BW-LAMP-MOVED")
+_change("nothing new", price="129")
+
+
+@row(f"DELETE {_ONE}", 204)
+async def _(w: World) -> Work:
+    return w.admin.delete(_ONE.format(product_id=(await w.product())["id"]))
+
+
+@row(f"POST {_ONE}/restore", 200)
+async def _(w: World) -> Work:
+    return w.admin.post(f"/v1/products/{(await w.deleted())['id']}/restore")
+
+
+# Views
+
+
+def of_shard(shard: int) -> str:
+    """Return the id of a product whose views are in a shard."""
+    while shard_of(product_id := new_id(), keys.VIEW_SHARDS) != shard:
+        pass
+    return product_id
+
+
+@row("the views of a day, all shards")
+async def _(w: World) -> Work:
+    store, now_ms = ViewStore(w.table, retention_days=30), w.services.views._now_ms()
+    views = [View(of_shard(shard), now_ms, bytes(12), None, bot=False) for shard in range(keys.VIEW_SHARDS)]
+    await store.put(store.segments(views))
+
+    async def read(shard: int) -> list[object]:
+        return [view async for view in store.read(day_of(now_ms), shard)]
+
+    return asyncio.gather(*map(read, range(keys.VIEW_SHARDS)))

@@ -1,0 +1,105 @@
+"""Carries the scenario out once, and keeps what came of it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aioboto3
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+
+from tests.api.client import Client, Reply
+from tests.service import make_table, serving, settings_for
+from tests.store.design import accounts, operations, products
+from tests.store.design.page import pattern_of
+from tests.store.design.recorder import Call, Recorder
+from tests.store.design.world import ROWS, furnish
+from vitrina import aws
+from vitrina.config import Settings
+from vitrina.store import products as product_store, users as user_store
+from vitrina.store.items import RawItem
+from vitrina.store.table import Table
+from vitrina.store.transactions import Step, commit
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
+SCENARIO = (accounts, products, operations)
+"""Their rows are taken as they are imported."""
+Items = dict[str, list[RawItem]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Calls by row and by pattern, the transactions committed, all items by type before and after, and the stream."""
+
+    calls: dict[str, list[Call]]
+    patterns: dict[str, list[Call]]
+    committed: list[Sequence[Step]]
+    sample: Items
+    items: Items
+    records: list[dict[str, Any]]
+
+
+async def measure(url: str) -> Measured:
+    """Carry the scenario out on an engine, in a table of its own."""
+    # Reader and writer are one engine under two names, and nothing is late on a slow machine.
+    settings = settings_for(url, reader_endpoint=f"{url}/", product_cache_ttl=600, view_commit_timeout=60)
+    await make_table(settings)
+    committed: list[Sequence[Step]] = []
+    with capture_logs(), pytest.MonkeyPatch.context() as patch:
+        for module in (product_store, user_store):
+            patch.setattr(module, "commit", _remembering(committed))
+        async with aws.connect(settings) as clients, serving(settings) as service, aiohttp.ClientSession() as http:
+            world = await furnish(service, Client(http, service.url))
+            sample = await _items(clients.writer, settings.table_name)
+            recorder = Recorder(clients.writer, settings.table_name)
+            recorder.attach(world.table._writer, "writer")
+            recorder.attach(world.table._reader, "reader")
+            calls: dict[str, list[Call]] = {}
+            patterns: dict[str, list[Call]] = {}
+            for name, (status, prepare) in ROWS.items():
+                work = await prepare(world)
+                with recorder.during() as calls[name]:
+                    result = await work
+                assert not isinstance(result, Reply) or result.status == status, f"{name}: {result}"
+                for call in calls[name]:
+                    patterns.setdefault(pattern_of(call), []).append(call)
+            items = await _items(clients.writer, settings.table_name)
+            records = await _records(clients.writer, settings)
+    return Measured(calls=calls, patterns=patterns, committed=committed, sample=sample, items=items, records=records)
+
+
+def _remembering(committed: list[Sequence[Step]]) -> Callable[[Table, Sequence[Step]], Awaitable[None]]:
+    async def remember(table: Table, steps: Sequence[Step]) -> None:
+        await commit(table, steps)
+        committed.append(steps)
+
+    return remember
+
+
+async def _items(client: "DynamoDBClient", table_name: str) -> Items:
+    """Read the whole table: items by type."""
+    found: Items = {}
+    async for page in client.get_paginator("scan").paginate(TableName=table_name, ConsistentRead=True):
+        for item in page["Items"]:
+            found.setdefault(item["type"]["S"], []).append(item)
+    return found
+
+
+async def _records(client: "DynamoDBClient", settings: Settings) -> list[dict[str, Any]]:
+    """Read the whole stream of a table that nobody writes to any more."""
+    described = await client.describe_table(TableName=settings.table_name)
+    arn = described["Table"]["LatestStreamArn"]
+    session = aioboto3.Session(region_name=settings.region)
+    records: list[dict[str, Any]] = []
+    async with session.client("dynamodbstreams", endpoint_url=settings.writer_endpoint) as streams:
+        for shard in (await streams.describe_stream(StreamArn=arn))["StreamDescription"]["Shards"]:
+            place = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+            iterator = (await streams.get_shard_iterator(**place))["ShardIterator"]
+            while iterator is not None:
+                answer = await streams.get_records(ShardIterator=iterator)
+                records += answer["Records"]
+                iterator = answer.get("NextShardIterator") if answer["Records"] else None
+    return records

@@ -1,0 +1,136 @@
+"""The sample that table_design.md measures, and the people who use it.
+
+Rows are named by the first cell of the page's row. A row's function prepares, and returns the work that is measured.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tests.api.client import PASSWORD, Client, Person, ok, product_body, sign_in, unique
+from tests.service import Service
+from tests.store.samples import user
+from vitrina.api.services import Services
+from vitrina.domain.users import Role
+from vitrina.store.table import Table
+from vitrina.store.users import UserStore
+
+FULL: Final = 26
+"""Items that a page of 25 reads: the one after it says whether there is a next page."""
+_DESCRIPTION: Final = "A lamp of brushed brass with a linen shade, made by hand in a workshop on the coast. " * 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """A running service over the sample."""
+
+    service: Service
+    anonymous: Client
+    super_admin: Person
+    admin: Person
+    user: Person
+
+    @property
+    def services(self) -> Services:
+        """The services, for what is behind no route."""
+        return self.service.services
+
+    @property
+    def table(self) -> Table:
+        """The table."""
+        return self.services.table
+
+    async def product(self, **fields: object) -> Any:  # noqa: ANN401 - JSON
+        """Make a product."""
+        return ok(await self.admin.post("/v1/products", product(**fields)), 201)
+
+    async def deleted(self) -> Any:  # noqa: ANN401 - JSON
+        """Make a product and delete it."""
+        made = await self.product()
+        ok(await self.admin.delete(f"/v1/products/{made['id']}"), 204)
+        return made
+
+    async def repriced(self) -> Any:  # noqa: ANN401 - JSON
+        """Make a product and change its price."""
+        made = await self.product()
+        return ok(await self.admin.patch(f"/v1/products/{made['id']}", {"price": "149.00"}))
+
+    async def account(self, **fields: object) -> Person:
+        """Make an account that is signed in twice."""
+        made = ok(await self.super_admin.post("/v1/users", account(**fields)), 201)
+        await sign_in(self.anonymous, made)
+        return await sign_in(self.anonymous, made)
+
+
+Work = Awaitable[object]
+Prepare = Callable[[World], Awaitable[Work]]
+ROWS: dict[str, tuple[int, Prepare]] = {}
+"""By the row's name: the status of the answer, 0 where none is given, and the function."""
+
+
+def row(name: str, status: int = 0) -> Callable[[Prepare], None]:
+    """Take a function as the row's."""
+
+    def take(prepare: Prepare) -> None:
+        assert name not in ROWS
+        ROWS[name] = status, prepare
+
+    return take
+
+
+def plain(name: str, work: Callable[[World], Work], status: int = 200) -> None:
+    """Take a row for which nothing is to be prepared."""
+
+    async def prepare(world: World) -> Work:
+        return work(world)
+
+    ROWS[name] = status, prepare
+
+
+def product(**fields: object) -> dict[str, object]:
+    """Return the body of a product whose description has 200 characters, all texts of a fixed length."""
+    number = _number()
+    texts = {"sku": f"BW-LAMP-{number}", "name": f"Brushed brass lamp {number}", "brand": "Brightwell"}
+    return product_body() | texts | {"price": "129.00", "description": described(0)} | fields
+
+
+def described(variant: int) -> str:
+    """Return a description of 200 characters."""
+    return _DESCRIPTION[variant : variant + 200]
+
+
+def account(**fields: object) -> dict[str, object]:
+    """Return the body of an account, all texts of a fixed length."""
+    return {
+        "email": f"account-{_number()}@example.com",
+        "password": PASSWORD,
+        "name": "Uma User",
+        "role": "user",
+    } | fields
+
+
+def keyed(key: str) -> dict[str, str]:
+    """Return the header of an idempotency key."""
+    return {"Idempotency-Key": key}
+
+
+async def furnish(service: Service, anonymous: Client) -> World:
+    """Fill pages of products, deleted products and accounts, and sign three people in."""
+    email = "super@example.com"
+    await service.services.accounts.create_super_admin(email=email, password=PASSWORD, name="Sol Supervisor")
+    super_admin = await sign_in(anonymous, {"email": email})
+    admin, user_ = [
+        await sign_in(anonymous, ok(await super_admin.post("/v1/users", account(role=role)), 201))
+        for role in ("admin", "user")
+    ]
+    world = World(service=service, anonymous=anonymous, super_admin=super_admin, admin=admin, user=user_)
+    users = UserStore(world.table)
+    for _ in range(FULL):
+        await users.create(user(email=f"account-{_number()}@example.com", role=Role.ADMIN, password_hash="$" * 60))
+        await world.product()
+        await world.deleted()
+    return world
+
+
+def _number() -> str:
+    return f"{int(unique('n').removeprefix('n-')):04}"

@@ -1,0 +1,240 @@
+"""table_design.md against the running service: each pattern, route and transaction is carried out and measured (R15).
+
+Units are what DynamoDB Local says of each call, and for transactions what DynamoDB's rules say of their items. What the
+page says that needs no engine is held by test_table_design_page.py.
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.service import make_table, settings_for
+from tests.store.design.capacity import item_size, write_units
+from tests.store.design.page import (
+    NOT_REPORTED,
+    PAGE,
+    PATTERNS,
+    ROUTES,
+    TRANSACTIONS,
+    Step as StepOfPage,
+    code,
+    costs,
+    fits,
+    numbers,
+    pattern_of,
+    rows,
+    steps_of,
+)
+from tests.store.design.recorder import Call, Written, depth, written
+from tests.store.design.run import Measured, measure
+from tests.store.design.world import ROWS
+from vitrina import aws
+from vitrina.errors import VitrinaError
+from vitrina.store.items import IdempotencyItem, Item, RawItem
+from vitrina.store.transactions import Step
+from vitrina.store.writes import Put
+
+pytestmark = pytest.mark.judge("capacity units")
+
+
+@pytest.fixture(scope="module")
+async def measured(dynamodb_local: str) -> Measured:
+    """The whole scenario, carried out once."""
+    return await measure(dynamodb_local)
+
+
+def test_the_scenario_is_the_page_and_the_page_the_scenario() -> None:
+    """A row that nobody carries out proves nothing, and what is carried out has its row."""
+    assert set(ROWS) == set(ROUTES)
+
+
+def test_each_call_is_of_one_pattern(measured: Measured) -> None:
+    """Whatever the code asks of DynamoDB is on the page, once."""
+    assert set(measured.patterns) == set(PATTERNS)
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_a_route_makes_the_calls_of_its_row(measured: Measured, name: str) -> None:
+    """Which, how many, after and beside each other, and at what cost."""
+    route, calls = ROUTES[name], measured.calls[name]
+    patterns = [pattern_of(call) for call in calls]
+    if not route.ordered:
+        assert set(patterns) == set(route.groups[0])
+        return
+    for group in route.groups:
+        begun, patterns = patterns[: group.total()], patterns[group.total() :]
+        assert sorted(begun) == sorted(group.elements())
+    assert patterns == []
+    assert (len(calls), depth(calls)) == (int(route.calls), int(route.steps))
+    assert sum(call.units for call in calls if call.is_read) == float(route.read_units)
+    if any(call.cancelled for call in calls):
+        assert route.write_units == NOT_REPORTED
+    else:
+        assert sum(call.units for call in calls if not call.is_read) == float(route.write_units)
+
+
+@pytest.mark.parametrize("number", PATTERNS)
+def test_a_pattern_costs_what_its_row_says(measured: Measured, number: str) -> None:
+    """Each time that it is carried out, and it is; reads that must be fresh are consistent and go to the writer."""
+    row = PATTERNS[number]
+    calls = measured.patterns[number]
+    assert all(call.consistent is (call.place == "writer") for call in calls if call.is_read)
+    done = [call for call in calls if not call.cancelled]
+    units, counts = [call.units for call in done], [call.count for call in done]
+    cell, other = (row.read_units, row.write_units) if calls[0].is_read else (row.write_units, row.read_units)
+    assert other == NOT_REPORTED
+    assert costs(cell, units, counts), (units, counts)
+
+
+@pytest.mark.parametrize("number", TRANSACTIONS)
+def test_a_transaction_has_the_items_of_its_table(measured: Measured, number: str) -> None:
+    """Each row is there at some time, with each of its keys and conditions, and costs what it says."""
+    seen: dict[StepOfPage, list[Written]] = {step: [] for step in TRANSACTIONS[number]}
+    for call in measured.patterns[number]:
+        if not call.cancelled:
+            for step, write in zip(steps_of(number, call.writes) or (), call.writes, strict=True):
+                seen[step].append(write)
+    for step, writes in seen.items():
+        assert all(any(fits(key, write.key) for write in writes) for key in step.keys), step
+        conditions = [write.condition for write in writes if write.condition is not None]
+        assert all(any(fits(wanted, condition) for condition in conditions) for wanted in step.conditions), step
+        table, _, indexes = step.units.partition(" + ")
+        assert costs(table, [write.units.table for write in writes]), writes
+        assert costs(indexes or "0", [write.units.indexes for write in writes]), writes
+
+
+@pytest.mark.parametrize("number", ["AP-06", "AP-07", "AP-08", "AP-25", "AP-26", "AP-27", "AP-28"])
+def test_a_failed_condition_becomes_the_error_of_its_row(measured: Measured, number: str) -> None:
+    """Told what is there, and where nothing may be, that nothing is."""
+    unseen = set(TRANSACTIONS[number])
+    for steps in measured.committed:
+        found = steps_of(number, [written(step.write.kind, step.write.arguments()) for step in steps])
+        for step, row in zip(steps, found or (), strict=found is not None):
+            assert row.errors == _errors(step)
+            unseen.discard(row)
+    assert not unseen
+
+
+@pytest.mark.parametrize(("item", "size"), [cells for _, cells in rows("item", "bytes, about")])
+def test_the_sample_is_as_large_as_the_page_says(measured: Measured, item: str, size: str) -> None:
+    """From the smallest to the largest, within a twentieth."""
+    (kind,) = code(item)
+    sizes = sorted(item_size(raw) for raw in measured.sample[kind])
+    least, _, most = size.partition(" to ")
+    assert (sizes[0], sizes[-1]) == pytest.approx((int(least), int(most or least)), rel=0.05)
+
+
+ENTITY_HEADER = ("type", "class", "key", "key function", "index keys", "attributes", "written by", "expires")
+
+
+@pytest.mark.parametrize("cells", [cells for _, cells in rows(*ENTITY_HEADER)], ids=lambda cells: str(cells[0]))
+def test_an_entity_is_written_as_the_chart_says(measured: Measured, cells: list[str]) -> None:
+    """By which patterns, under which key, with which attributes, in which indexes; what can expire says when."""
+    (kind,), (key,) = code(cells[0]), code(cells[2])
+    items = measured.items[kind]
+    assert all(fits(key, f"{raw['pk']['S']} / {raw['sk']['S']}") for raw in items)
+    attributes = {name for raw in items for name in raw}
+    everywhere = set.intersection(*(set(raw) for raw in items)) | {"user_agent", "finished_at"}
+    optional = {name.strip().strip("`?").strip("`") for name in cells[5].split(",") if name.strip().endswith("?")}
+    index_keys = set(code(cells[4]))
+    base = {"pk", "sk", "type", "v", *index_keys, *(["expires_at"] if cells[7] != NOT_REPORTED else [])}
+    assert attributes - base <= set(code(cells[5]))
+    assert base - index_keys <= everywhere | {"expires_at"}
+    assert set(code(cells[5])) - optional <= everywhere
+    assert index_keys == attributes & {"listing", "listing_group", "by_time", "by_name", "by_price"}
+    assert ("expires_at" in attributes) == (cells[7] != NOT_REPORTED)
+    writing = {number for number, calls in measured.patterns.items() if any(_touches(call, key) for call in calls)}
+    assert numbers(cells[6]) == writing
+
+
+def test_what_the_stream_carries_is_in_the_table_of_records(measured: Measured) -> None:
+    """Each kind of record of each entity."""
+    seen: dict[str, set[str]] = {}
+    for record in measured.records:
+        image = record["dynamodb"].get("NewImage") or record["dynamodb"]["OldImage"]
+        seen.setdefault(image["type"]["S"], set()).add(record["eventName"])
+    seen["super_admins"].discard("REMOVE")  # The scenario tore it away, for the check to mend.
+    assert seen == {code(cells[0])[0]: set(code(cells[1])) for _, cells in rows("type", "records")}
+
+
+def test_the_event_filter_passes_the_moved_prices_and_nothing_else(measured: Measured) -> None:
+    """Each once, told apart by product and version."""
+    (pattern,) = [json.loads(text) for text in PAGE.split("```json\n")[1].split("```")[:1]]
+    passed = [record["dynamodb"]["NewImage"] for record in measured.records if _passes(pattern, record)]
+    wanted = [raw for raw in measured.items["change"] if "old_price" in raw]
+    identities = sorted((raw["product_id"]["S"], int(raw["version"]["N"])) for raw in passed)
+    assert identities == sorted((raw["product_id"]["S"], int(raw["version"]["N"])) for raw in wanted)
+    assert len(set(identities)) == len(identities) > 0
+    assert all(raw["old_price"] != raw["price"] or raw["old_currency"] != raw["currency"] for raw in passed)
+
+
+async def test_the_rules_of_capacity_are_the_engines(dynamodb_local: str) -> None:
+    """Where it counts right, which is for single writes: sizes to the byte, and copies in the indexes."""
+    settings = settings_for(dynamodb_local)
+    await make_table(settings)
+    key = {"pk": {"S": "ä"}, "sk": {"S": "b"}}
+    listed = {name: {"S": "l"} for name in ("listing", "listing_group", "by_time", "by_name", "by_price")}
+    values = {"n": {"N": "1234.56"}, "z": {"N": "0"}, "k": {"N": "120000"}, "t": {"BOOL": True}, "d": {"B": b"123"}}
+    filled = {"f": {"S": "x" * (1024 - item_size(key | values) - 1)}}
+    history: list[RawItem | None] = [
+        key | values | filled,
+        key | values | filled | {"f": {"S": filled["f"]["S"] + "x"}},
+        key | listed,
+        key | listed,
+        key | listed | {"x": {"S": "1"}},
+        key | listed | {"x": {"S": "2"}, "by_name": {"S": "m"}},
+        key | listed | {"x": {"S": "3"}, "listing_group": {"S": "m"}},
+        key | {"listing": {"S": "d"}, "by_time": {"S": "d"}},
+        key | listed | {"x": {"S": "x" * 3000}},
+        None,
+    ]
+    before: RawItem | None = None
+    assert item_size(key | values | filled) == 1024
+    async with aws.connect(settings) as clients:
+        for after in history:
+            if after is None:
+                answer: Any = await clients.writer.delete_item(
+                    TableName=settings.table_name, Key=key, ReturnConsumedCapacity="TOTAL"
+                )
+            else:
+                answer = await clients.writer.put_item(
+                    TableName=settings.table_name, Item=after, ReturnConsumedCapacity="TOTAL"
+                )
+            assert answer["ConsumedCapacity"]["CapacityUnits"] == sum(write_units(before, after, transaction=False))
+            before = after
+
+
+def _errors(step: Step) -> set[str]:
+    """Return the names of what a step's failed condition becomes, whatever was there instead."""
+    if step.write.condition is None:
+        return set()
+    there: list[Item | None] = [step.write.item if isinstance(step.write, Put) else Item()]
+    if "attribute_not_exists (pk)" not in str(written(step.write.kind, step.write.arguments()).condition):
+        there.append(None)
+    if isinstance(there[0], IdempotencyItem):
+        there.append(IdempotencyItem(body_fingerprint="of another body"))
+    found: set[str] = set()
+    for item in there:
+        try:
+            error: Exception = step.otherwise(item)
+        except VitrinaError as raised:
+            error = raised
+        found.add(type(error).__name__)
+    return found
+
+
+def _touches(call: Call, key: str) -> bool:
+    """Say whether a call writes, or means to write, an item whose key is of a template."""
+    if call.operation == "TransactWriteItems":
+        return any(fits(key, write.key) for write in call.writes if write.kind != "ConditionCheck")
+    return not call.is_read and any(fits(key, text) for text in call.keys)
+
+
+def _passes(pattern: Any, part: Any) -> bool:  # noqa: ANN401 - JSON
+    """Say whether a record passes a Lambda event filter of exact values and `exists`."""
+    if isinstance(pattern, dict):
+        return all(
+            _passes(inner, part.get(name) if isinstance(part, dict) else None) for name, inner in pattern.items()
+        )
+    return any(part is not None if wanted == {"exists": True} else part == wanted for wanted in pattern)

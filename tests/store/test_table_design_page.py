@@ -1,0 +1,342 @@
+"""table_design.md against the source: what it says of keys, items, code and arithmetic, without an engine (R15)."""
+
+import ast
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Self, cast
+
+import pytest
+
+from tests.store.design.capacity import item_size
+from tests.store.design.page import (
+    PAGE,
+    PATTERNS,
+    ROUTES,
+    TRANSACTIONS,
+    code,
+    links,
+    number_of,
+    rows,
+)
+from tests.store.design.recorder import GENERAL, ROOT, Code
+from vitrina import errors
+from vitrina.api.app import ROUTES as API_ROUTES
+from vitrina.api.problems import TABLE as PROBLEMS
+from vitrina.domain.views import MOST_IN_SEGMENT, View
+from vitrina.ids import new_id
+from vitrina.store import keys
+from vitrina.store.items import Item
+from vitrina.store.table import Table
+from vitrina.store.views import ViewStore
+
+SOURCE = ROOT / "src/vitrina"
+CONTROL_PLANE = frozenset({"schema.py", "definition.py"})
+ENTITIES = [
+    cells
+    for _, cells in rows("type", "class", "key", "key function", "index keys", "attributes", "written by", "expires")
+]
+INDEX_KEYS = [cells for _, cells in rows("index key", "value", "function", "on")]
+_TYPE: Any = Item.get_attributes()["type"]
+CLASSES: dict[str, type[Item]] = {_TYPE.get_discriminator(item): item for item in Item.__subclasses__()}
+
+
+# Keys
+
+
+class _Named:
+    """Stands for an argument of a key function: written as its name in angle brackets, however it is formatted."""
+
+    name: str
+
+    def __format__(self, *_: object) -> str:
+        return self.name
+
+    def isoformat(self, *_: object, **__: object) -> str:
+        return self.name
+
+    def astimezone(self, *_: object) -> Self:
+        return self
+
+
+class _Int(_Named, int): ...
+
+
+class _Decimal(_Named, Decimal): ...
+
+
+class _Date(_Named, date): ...
+
+
+class _Time(_Named, datetime): ...
+
+
+def _stand_in(parameter: inspect.Parameter) -> object:
+    name = f"<{parameter.name}>"
+    made: dict[object, Callable[[], Any]] = {
+        int: lambda: _Int(0),
+        Decimal: lambda: _Decimal(0),
+        date: lambda: _Date(2026, 1, 1),
+        datetime: lambda: _Time(2026, 1, 1),
+    }
+    if parameter.annotation is str:
+        return name
+    stand_in = made[parameter.annotation]()
+    stand_in.name = name
+    return stand_in
+
+
+def _templates() -> dict[str, str]:
+    """Return all that keys.py makes, by the name of its function or constant, as the page writes it."""
+    made: dict[str, Any] = {
+        name: value
+        for name, value in vars(keys).items()
+        if name.isupper() and not name.startswith("_") and isinstance(value, str | keys.Key)
+    }
+    for name, function in inspect.getmembers(keys, inspect.isfunction):
+        if function.__module__ == keys.__name__:
+            made[name] = function(*map(_stand_in, inspect.signature(function).parameters.values()))
+    del made["TTL_ATTRIBUTE"]
+    return {
+        name: (" / ".join(value) if isinstance(value, keys.Key) else value).replace("\x1f", "␟")
+        for name, value in made.items()
+    }
+
+
+def test_every_key_of_the_code_is_on_the_page_and_the_reverse() -> None:
+    """Primary keys in the chart of entities, index keys in their table, beginnings of ranges in the text."""
+    stated = {code(cells[3])[0]: code(cells[2])[0] for cells in ENTITIES}
+    stated |= {code(cells[2])[0]: code(cells[1])[0] for cells in INDEX_KEYS}
+    ranges = PAGE.partition("**Keys that begin a range**")[2].partition("\n\n")[0]
+    stated |= {name: template for template, name in re.findall(r"`([^`]+)`\s+\(`(\w+)`\)", ranges)}
+    assert stated == _templates()
+
+
+def test_keys_of_patterns_are_made_of_these_templates() -> None:
+    """A pattern cannot name a key that no function makes."""
+    known = set(_templates().values())
+    for pattern in PATTERNS.values():
+        if pattern.operation == "Query":
+            for value in re.findall(r"(?:= |, |BETWEEN )([^\s)]+)", pattern.keys[0]):
+                assert value in known or value in {part for key in known for part in key.split(" / ")}, pattern.number
+        elif pattern.operation not in {"Scan", "TransactWriteItems"}:
+            assert set(pattern.keys) <= known, pattern.number
+    for steps in TRANSACTIONS.values():
+        assert {key for step in steps for key in step.keys} <= known
+    for _, cells in rows("key", "where", "a second", "one call takes", "calls a second"):
+        assert code(cells[0])[0] in {part for key in known for part in key.split(" / ")}
+
+
+def test_the_indexes_are_those_of_the_code() -> None:
+    """Name and keys."""
+    stated = [tuple(code("".join(cells[:3]))) for _, cells in rows("index", "partition key", "sort key", "holds")]
+    assert stated == [tuple(index) for index in keys.INDEXES]
+
+
+def test_limits_and_padding_are_as_stated() -> None:
+    """The longest keys that there can be: DynamoDB takes 2,048 bytes and, of a sort key, 1,024."""
+    item_id = new_id()
+    assert len(keys.by_name("ß" * 2_000, item_id).encode()) == 937
+    assert len(keys.brand_group("\u1ff7" * 200).encode()) == 1_006
+    assert keys.by_price(Decimal(129), "").startswith("000000000129.0000")
+    for figure in ("937", "1,006", "`000000000129.0000`"):
+        assert figure in PAGE
+
+
+# Entities
+
+
+def test_every_class_of_item_is_in_the_chart() -> None:
+    """Under its type."""
+    stated = {code(cells[0])[0]: links(cells[1]) for cells in ENTITIES}
+    assert stated == {kind: [Code(item.__name__, "src/vitrina/store/items.py")] for kind, item in CLASSES.items()}
+
+
+@pytest.mark.parametrize("cells", ENTITIES, ids=lambda cells: str(cells[0]))
+def test_the_attributes_of_an_item_are_those_of_its_class(cells: list[str]) -> None:
+    """Its own, in order, with a mark where one may be missing."""
+    common = Item.get_attributes()
+    own = {
+        name: attribute for name, attribute in CLASSES[code(cells[0])[0]].get_attributes().items() if name not in common
+    }
+    stated = re.findall(r"`(\w+)`(\??)", cells[5])
+    assert sorted(stated) == sorted((name, "?" if attribute.null else "") for name, attribute in own.items())
+
+
+def test_every_entity_is_in_the_diagram() -> None:
+    """By its type in capitals."""
+    diagram = PAGE.partition("erDiagram")[2].partition("```")[0]
+    assert set(re.findall(r"\b[A-Z_]{3,}\b", diagram)) == {kind.upper() for kind in CLASSES}
+
+
+# Code
+
+
+def test_every_link_to_code_names_what_is_there() -> None:
+    """The file, and the function or class in it."""
+    for link in links(PAGE):
+        assert (ROOT / link.file).exists(), link
+        if not link.name.endswith(".py"):
+            assert link.name in set(_names(ast.parse((ROOT / link.file).read_text()))), link
+
+
+def test_every_function_that_calls_the_table_is_a_patterns() -> None:
+    """Found in the source, so that a call which the scenario never makes has its row as well."""
+    calling = {
+        Code(name, str(file.relative_to(ROOT)))
+        for file in SOURCE.rglob("*.py")
+        if file.name not in GENERAL | CONTROL_PLANE and "cli" not in file.parts
+        for name in _callers(ast.parse(file.read_text()))
+    }
+    assert calling <= {link for pattern in PATTERNS.values() for link in pattern.links}
+
+
+def _names(tree: ast.AST, prefix: str = "") -> Iterator[str]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield prefix + node.name
+            yield from _names(node, f"{prefix}{node.name}.")
+        else:
+            yield from _names(node, prefix)
+
+
+def _callers(tree: ast.AST, name: str = "") -> Iterator[str]:
+    """Name the functions, those within a function by it, that call a method of a table, or give a table to a helper."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef):
+            yield from _callers(node, node.name)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            inside_class = name and name[0].isupper() and "." not in name
+            yield from _callers(node, f"{name}.{node.name}" if inside_class else name or node.name)
+        else:
+            if isinstance(node, ast.Call) and _calls_the_table(node):
+                yield name
+            yield from _callers(node, name)
+
+
+def _calls_the_table(call: ast.Call) -> bool:
+    match call.func:
+        case ast.Attribute(value=ast.Name(id="table") | ast.Attribute(attr="_table" | "table"), attr=method):
+            return inspect.iscoroutinefunction(getattr(Table, method, None))
+        case ast.Name(id="page" | "every" | "commit"):
+            return True
+        case _:
+            return False
+
+
+def test_the_control_plane_has_the_calls_of_its_table() -> None:
+    """No more and no less than the source names."""
+    stated = {name for _, cells in rows("command", "calls", "code") for name in code(cells[1])}
+    source = "".join((SOURCE / "store" / file).read_text() for file in CONTROL_PLANE)
+    assert stated == set(
+        re.findall(r"\b(?:create|describe|update)_(?:table|time_to_live|continuous_backups)\b", source)
+    )
+
+
+# The page within itself
+
+
+def test_every_route_of_the_api_has_a_row() -> None:
+    """And no row names a route that is not there."""
+    stated = {re.split("[,?]", name)[0] for name in ROUTES if "/v1/" in name}
+    assert stated == {f"{route.method} {route.template}" for route in API_ROUTES}
+
+
+def test_every_pattern_is_called_by_a_row_and_every_transaction_has_its_items() -> None:
+    """Nothing hangs loose."""
+    assert {number for route in ROUTES.values() for group in route.groups for number in group} == set(PATTERNS)
+    transactions = {number for number, it in PATTERNS.items() if it.operation == "TransactWriteItems"}
+    assert transactions == set(TRANSACTIONS)
+
+
+def test_every_link_within_the_page_has_its_heading() -> None:
+    """As GitHub makes anchors of headings."""
+    headings = re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", PAGE)) <= anchors
+    for number, pattern in PATTERNS.items():
+        if pattern.operation == "TransactWriteItems":
+            assert f"| {number} | {pattern.what} " in PAGE
+            assert f"### {number}: {pattern.what}" in PAGE
+
+
+def test_errors_become_what_the_page_says() -> None:
+    """The status and the code of each that has one."""
+    for _, (name, becomes) in rows("error", "becomes"):
+        kind = getattr(errors, code(name)[0], None)
+        stated = re.findall(r"(\d{3}) `(\w+)`", becomes)
+        assert kind is None or (str(PROBLEMS[kind].status.value), PROBLEMS[kind].code) in stated
+    named = {code(name)[0] for _, (name, _) in rows("error", "becomes")}
+    assert named == {error for steps in TRANSACTIONS.values() for step in steps for error in step.errors}
+
+
+# Arithmetic
+
+
+def _price(unit: str) -> float:
+    match = re.search(rf"`\$([\d.]+)`\s+a\s+million\s+{unit}\s+units", PAGE)
+    assert match is not None
+    return float(match[1])
+
+
+@pytest.mark.parametrize(
+    "cells", [cells for _, cells in rows("route or command", "RCU", "WCU", "$ a million")], ids=lambda it: str(it[0])
+)
+def test_a_routes_price_follows_from_its_units(cells: list[str]) -> None:
+    """Those of the table of routes."""
+    route = ROUTES[cells[0].replace("`", "")]
+    assert (cells[1], cells[2]) == (route.read_units, route.write_units)
+    dollars = float(cells[1]) * _price("read") + float(cells[2]) * _price("write")
+    assert cells[3] == f"{dollars + 1e-9:.2f}"
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [cells for _, cells in rows("key", "where", "a second", "one call takes", "calls a second")],
+    ids=lambda it: f"{it[0]} {it[3]}",
+)
+def test_what_a_partition_bears_is_its_limit_by_the_cost(cells: list[str]) -> None:
+    """Rounded down."""
+    limit = {"RCU": 3_000, "WCU": 1_000}[cells[2].split()[1]]
+    assert number_of(cells[2]) == limit
+    assert number_of(cells[4]) == math.floor(limit / float(cells[3].partition(",")[0]))
+
+
+VIEWS_HEADER = (
+    "views in a flush", "WCU, one product", "WCU a view", "$ a million views",
+    "WCU, many products", "WCU a view", "$ a million views",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("cells", [cells for _, cells in rows(*VIEWS_HEADER)], ids=lambda it: str(it[0]))
+def test_views_cost_what_the_formula_says(cells: list[str]) -> None:
+    """Of one product by the segments that the code makes, of many by the binomial of a shard."""
+    views, price = int(cells[0]), _price("write")
+    one = sum(map(_units, _segment_sizes(views)))
+    many = keys.VIEW_SHARDS * sum(
+        math.comb(views, k) * 7 ** (views - k) / 8**views * _units(76 + 35 * k) for k in range(1, views + 1)
+    )
+    assert cells[1:4] == [str(one), f"{one / views + 1e-9:.3f}", f"{one / views * price + 1e-9:.2f}"]
+    assert cells[4:] == [f"{many:.2f}", f"{many / views:.3f}", f"{many / views * price + 1e-9:.2f}"]
+
+
+def test_a_segment_is_as_large_as_the_formula_says() -> None:
+    """76 bytes, and 35 a view."""
+    for views in (1, 27, MOST_IN_SEGMENT):
+        assert _segment_sizes(views) == [76 + 35 * views]
+    assert _units(76 + 35 * 27) == 1 < _units(76 + 35 * 28)
+    for figure in ("76 + 35 n", f"{MOST_IN_SEGMENT} at most ({76 + 35 * MOST_IN_SEGMENT:,} bytes)"):
+        assert figure in PAGE
+
+
+def _segment_sizes(views: int) -> list[int]:
+    store = ViewStore(cast("Any", None))  # Nothing is stored.
+    view = View(new_id(), 0, bytes(12), None, bot=False)
+    return [item_size(segment.serialize()) for segment in store.segments([view] * views)]
+
+
+def _units(size: int) -> int:
+    return math.ceil(size / 1024)
