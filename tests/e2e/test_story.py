@@ -1,0 +1,145 @@
+"""The commands of an installation, one after the other: a table, a super_admin, the API, its users, and a stop."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.api.client import PASSWORD, Client, Person, fresh_email, ok, problem, product_body, sign_in, sign_up
+from vitrina import aws
+from vitrina.config import Settings
+from vitrina.store import keys
+from vitrina.store.table import Table
+from vitrina.store.views import ViewStore
+
+pytestmark = pytest.mark.engine("dynamodb_local")
+SUPER_ADMIN = "sol@example.com"
+READERS = 32
+
+
+@pytest.fixture(scope="module")
+def environment(engine: str) -> dict[str, str]:
+    """The settings of an installation, as its processes find them; bcrypt is quick, all else is production's."""
+    return {
+        "VITRINA_ENVIRONMENT": "development",
+        "VITRINA_TABLE_NAME": f"test-{uuid.uuid4().hex[:12]}",
+        "VITRINA_WRITER_ENDPOINT": engine,
+        "VITRINA_SIGNING_KEYS": "e2e:canary-signing-key-canary-signing-key",
+        "VITRINA_SECRET_KEY": "canary-secret-key-canary-secret-key-x",
+        "VITRINA_BCRYPT_COST": "4",
+    }
+
+
+def run(environment: dict[str, str], *arguments: str, stdin: str = "") -> str:
+    """Run a command of `vitrina` to its end and return what it printed."""
+    command = [sys.executable, "-m", "vitrina", *arguments]
+    done = subprocess.run(
+        command, env=os.environ | environment, input=stdin, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@contextmanager
+def api(environment: dict[str, str], log: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run the API on a free port, its log in a file; yields its URL."""
+    command = [sys.executable, "-m", "vitrina", "api", "--port", "0", *options]
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=errors, text=True) as it,
+    ):
+        try:
+            assert it.stdout is not None
+            word, _, url = it.stdout.readline().strip().partition(" ")
+            assert word == "ready", log.read_text()
+            yield url, it
+        finally:
+            it.kill()
+
+
+@pytest.fixture(scope="module")
+def installed(environment: dict[str, str]) -> dict[str, str]:
+    """An installation with a table and a super_admin."""
+    run(environment, "table", "create")
+    run(environment, "users", "create-super-admin", "--email", SUPER_ADMIN, "--name", "Sol", stdin=f"{PASSWORD}\n")
+    return environment
+
+
+async def appoint_admin(client: Client) -> Person:
+    """Let the super_admin make an admin."""
+    super_admin = await sign_in(client, {"email": SUPER_ADMIN})
+    account = {"email": fresh_email(), "password": PASSWORD, "name": "Ana", "role": "admin"}
+    return await sign_in(client, ok(await super_admin.post("/v1/users", account), 201))
+
+
+async def views_of(environment: dict[str, str], product_id: str) -> int:
+    """Count the traces of a product, today."""
+    settings = Settings.model_validate(
+        {name.removeprefix("VITRINA_").lower(): value for name, value in environment.items()}
+    )
+    async with aws.connect(settings) as clients:
+        store = ViewStore(Table(clients, name=settings.table_name))
+        today = datetime.now(UTC).date()
+        shards = [[stored async for stored in store.read(today, shard)] for shard in range(keys.VIEW_SHARDS)]
+    return sum(stored.view.product_id == product_id for shard in shards for stored in shard)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_an_installation_works_from_its_table_to_its_stop(
+    installed: dict[str, str], tmp_path: Path, workers: str
+) -> None:
+    """Each role does its part, SIGTERM ends it with 0, and the log is JSON that holds no secret."""
+    log = tmp_path / "log"
+    with api(installed, log, "--workers", workers) as (url, process):
+        async with aiohttp.ClientSession() as http:
+            anonymous = Client(http, url)
+            admin, user = await appoint_admin(anonymous), await sign_up(anonymous)
+            product = ok(await admin.post("/v1/products", product_body()), 201)
+            path = f"/v1/products/{product['id']}"
+            assert ok(await anonymous.get(path))["version"] == 1
+            assert ok(await user.get(path))["version"] == 1
+            problem(await user.patch(path, {"price": "1"}), 403, "forbidden")
+            ok(await admin.patch(path, {"price": "1"}))
+            ok(await anonymous.get("/readyz"))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert await views_of(installed, product["id"]) == 1
+    lines = log.read_text().splitlines()
+    assert {json.loads(line)["level"] for line in lines} == {"info"}
+    for secret in ("canary", PASSWORD, str(admin.token), user.tokens["refresh_token"], user.email, "127.0.0.1"):
+        assert secret not in log.read_text()
+
+
+async def test_a_stop_under_load_loses_no_view_of_an_answered_reader(installed: dict[str, str], tmp_path: Path) -> None:
+    """Readers are answered before their views are stored, and SIGTERM comes in their midst: all are stored."""
+    hasty = installed | {"VITRINA_VIEW_COMMIT_TIMEOUT": "0.0001"}
+    answered = 0
+    with api(hasty, tmp_path / "log") as (url, process):
+        async with aiohttp.ClientSession() as http:
+            anonymous = Client(http, url)
+            admin = await appoint_admin(anonymous)
+            product = ok(await admin.post("/v1/products", product_body()), 201)
+
+            async def read_on() -> None:
+                nonlocal answered
+                while True:
+                    reply = await anonymous.get(f"/v1/products/{product['id']}")
+                    assert reply.status == 200, reply
+                    answered += 1
+                    if answered == 20 * READERS:
+                        process.send_signal(signal.SIGTERM)
+
+            readers = await asyncio.gather(*(read_on() for _ in range(READERS)), return_exceptions=True)
+        assert all(isinstance(reader, aiohttp.ClientError | ConnectionError) for reader in readers), readers
+        assert process.wait(20) == 0
+    assert await views_of(installed, product["id"]) >= answered >= 20 * READERS
