@@ -7,6 +7,7 @@ application's own resources are let go.
 """
 
 import asyncio
+import gc
 import multiprocessing
 import signal
 import sys
@@ -113,6 +114,7 @@ async def _serve(create_app: CreateApp, settings: Settings, on_ready: OnReady, *
         _heed_parent(stop)
     app = create_app(settings)
     async with listening(app, settings, reuse_port=supervised) as url:
+        gc.freeze()  # What was loaded so far stays for good: no collection need look at it again, and pause for it.
         on_ready(url)
         await stop.wait()
         log.info("stopping")
