@@ -15,6 +15,7 @@ from vitrina.aws import connect
 from vitrina.cli import table as table_command
 from vitrina.config import Settings
 from vitrina.store import keys
+from vitrina.store.definition import creation
 from vitrina.store.items import Item, SkuItem
 from vitrina.store.migrations import ledger
 from vitrina.store.products import ProductStore
@@ -209,3 +210,18 @@ async def test_prepare_is_create_and_migrate_for_other_commands(configured: Sett
     assert await table_command.prepare(configured, said.append)
     assert "migration 0002 index keys: finished, 0 items looked at, 0 changed" in said
     assert not await table_command.prepare(configured)
+
+
+def test_a_table_that_something_else_made_begins_its_ledger(
+    vitrina: Vitrina, configured: Settings, table_name: str
+) -> None:
+    """A template of CloudFormation, say; nor does it matter where an earlier `create` was interrupted."""
+
+    async def make(table: Table) -> None:
+        await table._writer.create_table(**creation(configured))
+
+    on_table(configured, make)
+    done = vitrina("table", "create")
+    assert done.exit_code == 0
+    assert "migration 0001 baseline: finished" in done.stdout
+    assert done.stdout.endswith(f"table {table_name} is up to date\n")

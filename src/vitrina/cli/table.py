@@ -79,7 +79,8 @@ async def prepare(settings: Settings, report: Callable[[str], None] = lambda _: 
 async def _create(settings: Settings) -> None:
     async with _open(settings) as opened:
         is_new = await schema.ensure(opened.clients.writer, opened.settings, click.echo)
-        if is_new:
+        baseline, *_ = await standing(opened.table)
+        if baseline.state is not State.FINISHED:  # nothing of ours is in it, whoever made it
             await _run_migrations(opened.table, again=None)
         waiting = [entry for entry in await standing(opened.table) if entry.state is not State.FINISHED]
     click.echo(f"table {settings.table_name} is {'made' if is_new else 'up to date'}")
