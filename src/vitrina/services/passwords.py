@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import re
 import threading
@@ -72,10 +73,16 @@ class Passwords:
             raise Overloaded from error
         finally:
             self._waiting -= 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            self._free.release()
+        loop = asyncio.get_running_loop()
+        job = self._threads.submit(work)
+        # A thread is free once its work is done, not once whoever waited for that has gone.
+        job.add_done_callback(lambda _: _release(self._free, loop))
+        return await asyncio.wrap_future(job)
+
+
+def _release(free: asyncio.Semaphore, loop: asyncio.AbstractEventLoop) -> None:
+    with contextlib.suppress(RuntimeError):  # The loop is closed, and nobody waits any more.
+        loop.call_soon_threadsafe(free.release)
 
 
 def _guesses(password: str, words: list[str]) -> int:

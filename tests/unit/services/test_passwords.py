@@ -146,6 +146,20 @@ async def test_who_goes_away_while_waiting_leaves_its_place(
     assert passwords._waiting == 0
 
 
+async def test_who_goes_away_from_work_under_way_leaves_its_thread_to_it(
+    passwords: Passwords, held: Callable[[], asyncio.Task[None]]
+) -> None:
+    """A thread that is still busy is not free: the next one is not kept waiting for it beyond its time."""
+    gone = [held(), held()]
+    await asyncio.sleep(0.01)
+    for task in gone:
+        task.cancel()
+    await asyncio.wait(gone)
+    with pytest.raises(Overloaded):
+        async with asyncio.timeout(5):
+            await passwords.hash("blue-lantern-2026")
+
+
 async def test_the_loop_goes_on_while_a_password_is_hashed() -> None:
     """Bcrypt lets the interpreter's lock go, and works in a thread."""
     slow = Passwords(cost=11, workers=1, queue=1, wait=1)
