@@ -1,0 +1,86 @@
+"""Settings: what a start refuses, and how words are read."""
+
+import pytest
+from pydantic import ValidationError
+
+from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
+
+GOOD = {"signing_keys": "k1:" + "s" * 32, "secret_key": "t" * 32}
+
+
+def settings(**options: object) -> Settings:
+    """Settings as the environment would give them."""
+    return Settings.model_validate(GOOD | options)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_secret_must_be_given(name: str) -> None:
+    """There is no default that anyone could know."""
+    with pytest.raises(ValidationError, match=name):
+        Settings.model_validate({other: value for other, value in GOOD.items() if other != name})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"signing_keys": "k1:" + "s" * 31},
+        {"signing_keys": "s" * 40},
+        {"signing_keys": ":" + "s" * 32},
+        {"signing_keys": "k1:" + "s" * 32 + ",k2:short"},
+        {"signing_keys": "k1:" + "s" * 32 + ","},
+        {"secret_key": "t" * 31},
+    ],
+)
+def test_a_secret_has_at_least_32_bytes_and_a_signing_key_a_name(options: dict[str, str]) -> None:
+    """RFC 7518 section 3.2; every key is judged, not only the one that signs."""
+    with pytest.raises(ValidationError, match="32 bytes"):
+        settings(**options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"signing_keys": DEMO_SIGNING_KEYS},
+        {"signing_keys": f"k1:{'s' * 32},{DEMO_SIGNING_KEYS}"},
+        {"secret_key": DEMO_SECRET_KEY},
+    ],
+)
+def test_the_demos_keys_are_refused_in_production(options: dict[str, str]) -> None:
+    """Anyone can read them; production is the default."""
+    with pytest.raises(ValidationError, match="public"):
+        settings(**options)
+    assert settings(environment="development", **options).token_keys
+
+
+def test_no_refusal_repeats_a_secret() -> None:
+    """Nor does a print of the settings."""
+    with pytest.raises(ValidationError) as refusal:
+        settings(signing_keys="k1:canary")
+    assert "canary" not in str(refusal.value)
+    assert "sssss" not in repr(settings())
+    assert "ttttt" not in repr(settings())
+
+
+def test_the_first_key_signs_and_all_verify() -> None:
+    """In the order in which they were given; a colon may be part of a secret."""
+    keys = settings(signing_keys=f"new:{'n' * 31}:, old:{'o' * 32}").token_keys
+    assert list(keys.items()) == [("new", b"n" * 31 + b":"), ("old", b"o" * 32)]
+
+
+def test_the_environment_gives_words_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Surrounded by spaces or not; an empty variable is none."""
+    for name, value in GOOD.items():
+        monkeypatch.setenv(f"VITRINA_{name.upper()}", value)
+    monkeypatch.setenv("VITRINA_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32,")
+    monkeypatch.setenv("VITRINA_CORS_ORIGINS", "")
+    monkeypatch.setenv("VITRINA_WRITER_ENDPOINT", "")
+    read = Settings()
+    assert [str(network) for network in read.proxy_networks] == ["10.0.0.0/8", "2001:db8::/32"]
+    assert read.cors_origins == ()
+    assert read.writer_endpoint is None
+
+
+def test_a_proxy_that_is_no_network_is_refused() -> None:
+    """At the start, not at the first request."""
+    with pytest.raises(ValidationError):
+        settings(trusted_proxies="10.0.0.1/8")
