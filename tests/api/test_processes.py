@@ -20,6 +20,7 @@ import pytest
 from tests.api.client import Client
 from tests.api.small import SECRET, settings
 from tests.api.small_process import announce, create_app
+from vitrina import logging
 from vitrina.api import server, supervisor
 from vitrina.api.health import MULTIPROC_DIR
 
@@ -193,6 +194,13 @@ async def test_workers_do_not_outlive_their_parent(http: aiohttp.ClientSession) 
         await _until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
 
 
+@pytest.fixture
+def logs_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service in this process leaves the tests' own logs alone."""
+    monkeypatch.setattr(logging, "configure", lambda **_options: None)
+
+
+@pytest.mark.usefixtures("logs_as_they_are")
 def test_a_port_that_is_taken_is_refused() -> None:
     """Also to workers, who could share it with a stranger of their kind."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -203,6 +211,7 @@ def test_a_port_that_is_taken_is_refused() -> None:
             server.serve(create_app, options, on_ready=announce)
 
 
+@pytest.mark.usefixtures("logs_as_they_are")
 def test_workers_that_cannot_start_are_not_tried_for_ever(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
