@@ -52,11 +52,8 @@ def test_the_demos_keys_are_refused_in_production(options: dict[str, str]) -> No
     assert settings(environment="development", **options).token_keys
 
 
-def test_no_refusal_repeats_a_secret() -> None:
-    """Nor does a print of the settings."""
-    with pytest.raises(ValidationError) as refusal:
-        settings(signing_keys="k1:canary")
-    assert "canary" not in str(refusal.value)
+def test_a_print_of_the_settings_shows_no_secret() -> None:
+    """What a person pastes into an issue."""
     assert "sssss" not in repr(settings())
     assert "ttttt" not in repr(settings())
 
