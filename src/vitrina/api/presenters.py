@@ -34,17 +34,14 @@ REVALIDATED: Final = {"Cache-Control": "no-cache", "Vary": "Authorization"}
 class KeptProduct:
     """A product as anonymous readers get it, ready to be sent; `headers` are to be copied."""
 
-    id: str
-    etag: str
     body: bytes
     headers: CIMultiDict[str]
 
 
 def kept_product(value: Product) -> KeptProduct:
     """Return a product ready to be sent to anonymous readers, who must ask again each time (R11)."""
-    etag = str(value.version)
-    headers = CIMultiDict({**REVALIDATED, "Content-Type": JSON, "ETag": f'"{etag}"'})
-    return KeptProduct(value.id, etag, render(product(value, None)), headers)
+    headers = CIMultiDict({**REVALIDATED, "Content-Type": JSON, "ETag": f'"{value.version}"'})
+    return KeptProduct(render(product(value, None)), headers)
 
 
 def product(value: Product, viewer: Principal | None) -> PublicProduct:

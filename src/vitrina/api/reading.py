@@ -17,7 +17,7 @@ from vitrina.domain.products import Product, is_sku
 from vitrina.domain.users import Principal
 from vitrina.errors import NotFound, Overloaded
 from vitrina.ids import is_id
-from vitrina.services.product_cache import Kept
+from vitrina.services.product_cache import Answer, Kept
 
 _STALE: Final = '110 - "Response is Stale"'
 """RFC 7234 section 5.5.1; RFC 9111 dropped the header, and its readers know `Age`."""
@@ -51,12 +51,12 @@ async def read_by_sku(call: Call[None, None]) -> web.Response:
     return _as_signed_in(call, product, viewer)
 
 
-async def _anonymously(call: Call[None, None], reading: Awaitable[Kept[KeptProduct]]) -> web.Response:
+async def _anonymously(call: Call[None, None], reading: Awaitable[Kept[Answer[KeptProduct]]]) -> web.Response:
     """Answer from the cache once the view is stored; a 304 and a HEAD are no views."""
     kept = await reading
-    product = kept.value
-    if call.if_none_match(product.etag):
-        return answer(status=304, etag=product.etag, headers=presenters.REVALIDATED)
+    product, content = kept.value.product, kept.value.content
+    if call.if_none_match(product.version):
+        return answer(status=304, etag=product.version, headers=presenters.REVALIDATED)
     if not call.is_head:
         await call.app[SERVICES].views.record(
             product.id,
@@ -64,11 +64,11 @@ async def _anonymously(call: Call[None, None], reading: Awaitable[Kept[KeptProdu
             user_agent=call.user_agent,
             referrer=call.request.headers.get("Referer"),
         )
-    headers = product.headers.copy()
+    headers = content.headers.copy()
     if kept.age is not None:
         headers["Warning"] = _STALE
         headers["Age"] = str(int(kept.age))
-    return web.Response(body=product.body, headers=headers)
+    return web.Response(body=content.body, headers=headers)
 
 
 def _as_signed_in(call: Call[None, None], product: Product, viewer: Principal | None) -> web.Response:

@@ -25,6 +25,14 @@ class Kept(Generic[V]):
     age: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[V]):
+    """A product, and what was made of it for those who read it."""
+
+    product: Product
+    content: V
+
+
 class ReadThrough(Generic[V]):
     """Keeps what `load` reads: a value is served for `ttl` seconds, and for `grace` more while the table fails.
 
@@ -63,6 +71,11 @@ class ReadThrough(Generic[V]):
             metrics.CACHE_LOOKUPS.labels("stale").inc()
             return Kept(kept.value, kept.read_at, age=self._time() - kept.read_at)
         return None if value is None else Kept(value, self._time())
+
+    def peek(self, key: str) -> V | None:
+        """Return what is kept of `key`, however old."""
+        kept = self._kept.get(key)
+        return None if kept is None else kept.value
 
     def drop(self, key: str) -> None:
         """Forget `key`, and whatever a read that is under way may bring of it."""
@@ -115,14 +128,14 @@ class ProductCache(Generic[V]):
         self._answers = ReadThrough(self._load_answers, ttl=ttl, grace=stale_if_error, size=size)
         self._holders = ReadThrough(self._load_holders, ttl=ttl, grace=stale_if_error, size=size)
 
-    async def by_id(self, product_id: str) -> Kept[V]:
+    async def by_id(self, product_id: str) -> Kept[Answer[V]]:
         """Return a product's answer. Raises NotFound, TableUnavailable."""
         kept = await self._answers.get(product_id)
         if kept is None:
             raise NotFound
         return kept
 
-    async def by_sku(self, sku: str) -> Kept[V]:
+    async def by_sku(self, sku: str) -> Kept[Answer[V]]:
         """Return the answer of the product that holds a SKU. Raises NotFound, TableUnavailable."""
         holder = await self._holders.get(fold(sku))
         if holder is None:
@@ -136,9 +149,17 @@ class ProductCache(Generic[V]):
             self._answers.drop(product.id)
             self._holders.drop(fold(product.sku))
 
-    async def _load_answers(self, product_ids: Sequence[str]) -> dict[str, V]:
-        products = await self._store.get_many(product_ids)
-        return {key: self._render(product) for key, product in products.items() if product.deleted_at is None}
+    async def _load_answers(self, product_ids: Sequence[str]) -> dict[str, Answer[V]]:
+        """Read products; one that has not changed meanwhile is neither decoded nor rendered again."""
+        old = {key: answer for key in product_ids if (answer := self._answers.peek(key))}
+        known = {key: answer.product for key, answer in old.items()}
+        answers: dict[str, Answer[V]] = {}
+        for key, product in (await self._store.get_many(product_ids, known=known)).items():
+            if product is known.get(key):
+                answers[key] = old[key]
+            elif product.deleted_at is None:
+                answers[key] = Answer(product, self._render(product))
+        return answers
 
     async def _load_holders(self, skus: Sequence[str]) -> dict[str, str]:
         return await self._store.holders(skus)

@@ -13,7 +13,7 @@ from pynamodb.expressions.condition import Condition
 from vitrina.aws import Clients
 from vitrina.errors import Conflict, TableUnavailable
 from vitrina.store.calls import make
-from vitrina.store.items import Item
+from vitrina.store.items import Item, RawItem
 from vitrina.store.keys import Index, Key
 from vitrina.store.writes import Arguments, Delete, Expressions, Put, Update, Write, raw_key
 
@@ -88,8 +88,13 @@ class Table:
 
     async def get_many(self, keys: Sequence[Key], *, consistent: bool) -> dict[Key, Item]:
         """Read up to `MOST_KEYS` items by one call, none for no keys; what does not exist is left out."""
+        items = [Item.from_raw_data(raw) for raw in await self.get_many_raw(keys, consistent=consistent)]
+        return {Key(item.pk, item.sk): item for item in items}
+
+    async def get_many_raw(self, keys: Sequence[Key], *, consistent: bool) -> list[RawItem]:
+        """Read as `get_many` does, for readers who can tell from an item as it came that they need not decode it."""
         client = self._writer if consistent else self._reader
-        found: dict[Key, Item] = {}
+        found: list[RawItem] = []
         # DynamoDB refuses to be asked for nothing, or for one item twice.
         pending: list[Arguments] = [raw_key(key) for key in dict.fromkeys(keys)]
         if not pending:
@@ -102,9 +107,7 @@ class Table:
                 client.batch_get_item,
                 RequestItems={self.name: {"Keys": pending, "ConsistentRead": consistent}},
             )
-            for raw in response["Responses"].get(self.name, ()):
-                item = Item.from_raw_data(raw)
-                found[Key(item.pk, item.sk)] = item
+            found += response["Responses"].get(self.name, ())
             pending = response.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
             if not pending:
                 return found
