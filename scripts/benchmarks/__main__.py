@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks import listing, load, reads, writes
 from benchmarks.figures import Report
+from vitrina.cli.dynamodb_local import MissingToolError
+from vitrina.cli.engines import EngineError
 
 LOCAL_CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "local",
@@ -60,7 +62,12 @@ def list_command(path: Path | None) -> None:
 
 
 def _measure(measure: Measure, path: Path | None) -> None:
-    report = asyncio.run(_measured(measure))
+    try:
+        report = asyncio.run(_measured(measure))
+    except asyncio.CancelledError:
+        sys.exit(128 + signal.SIGTERM)
+    except (EngineError, MissingToolError) as error:
+        raise click.ClickException(str(error)) from error
     report.show(Console(width=None if sys.stdout.isatty() else PIPED_WIDTH))
     if path is not None:
         report.write(path)
