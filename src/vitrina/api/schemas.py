@@ -1,105 +1,18 @@
 """What goes in and what comes out, as pydantic models: the OpenAPI document is made from these."""
 
-import unicodedata
-from datetime import datetime
-from decimal import Decimal
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    RootModel,
-    WithJsonSchema,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel
 
-from vitrina.api.body import JsonNumber
+from vitrina.api.fields import Currency, Description, Email, Line, Money, NewPassword, Price, Secret, Sku, Time, absent
 from vitrina.api.validation import BodyModel, QueryInt, QueryModel
-from vitrina.clock import rfc3339
-from vitrina.domain.money import DECIMALS, DEFAULT_CURRENCY, parse_amount
+from vitrina.domain.money import DEFAULT_CURRENCY
 from vitrina.domain.pages import DEFAULT_LIMIT, MAX_LIMIT
-from vitrina.domain.products import Action, Sort, check_sku
-from vitrina.domain.text import MAX_DESCRIPTION, MAX_NAME, clean_line, clean_paragraphs
-from vitrina.domain.users import MAX_EMAIL, Role, clean_email, typed_email
-from vitrina.services import passwords
+from vitrina.domain.products import Action, Sort
+from vitrina.domain.text import MAX_NAME
+from vitrina.domain.users import MAX_EMAIL, Role, typed_email
 
 T = TypeVar("T")
-
-
-def _read_price(value: object) -> object:
-    """Take a price as text, so that no float is ever between the wire and the decimal."""
-    if isinstance(value, JsonNumber):
-        value = value.text
-    elif type(value) is int:
-        value = str(value)
-    if not isinstance(value, str):
-        raise ValueError("is not a plain decimal number such as 19.99")  # noqa: TRY004 - pydantic's protocol
-    return parse_amount(value)
-
-
-def _check_currency(value: str) -> str:
-    if value not in DECIMALS:
-        raise ValueError("is not an ISO 4217 currency code such as USD")
-    return value
-
-
-def _check_password(value: str) -> str:
-    if any(unicodedata.category(character) == "Cc" for character in value):
-        raise ValueError("holds a control character")
-    return value
-
-
-def _absent() -> Any:  # noqa: ANN401 - stands for any field that was not sent
-    return None
-
-
-_PRICE_SCHEMA: dict[str, Any] = {
-    "anyOf": [{"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]+)?$"}, {"type": "number", "minimum": 0}],
-    "description": "A plain decimal, with no more decimals than its currency has.",
-    "examples": ["19.99"],
-}
-
-Sku = Annotated[
-    str,
-    AfterValidator(check_sku),
-    Field(
-        description="Unique among live products, without regard to case.",
-        json_schema_extra={"pattern": "^[A-Za-z0-9._-]{1,64}$", "not": {"enum": [".", ".."]}},
-        examples=["LAMP-01"],
-    ),
-]
-Line = Annotated[str, AfterValidator(clean_line), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_NAME})]
-Description = Annotated[
-    str, AfterValidator(clean_paragraphs), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_DESCRIPTION})
-]
-Price = Annotated[Decimal, BeforeValidator(_read_price), WithJsonSchema(_PRICE_SCHEMA, mode="validation")]
-Currency = Annotated[
-    str,
-    AfterValidator(_check_currency),
-    Field(description="ISO 4217.", json_schema_extra={"pattern": "^[A-Z]{3}$"}, examples=["USD"]),
-]
-Email = Annotated[
-    str, AfterValidator(clean_email), Field(json_schema_extra={"format": "email", "maxLength": MAX_EMAIL})
-]
-NewPassword = Annotated[
-    str,
-    Field(min_length=passwords.SHORTEST, max_length=passwords.LONGEST, json_schema_extra={"format": "password"}),
-    AfterValidator(_check_password),
-]
-Secret = Annotated[str, Field(min_length=1, max_length=4096, json_schema_extra={"format": "password"})]
-Time = Annotated[
-    datetime,
-    PlainSerializer(rfc3339, return_type=str),
-    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-24T07:01:34.120Z"]}),
-]
-Money = Annotated[
-    Decimal,
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$", "examples": ["19.99"]}),
-]
 
 
 class Resource(BaseModel):
@@ -139,12 +52,12 @@ class ProductCreate(BodyModel):
 class ProductPatch(BodyModel):
     """What to change of a product (RFC 7396): a field that is left out stays as it is."""
 
-    sku: Sku = Field(default_factory=_absent)
-    name: Line = Field(default_factory=_absent)
-    brand: Line = Field(default_factory=_absent)
-    price: Price = Field(default_factory=_absent)
-    currency: Currency = Field(default_factory=_absent)
-    description: Description | None = Field(default_factory=_absent)
+    sku: Sku = Field(default_factory=absent)
+    name: Line = Field(default_factory=absent)
+    brand: Line = Field(default_factory=absent)
+    price: Price = Field(default_factory=absent)
+    currency: Currency = Field(default_factory=absent)
+    description: Description | None = Field(default_factory=absent)
 
 
 class ProductRestore(BodyModel):
@@ -247,11 +160,11 @@ class UserCreate(UserRegister):
 class UserPatch(BodyModel):
     """What to change of an account (RFC 7396): a field that is left out stays as it is."""
 
-    email: Email = Field(default_factory=_absent)
-    name: Line = Field(default_factory=_absent)
-    role: Literal["admin", "user"] = Field(default_factory=_absent)
-    password: NewPassword = Field(default_factory=_absent)
-    active: bool = Field(default_factory=_absent)
+    email: Email = Field(default_factory=absent)
+    name: Line = Field(default_factory=absent)
+    role: Literal["admin", "user"] = Field(default_factory=absent)
+    password: NewPassword = Field(default_factory=absent)
+    active: bool = Field(default_factory=absent)
 
 
 class UserQuery(PageQuery):
