@@ -16,7 +16,7 @@ for _path in ("/healthz", "/metrics", "/openapi.json", "/docs"):
 @row("vitrina table migrate")
 async def _(w: World) -> Work:
     for key in (keys.product((await w.product())["id"]), keys.user(w.user.id)):
-        await w.table.update(Update(key, [Item.by_name.set("as an older release wrote it")]))
+        await w.table.update(Update(key, [Item.by_time.set("as an older release wrote it")]))
     return migrate(w.table, lambda _: None)
 
 

@@ -1,84 +1,16 @@
-"""table_design.md as its tests read it: each kind of table has a header of its own, by which it is found."""
+"""What table_design.md says of patterns, transactions and routes, as its tests read it."""
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Self
 
-from tests.store.design.recorder import ROOT, Call, Code, Written
-
-PAGE = (ROOT / "table_design.md").read_text()
+from tests.store.design.cells import NUMBER, TIMES, code, fits, links, number_of, numbers, rows
+from tests.store.design.recorder import Call, Code, Written
 
 NO_CALL = "none"
 """Stands in the place of calls where there are none."""
-NOT_REPORTED = "\N{EN DASH}"
-"""Stands where DynamoDB gives no figure: it cancelled the transaction, though it charges for the try."""
-
-_TIMES = "\N{MULTIPLICATION SIGN}"
-_LINK = re.compile(r"\[([\w.]+)\]\((src/[\w./]+)\)")
-_NUMBER = re.compile(r"AP-\d\d")
-_PLACEHOLDER = re.compile(r"<\w+>")
-
-
-@cache
-def rows(*header: str) -> list[tuple[str, list[str]]]:
-    """Return the rows of all tables with this header, each with the heading that it stands under."""
-    wanted = f"| {' | '.join(header)} |"
-    found: list[tuple[str, list[str]]] = []
-    heading, inside = "", False
-    for line in PAGE.splitlines():
-        if line.startswith("#"):
-            heading = line.lstrip("# ")
-        if not line.startswith("|"):
-            inside = False
-        elif line == wanted:
-            inside = True
-        elif inside and not line.startswith("|--"):
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            assert len(cells) == len(header), line
-            found.append((heading, cells))
-    assert found, f"no table has the header {wanted}"
-    return found
-
-
-def code(cell: str) -> list[str]:
-    """Return what a cell has in code marks."""
-    return re.findall(r"`([^`]+)`", cell)
-
-
-def links(text: str) -> list[Code]:
-    """Return the links to code of a text."""
-    return [Code(*match) for match in _LINK.findall(text)]
-
-
-def numbers(cell: str) -> set[str]:
-    """Return the patterns that a cell names."""
-    return set(_NUMBER.findall(cell))
-
-
-def number_of(cell: str) -> int:
-    """Return the whole number that a cell begins with, its thousands set off by commas."""
-    match = re.match(r"[\d,]+", cell)
-    assert match is not None, cell
-    return int(match[0].replace(",", ""))
-
-
-def costs(cell: str, units: Sequence[float], counts: Sequence[int] = ()) -> bool:
-    """Say whether units are what a cell says: one number, all between two that both occur, or so many an item."""
-    if cell.endswith(f"{_TIMES} n"):
-        return list(units) == [float(cell.partition(" ")[0]) * count for count in counts]
-    if "a 4 KB" in cell:
-        return True
-    least, _, most = cell.partition(" to ")
-    return (min(units), max(units)) == (float(least), float(most or least))
-
-
-def fits(template: str, text: str) -> bool:
-    """Say whether a text is what a template becomes once its `<placeholders>` are filled in."""
-    parts = map(re.escape, _PLACEHOLDER.split(template))
-    return re.fullmatch("(?:(?! AND )[^/])+?".join(parts), text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,8 +170,8 @@ def _agree(template: str | None, text: str | None) -> bool:
 def _group(text: str) -> Counter[str]:
     group: Counter[str] = Counter()
     for part in re.split("[∥,]", text):
-        times, _, number = part.strip().rpartition(f" {_TIMES} ")
-        assert _NUMBER.fullmatch(number), part
+        times, _, number = part.strip().rpartition(f" {TIMES} ")
+        assert NUMBER.fullmatch(number), part
         group[number] += int(times or 1)
     return group
 
@@ -253,7 +185,9 @@ def _transactions() -> dict[str, list[Step]]:
 
 
 _PATTERN_HEADER = ("no.", "what", "operation", "key", "condition or filter", "from", "RCU", "WCU", "code")
+_ENTITY_HEADER = ("type", "class", "key", "key function", "index keys", "attributes", "written by", "expires")
 _ROUTE_HEADER = ("route or command", "calls", "number", "steps", "RCU", "WCU")
+ENTITIES = [cells for _, cells in rows(*_ENTITY_HEADER)]
 PATTERNS = {cells[0]: Pattern.read(cells) for _, cells in rows(*_PATTERN_HEADER)}
 ROUTES = {route.what: route for route in (Route.read(cells) for _, cells in rows(*_ROUTE_HEADER))}
 TRANSACTIONS = _transactions()

@@ -38,7 +38,8 @@ async def _(w: World) -> Work:
 
 @row(f"GET {_ONE}, anonymous, not cached", 200)
 async def _(w: World) -> Work:
-    return w.anonymous.get(_ONE.format(product_id=(await w.product())["id"]))
+    path = _ONE.format(product_id=(await w.product())["id"])
+    return w.anonymous.get(path, headers={"Referer": "https://news.example.org/lamps"})
 
 
 @row(f"GET {_ONE}, anonymous, cached", 200)

@@ -32,14 +32,18 @@ Items = dict[str, list[RawItem]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Calls by row and by pattern, the transactions committed, all items by type before and after, and the stream."""
+    """Calls by row and by pattern, the transactions committed, the items before by type, and the stream."""
 
     calls: dict[str, list[Call]]
     patterns: dict[str, list[Call]]
     committed: list[Sequence[Step]]
     sample: Items
-    items: Items
     records: list[dict[str, Any]]
+
+    def images(self, kind: str) -> list[RawItem]:
+        """Return all forms that items of a type ever had."""
+        new = [record["dynamodb"]["NewImage"] for record in self.records if "NewImage" in record["dynamodb"]]
+        return [image for image in new if image["type"]["S"] == kind]
 
 
 async def measure(url: str) -> Measured:
@@ -66,9 +70,8 @@ async def measure(url: str) -> Measured:
                 assert not isinstance(result, Reply) or result.status == status, f"{name}: {result}"
                 for call in calls[name]:
                     patterns.setdefault(pattern_of(call), []).append(call)
-            items = await _items(clients.writer, settings.table_name)
             records = await _records(clients.writer, settings)
-    return Measured(calls=calls, patterns=patterns, committed=committed, sample=sample, items=items, records=records)
+    return Measured(calls=calls, patterns=patterns, committed=committed, sample=sample, records=records)
 
 
 def _remembering(committed: list[Sequence[Step]]) -> Callable[[Table, Sequence[Step]], Awaitable[None]]:

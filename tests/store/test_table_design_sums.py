@@ -1,0 +1,81 @@
+"""The arithmetic of table_design.md: what partitions bear, and what routes and views cost (R15)."""
+
+import math
+import re
+from typing import Any, cast
+
+import pytest
+
+from tests.store.design.capacity import item_size
+from tests.store.design.cells import PAGE, number_of, rows
+from tests.store.design.page import ROUTES
+from vitrina.domain.views import MOST_IN_SEGMENT, View
+from vitrina.ids import new_id
+from vitrina.store import keys
+from vitrina.store.views import ViewStore
+
+
+def _price(unit: str) -> float:
+    match = re.search(rf"`\$([\d.]+)`\s+a\s+million\s+{unit}\s+units", PAGE)
+    assert match is not None
+    return float(match[1])
+
+
+@pytest.mark.parametrize(
+    "cells", [cells for _, cells in rows("route or command", "RCU", "WCU", "$ a million")], ids=lambda it: str(it[0])
+)
+def test_a_routes_price_follows_from_its_units(cells: list[str]) -> None:
+    """Those of the table of routes."""
+    route = ROUTES[cells[0].replace("`", "")]
+    assert (cells[1], cells[2]) == (route.read_units, route.write_units)
+    dollars = float(cells[1]) * _price("read") + float(cells[2]) * _price("write")
+    assert cells[3] == f"{dollars + 1e-9:.2f}"
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [cells for _, cells in rows("key", "where", "a second", "one call takes", "calls a second")],
+    ids=lambda it: f"{it[0]} {it[3]}",
+)
+def test_what_a_partition_bears_is_its_limit_by_the_cost(cells: list[str]) -> None:
+    """Rounded down."""
+    limit = {"RCU": 3_000, "WCU": 1_000}[cells[2].split()[1]]
+    assert number_of(cells[2]) == limit
+    assert number_of(cells[4]) == math.floor(limit / float(cells[3].partition(",")[0]))
+
+
+VIEWS_HEADER = (
+    "views in a flush", "WCU, one product", "WCU a view", "$ a million views",
+    "WCU, many products", "WCU a view", "$ a million views",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("cells", [cells for _, cells in rows(*VIEWS_HEADER)], ids=lambda it: str(it[0]))
+def test_views_cost_what_the_formula_says(cells: list[str]) -> None:
+    """Of one product by the segments that the code makes, of many by the binomial of a shard."""
+    views, price = int(cells[0]), _price("write")
+    one = sum(map(_units, _segment_sizes(views)))
+    many = keys.VIEW_SHARDS * sum(
+        math.comb(views, k) * 7 ** (views - k) / 8**views * _units(76 + 35 * k) for k in range(1, views + 1)
+    )
+    assert cells[1:4] == [str(one), f"{one / views + 1e-9:.3f}", f"{one / views * price + 1e-9:.2f}"]
+    assert cells[4:] == [f"{many:.2f}", f"{many / views:.3f}", f"{many / views * price + 1e-9:.2f}"]
+
+
+def test_a_segment_is_as_large_as_the_formula_says() -> None:
+    """76 bytes, and 35 a view."""
+    for views in (1, 27, MOST_IN_SEGMENT):
+        assert _segment_sizes(views) == [76 + 35 * views]
+    assert _units(76 + 35 * 27) == 1 < _units(76 + 35 * 28)
+    for figure in ("76 + 35 n", f"{MOST_IN_SEGMENT} at most ({76 + 35 * MOST_IN_SEGMENT:,} bytes)"):
+        assert figure in PAGE
+
+
+def _segment_sizes(views: int) -> list[int]:
+    store = ViewStore(cast("Any", None))  # Nothing is stored.
+    view = View(new_id(), 0, bytes(12), None, bot=False)
+    return [item_size(segment.serialize()) for segment in store.segments([view] * views)]
+
+
+def _units(size: int) -> int:
+    return math.ceil(size / 1024)
