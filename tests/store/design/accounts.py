@@ -44,6 +44,14 @@ plain(
 )
 
 
+@row("POST /v1/auth/login, too many tries", 429)
+async def _(w: World) -> Work:
+    guess = w.super_admin.credentials | {"password": "wrong"}
+    for _ in range(w.service.settings.login_limit):
+        await w.anonymous.post("/v1/auth/login", guess)
+    return w.anonymous.post("/v1/auth/login", guess)
+
+
 @row("POST /v1/auth/refresh", 200)
 async def _(w: World) -> Work:
     token = (await w.account()).tokens["refresh_token"]
