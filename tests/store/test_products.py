@@ -240,3 +240,14 @@ async def test_two_products_of_one_version_differ_by_nothing_but_what_was_change
     assert replace(after, **{name: getattr(before, name) for name in ("brand", "description", "version")}) == replace(
         before, updated_at=after.updated_at, updated_by=after.updated_by
     )
+
+
+async def test_a_refresh_returns_the_same_product_until_it_changes(store: ProductStore) -> None:
+    """What has not changed is the very object that was known; what has is read anew; what is gone is left out."""
+    kept, changed = await create(store), await create(store)
+    never_there = replace(kept, id=product().id)
+    after = await edit(store, changed, name="Another name")
+    refreshed = await store.refresh([kept, changed, never_there])
+    assert refreshed == {kept.id: kept, changed.id: after}
+    assert refreshed[kept.id] is kept
+    assert await store.refresh([]) == {}

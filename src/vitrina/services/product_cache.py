@@ -150,13 +150,17 @@ class ProductCache(Generic[V]):
             self._holders.drop(fold(product.sku))
 
     async def _load_answers(self, product_ids: Sequence[str]) -> dict[str, Answer[V]]:
-        """Read products; one that has not changed meanwhile is neither decoded nor rendered again."""
+        """Read products; of one that is known, only whether it has changed."""
         old = {key: answer for key in product_ids if (answer := self._answers.peek(key))}
-        known = {key: answer.product for key, answer in old.items()}
+        found, refreshed = await asyncio.gather(
+            self._store.get_many([key for key in product_ids if key not in old]),
+            self._store.refresh([answer.product for answer in old.values()]),
+        )
         answers: dict[str, Answer[V]] = {}
-        for key, product in (await self._store.get_many(product_ids, known=known)).items():
-            if product is known.get(key):
-                answers[key] = old[key]
+        for key, product in (found | refreshed).items():
+            known = old.get(key)
+            if known is not None and known.product is product:
+                answers[key] = known
             elif product.deleted_at is None:
                 answers[key] = Answer(product, self._render(product))
         return answers
