@@ -30,7 +30,8 @@ from vitrina.store.table import Scan, Table
 from vitrina.store.users import UserStore
 from vitrina.store.writes import Put, Update
 
-ENGINES = ("moto", "dynamodb_local", "ministack")
+pytestmark = pytest.mark.engine("dynamodb_local")
+ENGINES = ("dynamodb_local", "ministack")
 
 
 class Watch:
@@ -173,7 +174,6 @@ async def test_running_again_what_never_ran_is_running_it(table: Table, said: li
     assert [entry.state for entry in await standing(table)] == [State.FINISHED, State.FINISHED]
 
 
-@pytest.mark.engine("dynamodb_local")
 async def test_a_change_that_was_made_meanwhile_is_never_overwritten(
     table: Table, said: list[Entry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,7 +239,6 @@ async def test_an_interrupted_sweep_goes_on_from_its_last_checkpoint(
     assert (entry.state, entry.seen) == (State.FINISHED, 12)
 
 
-@pytest.mark.engine("dynamodb_local")
 @pytest.mark.usefixtures("small_pages")
 async def test_it_can_be_cancelled_at_every_step(
     table: Table, said: list[Entry], only: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
@@ -344,7 +343,6 @@ async def test_a_run_that_was_overtaken_says_so(table: Table, said: list[Entry],
         await migrate(table, said.append, clock=watch)
 
 
-@pytest.mark.engine("dynamodb_local")
 async def test_calls_whose_answers_are_lost_are_not_mistaken_for_another_run(
     table: Table, said: list[Entry], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -251,3 +251,15 @@ async def test_a_refresh_returns_the_same_product_until_it_changes(store: Produc
     assert refreshed == {kept.id: kept, changed.id: after}
     assert refreshed[kept.id] is kept
     assert await store.refresh([]) == {}
+
+
+async def test_what_is_known_is_refreshed_where_its_version_has_changed(store: ProductStore) -> None:
+    """What has not changed is the very product that was known, what is gone is left out, and none is no mistake."""
+    same, changed, deleted = [await create(store, sku=f"known-{number}") for number in range(3)]
+    changed_now = await edit(store, changed, price=Decimal(21))
+    deleted_now = await delete(store, deleted)
+    found = await store.refresh([same, changed, deleted, product()])
+    assert found == {same.id: same, changed.id: changed_now, deleted.id: deleted_now}
+    assert found[same.id] is same
+    assert await store.refresh([same, same]) == {same.id: same}
+    assert await store.refresh([]) == {}

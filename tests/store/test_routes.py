@@ -84,6 +84,7 @@ TO_WRITER: dict[str, Read] = {
 TO_READER: dict[str, Read] = {
     "a product, for the public": lambda w: w.products.get(w.product.id, consistent=False),
     "products by id": lambda w: w.products.get_many([w.product.id]),
+    "products that are known": lambda w: w.products.refresh([w.product]),
     "the holder of a SKU, for the public": lambda w: w.products.holder("lamp-1", consistent=False),
     "holders of SKUs": lambda w: w.products.holders(["lamp-1"]),
     "the product list": lambda w: items(
