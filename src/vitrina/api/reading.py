@@ -30,7 +30,7 @@ async def read(call: Call[None, None]) -> web.Response:
         await call.authenticate()
         raise NotFound
     if "Authorization" not in call.request.headers:
-        services.views.ensure_room()
+        services.views.expect()
         return await _anonymously(call, services.product_cache.by_id(product_id))
     viewer, product = await _side_by_side(call, services.products.read(product_id))
     if product.deleted_at is not None and not presenters.sees_all(viewer):
@@ -45,20 +45,24 @@ async def read_by_sku(call: Call[None, None]) -> web.Response:
         await call.authenticate()
         raise NotFound
     if "Authorization" not in call.request.headers:
-        services.views.ensure_room()
+        services.views.expect()
         return await _anonymously(call, services.product_cache.by_sku(sku))
     viewer, product = await _side_by_side(call, services.products.read_by_sku(sku))
     return _as_signed_in(call, product, viewer)
 
 
 async def _anonymously(call: Call[None, None], reading: Awaitable[Kept[Answer[KeptProduct]]]) -> web.Response:
-    """Answer from the cache once the view is stored; a 304 and a HEAD are no views."""
-    kept = await reading
+    """Answer a reader who is expected, from the cache and once the view is stored; a 304 and a HEAD are no views."""
+    views = call.app[SERVICES].views
+    try:
+        kept = await reading
+    finally:
+        views.has_read()
     product, content = kept.value.product, kept.value.content
     if call.if_none_match(product.version):
         return answer(status=304, etag=product.version, headers=presenters.REVALIDATED)
     if not call.is_head:
-        await call.app[SERVICES].views.record(
+        await views.record(
             product.id,
             address=call.address,
             user_agent=call.user_agent,

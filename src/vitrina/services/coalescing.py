@@ -21,7 +21,8 @@ class Coalescer(Generic[T, R]):
     With `linger`, a call waits for those whom the previous one has just answered: clients that ask again at once
     would otherwise split into two halves that take turns for ever, each call half as large as it could be. It ends as
     soon as as many have gathered as were seen together lately, after `linger` times the previous call's length at the
-    latest, and never delays a request that comes alone.
+    latest, and never delays a request that comes alone. `expected` counts requests that are known to be on their way,
+    and are waited for as well; who knows of them keeps the count.
     """
 
     def __init__(self, flush: Callable[[list[T]], Awaitable[Sequence[R]]], *, most: int, linger: float = 0.0) -> None:
@@ -31,6 +32,7 @@ class Coalescer(Generic[T, R]):
         self._linger = linger
         self._gathering: list[tuple[T, asyncio.Future[R]]] = []
         self._under_way: list[tuple[T, asyncio.Future[R]]] = []
+        self.expected = 0
         self._enough = 0
         self._full: asyncio.Event = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
@@ -84,7 +86,7 @@ class Coalescer(Generic[T, R]):
                     future.set_result(result)
 
     async def _await_company(self, answered: int, at_most: float) -> None:
-        self._enough = min(answered + len(self._gathering), self._most)
+        self._enough = min(answered + self.expected + len(self._gathering), self._most)
         self._full.clear()
         try:
             async with asyncio.timeout(at_most):

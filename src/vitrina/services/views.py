@@ -57,9 +57,19 @@ class ViewRecorder:
         self._day_key = b""
         self._visitors: dict[tuple[str, str], tuple[bytes, bool]] = {}
 
+    def expect(self) -> None:
+        """Count a reader whose product is being read. Raises Overloaded when no view more can be kept for later."""
+        if len(self._coalescer) >= self._queue:
+            metrics.VIEWS_REFUSED.inc()
+            raise Overloaded
+        self._coalescer.expected += 1
+
+    def has_read(self) -> None:
+        """Count a reader off who was expected: now a view is recorded, or there is none."""
+        self._coalescer.expected -= 1
+
     async def record(self, product_id: str, *, address: str, user_agent: str, referrer: str | None) -> None:
-        """Store a view. Raises Overloaded, before anything is read into the answer, when the queue is full."""
-        self.ensure_room()
+        """Store a view."""
         at_ms = self._now_ms()
         visitor, bot = self._visitor(at_ms, address, user_agent)
         host = referrer_host(referrer) if referrer else None
@@ -69,12 +79,6 @@ class ViewRecorder:
             await stored
         finally:
             timer.cancel()
-
-    def ensure_room(self) -> None:
-        """Raise Overloaded when no further view can be taken: no read without its trace."""
-        if len(self._coalescer) >= self._queue:
-            metrics.VIEWS_REFUSED.inc()
-            raise Overloaded
 
     async def drain(self, *, seconds: float) -> int:
         """Wait until all views are stored, `seconds` at most; returns how many are not."""

@@ -196,6 +196,26 @@ async def test_with_linger_who_comes_alone_does_not_wait() -> None:
         assert [await first, await second] == [2, 4]
 
 
+async def test_with_linger_those_on_their_way_are_waited_for() -> None:
+    """A request that is expected joins the call that is about to start."""
+    flush = Flush(held=True)
+    coalescer = Coalescer(flush, most=100, linger=1_000.0)
+    answered = [coalescer.submit(number) for number in range(2)]
+    await asyncio.sleep(0.01)
+    coalescer.expected = 1
+    requests = [coalescer.submit(2)]
+    flush.let_go()
+    await asyncio.gather(*answered)
+    requests += [coalescer.submit(number) for number in (3, 4)]
+    await asyncio.sleep(0.01)
+    assert len(flush.batches) == 1
+    coalescer.expected = 0
+    requests.append(coalescer.submit(5))
+    async with asyncio.timeout(1):
+        assert await asyncio.gather(*requests) == [4, 6, 8, 10]
+    assert flush.batches == [[0, 1], [2, 3, 4, 5]]
+
+
 async def test_with_linger_a_full_call_does_not_wait() -> None:
     """`most` is enough, however many were seen together."""
     flush = Flush(held=True)
