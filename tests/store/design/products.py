@@ -8,7 +8,9 @@ from tests.store.design.world import Work, World, described, keyed, plain, produ
 from vitrina.domain.views import View, day_of, shard_of
 from vitrina.ids import new_id
 from vitrina.store import keys
+from vitrina.store.items import ProductItem
 from vitrina.store.views import ViewStore
+from vitrina.store.writes import Update
 
 _ONE: Final = "/v1/products/{product_id}"
 _BY_SKU: Final = "/v1/products/by-sku/{sku}"
@@ -47,6 +49,37 @@ async def _(w: World) -> Work:
     path = _ONE.format(product_id=(await w.product())["id"])
     ok(await w.anonymous.get(path))
     return w.anonymous.get(path)
+
+
+def _late(w: World, path: str) -> Work:
+    """Read what the cache has kept too long."""
+
+    async def read() -> object:
+        answers = w.services.product_cache._answers
+        ttl, answers._ttl = answers._ttl, 0.0
+        try:
+            return await w.anonymous.get(path)
+        finally:
+            answers._ttl = ttl
+
+    return read()
+
+
+@row(f"GET {_ONE}, anonymous, kept too long, unchanged", 200)
+async def _(w: World) -> Work:
+    path = _ONE.format(product_id=(await w.product())["id"])
+    ok(await w.anonymous.get(path))
+    return _late(w, path)
+
+
+@row(f"GET {_ONE}, anonymous, kept too long, changed", 200)
+async def _(w: World) -> Work:
+    made = await w.product()
+    path = _ONE.format(product_id=made["id"])
+    ok(await w.anonymous.get(path))
+    # As another process does, of which this one's cache knows nothing.
+    await w.table.update(Update(keys.product(made["id"]), [ProductItem.version.set(2)]))
+    return _late(w, path)
 
 
 @row(f"GET {_ONE}, anonymous, cached, If-None-Match", 304)
