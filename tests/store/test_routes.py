@@ -12,7 +12,6 @@ from vitrina.domain.products import Product, Sort
 from vitrina.domain.users import Role, Session, User
 from vitrina.domain.views import View
 from vitrina.store.definition import creation
-from vitrina.store.failures import FailureStore
 from vitrina.store.idempotency import Answer, Claim, IdempotencyStore
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
@@ -31,7 +30,6 @@ class World:
         self.listings = ProductListings(table)
         self.users = UserStore(table)
         self.sessions = SessionStore(table)
-        self.failures = FailureStore(table)
         self.idempotency = IdempotencyStore(table)
         self.views = ViewStore(table)
         self.product: Product
@@ -45,7 +43,6 @@ class World:
         await self.users.create(self.user)
         self.session = session(self.user)
         await self.sessions.create(self.session)
-        await self.failures.add("ana", window=1, seconds=900, number=1)
         await self.idempotency.keep(CLAIM, Answer(status=201, headers={}, body=b""))
         await self.views.put(self.views.segments([View(self.product.id, AT_MS, bytes(12), None, bot=False)]))
 
@@ -77,7 +74,6 @@ TO_WRITER: dict[str, Read] = {
     "whether an e-mail is taken": lambda w: w.users.email_is_taken("uma@example.com"),
     "an account with its session": lambda w: w.sessions.with_user(w.user.id, w.session.id, at=at(0)),
     "an account's sessions": lambda w: items(w.sessions.page(w.user, at=at(0), limit=9, start=None)),
-    "failed sign-ins": lambda w: counted(w.failures.count(["ana"], window=1)),
     "an answer kept for a key": lambda w: w.idempotency.find(CLAIM),
     "a consistent scan": lambda w: scanned(w, consistent=True),
 }
@@ -100,11 +96,6 @@ TO_READER: dict[str, Read] = {
 async def items(page: Awaitable[object]) -> object:
     """Return a page's items."""
     return getattr(await page, "items")  # noqa: B009 - of whatever page
-
-
-async def counted(counts: Awaitable[list[int]]) -> list[int]:
-    """Return the counts that are not nought."""
-    return [count for count in await counts if count]
 
 
 async def scanned(world: World, *, consistent: bool) -> object:

@@ -1,7 +1,5 @@
 """Counts of failed sign-ins, in the table because several processes must agree (R14)."""
 
-from collections.abc import Sequence
-
 from vitrina.store import keys
 from vitrina.store.items import FailuresItem
 from vitrina.store.table import Table
@@ -29,13 +27,6 @@ class FailureStore:
             )
         )
         return item.tries if isinstance(item, FailuresItem) else 0
-
-    async def count(self, subjects: Sequence[str], *, window: int) -> list[int]:
-        """Read the counts of several subjects: 1 call."""
-        wanted = [keys.failures(subject, window) for subject in subjects]
-        found = await self._table.get_many(wanted, consistent=True)
-        items = (found.get(key) for key in wanted)
-        return [item.tries if isinstance(item, FailuresItem) else 0 for item in items]
 
     async def forget(self, subject: str, *, window: int) -> None:
         """Delete a subject's count."""

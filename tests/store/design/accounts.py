@@ -7,7 +7,6 @@ from tests.api.client import PASSWORD, ok, sign_in
 from tests.store.design.world import Work, World, account, keyed, plain, row
 from vitrina.domain.users import Role, User
 from vitrina.errors import LastSuperAdmin
-from vitrina.store.failures import FailureStore
 from vitrina.store.users import UserStore
 
 _SECOND: Final = "second@example.com"
@@ -156,11 +155,3 @@ async def _(w: World) -> Work:
 
 def _with_role(user: User, role: Role) -> User:
     return replace(user, role=role, version=user.version + 1, session_epoch=user.session_epoch + 1)
-
-
-@row("the failed sign-ins of two subjects, which no route reads")
-async def _(w: World) -> Work:
-    store = FailureStore(w.table)
-    for subject in ("one", "two"):
-        await store.add(subject, window=1, seconds=900, number=1)
-    return store.count(["one", "two"], window=1)
