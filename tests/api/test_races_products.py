@@ -5,9 +5,11 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 
+import aiohttp
 import pytest
 
 from tests.api.client import Client, JsonObject, Person, Reply, ok, problem, product_body, unique
+from tests.service import Service, serving
 
 pytestmark = pytest.mark.engine("dynamodb_local")
 
@@ -55,26 +57,38 @@ async def test_of_forty_creations_of_one_sku_one_wins_and_the_others_name_it(
         assert ok(await anonymous.get(f"/v1/products/by-sku/{sku}"))["id"] == winner["id"]
 
 
-async def test_the_version_counts_the_changes_that_were_answered(admin: Person, super_admin: Person) -> None:
-    """50 writers of one product: version = 1 + number of 2xx; each change in the history once; the rest 409."""
-    product = await made(admin)
+async def written_at_once(admin: Person, product: JsonObject, clients: Sequence[Client]) -> Counter[int]:
+    """Rename a product by all clients at once; check that what was answered is what was done, and count the answers."""
     replies = await asyncio.gather(
-        *((admin, super_admin)[n % 2].patch(path_of(product), {"name": f"Name {n}"}) for n in range(50))
+        *(client.patch(path_of(product), {"name": f"Name {number}"}) for number, client in enumerate(clients))
     )
-    count = statuses(replies)
-    assert count.keys() <= {200, 409}
-    assert count[200] >= 1
+    changed = [reply for reply in replies if reply.status == 200]
     for reply in replies:
-        if reply.status == 409:
+        if reply not in changed:
             problem(reply, 409, "conflict")
-    after = ok(await admin.get(path_of(product)))
-    assert after["version"] == 1 + count[200]
-    assert sorted(reply.json["version"] for reply in replies if reply.status == 200) == list(range(2, 2 + count[200]))
+    assert ok(await admin.get(path_of(product)))["version"] == 1 + len(changed)
+    assert sorted(reply.json["version"] for reply in changed) == list(range(2, 2 + len(changed)))
     history = await history_of(admin, product)
-    assert [entry["version"] for entry in history] == list(range(after["version"], 0, -1))
+    assert [entry["version"] for entry in history] == list(range(1 + len(changed), 0, -1))
     for newer, older in itertools.pairwise(history):
         assert newer["changes"]["name"]["from"] == older["changes"]["name"]["to"]
         assert newer["at"] >= older["at"]
+    return statuses(replies)
+
+
+async def test_fifty_writers_of_one_product_are_all_heard(admin: Person, super_admin: Person) -> None:
+    """In one process they take turns: version = 1 + number of 2xx, and each change is once in the history."""
+    assert await written_at_once(admin, await made(admin), [admin, super_admin] * 25) == {200: 50}
+
+
+async def test_writers_by_way_of_several_processes_are_heard_or_told_to_try_again(
+    admin: Person, service: Service, http: aiohttp.ClientSession
+) -> None:
+    """There the table decides: again the version counts what was answered, and the rest is 409."""
+    async with serving(service.settings) as second, serving(service.settings) as third:
+        urls = (service.url, second.url, third.url)
+        clients = [Client(http, url, token=admin.token) for url in urls] * 16
+        assert (await written_at_once(admin, await made(admin), clients)).keys() <= {200, 409}
 
 
 async def test_of_the_writers_who_name_one_version_one_wins(admin: Person) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from vitrina.clock import Clock, now
 from vitrina.domain.money import fit
@@ -46,6 +47,7 @@ class Products:
         self._listings = listings
         self._cache = cache
         self._clock = clock
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def read(self, product_id: str) -> Product:
         """Return a product, live or deleted, as it is now. Raises NotFound."""
@@ -176,19 +178,23 @@ class Products:
         *,
         live: bool = True,
     ) -> Product:
-        """Read, check and try, again while others are faster; a caller who named a version is told instead."""
-        for turn in range(_TRIES):
-            if turn:
-                await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**turn))  # noqa: S311 - not a secret
-            before = await self.read(product_id)
-            if live and before.deleted_at is not None:
-                raise NotFound
-            check_expected(expected, before.version)
-            try:
-                return await attempt(before)
-            except Conflict:
-                continue
-        raise Conflict
+        """Read, check and try, again while others are faster; a caller who named a version is told instead.
+
+        The writers of one product in this process take turns, so that only those of other processes are in their way.
+        """
+        async with self._turns.setdefault(product_id, asyncio.Lock()):
+            for turn in range(_TRIES):
+                if turn:
+                    await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**turn))  # noqa: S311 - not a secret
+                before = await self.read(product_id)
+                if live and before.deleted_at is not None:
+                    raise NotFound
+                check_expected(expected, before.version)
+                try:
+                    return await attempt(before)
+                except Conflict:
+                    continue
+            raise Conflict
 
     def _after(self, before: Product) -> datetime:
         """Return the time of the next version, never before this one's, whatever the clocks of two processes say."""
