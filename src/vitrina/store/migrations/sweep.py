@@ -13,7 +13,7 @@ from vitrina.store.migrations.ledger import Ledger
 from vitrina.store.table import Scan, Table
 
 SEGMENTS: Final = 8
-PAGE: Final = 200
+PAGE: Final = 100
 """Items that are looked at in each segment between two checkpoints."""
 _TRIES: Final = 7
 _FIRST_PAUSE: Final = 0.1
