@@ -59,7 +59,7 @@ class ViewRecorder:
 
     def expect(self) -> None:
         """Count a reader whose product is being read. Raises Overloaded when no view more can be kept for later."""
-        if len(self._coalescer) >= self._queue:
+        if len(self._coalescer) + self._coalescer.expected >= self._queue:
             metrics.VIEWS_REFUSED.inc()
             raise Overloaded
         self._coalescer.expected += 1
