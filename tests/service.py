@@ -57,6 +57,12 @@ async def make_table(settings: Settings) -> None:
         await ensure(clients.writer, settings, lambda _: None)
 
 
+async def drop_table(settings: Settings) -> None:
+    """Delete the table of the settings: each one with a stream slows the writes of all others on DynamoDB Local."""
+    async with aws.connect(settings) as clients:
+        await clients.writer.delete_table(TableName=settings.table_name)
+
+
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Service]:
     """Serve over a table that exists."""

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from tests.api.client import PASSWORD, Client, Person, fresh_email, ok, sign_in, sign_up
-from tests.service import Service, make_table, serving, settings_for
+from tests.service import Service, drop_table, make_table, serving, settings_for
 from vitrina import logging
 
 
@@ -32,6 +32,7 @@ async def service(engine: str) -> AsyncIterator[Service]:
     await make_table(settings)
     async with serving(settings) as service:
         yield service
+    await drop_table(settings)
 
 
 @pytest.fixture(scope="session")
