@@ -137,7 +137,6 @@ async def test_a_product_can_come_and_go(admin: Person) -> None:
     assert ok(await admin.get(path))["version"] == 7
 
 
-@pytest.mark.xfail(reason="api/body.py judges the media type of a body that is not there", strict=False)
 async def test_a_restore_by_a_client_that_names_a_type_for_no_body(admin: Person) -> None:
     """What a client says of the type of nothing does not matter: some libraries always name one."""
     for media_type in ("application/json", "application/octet-stream", "application/x-www-form-urlencoded"):

@@ -41,7 +41,8 @@ async def read_body(request: web.Request, *, media_types: tuple[str, ...], secon
     headers = request.headers
     if headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType
-    if "Content-Type" in headers and not _is_media_type(request, media_types):
+    # Some clients name a type for no body, and the type of nothing does not matter.
+    if request.body_exists and "Content-Type" in headers and not _is_media_type(request, media_types):
         raise UnsupportedMediaType
     if (request.content_length or 0) > MAX_BODY:
         raise PayloadTooLarge
