@@ -238,3 +238,23 @@ def test_processes_that_share_a_pipe_do_not_mix_their_lines(monkeypatch: pytest.
     sink.write(*[b"x" * 999] * 10, b"y" * 9_999, b"z")
     sink.close()
     assert sizes == [4000, 4000, 2000, 10_000, 2]
+
+
+def test_a_line_that_comes_while_others_are_written_is_written_before_the_end() -> None:
+    """A close in the midst of a flush waits for one more."""
+    reading, writing = os.pipe()
+    sink = Sink(writing)
+    flush = sink._flush
+
+    def flush_then_close() -> None:
+        flush()
+        sink._flush = flush  # type: ignore[method-assign]
+        sink.write(b"last")
+        sink._closed = True
+
+    sink._flush = flush_then_close  # type: ignore[method-assign]
+    sink.write(b"first", urgent=True)
+    sink._thread.join(5)
+    os.close(writing)
+    with open(reading, "rb") as pipe:  # noqa: PTH123 - a descriptor has no path
+        assert pipe.read() == b"first\nlast\n"

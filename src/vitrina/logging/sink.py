@@ -52,11 +52,13 @@ class Sink:
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        while not self._closed:
+        closed = False
+        while not closed:
             self._something.wait()
             self._urgent.wait(_GATHER)
             self._something.clear()
             self._urgent.clear()
+            closed = self._closed  # Looked at before the flush: what came before the close is written by the last one.
             try:
                 self._flush()
             except OSError:  # The reader is gone, and with it whom to tell.
