@@ -17,7 +17,9 @@ Words = Annotated[tuple[str, ...], NoDecode]
 class Settings(BaseSettings):
     """What may differ from one installation to another. Durations are in seconds unless a field says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="VITRINA_", frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="VITRINA_", frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     environment: Literal["production", "development"] = Field(
         "production", description="`development` allows the demo keys and leaves the table unprotected."
@@ -98,6 +100,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
         """Refuse to start with a missing, short or published key (R14): a service that anyone can sign for is worse."""
+        if len(self.token_keys) != self.signing_keys.get_secret_value().count(",") + 1:
+            raise ValueError("signing_keys: a key id is given twice")
         for kid, secret in self.token_keys.items():
             if not kid or len(secret) < SHORTEST_KEY:
                 raise ValueError(f"signing_keys: each is kid:secret with a secret of at least {SHORTEST_KEY} bytes")

@@ -52,6 +52,19 @@ def test_the_demos_keys_are_refused_in_production(options: dict[str, str]) -> No
     assert settings(environment="development", **options).token_keys
 
 
+def test_a_key_id_is_given_once() -> None:
+    """Of two keys with one name, tokens of the first could never be verified."""
+    with pytest.raises(ValidationError, match="twice"):
+        settings(signing_keys=f"k1:{'s' * 32},k1:{'t' * 32}")
+
+
+def test_what_is_wrong_with_a_secret_is_said_without_it() -> None:
+    """A refusal ends up in logs and issues."""
+    with pytest.raises(ValidationError) as refused:
+        settings(signing_keys=f"k1:{'s' * 31}")
+    assert "ssss" not in str(refused.value)
+
+
 def test_a_print_of_the_settings_shows_no_secret() -> None:
     """What a person pastes into an issue."""
     assert "sssss" not in repr(settings())

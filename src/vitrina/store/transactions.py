@@ -11,7 +11,8 @@ Explain = Callable[[Item | None], Exception]
 
 
 def _impossible(item: Item | None) -> Exception:
-    return AssertionError(f"a write without a condition failed on {item!r}")
+    # What an item holds must not reach a log.
+    return AssertionError(f"a write without a condition failed on {type(item).__name__} {item and item.pk}")
 
 
 @dataclass(frozen=True, slots=True)
