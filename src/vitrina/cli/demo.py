@@ -55,6 +55,8 @@ _CURRENCIES: Final = ("USD", "USD", "USD", "EUR", "JPY")
 _DAYS: Final = 14
 _VIEWS_A_DAY: Final = (700, 1_100)
 _AT_ONCE: Final = 16
+_PATIENCE: Final = 30.0
+"""Seconds for one call of the table."""
 _AGENTS: Final = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Version/18.1 Mobile Safari/604.1",
@@ -93,8 +95,10 @@ async def make(settings: Settings, *, catalogue: bool, console: Console) -> None
 
 @asynccontextmanager
 async def _maker(settings: Settings) -> AsyncIterator[_Maker]:
-    async with aws.connect(settings) as clients:
-        table = Table(clients, name=settings.table_name)
+    # Nobody waits for one of these writes, and an engine that has just started on a busy machine may be slow.
+    patient = settings.model_copy(update={"connect_timeout": _PATIENCE, "read_timeout": _PATIENCE})
+    async with aws.connect(patient) as clients:
+        table = Table(clients, name=settings.table_name, deadline=2 * _PATIENCE)
         passwords = Passwords(cost=settings.bcrypt_cost, workers=2, queue=8, wait=30.0)
         store = ProductStore(table)
         try:
