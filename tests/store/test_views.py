@@ -75,6 +75,23 @@ async def test_more_views_of_a_product_than_a_segment_holds_take_several(store: 
     assert {one.view.product_id for one in await stored(store, TODAY)} == {product_id}
 
 
+@pytest.mark.parametrize("length", [3, 253])
+async def test_a_segment_stays_under_16_kb_whatever_its_referrers(store: ViewStore, length: int) -> None:
+    """Many hosts, long or short, take more segments, and every view comes back with its own."""
+    product_id = new_id()
+    views = [view(product_id, ms=ms, referrer_host=f"{ms:0{length}}") for ms in range(MOST_IN_SEGMENT)]
+    segments = store.segments(views)
+    for segment in segments:
+        raw = segment.serialize()
+        assert (
+            sum(len(name) + len(str(next(iter(value.values())))) for name, value in raw.items() if name != "events")
+            + len(raw["events"]["B"])
+            < 16_384
+        )
+    await store.put(segments)
+    assert sorted(one.view for one in await stored(store, TODAY)) == views
+
+
 async def test_views_across_midnight_go_to_their_days(store: ViewStore) -> None:
     """The first millisecond of a day is its own."""
     product_id = new_id()

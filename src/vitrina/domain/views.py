@@ -15,7 +15,9 @@ _RECORD: Final = struct.Struct(">16s12sIHB")
 _BOT: Final = 1
 VISITOR_BYTES: Final = 12
 MOST_IN_SEGMENT: Final = 400
-"""Views of one segment: 14 KB, which with its referrers stays under 16 KB."""
+"""Views of one segment: 14 KB."""
+MOST_OF_REFERRERS: Final = 2_200
+"""Bytes of one segment's list of referrers, which with its views and keys keep it under 16 KB."""
 _DAY_MS: Final = 86_400_000
 
 

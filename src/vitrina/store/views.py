@@ -1,15 +1,18 @@
 """View segments in the table (R11): a day's views, spread over shards of products, many to an item."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from vitrina.clock import epoch_seconds
-from vitrina.domain.views import MOST_IN_SEGMENT, PackedViews, View, pack, shard_of, unpack
+from vitrina.domain.views import MOST_IN_SEGMENT, MOST_OF_REFERRERS, PackedViews, View, pack, shard_of, unpack
 from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.items import Item, ViewSegmentItem
 from vitrina.store.table import MOST_PUTS, Query, Table
+
+_QUOTED: Final = 4
+"""Bytes that JSON adds to a host in a list: quotes, a comma, a space."""
 
 
 class StoredView(NamedTuple):
@@ -32,11 +35,7 @@ class ViewStore:
         groups: dict[tuple[date, int], list[View]] = {}
         for view in views:
             groups.setdefault((view.day, shard_of(view.product_id, keys.VIEW_SHARDS)), []).append(view)
-        return [
-            self._segment(day, shard, group[first : first + MOST_IN_SEGMENT])
-            for (day, shard), group in groups.items()
-            for first in range(0, len(group), MOST_IN_SEGMENT)
-        ]
+        return [self._segment(day, shard, part) for (day, shard), group in groups.items() for part in _parts(group)]
 
     async def put(self, segments: Sequence[ViewSegmentItem]) -> None:
         """Write segments, `MOST_PUTS` a call. Writing the same ones again changes nothing."""
@@ -69,3 +68,23 @@ class ViewStore:
             referrers=packed.referrers or None,
             expires_at=expires_at,
         )
+
+
+def _parts(views: Sequence[View]) -> Iterator[list[View]]:
+    """Split views so that each part, with the hosts that it names, is a segment of at most 16 KB."""
+    part: list[View] = []
+    hosts: set[str] = set()
+    size = 0
+    for view in views:
+        host = view.referrer_host
+        new = 0 if host is None or host in hosts else len(host) + _QUOTED
+        if part and (len(part) == MOST_IN_SEGMENT or size + new > MOST_OF_REFERRERS):
+            yield part
+            part, hosts, size = [], set(), 0
+            new = 0 if host is None else len(host) + _QUOTED
+        part.append(view)
+        if host is not None:
+            hosts.add(host)
+        size += new
+    if part:
+        yield part
