@@ -1,9 +1,9 @@
 """The AWS clients: one session and one long-lived client for each endpoint, made here and nowhere else."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import aioboto3
 from aiobotocore.config import AioConfig
@@ -12,6 +12,12 @@ from vitrina.config import Settings
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
+    from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
+    from types_aiobotocore_sesv2 import SESV2Client
+    from types_aiobotocore_sqs import SQSClient
+
+_LONGEST_POLL: Final = 20.0
+"""Seconds that SQS lets a receive wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +28,7 @@ class Clients:
     writer: "DynamoDBClient"
 
 
-def client_config(settings: Settings) -> AioConfig:
+def client_config(settings: Settings, *, read_timeout: float | None = None) -> AioConfig:
     """Return the clients' configuration.
 
     botocore's own defaults would wait 60 s and retry for half a minute. Parameters are not validated, since every
@@ -30,7 +36,7 @@ def client_config(settings: Settings) -> AioConfig:
     """
     return AioConfig(
         connect_timeout=settings.connect_timeout,
-        read_timeout=settings.read_timeout,
+        read_timeout=read_timeout or settings.read_timeout,
         max_pool_connections=settings.pool_size,
         parameter_validation=False,
         retries={"mode": "standard", "total_max_attempts": 2},
@@ -54,3 +60,30 @@ async def connect(settings: Settings) -> AsyncIterator[Clients]:
                 session.client("dynamodb", endpoint_url=settings.reader_endpoint, config=config)
             )
         yield Clients(reader=reader, writer=writer)
+
+
+def connect_streams(settings: Settings) -> AbstractAsyncContextManager["DynamoDBStreamsClient"]:
+    """Open a client of the table's stream, which is where writes go. A page of records may be 1 MB."""
+    config = client_config(settings, read_timeout=max(settings.read_timeout, 10.0))
+    client: Any = aioboto3.Session(region_name=settings.region).client(
+        "dynamodbstreams", endpoint_url=settings.writer_endpoint, config=config
+    )
+    return client  # type: ignore[no-any-return]
+
+
+def connect_queue(settings: Settings) -> AbstractAsyncContextManager["SQSClient"]:
+    """Open a client of SQS, whose receives wait for messages."""
+    config = client_config(settings, read_timeout=_LONGEST_POLL + 5)
+    client: Any = aioboto3.Session(region_name=settings.region).client(
+        "sqs", endpoint_url=settings.queue_endpoint, config=config
+    )
+    return client  # type: ignore[no-any-return]
+
+
+def connect_mail(settings: Settings) -> AbstractAsyncContextManager["SESV2Client"]:
+    """Open a client of SES."""
+    config = client_config(settings, read_timeout=settings.mail_timeout)
+    client: Any = aioboto3.Session(region_name=settings.region).client(
+        "sesv2", endpoint_url=settings.ses_endpoint, config=config
+    )
+    return client  # type: ignore[no-any-return]

@@ -36,6 +36,40 @@ class Settings(BaseSettings):
     pool_size: int = Field(64, ge=1, description="Connections kept to each endpoint.")
     connect_timeout: float = Field(0.5, gt=0, description="To open a connection to DynamoDB.")
     read_timeout: float = Field(1.0, gt=0, description="For one answer of DynamoDB.")
+    # Notices to admins
+    queue_name: str = Field("vitrina-notices", description="The queue of notices, less SQS's suffix `.fifo`.")
+    queue_endpoint: str | None = Field(None, description="Where SQS is; AWS itself if empty.")
+    queue_visibility_timeout: int = Field(60, ge=2, description="How long a message that was taken is hidden.")
+    queue_max_receives: int = Field(5, ge=1, description="Tries of a message before it goes to the dead letters.")
+    relay_lease_time: float = Field(
+        10.0, gt=0, description="How long a relay may be silent before another takes its shards over."
+    )
+    relay_idle_interval: float = Field(1.0, gt=0, description="Between two looks at a shard that has nothing new.")
+    notify_actor: bool = Field(default=False, description="Tell also the admin who changed the price.")
+    notice_retention_days: int = Field(90, ge=1, description="Days that inbox entries are kept.")
+    notices_before_digest: int = Field(
+        3, ge=0, description="Notices a window that are mailed at once, to an admin who gets digests."
+    )
+    digest_minutes: int = Field(15, ge=1, le=1_440, description="Minutes of a digest's window, unless an admin says.")
+    default_language: Literal["en", "es"] = Field("en", description="Of mail, unless an admin says.")
+    # Mail
+    mail_transport: Literal["smtp", "ses", "directory"] = Field(
+        "smtp", description="`directory` writes each mail into a file, for development."
+    )
+    mail_from: str = Field("Vitrina <vitrina@localhost>", description="Sender of mail.")
+    mail_directory: str = Field("", description="Where `directory` writes.")
+    mail_timeout: float = Field(10.0, gt=0, description="To send one mail.")
+    mail_attempts: int = Field(8, ge=1, description="Tries of a mail, with growing pauses, before it is given up.")
+    mail_lease_time: float = Field(60.0, gt=0, description="After which a mail whose sender died is sent by another.")
+    smtp_host: str = Field("localhost", description="Mail server.")
+    smtp_port: int = Field(25, ge=1, le=65_535, description="Its port.")
+    smtp_security: Literal["none", "starttls", "tls"] = Field("none", description="How the connection is encrypted.")
+    smtp_username: str = Field("", description="Empty: no sign-in.")
+    smtp_password: SecretStr = Field(SecretStr(""), description="For `smtp_username`.")
+    ses_endpoint: str | None = Field(None, description="Where SES is; AWS itself if empty.")
+    worker_metrics_port: int = Field(
+        0, ge=0, le=65_535, description="Where relay and notifier serve `/metrics` and `/healthz`; 0: nowhere."
+    )
     # Secrets
     signing_keys: SecretStr = Field(
         description="`kid:secret[,kid:secret]`: the first signs tokens, all verify them; each at least 32 bytes."

@@ -156,5 +156,10 @@ class TableUnavailable(Unavailable):
 
 
 @dataclass(eq=False)
+class QueueUnavailable(Unavailable):
+    """The queue does not answer right now: try again."""
+
+
+@dataclass(eq=False)
 class Overloaded(Unavailable):
     """The service has more to do than it can take on: try again."""

@@ -24,3 +24,11 @@ VIEWS_BATCH: Final = Histogram(
     "vitrina_views_batch_size", "Views stored by one flush.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 )
 CACHE_LOOKUPS: Final = Counter("vitrina_product_cache_lookups", "Anonymous reads by what the cache had.", ["result"])
+
+STREAM_RECORDS: Final = Counter("vitrina_stream_records", "Records read from the table's stream.", ["result"])
+STREAM_LAG: Final = Gauge("vitrina_stream_lag_seconds", "Age of the last change that was relayed, when it was.")
+STREAM_LOST: Final = Counter("vitrina_stream_lost", "Times that records were trimmed before they were read.")
+NOTICES: Final = Counter("vitrina_notices", "Inbox entries by what became of them.", ["result"])
+MESSAGES: Final = Counter("vitrina_queue_messages", "Messages taken from the queue.", ["result"])
+QUEUE_AGE: Final = Gauge("vitrina_queue_age_seconds", "Age of the last message that was handled, when it was.")
+MAILS: Final = Counter("vitrina_mails", "Mails by what became of them.", ["result"])

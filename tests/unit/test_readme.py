@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from vitrina.config import Settings
@@ -23,7 +24,7 @@ def settings_table() -> str:
 
 
 def _shown(default: object) -> str:
-    if default in (None, "", ()):
+    if default in (None, "", (), SecretStr("")):
         return "none"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"

@@ -111,6 +111,7 @@ TABLE: Final[dict[type[VitrinaError], Row]] = {
         HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "Unavailable", "The service cannot do this right now: try again."
     ),
     errors.TableUnavailable: Row(HTTPStatus.SERVICE_UNAVAILABLE, "table_unavailable", "Table unavailable"),
+    errors.QueueUnavailable: Row(HTTPStatus.SERVICE_UNAVAILABLE, "queue_unavailable", "Queue unavailable"),
     errors.Overloaded: Row(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Overloaded"),
 }
 

@@ -83,6 +83,8 @@ class Item(Model):
     by_time = UnicodeAttribute(null=True)
     by_name = UnicodeAttribute(null=True)
     by_price = UnicodeAttribute(null=True)
+    due = UnicodeAttribute(null=True)
+    due_at = TimeAttribute(null=True)
     expires_at = IntegerAttribute(null=True)
 
     @classmethod
@@ -197,6 +199,67 @@ class ViewSegmentItem(Item, discriminator="views"):
 
     events = BinaryAttribute(legacy_encoding=False)
     referrers = JSONAttribute(null=True)
+
+
+class NoticeItem(Item, discriminator="notice"):
+    """An entry of an admin's inbox (R9). It is `due` while its mail waits; `mail` names the mail that took it up."""
+
+    id = UnicodeAttribute()
+    user_id = UnicodeAttribute()
+    product_id = UnicodeAttribute()
+    version = IntegerAttribute()
+    sku = UnicodeAttribute()
+    name = UnicodeAttribute()
+    old_price = UnicodeAttribute()
+    old_currency = UnicodeAttribute()
+    price = UnicodeAttribute()
+    currency = UnicodeAttribute()
+    changed_at = TimeAttribute()
+    changed_by = UnicodeAttribute()
+    changed_by_name = UnicodeAttribute(null=True)
+    request_id = UnicodeAttribute()
+    read_at = TimeAttribute(null=True)
+    digest = BooleanAttribute(null=True)
+    mail = UnicodeAttribute(null=True)
+
+
+class NoticePreferencesItem(Item, discriminator="notice_preferences"):
+    """What an account wants to be mailed."""
+
+    email = UnicodeAttribute()
+    digest_minutes = IntegerAttribute()
+    language = UnicodeAttribute()
+
+
+class MailWindowItem(Item, discriminator="mail_window"):
+    """How many notices an account got in the window that ends at `closes_at`."""
+
+    closes_at = TimeAttribute()
+    notices = IntegerAttribute()
+
+
+class MailItem(Item, discriminator="mail"):
+    """The mail to an account that is being sent: it holds these notices, and is `due` again if its sender dies."""
+
+    id = UnicodeAttribute()
+    user_id = UnicodeAttribute()
+    notices = JSONAttribute()
+    digest = BooleanAttribute()
+    attempts = IntegerAttribute()
+    created_at = TimeAttribute()
+
+
+class LeaseItem(Item, discriminator="lease"):
+    """The reading of one shard of the stream: by whom, and after which record it goes on.
+
+    `counter` moves with each renewal; `checkpoint` is a sequence number, TRIM_HORIZON or SHARD_END.
+    """
+
+    shard_id = UnicodeAttribute()
+    parent = UnicodeAttribute(null=True)
+    owner = UnicodeAttribute(null=True)
+    counter = IntegerAttribute()
+    checkpoint = UnicodeAttribute()
 
 
 class IdempotencyItem(Item, discriminator="idempotency"):

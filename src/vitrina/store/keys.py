@@ -1,5 +1,6 @@
 """Every key and index of the one table; mirrors table_design.md. A key template is written here and nowhere else."""
 
+import zlib
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -9,6 +10,8 @@ from vitrina.domain.text import fold
 
 VIEW_SHARDS: Final = 8
 """Partitions that a day's views spread over. Fixed for good: a product's shard is found by it."""
+MAIL_SHARDS: Final = 4
+"""Partitions of the index that mail waiting to be sent spreads over; more can be added, none taken away."""
 
 _AFTER_NAME: Final = "\x1f"
 """Ends a name in a sort key. No name holds it and it sorts before every character that one may hold."""
@@ -37,8 +40,9 @@ LISTING_BY_PRICE: Final = Index("listing-by-price", "listing", "by_price")
 GROUP_BY_TIME: Final = Index("group-by-time", "listing_group", "by_time")
 GROUP_BY_NAME: Final = Index("group-by-name", "listing_group", "by_name")
 GROUP_BY_PRICE: Final = Index("group-by-price", "listing_group", "by_price")
+DUE_BY_TIME: Final = Index("due-by-time", "due", "due_at")
 INDEXES: Final = (
-    LISTING_BY_TIME, LISTING_BY_NAME, LISTING_BY_PRICE, GROUP_BY_TIME, GROUP_BY_NAME, GROUP_BY_PRICE,
+    LISTING_BY_TIME, LISTING_BY_NAME, LISTING_BY_PRICE, GROUP_BY_TIME, GROUP_BY_NAME, GROUP_BY_PRICE, DUE_BY_TIME,
 )  # fmt: skip
 
 TTL_ATTRIBUTE: Final = "expires_at"
@@ -57,6 +61,21 @@ def brand_group(brand: str) -> str:
 def role_group(role: str) -> str:
     """Return the group of the accounts that have a role."""
     return f"ROLE#{role}"
+
+
+def unread_notices(user_id: str) -> str:
+    """Return the list of an account's unread notices."""
+    return f"UNREAD#{user_id}"
+
+
+def due_mail(shard: int) -> str:
+    """Return one shard of the mail that waits to be sent; `due_at` says until when."""
+    return f"MAIL#{shard}"
+
+
+def mail_shard(user_id: str) -> int:
+    """Return the shard of an account's mail."""
+    return zlib.crc32(user_id.encode()) % MAIL_SHARDS
 
 
 # Sort keys of the indexes; the id makes each unique, so that a page can start after any item
@@ -92,6 +111,29 @@ SESSION_PREFIX: Final = "SESSION#"
 def session(user_id: str, session_id: str) -> Key:
     """Return the key of a session, in its account's partition: one query has them all."""
     return Key(f"USER#{user_id}", f"{SESSION_PREFIX}{session_id}")
+
+
+NOTICE_PREFIX: Final = "NOTICE#"
+
+
+def notice(user_id: str, notice_id: str) -> Key:
+    """Return the key of an entry of an account's inbox; its id begins with a time, so that entries sort by it."""
+    return Key(f"USER#{user_id}", f"{NOTICE_PREFIX}{notice_id}")
+
+
+def notice_preferences(user_id: str) -> Key:
+    """Return the key of what an account wants to be mailed."""
+    return Key(f"USER#{user_id}", "NOTICE_PREFERENCES")
+
+
+def mail_window(user_id: str) -> Key:
+    """Return the key of the window in which an account's notices are counted, to mail many of them as a digest."""
+    return Key(f"USER#{user_id}", "MAIL_WINDOW")
+
+
+def mail(user_id: str) -> Key:
+    """Return the key of the one mail to an account that is being sent."""
+    return Key(f"USER#{user_id}", "MAIL")
 
 
 def email(address: str) -> Key:
@@ -150,6 +192,16 @@ def idempotency(owner: str, route: str, fingerprint: str) -> Key:
 def failures(subject: str, window: int) -> Key:
     """Return the key of a count of failed sign-ins: of whom (a keyed hash) and in which window."""
     return Key(f"FAILURES#{subject}", f"WINDOW#{window}")
+
+
+def leases(stream_label: str) -> str:
+    """Return the partition of a stream's leases; a table that is made anew has another stream."""
+    return f"RELAY#{stream_label}"
+
+
+def lease(stream_label: str, shard_id: str) -> Key:
+    """Return the key of the lease of a shard: who reads it, and how far."""
+    return Key(leases(stream_label), f"SHARD#{shard_id}")
 
 
 MIGRATIONS: Final = "MIGRATIONS"
