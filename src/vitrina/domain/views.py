@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 
 _RECORD: Final = struct.Struct(">16s12sIHB")
 """One view: product (UUID), visitor, milliseconds of the day, referrer (0: none, else its place in the list), flags."""
-_BOT: Final = 1
+BOT: Final = 1
+"""The flag of a view by a bot."""
 VISITOR_BYTES: Final = 12
 MOST_IN_SEGMENT: Final = 400
 """Views of one segment: 14 KB."""
@@ -75,7 +76,7 @@ def pack(views: Sequence[View]) -> PackedViews:
     for product_id, at_ms, visitor, referrer_host, bot in views:
         referrer = 0 if referrer_host is None else referrers.setdefault(referrer_host, len(referrers) + 1)
         product = bytes.fromhex(product_id.replace("-", ""))
-        events += _RECORD.pack(product, visitor, at_ms % _DAY_MS, referrer, _BOT if bot else 0)
+        events += _RECORD.pack(product, visitor, at_ms % _DAY_MS, referrer, BOT if bot else 0)
     return PackedViews(events=bytes(events), referrers=list(referrers))
 
 
@@ -88,5 +89,5 @@ def unpack(packed: PackedViews, day: date) -> Iterator[View]:
             at_ms=midnight_ms + of_day_ms,
             visitor=visitor,
             referrer_host=packed.referrers[referrer - 1] if referrer else None,
-            bot=bool(flags & _BOT),
+            bot=bool(flags & BOT),
         )

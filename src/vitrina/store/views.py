@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, NamedTuple
 
-from vitrina.clock import epoch_seconds
+from vitrina.clock import Clock, epoch_seconds, now
 from vitrina.domain.views import MOST_IN_SEGMENT, MOST_OF_REFERRERS, PackedViews, View, pack, shard_of, unpack
 from vitrina.ids import new_id
 from vitrina.store import keys
@@ -22,13 +22,21 @@ class StoredView(NamedTuple):
     view: View
 
 
-class ViewStore:
-    """Writes and reads segments."""
+class Segment(NamedTuple):
+    """A segment as it is stored: its id, ordered by time, and its views in their packed form."""
 
-    def __init__(self, table: Table, *, retention_days: int = 0) -> None:
+    id: str
+    packed: PackedViews
+
+
+class ViewStore:
+    """Writes and reads segments. One that has expired and that TTL has not deleted yet is as good as gone."""
+
+    def __init__(self, table: Table, *, retention_days: int = 0, clock: Clock = now) -> None:
         """Take the table, and the days after which TTL deletes a segment; 0: never."""
         self._table = table
         self._retention_days = retention_days
+        self._clock = clock
 
     def segments(self, views: Sequence[View]) -> list[ViewSegmentItem]:
         """Make the items for `views`, one a day and shard unless there are too many for one."""
@@ -44,17 +52,29 @@ class ViewStore:
 
     async def read(self, day: date, shard: int, *, page: int = 200) -> AsyncIterator[StoredView]:
         """Read a day's views of one shard in the order in which their segments were made; `page` segments a call."""
+        async for segments in self.pages(day, shard, page=page):
+            for segment in segments:
+                for place, view in enumerate(unpack(segment.packed, day)):
+                    yield StoredView(f"{segment.id}-{place}", view)
+
+    async def pages(self, day: date, shard: int, *, page: int = 400) -> AsyncIterator[list[Segment]]:
+        """Read a day's segments of one shard as they are packed, a list for each call: up to `page`, 1 MB at most."""
         query = Query(condition=Item.pk == keys.view_segments(day, shard))
         items, position = await self._table.query(query, limit=page)
         while True:
-            for item in items:
-                assert isinstance(item, ViewSegmentItem)  # noqa: S101 - the partition holds nothing else
-                packed = PackedViews(events=item.events, referrers=item.referrers or [])
-                for place, view in enumerate(unpack(packed, day)):
-                    yield StoredView(f"{item.sk}-{place}", view)
+            yield self._good(items)
             if position is None:
                 return
             items, position = await self._table.query(query, limit=page, start=position)
+
+    def _good(self, items: Sequence[Item]) -> list[Segment]:
+        at = epoch_seconds(self._clock())
+        found: list[Segment] = []
+        for item in items:
+            assert isinstance(item, ViewSegmentItem)  # noqa: S101 - the partition holds nothing else
+            if not item.expires_at or item.expires_at > at:
+                found.append(Segment(item.sk, PackedViews(events=item.events, referrers=item.referrers or [])))
+        return found
 
     def _segment(self, day: date, shard: int, views: Sequence[View]) -> ViewSegmentItem:
         packed = pack(views)
