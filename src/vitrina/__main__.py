@@ -10,6 +10,7 @@ main = LazyGroup(
         "dev": ("vitrina.cli.dev:dev", "Serve it on this machine with an engine of its own and demo data."),
         "table": ("vitrina.cli.table:table", "Make, describe, migrate and check the table."),
         "users": ("vitrina.cli.users:users", "Make and remove super_admins."),
+        "views": ("vitrina.cli.views:views", "Roll up, report and export the history of views."),
         "openapi": ("vitrina.cli.openapi:openapi", "Print the OpenAPI document."),
     },
 )
