@@ -201,6 +201,38 @@ class ViewSegmentItem(Item, discriminator="views"):
     referrers = JSONAttribute(null=True)
 
 
+class ViewDayItem(Item, discriminator="view_day"):
+    """What a product's closed day counts; `views` and `unique_visitors` leave bots out (R12)."""
+
+    views = IntegerAttribute()
+    unique_visitors = IntegerAttribute()
+    bots = IntegerAttribute()
+
+
+class ViewTallyItem(Item, discriminator="view_tally"):
+    """The counts of many products on a closed day, packed (domain/reports.py)."""
+
+    rows = BinaryAttribute(legacy_encoding=False)
+
+
+class ViewSummaryItem(Item, discriminator="view_summary"):
+    """What a closed day tells of the whole shop: views by hour, and the hosts that people came from."""
+
+    hours = JSONAttribute()
+    referrers = JSONAttribute()
+    direct = IntegerAttribute()
+    other = IntegerAttribute()
+
+
+class ViewRollupItem(Item, discriminator="view_rollup"):
+    """Says that a day is rolled up, for it is written last; with the day's totals."""
+
+    views = IntegerAttribute()
+    unique_visitors = IntegerAttribute()
+    bots = IntegerAttribute()
+    products = IntegerAttribute()
+
+
 class NoticeItem(Item, discriminator="notice"):
     """An entry of an admin's inbox (R9). It is `due` while its mail waits; `mail` names the mail that took it up."""
 

@@ -184,6 +184,41 @@ def view_segment(day: date, shard: int, segment_id: str) -> Key:
     return Key(view_segments(day, shard), segment_id)
 
 
+VIEW_DAY_PREFIX: Final = "VIEWS#"
+
+
+def view_day(product_id: str, day: date) -> Key:
+    """Return the key of the counts of a product's closed day, in its own partition: one query has many days."""
+    return Key(f"PRODUCT#{product_id}", f"{VIEW_DAY_PREFIX}{day.isoformat()}")
+
+
+VIEW_TALLY_PREFIX: Final = "SHARD#"
+
+
+def view_tallies(day: date, shard: int | None = None) -> Key:
+    """Return the partition of a closed day's tables, and how the sort keys begin, of one shard or of all."""
+    return Key(f"VIEW_TALLIES#{day.isoformat()}", VIEW_TALLY_PREFIX + ("" if shard is None else f"{shard}#"))
+
+
+def view_tally(day: date, shard: int, part: int) -> Key:
+    """Return the key of a part of the table of a day's products, of one shard."""
+    partition, prefix = view_tallies(day, shard)
+    return Key(partition, f"{prefix}{part:04d}")
+
+
+def view_summary(day: date) -> Key:
+    """Return the key of what a closed day tells of the whole shop."""
+    return Key(view_tallies(day).pk, "SUMMARY")
+
+
+VIEW_ROLLUPS: Final = "VIEW_ROLLUPS"
+
+
+def view_rollup(day: date) -> Key:
+    """Return the key of the item that says that a day is rolled up."""
+    return Key(VIEW_ROLLUPS, day.isoformat())
+
+
 def idempotency(owner: str, route: str, fingerprint: str) -> Key:
     """Return the key of the answer kept for an idempotency key, which belongs to a user and a route."""
     return Key(f"IDEMPOTENCY#{owner}", f"{route}#{fingerprint}")
