@@ -50,6 +50,13 @@ async def test_a_deletion_heeds_the_version_that_it_names(admin: Person) -> None
         ok(await admin.delete(path, headers={"If-Match": condition}), 204)
 
 
+async def test_the_list_of_the_deleted_can_only_be_read(admin: Person) -> None:
+    """It is not a product called `deleted`."""
+    for reply in (await admin.delete("/v1/products/deleted"), await admin.patch("/v1/products/deleted", {})):
+        problem(reply, 405, "method_not_allowed")
+        assert reply.headers["Allow"] == "GET, HEAD"
+
+
 async def test_the_deleted_are_listed_for_managers_the_newest_deletion_first(
     admin: Person, super_admin: Person
 ) -> None:

@@ -10,6 +10,7 @@ from vitrina.api.body import JSON, MERGE_PATCH
 from vitrina.api.call import Call
 from vitrina.api.creation import create_once
 from vitrina.api.listing import listed, page_answer, start_of
+from vitrina.api.reading import ONE_PRODUCT
 from vitrina.api.routing import PUBLIC, Route
 from vitrina.api.schemas import (
     ChangeEntry,
@@ -188,7 +189,7 @@ ROUTES: Final = (
     ),
     Route(
         method="PATCH",
-        path="/v1/products/{product_id}",
+        path=ONE_PRODUCT,
         handler=change,
         allow=PRODUCT_MANAGERS,
         summary="Change a product; the same values change nothing",
@@ -203,7 +204,7 @@ ROUTES: Final = (
     ),
     Route(
         method="DELETE",
-        path="/v1/products/{product_id}",
+        path=ONE_PRODUCT,
         handler=delete,
         allow=PRODUCT_MANAGERS,
         summary="Delete a product softly",

@@ -19,6 +19,8 @@ from vitrina.errors import NotFound, Overloaded
 from vitrina.ids import is_id
 from vitrina.services.product_cache import Answer, Kept
 
+ONE_PRODUCT: Final = "/v1/products/{product_id:(?!deleted$)[^/]+}"
+"""The path of a product; the list of the deleted ones has its own."""
 _STALE: Final = '110 - "Response is Stale"'
 """RFC 7234 section 5.5.1; RFC 9111 dropped the header, and its readers know `Age`."""
 
@@ -115,7 +117,7 @@ ROUTES: Final = (
     ),
     Route(
         method="GET",
-        path="/v1/products/{product_id}",
+        path=ONE_PRODUCT,
         handler=read,
         allow=PUBLIC,
         late_authentication=True,

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import re
 import threading
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -91,5 +92,9 @@ def _guesses(password: str, words: list[str]) -> int:
 
 
 def _digest(password: str) -> bytes:
-    """Return 44 bytes that stand for the whole password: bcrypt takes 72 bytes at most and no NUL."""
-    return base64.b64encode(hashlib.sha256(password.encode()).digest())
+    """Return 44 bytes that stand for the whole password: bcrypt takes 72 bytes at most and no NUL.
+
+    Keyboards differ in how they write a letter and its accent, so the password is normalised first (NIST SP 800-63B-4,
+    section 3.1.1.2).
+    """
+    return base64.b64encode(hashlib.sha256(unicodedata.normalize("NFKC", password).encode()).digest())

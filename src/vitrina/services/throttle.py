@@ -8,6 +8,7 @@ tries a window, so that the owner still gets in from one that has not failed.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import IPv6Network
 from typing import Final
 
 from vitrina.clock import Clock, epoch_seconds, now
@@ -49,7 +50,7 @@ class SignInThrottle:
         Yields what will be left if the try is good. A try that the first limit refuses is not counted by the others:
         one address that hammers at one account is no crowd, and not yet at everybody's.
         """
-        email = fold(email)
+        email, address = fold(email), _subscriber(address)
         pair = fingerprint(self._key, "pair", email, address)
         of_address = fingerprint(self._key, "address", address)
         account = fingerprint(self._key, "account", email)
@@ -82,3 +83,11 @@ class SignInThrottle:
 
     async def _add(self, subject: str, window: int, number: int) -> int:
         return await self._store.add(subject, window=window, seconds=self._window, number=number)
+
+
+def _subscriber(address: str) -> str:
+    """Return whom an address stands for: a customer is given a whole /64 of IPv6 (RFC 6177), to guess from in turn."""
+    try:
+        return str(IPv6Network((address, 64), strict=False))
+    except ValueError:
+        return address

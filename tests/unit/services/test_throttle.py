@@ -128,6 +128,15 @@ async def test_an_address_has_five_tries_at_all_accounts(throttle: SignInThrottl
     await fail(throttle, email="9@example.com", address="192.0.2.2")
 
 
+async def test_the_addresses_of_an_ipv6_subscriber_are_one(throttle: SignInThrottle) -> None:
+    """A customer has a /64 to guess from (RFC 6177); the neighbour has another."""
+    for number in range(3):
+        await fail(throttle, address=f"2001:db8:0:1::{number:x}")
+    with pytest.raises(RateLimited):
+        await fail(throttle, address="2001:db8:0:1:ffff::1")
+    await fail(throttle, address="2001:db8:0:2::1")
+
+
 async def test_nothing_that_is_stored_names_anybody(throttle: SignInThrottle, store: Store) -> None:
     """Addresses and e-mails are hashed with a key."""
     await fail(throttle)
