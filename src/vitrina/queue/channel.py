@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,9 +41,9 @@ class Received:
     """What was received and is hidden from others for a while; `receives` counts this time too."""
 
     id: str
-    receipt: str
+    receipt: str = field(repr=False)
     group: str
-    body: str
+    body: str = field(repr=False)
     receives: int
     sent_at: datetime
 

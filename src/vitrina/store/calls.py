@@ -31,11 +31,18 @@ _UNAVAILABLE: Final = frozenset({
 """Nothing that the caller did wrong: revoked credentials and a missing table are outages as well."""
 
 
-async def make(operation: str, method: Callable[..., Awaitable[Any]], arguments: Arguments, *, deadline: float) -> Any:  # noqa: ANN401 - DynamoDB's own answer
+async def make(
+    operation: str,
+    method: Callable[..., Awaitable[Any]],
+    arguments: Arguments,
+    *,
+    deadline: float,
+    has_units: bool = True,
+) -> Any:  # noqa: ANN401 - DynamoDB's own answer
     """Call `method` and return its answer, within `deadline` seconds with the client's own retries.
 
-    Calls and capacity units are counted for the process and for the request under way (`usage`). Raises
-    TableUnavailable, and the ClientError of a call that DynamoDB refused.
+    Calls and capacity units (a stream's calls have none) are counted for the process and for the request under way
+    (`usage`). Raises TableUnavailable, and the ClientError of a call that DynamoDB refused.
     """
     request = usage.current()
     if request is not None:
@@ -43,7 +50,7 @@ async def make(operation: str, method: Callable[..., Awaitable[Any]], arguments:
     metrics.DYNAMODB_CALLS.labels(operation).inc()
     try:
         async with asyncio.timeout(deadline):
-            response = await method(**arguments, ReturnConsumedCapacity="TOTAL")
+            response = await method(**arguments, **({"ReturnConsumedCapacity": "TOTAL"} if has_units else {}))
     except ClientError as error:
         code = error.response["Error"]["Code"]
         metrics.DYNAMODB_ERRORS.labels(operation, code).inc()

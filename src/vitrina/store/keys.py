@@ -159,6 +159,14 @@ def change(product_id: str, version: int) -> Key:
     return Key(f"PRODUCT#{product_id}", f"{CHANGE_PREFIX}{version:010d}")
 
 
+def named_change(key: Key) -> tuple[str, int]:
+    """Return the product and version that the key of a change names. Raises ValueError for another key."""
+    partition, sort = key.pk.removeprefix("PRODUCT#"), key.sk.removeprefix(CHANGE_PREFIX)
+    if key != change(partition, int(sort)):
+        raise ValueError("not the key of a change")
+    return partition, int(sort)
+
+
 def price(product_id: str, version: int) -> Key:
     """Return the key of the price that came into force with a version."""
     return Key(f"PRODUCT#{product_id}", f"{PRICE_PREFIX}{version:010d}")

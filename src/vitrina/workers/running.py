@@ -11,7 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import structlog
@@ -116,14 +116,14 @@ def _watched(settings: Settings) -> Iterator[None]:
 
 
 class _Handler(WSGIRequestHandler):
-    timeout: float | None = 5.0
+    timeout: ClassVar[float | None] = 5.0
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its base's name
         """Log nothing: probes come every few seconds."""
 
 
 def _operations(loop: asyncio.AbstractEventLoop) -> Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes]]:
-    metrics: Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes]] = make_wsgi_app()
+    metrics: Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]] = make_wsgi_app()
 
     def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         match environ["PATH_INFO"]:
