@@ -40,6 +40,8 @@ POLICY = {
     ("POST", "/v1/products/{product_id}/restore"): MANAGERS,
     ("GET", "/v1/products/{product_id}/history"): MANAGERS,
     ("GET", "/v1/products/{product_id}/prices"): ANYONE,
+    ("GET", "/v1/products/{product_id}/views"): MANAGERS,
+    ("GET", "/v1/analytics/top-products"): MANAGERS,
 }
 
 

@@ -12,6 +12,7 @@ from vitrina import aws
 from vitrina.api import presenters
 from vitrina.config import Settings
 from vitrina.services.accounts import Accounts
+from vitrina.services.analytics import Analytics
 from vitrina.services.auth import Authentication
 from vitrina.services.cursors import Cursors
 from vitrina.services.derived_keys import derive
@@ -19,6 +20,7 @@ from vitrina.services.idempotency import Idempotency
 from vitrina.services.passwords import Passwords
 from vitrina.services.product_cache import ProductCache
 from vitrina.services.products import Products
+from vitrina.services.rollups import RollupQueue, Rollups
 from vitrina.services.throttle import SignInThrottle
 from vitrina.services.tokens import Tokens
 from vitrina.services.views import ViewRecorder
@@ -27,6 +29,7 @@ from vitrina.store.failures import FailureStore
 from vitrina.store.idempotency import IdempotencyStore
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
+from vitrina.store.rollups import RollupStore
 from vitrina.store.sessions import SessionStore
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
@@ -43,6 +46,7 @@ class Services:
     products: Products
     product_cache: ProductCache[presenters.KeptProduct]
     views: ViewRecorder
+    analytics: Analytics
     accounts: Accounts
     authentication: Authentication
     idempotency: Idempotency
@@ -69,14 +73,19 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             wait=settings.password_wait,
         )
         stack.callback(passwords.close)
+        view_store = ViewStore(table, retention_days=settings.views_retention_days)
         views = ViewRecorder(
-            ViewStore(table, retention_days=settings.views_retention_days),
+            view_store,
             secret=derive(settings, "visitors"),
             queue=settings.view_queue,
             commit_timeout=settings.view_commit_timeout,
         )
         stack.push_async_callback(_drain, views, settings.shutdown_timeout)
         product_store = ProductStore(table)
+        rollup_store = RollupStore(table)
+        rollups = Rollups(view_store, rollup_store)
+        rollup_queue = RollupQueue(rollups)
+        stack.push_async_callback(rollup_queue.close)
         cache = ProductCache(
             product_store,
             render=presenters.kept_product,
@@ -90,6 +99,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             products=Products(product_store, ProductListings(table), cache),
             product_cache=cache,
             views=views,
+            analytics=Analytics(rollup_store, product_store, rollups, queue=rollup_queue),
             accounts=Accounts(users, sessions, passwords=passwords),
             authentication=Authentication(
                 users,

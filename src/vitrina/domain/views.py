@@ -44,6 +44,9 @@ class PackedViews:
     events: bytes
     referrers: list[str]
 
+    def __len__(self) -> int:
+        return len(self.events) // _RECORD.size
+
 
 def day_of(at_ms: int) -> date:
     """Return the day of a time, UTC."""

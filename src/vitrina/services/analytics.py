@@ -1,0 +1,112 @@
+"""Reports of views (R12): closed days from their rollups, all others counted when they are asked for."""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from vitrina.clock import Clock, now
+from vitrina.domain.products import Product
+from vitrina.domain.reports import Counts, DayViews, Leaders, Period, is_closed, pack_table, product_key
+from vitrina.errors import NotFound
+from vitrina.ids import is_id
+from vitrina.services.concurrency import gather
+from vitrina.services.rollups import Advance, RollupQueue, Rollups
+from vitrina.store import keys
+from vitrina.store.products import ProductStore
+from vitrina.store.rollups import RollupStore
+
+_AT_ONCE: Final = 8
+"""Calls of one report beside each other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leader:
+    """A product and its views over a period."""
+
+    product: Product
+    counts: Counts
+
+
+class Analytics:
+    """Counts views for people who may know."""
+
+    def __init__(
+        self,
+        store: RollupStore,
+        products: ProductStore,
+        rollups: Rollups,
+        *,
+        queue: RollupQueue,
+        clock: Clock = now,
+    ) -> None:
+        """Take the stores, who counts, and who is told of a closed day that should be rolled up."""
+        self._store = store
+        self._products = products
+        self._rollups = rollups
+        self._queue = queue
+        self._clock = clock
+
+    def period(self, first: date | None, last: date | None) -> Period:
+        """Return the days that were asked for, by default the last 30. Raises ValidationFailed."""
+        return Period.of(first, last, today=self._clock().date())
+
+    async def of_product(self, product_id: str, period: Period) -> list[DayViews]:
+        """Return each day of a period and what it counts of a product, live or deleted. Raises NotFound."""
+        if not is_id(product_id):
+            raise NotFound
+        product, totals = await asyncio.gather(
+            self._products.get(product_id, consistent=True), self._store.totals(period)
+        )
+        if product is None:
+            raise NotFound
+        counted = await self._store.of_product(product_id, period) if totals else {}
+        days = self._uncounted(period, totals.keys())
+        packed = product_key(product_id)
+        live = await gather(
+            (self._rollups.count_product(day, product_id, packed, advance=self._seen(day)) for day in days),
+            at_once=_AT_ONCE,
+        )
+        found = {day: counted.get(day, Counts()) for day in totals} | dict(zip(days, live, strict=True))
+        return [DayViews(day, found.get(day, Counts())) for day in period]
+
+    async def leaders(self, period: Period, *, limit: int) -> list[Leader]:
+        """Return the products with the most views of people in a period; ties by id, which is by age."""
+        totals = await self._store.totals(period)
+        leaders = Leaders()
+        work = [self._add_tables(leaders, day) for day in totals]
+        work += [
+            self._add_live(leaders, day, shard)
+            for day in self._uncounted(period, totals.keys())
+            for shard in range(keys.VIEW_SHARDS)
+        ]
+        await gather(work, at_once=_AT_ONCE)
+        first = dict(await asyncio.to_thread(leaders.first, limit))
+        products = await self._products.get_many(list(first))
+        return [
+            Leader(product=products[product_id], counts=counts)
+            for product_id, counts in first.items()
+            if product_id in products
+        ]
+
+    async def _add_tables(self, leaders: Leaders, day: date) -> None:
+        async for table in self._store.tables(day):
+            leaders.add_table(table)
+
+    async def _add_live(self, leaders: Leaders, day: date, shard: int) -> None:
+        tally = await self._rollups.count(day, shard, advance=self._seen(day))
+        leaders.add_table(await asyncio.to_thread(lambda: pack_table(tally.products())))
+
+    def _seen(self, day: date) -> Advance:
+        """Return what is told of views that were counted live: those of a closed day should be rolled up."""
+
+        def seen(number: int) -> None:
+            if number and is_closed(day, self._clock()):
+                self._queue.add(day)
+
+        return seen
+
+    def _uncounted(self, period: Period, rolled_up: Collection[date]) -> list[date]:
+        today = self._clock().date()
+        return [day for day in period if day not in rolled_up and day <= today]

@@ -1,0 +1,26 @@
+"""Work beside other work, within bounds."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def gather(work: Iterable[Coroutine[Any, Any, T]], *, at_once: int) -> list[T]:
+    """Do all of `work`, `at_once` pieces at a time, and return the results in its order.
+
+    The first failure is raised as it is, and ends what is still under way.
+    """
+    free = asyncio.Semaphore(at_once)
+
+    async def one(piece: Coroutine[Any, Any, T]) -> T:
+        async with free:
+            return await piece
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(piece)) for piece in work]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
