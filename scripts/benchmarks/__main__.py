@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import listing, load, reads, writes
+from benchmarks import listing, load, notices, reads, writes
 from benchmarks.figures import Report
 from vitrina.cli.dynamodb_local import MissingToolError
 from vitrina.cli.engines import EngineError
@@ -59,6 +59,13 @@ def writes_command(path: Path | None) -> None:
 def list_command(path: Path | None) -> None:
     """Pages of 25 among 1,000 and 100,000 products."""
     _measure(listing.measure, path)
+
+
+@main.command("notices")
+@json_option
+def notices_command(path: Path | None) -> None:
+    """How changed prices reach the admins' inboxes."""
+    _measure(notices.measure, path)
 
 
 def _measure(measure: Measure, path: Path | None) -> None:

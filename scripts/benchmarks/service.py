@@ -95,14 +95,15 @@ class Service(Server):
             return list(_answered(log.read().splitlines()))
 
 
-def settings_for(endpoint: str, table: str) -> Settings:
-    """Return production settings, but for the engine and keys that are made for this run."""
+def settings_for(endpoint: str, table: str, **options: Any) -> Settings:  # noqa: ANN401 - a setting's own field checks it
+    """Return production settings, but for the engine, keys that are made for this run, and `options`."""
     return Settings(
         environment="production",
         table_name=table,
         writer_endpoint=endpoint,
         signing_keys=SecretStr(f"bench:{secrets.token_hex(32)}"),
         secret_key=SecretStr(secrets.token_hex(32)),
+        **options,
     )
 
 
@@ -110,14 +111,14 @@ def settings_for(endpoint: str, table: str) -> Settings:
 async def service(name: str, settings: Settings, *, folder: Path) -> AsyncIterator[Service]:
     """Run `vitrina api` with one worker on a table that exists, its log in `folder`."""
     log = folder / f"{name}.log"
-    environment = _environment(settings)
+    variables = environment(settings)
 
     def command(port: int) -> list[str]:
         return ["sh", "-c", f'exec "$@" >{log} 2>&1', "sh", *_vitrina("api", "--port", str(port))]
 
     async with (
         aiohttp.ClientSession() as client,
-        Engine(name, command, environment=lambda _: environment, probe="/healthz") as url,
+        Engine(name, command, environment=lambda _: variables, probe="/healthz") as url,
     ):
         yield Service(name, url, log=log, client=client)
 
@@ -138,7 +139,7 @@ async def _run(*arguments: str, settings: Settings, stdin: str = "") -> None:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, **_environment(settings)},
+        env={**os.environ, **environment(settings)},
     )
     output, _ = await process.communicate(stdin.encode())
     if process.returncode:
@@ -149,14 +150,11 @@ def _vitrina(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "vitrina", *arguments]
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    return {
-        "VITRINA_ENVIRONMENT": settings.environment,
-        "VITRINA_TABLE_NAME": settings.table_name,
-        "VITRINA_WRITER_ENDPOINT": settings.writer_endpoint or "",
-        "VITRINA_SIGNING_KEYS": settings.signing_keys.get_secret_value(),
-        "VITRINA_SECRET_KEY": settings.secret_key.get_secret_value(),
-    }
+def environment(settings: Settings) -> dict[str, str]:
+    """Return what was set as the environment of a process."""
+    values = {name: getattr(settings, name) for name in settings.model_fields_set}
+    secrets_shown = {n: v.get_secret_value() if isinstance(v, SecretStr) else str(v) for n, v in values.items()}
+    return {f"VITRINA_{name.upper()}": value for name, value in secrets_shown.items()}
 
 
 def _answered(lines: list[bytes]) -> Iterator[Answered]:
