@@ -1,0 +1,90 @@
+"""The geometry of plots, in the units of an SVG's view box; how they look is the page's own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+_TICKS: Final = 4
+_STEPS: Final = (1, 2, 5, 10)
+
+
+class Bar(NamedTuple):
+    """A bar: its left and upper edge, width and height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class Tick(NamedTuple):
+    """A line of the grid and what it stands for."""
+
+    y: float
+    value: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """A frame in which values are drawn side by side, from 0 to `top`."""
+
+    width: float
+    height: float
+    slots: int
+    top: int
+    left: float = 0
+    margin: float = 0
+
+    @property
+    def _slot(self) -> float:
+        return (self.width - self.left) / max(self.slots, 1)
+
+    def x(self, place: int) -> float:
+        """Return the middle of a place."""
+        return round(self.left + self._slot * (place + 0.5), 1)
+
+    def y(self, value: float) -> float:
+        """Return where a value is."""
+        return round(self.margin + (self.height - self.margin) * (1 - value / max(self.top, 1)), 1)
+
+    def ticks(self) -> list[Tick]:
+        """Return the lines of the grid: a few round numbers."""
+        step = max(1, self.top // _TICKS)
+        return [Tick(self.y(value), value) for value in range(0, self.top + 1, step)]
+
+    def line(self, values: Sequence[int]) -> str:
+        """Return a path through the values."""
+        points = [f"{self.x(place)},{self.y(value)}" for place, value in enumerate(values)]
+        return "M" + "L".join(points) if points else ""
+
+    def area(self, values: Sequence[int]) -> str:
+        """Return the path of what is below the line."""
+        if not values:
+            return ""
+        return f"{self.line(values)}L{self.x(len(values) - 1)},{self.height}L{self.x(0)},{self.height}Z"
+
+    def bar(self, place: int, value: int, *, on: int = 0, gap: float = 0.25) -> Bar:
+        """Return the bar of a value, which stands on top of another; `gap` is the part of its place left empty."""
+        y, base = self.y(on + value), self.y(on)
+        width = self._slot * (1 - gap)
+        return Bar(round(self.x(place) - width / 2, 1), y, round(width, 1), round(base - y, 1))
+
+    def band(self, place: int) -> Bar:
+        """Return the whole of a place, to point at."""
+        return Bar(round(self.left + self._slot * place, 1), 0, round(self._slot, 1), self.height)
+
+
+def round_top(values: Sequence[int]) -> int:
+    """Return a round number, at least the largest of `values`, that `Plot.ticks` divides well."""
+    most = max(values, default=0)
+    magnitude = _TICKS
+    while True:
+        for step in _STEPS:
+            if magnitude * step >= most:
+                return magnitude * step
+        magnitude *= 10
+
+
+def labelled(slots: int, *, most: int = 10) -> range:
+    """Return the places whose names are written, so that they do not run into each other."""
+    return range(0, slots, max(1, -(-slots // most)))
