@@ -81,8 +81,9 @@ def connect_queue(settings: Settings) -> AbstractAsyncContextManager["SQSClient"
 
 
 def connect_mail(settings: Settings) -> AbstractAsyncContextManager["SESV2Client"]:
-    """Open a client of SES."""
+    """Open a client of SES, which sends a mail again for each repetition: whoever sends decides on those."""
     config = client_config(settings, read_timeout=settings.mail_timeout)
+    config = config.merge(AioConfig(retries={"mode": "standard", "total_max_attempts": 1}))
     client: Any = aioboto3.Session(region_name=settings.region).client(
         "sesv2", endpoint_url=settings.ses_endpoint, config=config
     )

@@ -1,0 +1,20 @@
+"""A mail on its way to an admin (R9)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """The one mail to `user_id` that is being sent: a notice by itself, or a digest of many.
+
+    `attempt` counts from 1. Until `due_at` the mail is its sender's; after that it is whoever's takes it over.
+    """
+
+    id: str
+    user_id: str
+    notice_ids: tuple[str, ...]
+    digest: bool
+    attempt: int
+    created_at: datetime
+    due_at: datetime
