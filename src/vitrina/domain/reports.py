@@ -93,7 +93,7 @@ class Period:
             raise ValidationFailed.of("/from", f"must not be after {last}, the last day")
         period = cls(first, last)
         if len(period) > MOST_DAYS:
-            raise ValidationFailed.of("/from", f"must be at most {MOST_DAYS} days before the last day")
+            raise ValidationFailed.of("/from", f"makes {len(period)} days; {MOST_DAYS} are the most")
         return period
 
     def __len__(self) -> int:

@@ -13,6 +13,9 @@ from vitrina.services.view_report.plots import Plot, labelled, round_top
 
 _HOSTS: Final = 12
 """Hosts on the page; all others are one line."""
+_WHOLE: Final = 960
+_HALF: Final = 450
+"""Widths of plots, of which one unit is about a pixel of a large screen."""
 _TEMPLATE: Final = "page.html.jinja"
 
 
@@ -38,14 +41,15 @@ def render(data: ReportData, *, made_at: datetime) -> str:
         leaders=[_leader(leader, data) for leader in data.leaders],
         busiest=max(data.days, key=lambda day: day.total.views),
         by_day=_plot(people, len(data.days)),
-        by_kind=_plot([sum(both) for both in zip(people, bots, strict=True)], len(data.days)),
-        by_hour=_plot([sum(hour) for hour in _hours(data)], 24),
-        labels=labelled(len(data.days)),
+        by_kind=_plot([sum(both) for both in zip(people, bots, strict=True)], len(data.days), width=_HALF),
+        by_hour=_plot([sum(hour) for hour in _hours(data)], 24, width=_HALF),
+        labels=labelled(len(data.days), most=10),
+        few_labels=labelled(len(data.days), most=6),
     )
 
 
-def _plot(values: Sequence[int], slots: int) -> Plot:
-    return Plot(width=960, height=240, left=52, margin=12, slots=slots, top=round_top(values))
+def _plot(values: Sequence[int], slots: int, *, width: int = _WHOLE) -> Plot:
+    return Plot(width=width, height=220, left=52, margin=12, slots=slots, top=round_top(values))
 
 
 def _hours(data: ReportData) -> list[tuple[int, int]]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 _TICKS: Final = 4
-_STEPS: Final = (1, 2, 5, 10)
+_STEPS: Final = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
+"""What makes a round number from a power of ten."""
 
 
 class Bar(NamedTuple):
@@ -76,15 +77,12 @@ class Plot:
 
 def round_top(values: Sequence[int]) -> int:
     """Return a round number, at least the largest of `values`, that `Plot.ticks` divides well."""
-    most = max(values, default=0)
-    magnitude = _TICKS
-    while True:
-        for step in _STEPS:
-            if magnitude * step >= most:
-                return magnitude * step
-        magnitude *= 10
+    least = max(1, -(-max(values, default=0) // _TICKS))
+    magnitude = 10 ** (len(str(least)) - 1)
+    steps = (step * magnitude for step in _STEPS)
+    return _TICKS * next(int(step) for step in steps if step >= least and step % 1 == 0)
 
 
-def labelled(slots: int, *, most: int = 10) -> range:
+def labelled(slots: int, *, most: int) -> range:
     """Return the places whose names are written, so that they do not run into each other."""
     return range(0, slots, max(1, -(-slots // most)))
