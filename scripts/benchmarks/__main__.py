@@ -1,4 +1,4 @@
-"""`scripts/bench reads|writes|list`: measure, print, and say by the exit status whether every target is met."""
+"""`scripts/bench reads|writes|list|reports`: measure, print, and say by the exit status whether every target is met."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import listing, load, notices, reads, writes
+from benchmarks import listing, load, notices, reads, reports, writes
 from benchmarks.figures import Report
 from vitrina.cli.dynamodb_local import MissingToolError
 from vitrina.cli.engines import EngineError
@@ -66,6 +66,13 @@ def list_command(path: Path | None) -> None:
 def notices_command(path: Path | None) -> None:
     """How changed prices reach the admins' inboxes."""
     _measure(notices.measure, path)
+
+
+@main.command("reports")
+@json_option
+def reports_command(path: Path | None) -> None:
+    """Rollups and reports of a million views."""
+    _measure(reports.measure, path)
 
 
 def _measure(measure: Measure, path: Path | None) -> None:
