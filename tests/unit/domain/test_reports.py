@@ -1,0 +1,172 @@
+"""What views add up to, counted in their packed form, against a count of the views themselves (R12)."""
+
+import uuid
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given, strategies as st
+
+from vitrina.domain import reports
+from vitrina.domain.reports import (
+    MOST_DAYS,
+    OTHER,
+    Counts,
+    Leaders,
+    Period,
+    Tally,
+    count_distinct,
+    is_closed,
+    only,
+    pack_table,
+    product_id_of,
+    product_key,
+    unpack_table,
+)
+from vitrina.domain.views import VISITOR_BYTES, PackedViews, View, pack, unpack
+from vitrina.errors import ValidationFailed
+
+DAY = date(2026, 11, 24)
+MIDNIGHT_MS = int(datetime(2026, 11, 24, tzinfo=UTC).timestamp() * 1000)
+PRODUCTS = [str(uuid.UUID(int=number << 64 | number)) for number in (1, 2, 3)]
+VIEWS = st.builds(
+    View,
+    product_id=st.sampled_from(PRODUCTS),
+    at_ms=st.integers(min_value=MIDNIGHT_MS, max_value=MIDNIGHT_MS + 86_399_999),
+    # Few visitors, some of whose bytes look like a product's.
+    visitor=st.sampled_from([bytes(11) + bytes([number]) for number in range(4)]) | st.binary(min_size=12, max_size=12),
+    referrer_host=st.none() | st.sampled_from(["a.example", "b.example"]),
+    bot=st.booleans(),
+)
+COUNTS = st.builds(Counts, *[st.integers(min_value=0, max_value=2**32 - 1)] * 3)
+
+
+def view(product_id: str = PRODUCTS[0], *, visitor: int = 0, host: str | None = None, bot: bool = False) -> View:
+    """A view at the start of the day."""
+    return View(product_id, MIDNIGHT_MS, visitor.to_bytes(VISITOR_BYTES), host, bot)
+
+
+def counted(*segments: list[View]) -> Tally:
+    """Count segments."""
+    tally = Tally()
+    for views in segments:
+        tally.add(pack(views))
+    return tally
+
+
+@given(st.lists(st.lists(VIEWS, max_size=20), max_size=5))
+def test_a_tally_counts_what_the_views_are(segments: list[list[View]]) -> None:
+    """By product, hour, visitor and referrer; bots are counted and nothing else is told of them."""
+    tally = counted(*segments)
+    views = [each for segment in segments for each in segment]
+    people = [each for each in views if not each.bot]
+    assert tally.products() == {
+        product_key(product_id): Counts(
+            views=sum(each.product_id == product_id for each in people),
+            unique_visitors=len({each.visitor for each in people if each.product_id == product_id}),
+            bots=sum(each.product_id == product_id and each.bot for each in views),
+        )
+        for product_id in {each.product_id for each in views}
+    }
+    assert list(tally.products()) == sorted(tally.products())
+    assert count_distinct([tally.visitors()]) == len({each.visitor for each in people})
+    assert tally.referrers == Counter(each.referrer_host for each in people)
+    assert [list(hour) for hour in tally.hours] == [
+        [
+            sum((each.at_ms - MIDNIGHT_MS) // 3_600_000 == hour and each.bot is bot for each in views)
+            for bot in (False, True)
+        ]
+        for hour in range(24)
+    ]
+
+
+@given(st.lists(VIEWS, max_size=30), st.sampled_from(PRODUCTS))
+def test_one_products_views_are_found_among_all(views: list[View], product_id: str) -> None:
+    """Though the bytes of its id may also stand where another view has its visitor or time."""
+    found = only(pack(views), product_key(product_id))
+    assert list(unpack(found, DAY)) == [each for each in views if each.product_id == product_id]
+
+
+def test_an_id_that_is_not_at_the_start_of_a_view_is_no_view_of_it() -> None:
+    """The search goes on at the next view."""
+    wanted = uuid.UUID(bytes=bytes(16))
+    other = View(str(uuid.UUID(bytes=b"\x01" * 4 + bytes(12))), MIDNIGHT_MS, bytes(12), None, bot=False)
+    mine = View(str(wanted), MIDNIGHT_MS, b"\x02" * 12, None, bot=False)
+    assert list(unpack(only(pack([other, other, mine]), wanted.bytes), DAY)) == [mine]
+
+
+@given(st.lists(st.sets(st.binary(min_size=12, max_size=12), max_size=20), max_size=8))
+def test_a_visitor_of_several_shards_counts_once(shards: list[set[bytes]]) -> None:
+    """Each shard tells its visitors in order."""
+    assert count_distinct([b"".join(sorted(shard)) for shard in shards]) == len(set().union(*shards))
+
+
+def test_hosts_past_the_limit_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody can send any `Referer`; a host that was met before is still told apart."""
+    monkeypatch.setattr(reports, "_MOST_HOSTS", 2)
+    tally = counted([view(host="a"), view(host="b")], [view(host="c"), view(host="a")], [view(host="d")])
+    assert tally.referrers == {"a": 2, "b": 1, OTHER: 2}
+
+
+@given(st.dictionaries(st.uuids(), COUNTS, max_size=20))
+def test_a_table_is_the_same_bytes_whatever_its_order(counts: dict[uuid.UUID, Counts]) -> None:
+    """28 bytes a product, in the order of their ids."""
+    products = {product.bytes: each for product, each in counts.items()}
+    table = pack_table(products)
+    assert len(table) == 28 * len(products)
+    assert dict(unpack_table(table)) == products
+    assert pack_table(dict(reversed(products.items()))) == table
+    assert [product_id_of(product) for product, _ in unpack_table(table)] == sorted(map(str, counts))
+
+
+def test_leaders_are_ordered_by_views_and_then_by_id() -> None:
+    """Over several days; a product that only bots looked at is none."""
+    leaders = Leaders()
+    one, two, three = map(product_key, PRODUCTS)
+    leaders.add_table(pack_table({one: Counts(1, 1, 9), two: Counts(2, 2, 0), three: Counts(0, 0, 5)}))
+    leaders.add_table(pack_table({one: Counts(1, 1, 0)}))
+    assert leaders.first(9) == [(PRODUCTS[0], Counts(2, 2)), (PRODUCTS[1], Counts(2, 2))]
+    assert leaders.first(1) == [(PRODUCTS[0], Counts(2, 2))]
+    assert Leaders().first(1) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        (None, None, Period(date(2026, 10, 26), DAY)),
+        (date(2026, 11, 24), None, Period(DAY, DAY)),
+        (None, date(2024, 3, 1), Period(date(2024, 2, 1), date(2024, 3, 1))),
+        (date(2025, 11, 24), DAY, Period(date(2025, 11, 24), DAY)),
+        (None, date(1, 1, 2), Period(date.min, date(1, 1, 2))),
+        (date(9999, 12, 1), date.max, Period(date(9999, 12, 1), date.max)),
+    ],
+)
+def test_a_period_is_the_last_thirty_days_unless_it_is_said(
+    first: date | None, last: date | None, expected: Period
+) -> None:
+    """Both days are among them."""
+    period = Period.of(first, last, today=DAY)
+    assert period == expected
+    assert len(list(period)) == len(period) == (expected.last - expected.first).days + 1
+    assert (next(iter(period)), list(period)[-1]) == (expected.first, expected.last)
+
+
+@pytest.mark.parametrize("first", [DAY + timedelta(days=1), DAY - timedelta(days=MOST_DAYS)])
+def test_a_period_is_in_order_and_no_longer_than_a_year(first: date) -> None:
+    """What is wrong is said of its first day."""
+    with pytest.raises(ValidationFailed) as refused:
+        Period.of(first, DAY, today=DAY)
+    assert [error.pointer for error in refused.value.errors] == ["/from"]
+
+
+def test_a_day_is_closed_an_hour_after_its_end() -> None:
+    """Views that are stored late have that long."""
+    end = datetime(2026, 11, 25, 1, 0, tzinfo=UTC)
+    assert is_closed(DAY, end)
+    assert not is_closed(DAY, end - timedelta(milliseconds=1))
+
+
+def test_packed_views_know_their_number() -> None:
+    """Without being unpacked."""
+    assert len(pack([view()] * 3)) == 3
+    assert len(PackedViews(events=b"", referrers=[])) == 0
