@@ -104,6 +104,8 @@ async def _send(connection: SMTP, message: EmailMessage) -> None:
     sender, recipient = sender_of(message), recipient_of(message)
     options = []
     if not (sender.isascii() and recipient.isascii()):
+        if connection.is_ehlo_or_helo_needed:
+            await connection.ehlo()
         if not connection.supports_extension(_EXTENSION):
             raise MailRefused("the server takes no address outside of ASCII")
         options.append(_EXTENSION)

@@ -39,7 +39,7 @@ def written(
 
 def read(message: EmailMessage) -> EmailMessage:
     """Return a message as its reader has it."""
-    return email.message_from_bytes(as_bytes(message), policy=default)  # type: ignore[return-value]
+    return email.message_from_bytes(as_bytes(message), policy=default)
 
 
 def text(message: EmailMessage, kind: str) -> str:
