@@ -18,3 +18,13 @@ class Mail:
     attempt: int
     created_at: datetime
     due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What is due to one account: a mail whose sender died or failed, notices to mail one by one, and a digest's."""
+
+    user_id: str
+    mail: Mail | None
+    notice_ids: tuple[str, ...]
+    digest_ids: tuple[str, ...]
