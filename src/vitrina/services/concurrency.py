@@ -13,6 +13,7 @@ async def gather(work: Iterable[Coroutine[Any, Any, T]], *, at_once: int) -> lis
     The first failure is raised as it is, and ends what is still under way.
     """
     free = asyncio.Semaphore(at_once)
+    pieces = list(work)
 
     async def one(piece: Coroutine[Any, Any, T]) -> T:
         async with free:
@@ -20,7 +21,10 @@ async def gather(work: Iterable[Coroutine[Any, Any, T]], *, at_once: int) -> lis
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(piece)) for piece in work]
+            tasks = [group.create_task(one(piece)) for piece in pieces]
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
+    finally:
+        for piece in pieces:
+            piece.close()  # Python warns of a coroutine that never had its turn.
     return [task.result() for task in tasks]

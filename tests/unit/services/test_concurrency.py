@@ -40,5 +40,5 @@ async def test_the_first_failure_is_raised_and_ends_the_rest() -> None:
             ended.set()
 
     with pytest.raises(TableUnavailable):
-        await gather([wait(), fail()], at_once=2)
+        await gather([wait(), fail(), wait()], at_once=2)
     assert ended.is_set()

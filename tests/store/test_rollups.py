@@ -1,0 +1,287 @@
+"""Rollups: made once, the same bytes again, and always what a recount of the segments says (R12)."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings as hypothesis, strategies as st
+
+from tests.service import Clock
+from vitrina.domain.reports import Counts, DaySummary, Period, pack_table, product_key
+from vitrina.domain.views import View, shard_of
+from vitrina.errors import TableUnavailable
+from vitrina.ids import new_id
+from vitrina.services.rollups import DayOpen, RollupQueue, Rollups, SegmentsGone
+from vitrina.store import keys, rollups as rollups_module
+from vitrina.store.items import Item
+from vitrina.store.rollups import RollupStore
+from vitrina.store.table import Query, Table
+from vitrina.store.views import Segment, ViewStore
+
+pytestmark = pytest.mark.engine("dynamodb_local")
+DAY = date(2026, 11, 20)
+NEVER_USED = (date(2020, 1, 1) + timedelta(days=number) for number in itertools.count())
+PRODUCTS = [new_id() for _ in range(30)]
+FEW = PRODUCTS[:8]
+
+
+@pytest.fixture
+def store(table: Table) -> RollupStore:
+    """The store of rollups, on an empty table."""
+    return RollupStore(table)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock at which `DAY` has just been closed."""
+    return Clock(datetime(2026, 11, 21, 1, 0, tzinfo=UTC))
+
+
+@pytest.fixture
+def rollups(table: Table, store: RollupStore, clock: Clock) -> Rollups:
+    """Who counts."""
+    return Rollups(ViewStore(table), store, clock=clock)
+
+
+def view(product_id: str, day: date = DAY, *, hour: int = 12, visitor: int = 0, **fields: Any) -> View:  # noqa: ANN401
+    """A view of a day."""
+    at = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
+    values = {"referrer_host": None, "bot": False} | fields
+    return View(product_id, int(at.timestamp() * 1000), visitor.to_bytes(12), **values)
+
+
+async def write(table: Table, views: Sequence[View]) -> None:
+    """Store views as readers' flushes do: a few at a time."""
+    store = ViewStore(table)
+    for first in range(0, len(views), 7):
+        await store.put(store.segments(views[first : first + 7]))
+
+
+async def recount(table: Table, day: date) -> dict[str, Counts]:
+    """Count a day the naive way."""
+    views = [one.view for shard in range(keys.VIEW_SHARDS) async for one in ViewStore(table).read(day, shard)]
+    return {
+        product_id: Counts(
+            views=sum(each.product_id == product_id and not each.bot for each in views),
+            unique_visitors=len({each.visitor for each in views if each.product_id == product_id and not each.bot}),
+            bots=sum(each.product_id == product_id and each.bot for each in views),
+        )
+        for product_id in {each.product_id for each in views}
+    }
+
+
+async def items_of(table: Table, day: date) -> list[dict[str, Any]]:
+    """All items of a day's rollup as they are stored."""
+    partitions = [keys.view_tallies(day).pk, keys.VIEW_ROLLUPS, *(keys.product(one).pk for one in PRODUCTS)]
+    found: list[Item] = []
+    for partition in partitions:
+        found += (await table.query(Query(condition=Item.pk == partition, consistent=True), limit=500))[0]
+    return [item.serialize() for item in found]
+
+
+@hypothesis(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(FEW),
+            st.integers(0, 23),
+            st.integers(0, 5),
+            st.none() | st.sampled_from(["a.example", "b.example"]),
+            st.booleans(),
+        ),
+        max_size=60,
+    )
+)
+async def test_a_rollup_is_what_a_recount_says(
+    table: Table, store: RollupStore, rollups: Rollups, seen: list[tuple[str, int, int, str | None, bool]]
+) -> None:
+    """By product, in the day's table and in its summary, for any views; and a live count says the same."""
+    day = next(NEVER_USED)
+    views = [view(one, day, hour=hour, visitor=by, referrer_host=host, bot=bot) for one, hour, by, host, bot in seen]
+    await write(table, views)
+    summary, live = await rollups.count_day(day, at_once=2)
+    assert await rollups.roll_up(day, at_once=3)
+    expected = await recount(table, day)
+    of_day = Period(day, day)
+    for product_id in FEW:
+        stored = await store.of_product(product_id, of_day)
+        assert stored == ({day: expected[product_id]} if product_id in expected else {})
+        counts = expected.get(product_id, Counts())
+        assert await rollups.count_product(day, product_id, product_key(product_id)) == counts
+    shards: dict[int, dict[bytes, Counts]] = {}
+    for product_id, counts in expected.items():
+        shards.setdefault(shard_of(product_id, keys.VIEW_SHARDS), {})[product_key(product_id)] = counts
+    assert [table async for table in store.tables(day)] == [pack_table(shards[shard]) for shard in sorted(shards)]
+    assert live == {product: counts for products in shards.values() for product, counts in products.items()}
+    people = [each for each in views if not each.bot]
+    hosts = Counter(each.referrer_host for each in people)
+    direct = hosts.pop(None, 0)
+    assert summary == await store.summary(day)
+    assert summary == DaySummary(
+        day=day,
+        total=Counts(len(people), len({each.visitor for each in people}), len(views) - len(people)),
+        products=len(expected),
+        hours=summary.hours,
+        referrers=sorted(((str(host), number) for host, number in hosts.items()), key=lambda one: (-one[1], one[0])),
+        direct=direct,
+        other=0,
+    )
+    assert [sum(hour) for hour in summary.hours] == [sum(one[1] == hour for one in seen) for hour in range(24)]
+    assert await store.totals(of_day) == {day: summary.total}
+
+
+async def test_a_rollup_made_again_is_the_same_bytes(table: Table, rollups: Rollups) -> None:
+    """It can be thrown away, and a second one changes nothing; without `again` there is none."""
+    await write(table, [view(PRODUCTS[number % 30], visitor=number % 7, bot=number % 5 == 0) for number in range(200)])
+    assert await rollups.roll_up(DAY)
+    first = await items_of(table, DAY)
+    assert not await rollups.roll_up(DAY)
+    assert await rollups.roll_up(DAY, again=True, at_once=8)
+    assert await items_of(table, DAY) == first
+    assert len(first) > 30
+
+
+async def test_views_that_came_late_are_there_after_it_is_made_again(
+    table: Table, store: RollupStore, rollups: Rollups
+) -> None:
+    """A product that nobody had seen before among them."""
+    await write(table, [view(PRODUCTS[0])])
+    await rollups.roll_up(DAY)
+    await write(table, [view(PRODUCTS[0], visitor=1), view(PRODUCTS[1])])
+    await rollups.roll_up(DAY, again=True)
+    period = Period(DAY, DAY)
+    assert await store.of_product(PRODUCTS[0], period) == {DAY: Counts(2, 2, 0)}
+    assert await store.of_product(PRODUCTS[1], period) == {DAY: Counts(1, 1, 0)}
+    assert await store.totals(period) == {DAY: Counts(3, 2, 0)}
+
+
+async def test_a_day_is_not_counted_again_when_its_segments_are_gone(
+    table: Table, store: RollupStore, rollups: Rollups
+) -> None:
+    """What was counted while they were there stays."""
+    segments = ViewStore(table).segments([view(PRODUCTS[0], bot=True), view(PRODUCTS[0])])
+    await ViewStore(table).put(segments)
+    await rollups.roll_up(DAY)
+    await table.delete_many([keys.Key(segment.pk, segment.sk) for segment in segments])
+    with pytest.raises(SegmentsGone):
+        await rollups.roll_up(DAY, again=True)
+    assert await store.of_product(PRODUCTS[0], Period(DAY, DAY)) == {DAY: Counts(1, 1, 1)}
+
+
+async def test_a_day_that_may_still_grow_is_not_rolled_up(rollups: Rollups, clock: Clock) -> None:
+    """Nor an hour after its end, but for views that are stored late."""
+    clock.at -= timedelta(milliseconds=1)
+    with pytest.raises(DayOpen):
+        await rollups.roll_up(DAY)
+
+
+async def test_a_day_of_nobody_is_rolled_up_as_well(store: RollupStore, rollups: Rollups) -> None:
+    """So that nobody counts it again."""
+    assert await store.summary(DAY) is None
+    assert await rollups.roll_up(DAY)
+    summary = await store.summary(DAY)
+    assert summary is not None
+    assert (summary.total, summary.products, summary.direct) == (Counts(), 0, 0)
+    assert [table async for table in store.tables(DAY)] == []
+    assert await store.totals(Period(DAY - timedelta(days=5), DAY + timedelta(days=5))) == {DAY: Counts()}
+
+
+async def test_a_table_of_many_products_has_several_parts(store: RollupStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part is an item of its own, and they are read page by page, of all shards or of one."""
+    monkeypatch.setattr(rollups_module, "_ROWS_OF_PART", 2)
+    monkeypatch.setattr(rollups_module, "_PARTS_OF_PAGE", 2)
+    products = {product_key(new_id()): Counts(number + 1, 1, 1) for number in range(9)}
+    await store.put_products(DAY, 3, products)
+    await store.put_products(DAY, 5, {product_key(PRODUCTS[0]): Counts(1, 1, 0)})
+    parts = [part async for part in store.tables(DAY, 3)]
+    assert [len(part) for part in parts] == [56, 56, 56, 56, 28]
+    assert b"".join(parts) == pack_table(products)
+    assert len([part async for part in store.tables(DAY)]) == 6
+    assert await store.events(DAY, 3) == 45 + 9
+    assert await store.events(DAY, 4) == 0
+
+
+async def test_hosts_past_the_named_ones_are_counted_together(
+    table: Table, store: RollupStore, rollups: Rollups
+) -> None:
+    """The most frequent keep their names, ties by name."""
+    await write(table, [view(PRODUCTS[0], referrer_host=f"{number:02}.example") for number in range(60)])
+    await write(table, [view(PRODUCTS[1], referrer_host="59.example")])
+    await rollups.roll_up(DAY)
+    summary = await store.summary(DAY)
+    assert summary is not None
+    assert summary.referrers[0] == ("59.example", 2)
+    assert summary.referrers[1:] == [(f"{number:02}.example", 1) for number in range(49)]
+    assert (summary.other, summary.direct) == (10, 0)
+
+
+async def test_expired_segments_count_no_more(table: Table, store: RollupStore, clock: Clock) -> None:
+    """Though TTL has not deleted them yet."""
+    views = ViewStore(table, retention_days=1, clock=clock)
+    await views.put(views.segments([view(PRODUCTS[0])]))
+    rollups = Rollups(views, store, clock=clock)
+    product = product_key(PRODUCTS[0])
+    assert await rollups.count_product(DAY, PRODUCTS[0], product) == Counts(1, 1, 0)
+    clock.at = datetime(2026, 11, 22, tzinfo=UTC)
+    assert await rollups.count_product(DAY, PRODUCTS[0], product) == Counts()
+
+
+async def test_who_counts_hears_of_each_page(table: Table, rollups: Rollups) -> None:
+    """Views of all products, for they are all read."""
+    await write(table, [view(one) for one in PRODUCTS])
+    heard: list[int] = []
+    await rollups.roll_up(DAY, advance=heard.append)
+    assert sum(heard) == len(PRODUCTS)
+
+
+async def test_days_are_rolled_up_in_the_background_once(table: Table, store: RollupStore, rollups: Rollups) -> None:
+    """However often they are asked for."""
+    await write(table, [view(PRODUCTS[0])])
+    queue = RollupQueue(rollups)
+    before = DAY - timedelta(days=1)
+    for day in (DAY, before, DAY):
+        queue.add(day)
+    await queue.done()
+    queue.add(DAY)
+    await queue.done()
+    assert await store.totals(Period(before, DAY)) == {before: Counts(), DAY: Counts(1, 1, 0)}
+
+
+async def test_the_background_outlives_an_outage(
+    store: RollupStore, rollups: Rollups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The day that met it is left for the next report; the others are rolled up."""
+    query = ViewStore.pages
+    bad = keys.view_segments(DAY, 0)
+
+    def failing(self: ViewStore, day: date, shard: int, **options: int) -> AsyncIterator[list[Segment]]:
+        if keys.view_segments(day, shard) == bad:
+            raise TableUnavailable
+        return query(self, day, shard, **options)
+
+    monkeypatch.setattr(ViewStore, "pages", failing)
+    queue = RollupQueue(rollups)
+    before = DAY - timedelta(days=1)
+    queue.add(DAY)
+    queue.add(before)
+    await queue.done()
+    assert await store.totals(Period(before, DAY)) == {before: Counts()}
+
+
+async def test_a_stop_leaves_a_day_that_is_not_whole_unmarked(
+    table: Table, store: RollupStore, rollups: Rollups
+) -> None:
+    """It is counted anew by the next; stopping what does nothing is nothing."""
+    await write(table, [view(one) for one in PRODUCTS])
+    queue = RollupQueue(rollups)
+    await queue.close()
+    queue.add(DAY)
+    await asyncio.sleep(0)
+    await queue.close()
+    await queue.done()
+    assert await store.totals(Period(DAY, DAY)) == {}
+    assert await rollups.roll_up(DAY)
