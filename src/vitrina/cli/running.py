@@ -10,7 +10,7 @@ import structlog
 from pydantic import ValidationError
 
 from vitrina.config import Settings
-from vitrina.errors import TableUnavailable, VitrinaError
+from vitrina.errors import QueueUnavailable, TableUnavailable, VitrinaError
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         return asyncio.run(work)
-    except TableUnavailable as error:
+    except (QueueUnavailable, TableUnavailable) as error:
         raise Refused(f"{error}\n{error.__cause__ or ''}".rstrip()) from error
     except VitrinaError as error:
         raise Refused(str(error)) from error

@@ -1,0 +1,141 @@
+"""`vitrina queue`: the queue of notices and its dead letters, for the operator (R9)."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from vitrina.aws import connect_queue
+from vitrina.cli.running import Refused, load_settings, run
+from vitrina.config import Settings
+from vitrina.queue import creation, dead_letters
+from vitrina.queue.channel import Received
+from vitrina.queue.messages import MessageUnreadable
+from vitrina.queue.notices import NoticeQueue
+
+
+@click.group()
+def queue() -> None:
+    """Make and watch the queue that VITRINA_QUEUE_NAME names."""
+
+
+@queue.command()
+def create() -> None:
+    """Make the queue and its dead letters', or bring older ones up to date; running it again does no harm."""
+    run(_create(load_settings()))
+
+
+@queue.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def status(*, as_json: bool) -> None:
+    """Count what waits, what is being worked on and what is dead."""
+    run(_status(load_settings(), as_json=as_json))
+
+
+@queue.group()
+def dlq() -> None:
+    """Look after the dead letters: messages that failed too often, and changes that could not be read."""
+
+
+@dlq.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with what each letter says.")
+def list_letters(*, as_json: bool) -> None:
+    """List them; of one product about ten are shown, for the others stand behind those."""
+    run(_list(load_settings(), as_json=as_json))
+
+
+@dlq.command()
+@click.option("--id", "letter_id", metavar="ID", help="Only this one, as `list` shows it.")
+def replay(letter_id: str | None) -> None:
+    """Send them to the queue again, once the cause is gone."""
+    run(_replay(load_settings(), letter_id=letter_id))
+
+
+@dlq.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def purge(*, yes: bool) -> None:
+    """Throw them all away, for good."""
+    if not yes:
+        click.confirm("Throw all dead letters away?", abort=True)
+    run(_purge(load_settings()))
+
+
+async def prepare(settings: Settings) -> list[str]:
+    """Make or update the queues; returns what was done. Raises QueueUnavailable."""
+    async with connect_queue(settings) as client:
+        return await creation.ensure(client, settings)
+
+
+async def _create(settings: Settings) -> None:
+    for line in await prepare(settings) or [f"queue {settings.queue_name} is up to date"]:
+        click.echo(line)
+
+
+async def _status(settings: Settings, *, as_json: bool) -> None:
+    async with _open(settings) as opened:
+        depth, dead = await opened.channel.depth(), await opened.dead.depth()
+    if as_json:
+        click.echo(json.dumps({"queue": opened.channel.name} | asdict(depth) | {"dead_letters": asdict(dead)}))
+        return
+    click.echo(f"{'queue':<16}{opened.channel.name}")
+    click.echo(f"{'visible':<16}{depth.visible}")
+    click.echo(f"{'in flight':<16}{depth.in_flight}")
+    click.echo(f"{'delayed':<16}{depth.delayed}")
+    click.echo(f"{'dead letters':<16}{dead.visible + dead.in_flight + dead.delayed}")
+
+
+async def _list(settings: Settings, *, as_json: bool) -> None:
+    async with _open(settings) as opened:
+        letters = await dead_letters.letters(opened)
+    for letter in letters:
+        click.echo(json.dumps(_shown(letter)) if as_json else _line(letter))
+    if not as_json:
+        click.echo(f"{len(letters)} dead letters")
+
+
+async def _replay(settings: Settings, *, letter_id: str | None) -> None:
+    async with _open(settings) as opened:
+        sent = await dead_letters.replay(opened, letter_id=letter_id)
+    if letter_id is not None and not sent:
+        raise Refused(f"there is no dead letter {letter_id}, or it stands behind others of its product")
+    for letter in sent:
+        click.echo(_line(letter))
+    click.echo(f"{len(sent)} dead letters sent again")
+
+
+async def _purge(settings: Settings) -> None:
+    async with _open(settings) as opened:
+        await dead_letters.purge(opened)
+    click.echo("all dead letters are thrown away")
+
+
+@asynccontextmanager
+async def _open(settings: Settings) -> AsyncIterator[NoticeQueue]:
+    async with connect_queue(settings) as client:
+        yield NoticeQueue(client, name=settings.queue_name)
+
+
+def _line(letter: Received) -> str:
+    return f"{letter.id}  {letter.sent_at:%Y-%m-%dT%H:%M:%SZ}  received {letter.receives} times  {_summary(letter)}"
+
+
+def _summary(letter: Received) -> str:
+    try:
+        event = letter.event
+    except MessageUnreadable as error:
+        return f"unreadable: {error}"
+    return f"{type(event).__name__} {event.id}"
+
+
+def _shown(letter: Received) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "product_id": letter.group,
+        "sent_at": letter.sent_at.isoformat(),
+        "receives": letter.receives,
+        "summary": _summary(letter),
+        "body": letter.body,
+    }

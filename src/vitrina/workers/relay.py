@@ -1,0 +1,233 @@
+"""The relay: what the table's stream says of changed prices goes to the queue (R9).
+
+Several relays share the shards. What a relay without work costs, with `L` = `relay_lease_time` (10 s) and `I` =
+`relay_idle_interval` (1 s), in calls a minute:
+
+| call | for each | a minute | by default |
+|---|---|---|---|
+| GetRecords | open shard | 60 / I, and about one more for each look at its own lease's records | 60 |
+| UpdateItem, a renewal that is a checkpoint too | open shard | 180 / L | 18 |
+| Query, the leases | relay | 180 / L | 18 |
+| DescribeTable, DescribeStream | relay | 60 / 30 each | 4 |
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+import structlog
+
+from vitrina import aws, metrics
+from vitrina.config import Settings
+from vitrina.errors import Conflict, TableUnavailable
+from vitrina.ids import new_id
+from vitrina.queue.notices import NoticeQueue
+from vitrina.store.leases import SHARD_END, Lease, LeaseLost, LeaseStore
+from vitrina.store.stream import Shard, ShardGone, Stream, find_stream
+from vitrina.store.table import Table
+from vitrina.workers import relay_sharing as sharing
+from vitrina.workers.relay_shard import RENEWALS, HeldLease, Monotonic, Outlet, Records, ShardReader
+from vitrina.workers.running import pause
+
+log = structlog.get_logger(__name__)
+
+_DISCOVERY_INTERVAL: Final = 30.0
+"""Between two looks at the shards while none has ended."""
+_STREAM_PATIENCE: Final = 5.0
+"""Between two looks for a stream that is not there."""
+
+
+class ShardedRecords(Records, Protocol):
+    """A stream: `vitrina.store.stream.Stream`."""
+
+    async def shards(self) -> dict[str, Shard]: ...  # noqa: D102
+
+
+class Relay:
+    """One relay among others on one stream."""
+
+    def __init__(
+        self,
+        stream: ShardedRecords,
+        leases: LeaseStore,
+        queue: Outlet,
+        *,
+        lease_time: float,
+        idle_interval: float,
+        monotonic: Monotonic = time.monotonic,
+    ) -> None:
+        """Take the stream, its leases and the queue."""
+        self.owner = new_id()
+        self._stream = stream
+        self._leases = leases
+        self._queue = queue
+        self._lease_time = lease_time
+        self._idle_interval = idle_interval
+        self._monotonic = monotonic
+        self._readers: dict[str, asyncio.Task[None]] = {}
+        self._seen: dict[str, tuple[str | None, int, float]] = {}
+        self._shards: dict[str, Shard] = {}
+        self._discovered: float | None = None
+        self._gone: set[str] = set()
+        self._wake = asyncio.Event()
+
+    @property
+    def reading(self) -> set[str]:
+        """The shards that it reads now."""
+        return set(self._readers)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Relay until `stop` is set; then give the leases back where the reading is."""
+        try:
+            while not stop.is_set():
+                self._wake.clear()
+                try:
+                    await self._round(stop)
+                except (TableUnavailable, Conflict):
+                    log.warning("leases_not_reached")
+                await self._rest(stop)
+            await asyncio.gather(*self._readers.values(), return_exceptions=True)
+        finally:
+            for reader in self._readers.values():
+                reader.cancel()
+
+    async def _rest(self, stop: asyncio.Event) -> None:
+        """Wait for the next round: its time, a shard that ended, or the stop."""
+        waiters = [asyncio.create_task(event.wait()) for event in (self._wake, stop)]
+        await asyncio.wait(waiters, timeout=self._lease_time / RENEWALS, return_when=asyncio.FIRST_COMPLETED)
+        for waiter in waiters:
+            waiter.cancel()
+
+    async def _round(self, stop: asyncio.Event) -> None:
+        """Look at leases, and at shards when it is time; then read what is this relay's to read."""
+        leases = await self._leases.all()
+        self._heed_owners(leases)
+        if self._must_discover(leases):
+            await self._discover(leases)
+        for lease in sharing.to_take(leases, me=self.owner, reading=self.reading, silent=self._silent(leases)):
+            await self._take(lease, stop)
+
+    def _must_discover(self, leases: dict[str, Lease]) -> bool:
+        if self._discovered is None or self._gone or sharing.childless(self._shards, leases):
+            return True
+        return self._monotonic() - self._discovered >= _DISCOVERY_INTERVAL
+
+    async def _discover(self, leases: dict[str, Lease]) -> None:
+        """List the shards, make the leases that lack and delete those that are done with; `leases` is kept true."""
+        self._shards = await self._stream.shards()
+        self._discovered = self._monotonic()
+        for lease in sharing.unleased(self._shards, leases):
+            await self._leases.create(lease)
+            leases[lease.shard_id] = lease
+        for lease in sharing.forgotten(self._shards, leases):
+            await self._leases.delete(lease)
+            del leases[lease.shard_id]
+            log.info("lease_deleted", shard_id=lease.shard_id)
+        for shard_id in self._gone - self._shards.keys():
+            await self._give_up(leases[shard_id])
+        self._gone.clear()
+
+    async def _give_up(self, lease: Lease) -> None:
+        """Count a shard as read that aged away before it was: its children must not wait for it for ever."""
+        metrics.STREAM_LOST.inc()
+        log.error("shard_lost", shard_id=lease.shard_id, after=lease.checkpoint)
+        mine = await self._leases.take(lease, owner=self.owner)
+        await self._leases.give_back(mine, checkpoint=SHARD_END)
+
+    def _heed_owners(self, leases: dict[str, Lease]) -> None:
+        """Stop reading what others have taken, without waiting for the renewal that would fail."""
+        for shard_id, reader in self._readers.items():
+            if shard_id not in leases or leases[shard_id].owner != self.owner:
+                log.warning("lease_taken_by_another", shard_id=shard_id)
+                reader.cancel()
+
+    def _silent(self, leases: dict[str, Lease]) -> set[str]:
+        """Return the shards whose lease has not moved for its time, by this relay's own clock."""
+        now = self._monotonic()
+        before, self._seen = self._seen, {}
+        for shard_id, lease in leases.items():
+            owner, counter, since = before.get(shard_id, (None, -1, now))
+            same = (owner, counter) == (lease.owner, lease.counter)
+            self._seen[shard_id] = lease.owner, lease.counter, since if same else now
+        return {shard_id for shard_id, (_, _, since) in self._seen.items() if now - since >= self._lease_time}
+
+    async def _take(self, lease: Lease, stop: asyncio.Event) -> None:
+        began = self._monotonic()
+        try:
+            mine = await self._leases.take(lease, owner=self.owner)
+        except LeaseLost:
+            return  # Another relay was quicker.
+        log.info("lease_taken", shard_id=lease.shard_id, from_owner=lease.owner, checkpoint=mine.checkpoint)
+        held = HeldLease(self._leases, mine, seconds=self._lease_time, since=began, monotonic=self._monotonic)
+        reader = ShardReader(self._stream, self._queue, held, idle_interval=self._idle_interval)
+        self._readers[lease.shard_id] = asyncio.create_task(self._read(lease.shard_id, reader, stop))
+
+    async def _read(self, shard_id: str, reader: ShardReader, stop: asyncio.Event) -> None:
+        try:
+            await reader.run(stop)
+            log.info("lease_given_back", shard_id=shard_id)
+            self._wake.set()
+        except LeaseLost:
+            log.warning("lease_lost", shard_id=shard_id)
+        except (TableUnavailable, Conflict):
+            log.warning("lease_not_given_back", shard_id=shard_id)
+        except ShardGone:
+            self._gone.add(shard_id)
+        except Exception:
+            log.exception("shard_reader_failed", shard_id=shard_id)
+        finally:
+            self._readers.pop(shard_id, None)
+
+
+async def relay(settings: Settings, stop: asyncio.Event) -> None:
+    """Relay the stream of the table that the settings name, as soon as there is one, until `stop` is set."""
+    async with (
+        aws.connect(settings) as clients,
+        aws.connect_streams(settings) as streams,
+        aws.connect_queue(settings) as sqs,
+    ):
+
+        async def latest() -> Stream | None:
+            try:
+                return await find_stream(clients, streams, settings.table_name)
+            except TableUnavailable:
+                return None
+
+        table = Table(clients, name=settings.table_name)
+        queue = NoticeQueue(sqs, name=settings.queue_name)
+        while not stop.is_set():
+            stream = await latest()
+            if stream is None:
+                log.warning("no_stream", table=settings.table_name)
+                await pause(stop, _STREAM_PATIENCE)
+                continue
+            log.info("stream_found", stream=stream.label)
+            leases = LeaseStore(table, stream_label=stream.label)
+            one = Relay(
+                stream,
+                leases,
+                queue,
+                lease_time=settings.relay_lease_time,
+                idle_interval=settings.relay_idle_interval,
+            )
+            over = asyncio.Event()
+            watching = asyncio.create_task(_watch(stream, latest, stop, over))
+            try:
+                await one.run(over)
+            finally:
+                watching.cancel()
+
+
+async def _watch(
+    stream: Stream, latest: Callable[[], Awaitable[Stream | None]], stop: asyncio.Event, over: asyncio.Event
+) -> None:
+    """Set `over` at the stop, or when the table has another stream: it was made anew, or its stream was."""
+    while not stop.is_set():
+        await pause(stop, _DISCOVERY_INTERVAL)
+        found = None if stop.is_set() else await latest()
+        if found is not None and found.arn != stream.arn:
+            metrics.STREAM_LOST.inc()
+            log.error("stream_replaced", stream=stream.label, by=found.label)
+            break
+    over.set()
