@@ -45,13 +45,17 @@ class TransactionFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One query of the table or of an index."""
+    """One query of the table or of an index.
+
+    No index can be read consistently: one that is `fresh` is at least the writer's own, never a replica's.
+    """
 
     condition: Condition
     index: Index | None = None
     filter: Condition | None = None
     descending: bool = False
     consistent: bool = False
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,16 +129,18 @@ class Table:
         self, query: Query, *, limit: int, start: dict[str, str] | None = None
     ) -> tuple[list[Item], dict[str, str] | None]:
         """Read one page of a query; returns it with the position where more may follow, None at the end."""
-        expressions = Expressions()
-        arguments: Arguments = {
-            "KeyConditionExpression": expressions.write(query.condition),
-            "ScanIndexForward": not query.descending,
-            "Limit": limit,
-        }
-        if query.index is not None:
-            arguments["IndexName"] = query.index.name
-        client = self._writer if query.consistent else self._reader
-        return await self._page("Query", client.query, query, arguments | _starting(start), expressions)
+        answer, position = await self._query(query, _starting(start) | {"Limit": limit})
+        return [Item.from_raw_data(raw) for raw in answer["Items"]], position
+
+    async def count(self, query: Query) -> int:
+        """Count what a query finds, for the units of reading it: a call for each MB."""
+        arguments: Arguments = {"Select": "COUNT"}
+        answer, position = await self._query(query, arguments)
+        count = int(answer["Count"])
+        while position is not None:
+            answer, position = await self._query(query, arguments | _starting(position))
+            count += answer["Count"]
+        return count
 
     async def scan(
         self, scan: Scan, *, limit: int, start: dict[str, str] | None = None
@@ -142,7 +148,19 @@ class Table:
         """Look at the next `limit` items of a scan; returns those that pass its filter, and the position as `query`."""
         arguments: Arguments = {"Segment": scan.segment, "TotalSegments": scan.segments, "Limit": limit}
         client = self._writer if scan.consistent else self._reader
-        return await self._page("Scan", client.scan, scan, arguments | _starting(start), Expressions())
+        answer, position = await self._page("Scan", client.scan, scan, arguments | _starting(start), Expressions())
+        return [Item.from_raw_data(raw) for raw in answer["Items"]], position
+
+    async def _query(self, query: Query, arguments: Arguments) -> tuple[Any, dict[str, str] | None]:
+        expressions = Expressions()
+        arguments = arguments | {
+            "KeyConditionExpression": expressions.write(query.condition),
+            "ScanIndexForward": not query.descending,
+        }
+        if query.index is not None:
+            arguments["IndexName"] = query.index.name
+        client = self._writer if query.consistent or query.fresh else self._reader
+        return await self._page("Query", client.query, query, arguments, expressions)
 
     async def _page(
         self,
@@ -151,14 +169,14 @@ class Table:
         query: Query | Scan,
         arguments: Arguments,
         expressions: Expressions,
-    ) -> tuple[list[Item], dict[str, str] | None]:
+    ) -> tuple[Any, dict[str, str] | None]:
         arguments |= {"TableName": self.name, "ConsistentRead": query.consistent}
         if query.filter is not None:
             arguments["FilterExpression"] = expressions.write(query.filter)
         response = await self._call(operation, method, **arguments, **expressions.arguments())
         last = response.get("LastEvaluatedKey")
         position = {name: value["S"] for name, value in last.items()} if last else None
-        return [Item.from_raw_data(raw) for raw in response["Items"]], position
+        return response, position
 
     async def put(self, put: Put) -> None:
         """Write an item. Raises ConditionFailed."""
