@@ -40,6 +40,11 @@ POLICY = {
     ("POST", "/v1/products/{product_id}/restore"): MANAGERS,
     ("GET", "/v1/products/{product_id}/history"): MANAGERS,
     ("GET", "/v1/products/{product_id}/prices"): ANYONE,
+    ("GET", "/v1/notifications"): MANAGERS,
+    ("POST", "/v1/notifications/read-all"): MANAGERS,
+    ("POST", "/v1/notifications/{notification_id}/read"): MANAGERS,
+    ("GET", "/v1/me/notification-preferences"): MANAGERS,
+    ("PUT", "/v1/me/notification-preferences"): MANAGERS,
     ("GET", "/v1/products/{product_id}/views"): MANAGERS,
     ("GET", "/v1/analytics/top-products"): MANAGERS,
 }
@@ -84,7 +89,7 @@ async def test_a_role_may_call_what_the_table_says_and_nothing_else(
     client = anonymous
     if role != "anonymous":
         client = await sign_in(anonymous, people[role].account)  # Logging out must not end the others' session.
-    reply = await client.request(method, nowhere(path), {} if method in {"POST", "PATCH"} else None)
+    reply = await client.request(method, nowhere(path), {} if method in {"POST", "PUT", "PATCH"} else None)
     if role in POLICY["GET" if method == "HEAD" else method, path]:
         assert reply.status in {200, 204, 404, 422}, reply
     elif method == "HEAD":
@@ -100,7 +105,7 @@ async def test_a_role_may_call_what_the_table_says_and_nothing_else(
 async def test_a_bad_token_is_refused_everywhere(anonymous: Client, method: str, path: str) -> None:
     """On public routes too: never a silent downgrade to anonymous."""
     reply = await anonymous.bearing("nonsense").request(
-        method, nowhere(path), {} if method in {"POST", "PATCH"} else None
+        method, nowhere(path), {} if method in {"POST", "PUT", "PATCH"} else None
     )
     assert reply.status == 401
     assert reply.headers["WWW-Authenticate"].startswith("Bearer")

@@ -7,6 +7,12 @@ from multidict import CIMultiDict
 
 from vitrina.api.answers import render
 from vitrina.api.body import JSON
+from vitrina.api.notice_schemas import (
+    NotificationPreferences,
+    NotificationResource,
+    NotifiedActor,
+    NotifiedProduct,
+)
 from vitrina.api.schemas import (
     ChangeEntry,
     DeletedProduct,
@@ -17,6 +23,7 @@ from vitrina.api.schemas import (
     SessionResource,
     UserResource,
 )
+from vitrina.domain.notices import Notice, NoticePreferences
 from vitrina.domain.products import Change, PricePeriod, Product
 from vitrina.domain.users import PRODUCT_MANAGERS, Principal, Session, User
 
@@ -79,3 +86,25 @@ def change(value: Change) -> ChangeEntry:
 def price(value: PricePeriod) -> PriceEntry:
     """Return a price."""
     return PriceEntry.model_validate(value, from_attributes=True)
+
+
+def notification(value: Notice) -> NotificationResource:
+    """Return a notice."""
+    change = value.change
+    return NotificationResource(
+        id=value.id,
+        product=NotifiedProduct(id=change.product_id, sku=change.sku, name=change.name),
+        old_price=change.old_price,
+        new_price=change.price,
+        old_currency=change.old_currency,
+        currency=change.currency,
+        changed_by=NotifiedActor(id=change.changed_by, name=value.changed_by_name),
+        changed_at=change.changed_at,
+        request_id=change.request_id,
+        read_at=value.read_at,
+    )
+
+
+def notification_preferences(value: NoticePreferences) -> NotificationPreferences:
+    """Return how notices are mailed."""
+    return NotificationPreferences.model_validate(value, from_attributes=True)

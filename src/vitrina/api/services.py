@@ -17,6 +17,8 @@ from vitrina.services.auth import Authentication
 from vitrina.services.cursors import Cursors
 from vitrina.services.derived_keys import derive
 from vitrina.services.idempotency import Idempotency
+from vitrina.services.inbox import Inbox
+from vitrina.services.notices import default_preferences
 from vitrina.services.passwords import Passwords
 from vitrina.services.product_cache import ProductCache
 from vitrina.services.products import Products
@@ -27,8 +29,10 @@ from vitrina.services.views import ViewRecorder
 from vitrina.store import keys
 from vitrina.store.failures import FailureStore
 from vitrina.store.idempotency import IdempotencyStore
+from vitrina.store.inbox import InboxStore
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
+from vitrina.store.recipients import RecipientStore
 from vitrina.store.rollups import RollupStore
 from vitrina.store.sessions import SessionStore
 from vitrina.store.table import Table
@@ -48,6 +52,7 @@ class Services:
     views: ViewRecorder
     analytics: Analytics
     accounts: Accounts
+    inbox: Inbox
     authentication: Authentication
     idempotency: Idempotency
     cursors: Cursors
@@ -101,6 +106,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             views=views,
             analytics=Analytics(rollup_store, product_store, rollups, queue=rollup_queue),
             accounts=Accounts(users, sessions, passwords=passwords),
+            inbox=Inbox(
+                InboxStore(table, retention_days=settings.notice_retention_days),
+                RecipientStore(table, defaults=default_preferences(settings)),
+            ),
             authentication=Authentication(
                 users,
                 sessions,

@@ -104,14 +104,17 @@ class Accounts:
         raise Conflict
 
     async def delete(self, user_id: str, *, expected: Expected) -> None:
-        """Delete an account and end its sessions. Raises NotFound, VersionMismatch, SuperAdminProtected, Conflict."""
+        """Delete an account with its sessions and inbox.
+
+        Raises NotFound, VersionMismatch, SuperAdminProtected, Conflict.
+        """
         for _ in range(_TRIES):
             user = await self._changeable(user_id, expected)
             try:
                 await self._users.delete(user)
             except Conflict:
                 continue
-            await self._sessions.clear(user_id)
+            await self._users.clear(user_id)
             return
         raise Conflict
 
@@ -121,7 +124,7 @@ class Accounts:
         if user is None or user.role is not Role.SUPER_ADMIN:
             raise NotFound
         await self._users.delete(user)
-        await self._sessions.clear(user.id)
+        await self._users.clear(user.id)
 
     async def _changeable(self, user_id: str, expected: Expected) -> User:
         user = await self.read(user_id)

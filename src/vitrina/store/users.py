@@ -16,6 +16,7 @@ from vitrina.store.transactions import Step, commit
 from vitrina.store.writes import Delete, Put, Update
 
 _ABSENT: Final = Item.pk.does_not_exist()
+_MOST_CLEARED: Final = 1_000
 
 
 class UserStore:
@@ -91,6 +92,16 @@ class UserStore:
         if user.role is Role.SUPER_ADMIN:
             steps.append(_discount_super_admin())
         await commit(self._table, steps)
+
+    async def clear(self, user_id: str) -> None:
+        """Delete what is left in the partition of a deleted account: sessions, inbox, what it wanted to be mailed.
+
+        That is up to 1,000 items, newest notices first, so that a request has time for it. What is more expires, and
+        nobody can read it: the account's absence ends it all.
+        """
+        query = Query(condition=Item.pk == keys.user(user_id).pk, descending=True, consistent=True)
+        items, _ = await self._table.query(query, limit=_MOST_CLEARED)
+        await self._table.delete_many(keys.Key(item.pk, item.sk) for item in items)
 
 
 def user_item(user: User) -> UserItem:
