@@ -17,6 +17,11 @@ def new_id() -> str:
     return str(uuid.UUID(int=value))
 
 
+def time_ms(new: str) -> int:
+    """Return when an id was made, in milliseconds since 1970."""
+    return int(new[:8] + new[9:13], 16)
+
+
 def is_id(text: str) -> bool:
     """Say whether `text` has the form of an id, so that a path that cannot exist costs no read."""
     return _CANONICAL.fullmatch(text) is not None

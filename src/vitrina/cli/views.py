@@ -6,9 +6,10 @@ from vitrina.cli import LazyGroup
 
 views: Final = LazyGroup(
     name="views",
-    help="Roll the history of views up, and tell what it says.",
+    help="Roll the history of views up, export it, and tell what it says.",
     commands={
         "rollup": ("vitrina.cli.view_reports:rollup", "Count closed days once, for reports to read."),
+        "export": ("vitrina.cli.exports:export", "Write it out: one row an event."),
         "report": ("vitrina.cli.view_reports:report", "Write a page of plots."),
     },
 )

@@ -53,6 +53,11 @@ def day_of(at_ms: int) -> date:
     return datetime.fromtimestamp(at_ms / 1000, UTC).date()
 
 
+def midnight_ms(day: date) -> int:
+    """Return when a day begins, UTC, in milliseconds since 1970."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+
+
 def shard_of(product_id: str, shards: int) -> int:
     """Return the shard of a product's views: the same for ever, in every process."""
     return zlib.crc32(product_id.encode()) % shards
@@ -85,11 +90,11 @@ def pack(views: Sequence[View]) -> PackedViews:
 
 def unpack(packed: PackedViews, day: date) -> Iterator[View]:
     """Return the views of `day` as they were packed."""
-    midnight_ms = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+    midnight = midnight_ms(day)
     for product, visitor, of_day_ms, referrer, flags in _RECORD.iter_unpack(packed.events):
         yield View(
             product_id=str(uuid.UUID(bytes=product)),
-            at_ms=midnight_ms + of_day_ms,
+            at_ms=midnight + of_day_ms,
             visitor=visitor,
             referrer_host=packed.referrers[referrer - 1] if referrer else None,
             bot=bool(flags & BOT),

@@ -44,6 +44,12 @@ class ProductStore:
         same = {product.id: product for product in known if versions.get(product.id) == product.version}
         return same | await self.get_many([product_id for product_id in versions if product_id not in same])
 
+    async def skus(self, product_ids: Sequence[str]) -> dict[str, str]:
+        """Return the SKU of each of up to 100 products, perhaps stale: 1 call. Of a deleted one its `original_sku`."""
+        wanted = [keys.product(product_id) for product_id in product_ids]
+        found = await self._table.get_many_raw(wanted, consistent=False, attributes=("id", "sku", "original_sku"))
+        return {item["id"]["S"]: item.get("original_sku", item["sku"])["S"] for item in found}
+
     async def holder(self, sku: str, *, consistent: bool) -> str | None:
         """Return the id of the live product that holds a SKU: 1 call."""
         item = await self._table.get(keys.sku(sku), consistent=consistent)

@@ -1,11 +1,14 @@
 """View segments in the table (R11): a day's views, spread over shards of products, many to an item."""
 
+import asyncio
+import random
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, NamedTuple
 
 from vitrina.clock import Clock, epoch_seconds, now
 from vitrina.domain.views import MOST_IN_SEGMENT, MOST_OF_REFERRERS, PackedViews, View, pack, shard_of, unpack
+from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.items import Item, ViewSegmentItem
@@ -32,11 +35,12 @@ class Segment(NamedTuple):
 class ViewStore:
     """Writes and reads segments. One that has expired and that TTL has not deleted yet is as good as gone."""
 
-    def __init__(self, table: Table, *, retention_days: int = 0, clock: Clock = now) -> None:
-        """Take the table, and the days after which TTL deletes a segment; 0: never."""
+    def __init__(self, table: Table, *, retention_days: int = 0, clock: Clock = now, pause: float = 0.5) -> None:
+        """Take the table, the days after which TTL deletes a segment (0: never), and the seconds of a first pause."""
         self._table = table
         self._retention_days = retention_days
         self._clock = clock
+        self._pause = pause
 
     def segments(self, views: Sequence[View]) -> list[ViewSegmentItem]:
         """Make the items for `views`, one a day and shard unless there are too many for one."""
@@ -57,15 +61,28 @@ class ViewStore:
                 for place, view in enumerate(unpack(segment.packed, day)):
                     yield StoredView(f"{segment.id}-{place}", view)
 
-    async def pages(self, day: date, shard: int, *, page: int = 400) -> AsyncIterator[list[Segment]]:
-        """Read a day's segments of one shard as they are packed, a list for each call: up to `page`, 1 MB at most."""
+    async def pages(self, day: date, shard: int, *, page: int = 400, tries: int = 1) -> AsyncIterator[list[Segment]]:
+        """Read a day's segments of one shard as they are packed, a list for each call: up to `page`, 1 MB at most.
+
+        What takes hours tries a page more than once, with pauses, before it raises TableUnavailable.
+        """
         query = Query(condition=Item.pk == keys.view_segments(day, shard))
-        items, position = await self._table.query(query, limit=page)
+        items, position = await self._page(query, page, None, tries)
         while True:
             yield self._good(items)
             if position is None:
                 return
-            items, position = await self._table.query(query, limit=page, start=position)
+            items, position = await self._page(query, page, position, tries)
+
+    async def _page(
+        self, query: Query, limit: int, start: dict[str, str] | None, tries: int
+    ) -> tuple[list[Item], dict[str, str] | None]:
+        for attempt in range(1, tries):
+            try:
+                return await self._table.query(query, limit=limit, start=start)
+            except TableUnavailable:
+                await asyncio.sleep(random.uniform(0.5, 1) * self._pause * 2**attempt)  # noqa: S311 - not a secret
+        return await self._table.query(query, limit=limit, start=start)
 
     def _good(self, items: Sequence[Item]) -> list[Segment]:
         at = epoch_seconds(self._clock())

@@ -1,0 +1,146 @@
+"""`vitrina views export`: the history of views, one row an event (R13)."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from vitrina.aws import connect
+from vitrina.cli.running import Misused, Refused, load_settings, run
+from vitrina.clock import now
+from vitrina.config import Settings
+from vitrina.domain.reports import Period
+from vitrina.services.exports.directory import Directory, DirectoryRefused, fill
+from vitrina.services.exports.formats import Format, new_encoder
+from vitrina.services.exports.source import LiveSource, Source
+from vitrina.services.exports.stream import Exporter, Progress as Done, Report
+from vitrina.store.products import ProductStore
+from vitrina.store.table import Table
+from vitrina.store.views import ViewStore
+
+_PATIENCE: Final = 10.0
+"""Seconds for one answer of the table: nobody waits for a request here."""
+_TRIES: Final = 6
+"""Of a page, with pauses that grow to half a minute in all: what takes hours outlasts a moment's throttling."""
+_DEFAULT_DAYS: Final = 30
+_DAY: Final = click.DateTime(["%Y-%m-%d"])
+_STANDARD_OUTPUT: Final = Path("-")
+
+
+@click.command()
+@click.option("--from", "first", type=_DAY, help="First day, UTC.  [default: 29 days before the last]")
+@click.option("--to", "last", type=_DAY, help="Last day.  [default: today]")
+@click.option(
+    "--format", "form", type=click.Choice(Format, case_sensitive=False), default=Format.PARQUET, show_default=True
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder, or - for standard output.")
+def export(first: datetime | None, last: datetime | None, form: Format, out: Path) -> None:
+    """Write the events of days, both among them: a file a day in folders `day=…`, or one file on standard output.
+
+    Run again into the same folder it makes what is missing: days that were not exported, were not closed yet (ended,
+    UTC, an hour ago or more), or whose file is not what it was. A product's SKU is what it is now; a deleted one's,
+    what it was. Ends with 2 when the days will not do.
+    """
+    period = _period(first and first.date(), last and last.date())
+    if out == _STANDARD_OUTPUT and form is Format.PARQUET and sys.stdout.isatty():
+        raise Misused("Parquet is not for a terminal: redirect standard output, or give --out a folder")
+    try:
+        run(_export(load_settings(), period, form, out))
+    except DirectoryRefused as error:
+        raise Refused(str(error)) from error
+
+
+def _period(first: date | None, last: date | None) -> Period:
+    today = now().date()
+    last = last or today
+    if last > today:
+        raise Misused(f"--to: {last} is yet to come; today is {today}, UTC")
+    first = first or last - timedelta(days=_DEFAULT_DAYS - 1)
+    if first > last:
+        raise Misused(f"--from: {first} is after {last}, the last day")
+    return Period(first, last)
+
+
+async def _export(settings: Settings, period: Period, form: Format, out: Path) -> None:
+    async with _live(settings) as source:
+        if out == _STANDARD_OUTPUT:
+            await _to_standard_output(source, period, form)
+        else:
+            await _to_folder(source, period, form, out)
+
+
+@asynccontextmanager
+async def _live(settings: Settings) -> AsyncIterator[Source]:
+    patient = settings.model_copy(update={"read_timeout": max(settings.read_timeout, _PATIENCE)})
+    async with connect(patient) as clients:
+        table = Table(clients, name=settings.table_name, deadline=2 * _PATIENCE)
+        views = ViewStore(table, retention_days=settings.views_retention_days)
+        yield LiveSource(views, ProductStore(table), tries=_TRIES)
+
+
+async def _to_standard_output(source: Source, period: Period, form: Format) -> None:
+    with _progress(len(period)) as report:
+        exporter = Exporter(source, report=report)
+        async with aclosing(exporter.stream(period, new_encoder(form))) as pieces:
+            async for piece in pieces:
+                await asyncio.to_thread(sys.stdout.buffer.write, piece)
+        await asyncio.to_thread(sys.stdout.buffer.flush)
+
+
+async def _to_folder(source: Source, period: Period, form: Format, out: Path) -> None:
+    began = time.perf_counter()
+    with Directory.open(out, form) as directory:
+        days = await asyncio.to_thread(_missing, directory, period)
+        with _progress(len(days)) as report:
+            exporter = Exporter(source, report=report)
+            await fill(directory, exporter, days, at=now())
+    rate = f", {exporter.rows / (time.perf_counter() - began):,.0f} a second" if exporter.rows else ""
+    kept = f"; {len(period) - len(days):,} days were there already" if len(days) < len(period) else ""
+    click.echo(f"{out}: {exporter.rows:,} events of {len(days):,} days{rate}{kept}")
+
+
+def _missing(directory: Directory, period: Period) -> Sequence[date]:
+    """Return the days that are to be exported; reads the files that are there."""
+    with _bar("checking", len(period)) as (progress, task):
+        missing = []
+        for day in period:
+            if not directory.has(day):
+                missing.append(day)
+            progress.advance(task)
+    return missing
+
+
+@contextmanager
+def _progress(days: int) -> Iterator[Report]:
+    """Show how far it is; the time left is judged by how far through its day each segment was stored."""
+    began = time.perf_counter()
+    with _bar("exporting", days) as (progress, task):
+
+        def report(done: Done) -> None:
+            rate = done.rows / (time.perf_counter() - began)
+            progress.update(task, completed=done.days, said=f"{done.rows:,} events, {rate:,.0f}/s")
+
+        yield report
+
+
+@contextmanager
+def _bar(what: str, days: int) -> Iterator[tuple[Progress, TaskID]]:
+    """Show a line: on standard error, and only to a person who watches."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("days {task.fields[said]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield progress, progress.add_task("", total=days, said="")

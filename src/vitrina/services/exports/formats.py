@@ -1,0 +1,195 @@
+"""The three formats of an export, each from whole columns to bytes."""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vitrina.services.exports.columns import Events
+
+_SCHEMA: Final = pa.schema(
+    [
+        pa.field("event_id", pa.string(), nullable=False),
+        pa.field("day", pa.date32(), nullable=False),
+        pa.field("at", pa.timestamp("ms", "UTC"), nullable=False),
+        pa.field("product_id", pa.string(), nullable=False),
+        pa.field("sku", pa.string()),
+        pa.field("visitor", pa.string(), nullable=False),
+        pa.field("referrer_host", pa.string()),
+        pa.field("bot", pa.bool_(), nullable=False),
+    ]
+)
+_CSV: Final = "<event_id>,<day>,<day>T<time>Z,<product_id>,<sku>,<visitor>,<referrer_host>,<bot>\r\n"
+_JSON: Final = (
+    '{"event_id":"<event_id>","day":"<day>","at":"<day>T<time>Z","product_id":"<product_id>","sku":<sku>,'
+    '"visitor":"<visitor>","referrer_host":<referrer_host>,"bot":<bot>}\n'
+)
+_COLUMN: Final = re.compile(r"<(\w+)>")
+_RUNS: Final = re.compile(r"[=+\-@\t\r]")
+"""How a cell begins that a spreadsheet would run (OWASP, CSV injection)."""
+_NEEDS_QUOTES: Final = re.compile(r'[",\r\n]')
+
+Skus = Sequence[str | None]
+"""The SKU of each of a batch's products, None for one that is not known."""
+
+
+class Format(StrEnum):
+    """What an export is written as."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+class Encoder(Protocol):
+    """Writes one file: `begin`, any number of `encode`, `end`; together they are its bytes."""
+
+    rows: int
+    """Events that one `encode` should be given, about."""
+
+    def begin(self) -> bytes:
+        """Return what comes before all events."""
+
+    def encode(self, events: Events, skus: Skus) -> memoryview:
+        """Return events."""
+
+    def end(self) -> bytes:
+        """Return what comes after all events."""
+
+
+def new_encoder(form: Format, *, partitioned: bool = False) -> Encoder:
+    """Return the encoder of a file; `partitioned` if it lies in a folder `day=…`."""
+    match form:
+        case Format.PARQUET:
+            return ParquetEncoder(partitioned=partitioned)
+        case Format.CSV:
+            return _TextEncoder(_CSV, _csv_cell, header=",".join(_SCHEMA.names) + "\r\n")
+        case Format.JSONL:
+            return _TextEncoder(_JSON, _json_value)
+
+
+class ParquetEncoder:
+    """Parquet by zstd, a row group for each call.
+
+    A partitioned file has no column for the day: readers take it from the path, and pyarrow, Spark and Athena stumble
+    over a column that is in both.
+    """
+
+    rows = 65_536
+
+    def __init__(self, *, partitioned: bool) -> None:
+        """Start a file."""
+        self._schema = _SCHEMA.remove(_SCHEMA.get_field_index("day")) if partitioned else _SCHEMA
+        self._tape = _Tape()
+        self._writer = pq.ParquetWriter(
+            pa.PythonFile(self._tape, mode="w"),
+            self._schema,
+            compression="zstd",
+            use_dictionary=["product_id", "sku", "referrer_host"],
+        )
+
+    def begin(self) -> bytes:
+        """Return the magic bytes."""
+        return self._tape.take()
+
+    def encode(self, events: Events, skus: Skus) -> memoryview:
+        """Return a row group."""
+        columns = {
+            "event_id": events.event_id,
+            "day": pa.repeat(pa.scalar(events.day, pa.date32()), events.rows),
+            "at": events.at(),
+            "product_id": pa.array(events.product_ids, pa.string()).take(events.product),
+            "sku": pa.array(skus, pa.string()).take(events.product),
+            "visitor": events.visitor,
+            "referrer_host": pa.array(events.hosts, pa.string()).take(events.referrer),
+            "bot": events.bot,
+        }
+        arrays = [columns[name] for name in self._schema.names]
+        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema), row_group_size=events.rows)
+        return memoryview(self._tape.take())
+
+    def end(self) -> bytes:
+        """Return the footer."""
+        self._writer.close()
+        return self._tape.take()
+
+
+class _Tape(io.RawIOBase):
+    """A file that is taken away while it is written; positions count on."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - any bytes-like object
+        self._parts.append(bytes(data))
+        self._position += len(self._parts[-1])
+        return len(self._parts[-1])
+
+    def tell(self) -> int:
+        return self._position
+
+    def take(self) -> bytes:
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken
+
+
+class _TextEncoder:
+    """A line an event. All lines of a batch are joined at once, and what may need escaping is, once a value."""
+
+    rows = 16_384
+
+    def __init__(self, line: str, text: Callable[[str | None], str], *, header: str = "") -> None:
+        """Take the form of a line with its columns as `<name>`, how a text is written in it, and the first line."""
+        self._line = line
+        self._text = text
+        self._header = header
+
+    def begin(self) -> bytes:
+        """Return the header."""
+        return self._header.encode()
+
+    def encode(self, events: Events, skus: Skus) -> memoryview:
+        """Return lines."""
+        columns = {
+            "event_id": events.event_id,
+            "day": events.day.isoformat(),
+            "time": events.of_day.cast(pa.time32("ms")).cast(pa.string()),
+            "product_id": pa.array(events.product_ids, pa.string()).take(events.product),
+            "sku": pa.array(map(self._text, skus), pa.string()).take(events.product),
+            "visitor": events.visitor,
+            "referrer_host": pa.array(map(self._text, events.hosts), pa.string()).take(events.referrer),
+            "bot": events.bot.cast(pa.string()),
+        }
+        pieces = _COLUMN.split(self._line)
+        pieces[1::2] = [columns[name] for name in pieces[1::2]]
+        lines = pc.binary_join_element_wise(*pieces, "")
+        _, ends, data = lines.buffers()
+        return memoryview(data)[: memoryview(ends).cast("i")[len(lines)]]
+
+    def end(self) -> bytes:
+        """Return nothing."""
+        return b""
+
+
+def _csv_cell(value: str | None) -> str:
+    """Return a cell that no spreadsheet runs, quoted where RFC 4180 asks for it; nothing for nothing."""
+    if value is None:
+        return ""
+    if _RUNS.match(value):
+        value = f"'{value}"
+    return '"' + value.replace('"', '""') + '"' if _NEEDS_QUOTES.search(value) else value
+
+
+def _json_value(value: str | None) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,143 @@
+"""Where the events of an export come from: segments of a day, all shards beside each other, in one order for ever."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from datetime import date
+from itertools import chain
+from typing import Final, Protocol
+
+from vitrina.domain.views import midnight_ms
+from vitrina.ids import time_ms
+from vitrina.services.concurrency import gather
+from vitrina.store import keys
+from vitrina.store.products import ProductStore
+from vitrina.store.table import MOST_KEYS
+from vitrina.store.views import Segment, ViewStore
+
+_CALLS_AT_ONCE: Final = 4
+_DAY_MS: Final = 86_400_000
+
+
+class Day(Protocol):
+    """A day that is being read."""
+
+    day: date
+    passed: float
+    """How much of it has been read, from 0 to 1, about."""
+
+    def segments(self) -> AsyncGenerator[Sequence[Segment], None]:
+        """Return its segments, some at a time. Raises what reading them raises."""
+
+    async def close(self) -> None:
+        """Let go of what is under way."""
+
+
+class Source(Protocol):
+    """What an export reads."""
+
+    async def open(self, day: date) -> Day:
+        """Begin to read a day; the beginning is there when this returns."""
+
+    async def skus(self, product_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the SKUs of those products that are known."""
+
+
+class LiveSource:
+    """The table itself: eight queries a day, a page of each read ahead."""
+
+    def __init__(self, views: ViewStore, products: ProductStore, *, tries: int = 1) -> None:
+        """Take the stores, and how often a page is tried before the export fails."""
+        self._views = views
+        self._products = products
+        self._tries = tries
+
+    async def open(self, day: date) -> Day:
+        """Begin to read a day: up to 1 MB of each shard. Raises TableUnavailable."""
+        opened = LiveDay(day, [self._views.pages(day, shard, tries=self._tries) for shard in range(keys.VIEW_SHARDS)])
+        try:
+            await opened.start()
+        except BaseException:
+            await opened.close()
+            raise
+        return opened
+
+    async def skus(self, product_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return SKUs as they are now, perhaps stale: a call for each 100. Raises TableUnavailable."""
+        parts = [product_ids[first : first + MOST_KEYS] for first in range(0, len(product_ids), MOST_KEYS)]
+        found: dict[str, str] = {}
+        for skus in await gather(map(self._products.skus, parts), at_once=_CALLS_AT_ONCE):
+            found |= skus
+        return found
+
+
+class _Shard:
+    """The rest of a shard's current page; the one after it is on its way."""
+
+    def __init__(self, pages: AsyncIterator[list[Segment]]) -> None:
+        self._pages = pages
+        self._next = self._fetch()
+        self.rest: list[Segment] = []
+        self._ended = False
+
+    async def turn(self) -> bool:
+        """Go on to the next page that has anything, if this one is at its end; False where there is none."""
+        while not self.rest:
+            page = await self._next
+            if page is None:
+                self._ended = True
+                return False
+            self._next = self._fetch()
+            self.rest = page
+        return True
+
+    def take(self, number: int) -> list[Segment]:
+        taken, self.rest = self.rest[:number], self.rest[number:]
+        return taken
+
+    def passed(self, midnight_ms: int) -> float:
+        """Tell by the time in a segment's id how far through its day this is."""
+        if self._ended or not self.rest:
+            return float(self._ended)
+        return min(max((time_ms(self.rest[0].id) - midnight_ms) / _DAY_MS, 0.0), 1.0)
+
+    async def close(self) -> None:
+        self._next.cancel()
+        await asyncio.gather(self._next, return_exceptions=True)
+
+    def _fetch(self) -> asyncio.Task[list[Segment] | None]:
+        async def fetch() -> list[Segment] | None:
+            return await anext(self._pages, None)
+
+        return asyncio.create_task(fetch())
+
+
+class LiveDay:
+    """A day of the table.
+
+    The order is a segment of each shard in turn, the oldest first: the same however the pages fall, and all shards
+    are read at once. A merge by time would wait for one shard after the other wherever one is ahead.
+    """
+
+    def __init__(self, day: date, shards: Sequence[AsyncIterator[list[Segment]]]) -> None:
+        """Take the pages of each shard; reading begins at once."""
+        self.day = day
+        self.passed = 0.0
+        self._midnight_ms = midnight_ms(day)
+        self._shards = [_Shard(pages) for pages in shards]
+
+    async def start(self) -> None:
+        """Wait for the first page of each shard."""
+        for shard in self._shards:
+            await shard.turn()
+
+    async def segments(self) -> AsyncGenerator[Sequence[Segment], None]:
+        """Return what the pages at hand hold of every shard, and go on to the next ones."""
+        while live := [shard for shard in self._shards if await shard.turn()]:
+            rounds = min(len(shard.rest) for shard in live)
+            yield list(chain.from_iterable(zip(*(shard.take(rounds) for shard in live), strict=True)))
+            self.passed = sum(shard.passed(self._midnight_ms) for shard in self._shards) / len(self._shards)
+
+    async def close(self) -> None:
+        """Let go of the pages that are on their way."""
+        for shard in self._shards:
+            await shard.close()

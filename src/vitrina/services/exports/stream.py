@@ -1,0 +1,136 @@
+"""An export as a stream of bytes: days are read, decoded, given their SKUs and encoded, one batch after the other.
+
+Decoding and encoding run in threads, where Arrow lets go of the interpreter's lock, while the next pages arrive. What
+is read ahead is bounded: of a day two pages of each shard, and the first pages of the next day.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from vitrina.services.exports.columns import Events, decode
+from vitrina.services.exports.formats import Encoder
+from vitrina.services.exports.source import Day, Source
+from vitrina.store.views import Segment
+
+_MOST_SKUS: Final = 100_000
+"""SKUs that are remembered, at about 150 bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far an export is: `days` of its days, the last in part, and `rows` events."""
+
+    days: float
+    rows: int
+
+
+Report = Callable[[Progress], object]
+
+
+def _silent(_: Progress) -> None:
+    pass
+
+
+class Exporter:
+    """Turns days of a source into bytes."""
+
+    def __init__(self, source: Source, *, report: Report = _silent) -> None:
+        """Take what to read, and who hears of the progress."""
+        self._source = source
+        self._report = report
+        self._skus: dict[str, str | None] = {}
+        self._days = 0
+        self.rows = 0
+
+    async def days(self, days: Iterable[date]) -> AsyncGenerator[Day, None]:
+        """Open days one after the other, each while the one before is being worked at. Close the iterator."""
+        following: asyncio.Task[Day] | None = None
+        opened: Day | None = None
+        try:
+            for day in days:
+                coming = asyncio.create_task(self._source.open(day))
+                previous, following = following, coming
+                if previous is not None:
+                    opened = await previous
+                    yield opened
+                    await self._done(opened)
+            if following is not None:
+                opened = await following
+                yield opened
+                await self._done(opened)
+        finally:
+            if following is not None:
+                following.cancel()
+                for left in await asyncio.gather(following, return_exceptions=True):
+                    if not isinstance(left, BaseException):
+                        await left.close()
+            if opened is not None:
+                await opened.close()
+
+    async def stream(self, days: Iterable[date], encoder: Encoder) -> AsyncGenerator[memoryview, None]:
+        """Return days as one file; its first piece comes when the first pages have been read. Close the iterator."""
+        began = False
+        async with aclosing(self.days(days)) as opened:
+            async for day in opened:
+                if not began:
+                    yield memoryview(encoder.begin())
+                    began = True
+                async with aclosing(self._encoded(day, encoder)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+        yield memoryview(encoder.end())
+
+    async def file(self, day: Day, encoder: Encoder) -> AsyncGenerator[memoryview, None]:
+        """Return a day as a file. Close the iterator."""
+        yield memoryview(encoder.begin())
+        async with aclosing(self._encoded(day, encoder)) as pieces:
+            async for piece in pieces:
+                yield piece
+        yield memoryview(encoder.end())
+
+    async def _encoded(self, day: Day, encoder: Encoder) -> AsyncGenerator[memoryview, None]:
+        """Return the events of a day, a batch at a time. Raises what reading raises."""
+        async with aclosing(_batches(day, encoder.rows)) as batches:
+            async for segments in batches:
+                events = await asyncio.to_thread(decode, day.day, segments)
+                skus = await self._skus_of(events)
+                yield await asyncio.to_thread(encoder.encode, events, skus)
+                self.rows += events.rows
+                self._report(Progress(days=self._days + day.passed, rows=self.rows))
+
+    async def _skus_of(self, events: Events) -> Sequence[str | None]:
+        """Return the SKUs of a batch's products; they are remembered, so that few are read more than once."""
+        known = self._skus
+        wanted = [product_id for product_id in events.product_ids if product_id not in known]
+        if wanted:
+            if len(known) + len(wanted) > _MOST_SKUS:
+                known.clear()
+                wanted = events.product_ids
+            found = await self._source.skus(wanted)
+            known |= {product_id: found.get(product_id) for product_id in wanted}
+        return [known[product_id] for product_id in events.product_ids]
+
+    async def _done(self, day: Day) -> None:
+        await day.close()
+        self._days += 1
+        self._report(Progress(days=self._days, rows=self.rows))
+
+
+async def _batches(day: Day, rows: int) -> AsyncGenerator[Sequence[Segment], None]:
+    """Cut a day into batches of `rows` events or a little more: the same ones, however its pages fall."""
+    batch: list[Segment] = []
+    size = 0
+    async with aclosing(day.segments()) as parts:
+        async for part in parts:
+            for segment in part:
+                batch.append(segment)
+                size += len(segment.packed)
+                if size >= rows:
+                    yield batch
+                    batch, size = [], 0
+    if batch:
+        yield batch
