@@ -1,0 +1,217 @@
+"""`vitrina views`: days rolled up once, and a page of plots."""
+
+import asyncio
+import errno
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import click
+import pytest
+
+from tests.cli.command import Vitrina, settings
+from tests.store.samples import create, delete
+from vitrina.aws import connect
+from vitrina.config import Settings
+from vitrina.domain.products import Product
+from vitrina.domain.reports import Counts, Period
+from vitrina.domain.views import View
+from vitrina.store import keys
+from vitrina.store.products import ProductStore
+from vitrina.store.rollups import RollupStore
+from vitrina.store.table import Table
+from vitrina.store.views import ViewStore
+
+T = TypeVar("T")
+pytestmark = pytest.mark.engine("dynamodb_local")
+
+
+@pytest.fixture
+def vitrina(engine: str, table_name: str) -> Vitrina:
+    """The command line, for a table that is there."""
+    command = Vitrina(**settings(engine, table_name))
+    assert command("table", "create").exit_code == 0
+    return command
+
+
+@pytest.fixture
+def configured(vitrina: Vitrina, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The same settings as the command reads them."""
+    for name, value in vitrina.environment.items():
+        monkeypatch.setenv(name, value)
+    return Settings()
+
+
+def on_table(configured: Settings, work: Callable[[Table], Awaitable[T]]) -> T:
+    """Do something to the table."""
+
+    async def run() -> T:
+        async with connect(configured) as clients:
+            return await work(Table(clients, name=configured.table_name, deadline=30))
+
+    return asyncio.run(run())
+
+
+def today() -> date:
+    """Today, UTC."""
+    return datetime.now(UTC).date()
+
+
+def ago(days: int) -> date:
+    """A day that is past."""
+    return today() - timedelta(days=days)
+
+
+def view(product_id: str, day: date, *, visitor: int = 0, referrer: str | None = None, bot: bool = False) -> View:
+    """A view at the start of a day."""
+    at = datetime.combine(day, time.min, UTC)
+    return View(product_id, int(at.timestamp() * 1000), visitor.to_bytes(12), referrer, bot)
+
+
+def write(configured: Settings, views: Sequence[View]) -> list[keys.Key]:
+    """Store views as if they had been seen on their days; returns the keys of their segments."""
+
+    async def work(table: Table) -> list[keys.Key]:
+        store = ViewStore(table)
+        segments = store.segments(views)
+        await store.put(segments)
+        return [keys.Key(segment.pk, segment.sk) for segment in segments]
+
+    return on_table(configured, work)
+
+
+def totals(configured: Settings, first: date, last: date) -> dict[date, Counts]:
+    """What the rollups of some days say."""
+    return on_table(configured, lambda table: RollupStore(table).totals(Period(first, last)))
+
+
+PRODUCT = "01a20f85-08d9-73a0-8275-7148fa5f785c"
+
+
+def test_days_are_rolled_up_once_and_again_when_asked(vitrina: Vitrina, configured: Settings) -> None:
+    """A run that was interrupted goes on at the first day that is not marked."""
+    write(configured, [view(PRODUCT, ago(3)), view(PRODUCT, ago(4), bot=True), view(PRODUCT, ago(4))])
+    days = ["--from", f"{ago(4)}", "--to", f"{ago(3)}"]
+    done = vitrina("views", "rollup", "--from", f"{ago(4)}", "--to", f"{ago(4)}")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith(f"{ago(4)} to {ago(4)}: 1 days rolled up, 2 views counted, ")
+    done = vitrina("views", "rollup", *days)
+    assert ": 1 days rolled up, 1 views counted, " in done.stdout
+    done = vitrina("views", "rollup", *days)
+    assert done.stdout == f"{ago(4)} to {ago(3)}: 0 days rolled up, 0 views counted\n"
+    assert totals(configured, ago(9), ago(1)) == {ago(4): Counts(1, 1, 1), ago(3): Counts(1, 1, 0)}
+    write(configured, [view(PRODUCT, ago(3), visitor=1)])
+    done = vitrina("views", "rollup", *days, "--again")
+    assert ": 2 days rolled up, 4 views counted, " in done.stdout
+    assert totals(configured, ago(3), ago(3)) == {ago(3): Counts(2, 2, 0)}
+
+
+def test_a_day_whose_segments_are_gone_stays_as_it_was(vitrina: Vitrina, configured: Settings) -> None:
+    """The others are counted again, and the command ends with 1 and says which was not."""
+    segments = write(configured, [view(PRODUCT, ago(4))])
+    write(configured, [view(PRODUCT, ago(3))])
+    days = ["--from", f"{ago(4)}", "--to", f"{ago(3)}"]
+    assert vitrina("views", "rollup", *days).exit_code == 0
+    on_table(configured, lambda table: table.delete_many(segments))
+    done = vitrina("views", "rollup", *days, "--again")
+    assert done.exit_code == 1
+    assert ": 1 days rolled up, 1 views counted, " in done.stdout
+    assert f"kept as they were, for segments of theirs are gone: {ago(4)}\n" in done.stderr
+    assert totals(configured, ago(4), ago(4)) == {ago(4): Counts(1, 1, 0)}
+
+
+def test_a_day_that_will_go_uncounted_is_warned_of(vitrina: Vitrina) -> None:
+    """Where segments are not kept for good."""
+    done = vitrina("views", "rollup", "--from", f"{ago(3)}", "--to", f"{ago(3)}", VITRINA_VIEWS_RETENTION_DAYS="5")
+    assert done.exit_code == 0
+    assert f"days from {ago(5)} on are not rolled up; views_retention_days is 5" in done.stderr
+    done = vitrina("views", "rollup", "--from", f"{ago(5)}", VITRINA_VIEWS_RETENTION_DAYS="5")
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rollup", "--to", "9999-01-01"], "--to: 9999-01-01 is not closed; the last day that is is "),
+        (["rollup", "--from", "2026-01-02", "--to", "2026-01-01"], "--from: 2026-01-02 is after 2026-01-01"),
+        (["report", "--out", "x.html", "--from", "2025-01-02", "--to", "2025-01-01"], "--from: must not be after"),
+        (["report", "--out", "x.html", "--from", "2020-01-02", "--to", "2025-01-01"], "366 are the most"),
+        (["report", "--out", "x.html", "--from", "soon"], "does not match the format"),
+        (["report"], "Missing option '--out'"),
+    ],
+)
+def test_bad_days_are_refused_in_a_sentence(vitrina: Vitrina, arguments: list[str], said: str) -> None:
+    """Before anything is counted."""
+    done = vitrina("views", *arguments)
+    assert done.exit_code == 2
+    assert said in click.unstyle(done.stderr)
+
+
+def test_a_report_is_one_page_of_closed_and_open_days(vitrina: Vitrina, configured: Settings, tmp_path: Path) -> None:
+    """It rolls up what is closed, counts what is open, and knows deleted products."""
+
+    async def products(table: Table) -> list[Product]:
+        store = ProductStore(table)
+        lamp = await create(store, name="Lamp <1>", sku="LAMP-1")
+        rug = await create(store, name="Rug", sku="RUG-1")
+        return [lamp, await delete(store, rug)]
+
+    lamp, rug = on_table(configured, products)
+    write(
+        configured,
+        [
+            *(view(lamp.id, ago(2), visitor=number, referrer="shop.example") for number in range(30)),
+            *(view(rug.id, ago(2), visitor=number) for number in range(20)),
+            *(view(rug.id, today(), visitor=number) for number in range(21)),
+            view(PRODUCT, today(), bot=True),
+        ],
+    )
+    out = tmp_path / "report.html"
+    done = vitrina("views", "report", "--from", f"{ago(3)}", "--to", f"{ago(-1)}", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    page = out.read_text()
+    assert done.stdout == f"{out}: {len(page.encode()):,} bytes, 71 views\n"
+    assert totals(configured, ago(9), today()).keys() >= {ago(3), ago(2)}
+    assert today() not in totals(configured, ago(9), today())
+    assert page.index("Rug") < page.index("Lamp &lt;1&gt;")
+    assert "shop.example" in page
+    assert rug.sku in page
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_report_of_nobody_is_a_page_too(vitrina: Vitrina, tmp_path: Path) -> None:
+    """The default is the last 30 days."""
+    out = tmp_path / "report.html"
+    done = vitrina("views", "report", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    assert f"<title>Views, {ago(29)} to {today()}</title>" in out.read_text()
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing(vitrina: Vitrina, tmp_path: Path) -> None:
+    """One sentence, and what was there before stays."""
+    arguments = ["views", "report", "--from", "9999-01-01", "--to", "9999-01-01", "--out"]
+    done = vitrina(*arguments, str(tmp_path / "nowhere" / "report.html"))
+    assert done.exit_code == 1
+    assert done.stderr.endswith("nowhere/report.html: No such file or directory\n")
+    folder = tmp_path / "report.html"
+    folder.mkdir()
+    assert vitrina(*arguments, str(folder)).exit_code == 2
+    assert list(folder.iterdir()) == []
+
+
+def test_a_page_that_is_cut_short_leaves_the_one_before(
+    vitrina: Vitrina, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no draft beside it."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    out = tmp_path / "report.html"
+    out.write_text("before")
+    monkeypatch.setattr(os, "fsync", full)
+    done = vitrina("views", "report", "--from", "9999-01-01", "--to", "9999-01-01", "--out", str(out))
+    assert (done.exit_code, done.stderr) == (1, f"Error: cannot write {out}: No space left on device\n")
+    assert (out.read_text(), len(list(tmp_path.iterdir()))) == ("before", 1)
