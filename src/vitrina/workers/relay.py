@@ -27,7 +27,8 @@ from vitrina.store.leases import SHARD_END, Lease, LeaseLost, LeaseStore
 from vitrina.store.stream import Shard, ShardGone, Stream, find_stream
 from vitrina.store.table import Table
 from vitrina.workers import relay_sharing as sharing
-from vitrina.workers.relay_shard import RENEWALS, HeldLease, Monotonic, Outlet, Records, ShardReader
+from vitrina.workers.relay_records import Outlet
+from vitrina.workers.relay_shard import RENEWALS, HeldLease, Monotonic, Records, ShardReader
 from vitrina.workers.running import pause
 
 log = structlog.get_logger(__name__)

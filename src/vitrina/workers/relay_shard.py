@@ -3,26 +3,16 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import structlog
 
-from vitrina import clock, metrics
-from vitrina.domain.notices import PriceChanged
+from vitrina import metrics
 from vitrina.errors import Conflict, QueueUnavailable, TableUnavailable
-from vitrina.queue.messages import ChangeUnread
-from vitrina.store.changes import ChangeUnreadable
 from vitrina.store.leases import SHARD_END, TRIM_HORIZON, Lease, LeaseLost, LeaseStore
-from vitrina.store.stream import (
-    IteratorExpired,
-    Record,
-    RecordPage,
-    Trimmed,
-    passes,
-    price_changed,
-    sequence_number,
-)
+from vitrina.store.stream import IteratorExpired, RecordPage, Trimmed, sequence_number
+from vitrina.workers.relay_records import Changes, Outlet, changes_in, deliver
 from vitrina.workers.running import pause
 
 log = structlog.get_logger(__name__)
@@ -42,13 +32,6 @@ class Records(Protocol):
 
     async def iterator(self, shard_id: str, *, after: str | None) -> str: ...  # noqa: D102
     async def page(self, iterator: str) -> RecordPage: ...  # noqa: D102
-
-
-class Outlet(Protocol):
-    """Where changes go: `vitrina.queue.notices.NoticeQueue`."""
-
-    async def send(self, events: Sequence[PriceChanged], *, check: Callable[[], None]) -> list[PriceChanged]: ...  # noqa: D102
-    async def park(self, unread: ChangeUnread) -> None: ...  # noqa: D102
 
 
 class HeldLease:
@@ -135,14 +118,15 @@ class ShardReader:
                 trouble = min(trouble * 2, _LONGEST_PAUSE)
                 continue
             trouble = _FIRST_PAUSE
-            events, unread = _changes(page.records)
-            if not await self._deliver(events, unread, stop):
+            changes = changes_in(page.records)
+            found = len(changes)
+            if not await self._deliver(changes, stop):
                 return
-            self._move_past(page, found=len(events) + len(unread))
+            self._move_past(page, found=found)
             iterator = page.next
             if iterator is None:
                 return
-            if events or unread or len(page.records) >= _MANY:
+            if found or len(page.records) >= _MANY:
                 idle = _FIRST_PAUSE
             else:
                 await pause(stop, idle)
@@ -171,57 +155,19 @@ class ShardReader:
         elif page.records:
             self._held.position = sequence_number(page.records[-1])
 
-    async def _deliver(
-        self, events: Sequence[PriceChanged], unread: Sequence[ChangeUnread], stop: asyncio.Event
-    ) -> bool:
+    async def _deliver(self, changes: Changes, stop: asyncio.Event) -> bool:
         """Put it all into the queue, however long that takes: the lease is kept meanwhile, and the checkpoint waits.
 
         Returns False when a stop came first.
         """
         wait = _FIRST_PAUSE
-        while events or unread:
+        while changes:
             try:
-                refused = await self._queue.send(events, check=self._held.check)
-                _count(events, len(events) - len(refused))
-                unread, events = [*unread, *map(_refused, refused)], ()
-                while unread:
-                    self._held.check()
-                    await self._park(unread[0])
-                    unread = unread[1:]
+                await deliver(changes, self._queue, check=self._held.check)
             except QueueUnavailable:
-                log.warning("queue_not_reached", shard_id=self._held.shard_id, waiting=len(events) + len(unread))
+                log.warning("queue_not_reached", shard_id=self._held.shard_id, waiting=len(changes))
                 await pause(stop, wait * random.uniform(0.5, 1))  # noqa: S311 - not a secret
                 if stop.is_set():
                     return False
                 wait = min(wait * 2, _LONGEST_PAUSE)
         return True
-
-    async def _park(self, change: ChangeUnread) -> None:
-        await self._queue.park(change)
-        metrics.STREAM_RECORDS.labels("parked").inc()
-        log.error("change_parked", product_id=change.product_id, version=change.version, reason=change.reason)
-
-
-def _changes(records: Sequence[Record]) -> tuple[list[PriceChanged], list[ChangeUnread]]:
-    """Return what passes the filter, and what passes but cannot be read."""
-    events: list[PriceChanged] = []
-    unread: list[ChangeUnread] = []
-    for record in filter(passes, records):
-        try:
-            events.append(price_changed(record))
-        except ChangeUnreadable as error:
-            unread.append(ChangeUnread(product_id=error.product_id, version=error.version, reason=error.reason))
-        except ValueError:
-            log.exception("change_without_key", sequence_number=sequence_number(record))
-    return events, unread
-
-
-def _refused(event: PriceChanged) -> ChangeUnread:
-    return ChangeUnread(product_id=event.product_id, version=event.version, reason="refused by the queue")
-
-
-def _count(events: Sequence[PriceChanged], relayed: int) -> None:
-    metrics.STREAM_RECORDS.labels("relayed").inc(relayed)
-    if events:
-        # The change's own time: DynamoDB Local cuts that of the record to the minute.
-        metrics.STREAM_LAG.set((clock.now() - events[-1].changed_at).total_seconds())

@@ -1,0 +1,40 @@
+"""What a Lambda container keeps from one invocation to the next: its event loop and its clients."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, Generic, TypeVar
+
+from vitrina import logging
+from vitrina.config import Settings
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Container(Generic[T]):
+    """Opens something at the first invocation and keeps it: to import a handler opens nothing."""
+
+    def __init__(self, opens: Callable[[Settings], AbstractAsyncContextManager[T]]) -> None:
+        """Take what opens it from the settings."""
+        self._opens = opens
+        self._runner: asyncio.Runner | None = None
+        self._opened: T | None = None
+        self._stack = AsyncExitStack()
+
+    def run(self, work: Callable[[T], Coroutine[Any, Any, R]]) -> R:
+        """Do the work of an invocation on the container's loop."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        if self._opened is None:
+            settings = Settings()
+            logging.configure(level=settings.log_level, style=settings.log_format)
+            self._opened = self._runner.run(self._stack.enter_async_context(self._opens(settings)))
+        return self._runner.run(work(self._opened))
+
+    def close(self) -> None:
+        """Let it all go; Lambda itself never asks, it just ends the process."""
+        if self._runner is not None:
+            self._runner.run(self._stack.aclose())
+            self._runner.close()
+        self._runner = self._opened = None
