@@ -139,14 +139,14 @@ class Mailer:
 
         Raises MailRefused when it has had its attempts, ValueError when the account's e-mail is none that DNS can find.
         """
-        if mail.attempt > self._attempts:
-            raise MailRefused("its senders died")
         attached = await gather(
             (self._store.attach(mail, notice_id) for notice_id in mail.notice_ids), at_once=_NOTICES_AT_ONCE
         )
         notices = [notice for notice in attached if notice is not None]
         if not notices:
             return None
+        if mail.attempt > self._attempts:
+            raise MailRefused("its senders died")
         user, preferences = await self._store.recipient(mail.user_id) or (None, None)
         if user is None or not _is_told(user, preferences):
             log.info("mail_dropped", **about, notices=len(notices))
@@ -165,7 +165,7 @@ class Mailer:
     async def _retry(self, mail: Mail, about: dict[str, Any], why: str, lease_ends: float) -> bool:
         if mail.attempt >= self._attempts:
             return await self._give_up(mail, about, why, lease_ends)
-        until = self._clock() + timedelta(seconds=pause_after(mail.attempt))
+        until = self._clock() + timedelta(milliseconds=int(1000 * pause_after(mail.attempt)))
         if await self._store.postpone(mail, until=until):
             self._resting[mail.user_id] = until
             log.warning("mail_retried", **about, why=why)

@@ -30,7 +30,7 @@ def recipient(**fields: Any) -> User:  # noqa: ANN401 - each field has its own t
 
 def notice(number: int = 0, **fields: Any) -> Notice:  # noqa: ANN401 - each field has its own type
     """A notice, `number` seconds after the first."""
-    by = fields.pop("changed_by_name", "Luis Admin")
+    by, user_id = fields.pop("changed_by_name", "Luis Admin"), fields.pop("user_id", USER_ID)
     defaults: dict[str, Any] = {
         "product_id": f"01997b2e-0000-7000-8000-{number:012x}",
         "version": 2,
@@ -44,7 +44,7 @@ def notice(number: int = 0, **fields: Any) -> Notice:  # noqa: ANN401 - each fie
         "changed_by": "01997b2e-0000-7000-8000-00000000000b",
         "request_id": "req-1",
     }
-    return Notice(user_id=USER_ID, change=PriceChanged(**defaults | fields), changed_by_name=by)
+    return Notice(user_id=user_id, change=PriceChanged(**defaults | fields), changed_by_name=by)
 
 
 def mail(*notices: Notice, **fields: Any) -> Mail:  # noqa: ANN401 - each field has its own type
