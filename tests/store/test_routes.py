@@ -67,6 +67,8 @@ async def views_of_today(world: World) -> list[object]:
 TO_WRITER: dict[str, Read] = {
     "a product, for who may change it": lambda w: w.products.get(w.product.id, consistent=True),
     "the holder of a SKU, likewise": lambda w: w.products.holder("lamp-1", consistent=True),
+    "products by id, for an import": lambda w: w.products.get_many([w.product.id], consistent=True),
+    "holders of SKUs, likewise": lambda w: w.products.holders(["lamp-1"], consistent=True),
     "a product's history": lambda w: items(w.listings.history(w.product.id, limit=9, start=None)),
     "prices, for who may change them": lambda w: w.listings.prices_since(w.product.id, at(9), consistent=True),
     "an account": lambda w: w.users.get(w.user.id),

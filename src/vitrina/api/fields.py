@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Wi
 
 from vitrina.api.body import JsonNumber
 from vitrina.clock import rfc3339
-from vitrina.domain.money import DECIMALS, parse_amount
+from vitrina.domain.money import check_currency, parse_amount
 from vitrina.domain.products import check_sku
 from vitrina.domain.text import MAX_DESCRIPTION, MAX_NAME, clean_line, clean_paragraphs
 from vitrina.domain.users import MAX_EMAIL, clean_email
@@ -25,12 +25,6 @@ def _read_price(value: object) -> object:
     if not isinstance(value, str):
         raise ValueError("is not a plain decimal number such as 19.99")  # noqa: TRY004 - pydantic's protocol
     return parse_amount(value)
-
-
-def _check_currency(value: str) -> str:
-    if value not in DECIMALS:
-        raise ValueError("is not an ISO 4217 currency code such as USD")
-    return value
 
 
 def _check_password(value: str) -> str:
@@ -66,7 +60,7 @@ Description = Annotated[
 Price = Annotated[Decimal, BeforeValidator(_read_price), WithJsonSchema(_PRICE_SCHEMA, mode="validation")]
 Currency = Annotated[
     str,
-    AfterValidator(_check_currency),
+    AfterValidator(check_currency),
     Field(description="ISO 4217.", json_schema_extra={"pattern": "^[A-Z]{3}$"}, examples=["USD"]),
 ]
 Email = Annotated[

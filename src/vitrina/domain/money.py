@@ -24,6 +24,13 @@ DECIMALS: Final[dict[str, int]] = (
 """Decimals of each currency in circulation, from ISO 4217's list one (funds and metals left out)."""
 
 
+def check_currency(text: str) -> str:
+    """Return `text` if it is the code of a currency; raises ValueError when it is not."""
+    if text not in DECIMALS:
+        raise ValueError("is not an ISO 4217 currency code such as USD")
+    return text
+
+
 def parse_amount(text: str) -> Decimal:
     """Read a plain decimal; raises ValueError for signs, exponents, spaces, underscores and digits other than 0-9."""
     if not _PLAIN_DECIMAL.fullmatch(text):

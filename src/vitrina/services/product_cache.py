@@ -167,3 +167,10 @@ class ProductCache(Generic[V]):
 
     async def _load_holders(self, skus: Sequence[str]) -> dict[str, str]:
         return await self._store.holders(skus)
+
+
+class NoCache:
+    """Stands in for the cache in a process that serves no reader, where there is nothing to forget."""
+
+    def drop(self, *products: Product) -> None:
+        """Do nothing."""

@@ -17,7 +17,7 @@ from vitrina.domain.versions import Expected, check_expected
 from vitrina.errors import Conflict, NotDeleted, NotFound, ValidationFailed
 from vitrina.ids import is_id, new_id
 from vitrina.services.idempotency import Keep
-from vitrina.services.product_cache import ProductCache
+from vitrina.services.product_cache import NoCache, ProductCache
 from vitrina.store.idempotency import Answer
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
@@ -40,7 +40,7 @@ class Products:
     """Reads and writes on behalf of people; who may is decided before."""
 
     def __init__(
-        self, store: ProductStore, listings: ProductListings, cache: ProductCache[Any], *, clock: Clock = now
+        self, store: ProductStore, listings: ProductListings, cache: ProductCache[Any] | NoCache, *, clock: Clock = now
     ) -> None:
         """Take the stores, and the cache to which each write is told."""
         self._store = store

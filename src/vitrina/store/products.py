@@ -27,9 +27,10 @@ class ProductStore:
         item = await self._table.get(keys.product(product_id), consistent=consistent)
         return product_from(item) if isinstance(item, ProductItem) else None
 
-    async def get_many(self, product_ids: Sequence[str]) -> dict[str, Product]:
-        """Read up to 100 products, perhaps stale ones, by id: 1 call."""
-        found = await self._table.get_many([keys.product(product_id) for product_id in product_ids], consistent=False)
+    async def get_many(self, product_ids: Sequence[str], *, consistent: bool = False) -> dict[str, Product]:
+        """Read up to 100 products by id, perhaps stale ones unless `consistent`: 1 call."""
+        wanted = [keys.product(product_id) for product_id in product_ids]
+        found = await self._table.get_many(wanted, consistent=consistent)
         return {item.id: product_from(item) for item in found.values() if isinstance(item, ProductItem)}
 
     async def refresh(self, known: Sequence[Product]) -> dict[str, Product]:
@@ -55,9 +56,9 @@ class ProductStore:
         item = await self._table.get(keys.sku(sku), consistent=consistent)
         return item.product_id if isinstance(item, SkuItem) else None
 
-    async def holders(self, skus: Sequence[str]) -> dict[str, str]:
+    async def holders(self, skus: Sequence[str], *, consistent: bool = False) -> dict[str, str]:
         """Return who holds each of up to 100 SKUs, perhaps stale: product ids by the SKU as it was asked for."""
-        found = await self._table.get_many([keys.sku(sku) for sku in skus], consistent=False)
+        found = await self._table.get_many([keys.sku(sku) for sku in skus], consistent=consistent)
         claims = ((sku, found.get(keys.sku(sku))) for sku in skus)
         return {sku: claim.product_id for sku, claim in claims if isinstance(claim, SkuItem)}
 
