@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from tests.mail.world import AT, LATER, World, identity
+from tests.mail.world import LATER, World, identity
+from tests.unit.mail.samples import AT
 from vitrina.config import Settings
 from vitrina.domain.users import Role
 from vitrina.errors import TableUnavailable

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.mail.world import AT, LATER, World
+from tests.mail.world import LATER, World
+from tests.unit.mail.samples import AT
 from vitrina.config import Settings
 from vitrina.domain.mails import Mail
 from vitrina.domain.users import User
