@@ -1,4 +1,4 @@
-"""`scripts/bench reads|writes|list|reports`: measure, print, and say by the exit status whether every target is met."""
+"""`scripts/bench reads|writes|list|reports|export`: measure, print, and exit with 1 unless every target is met."""
 
 import asyncio
 import os
@@ -6,13 +6,14 @@ import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import listing, load, notices, reads, reports, writes
+from benchmarks import export, listing, load, notices, reads, reports, writes
 from benchmarks.figures import Report
 from vitrina.cli.dynamodb_local import MissingToolError
 from vitrina.cli.engines import EngineError
@@ -73,6 +74,14 @@ def notices_command(path: Path | None) -> None:
 def reports_command(path: Path | None) -> None:
     """Rollups and reports of a million views."""
     _measure(reports.measure, path)
+
+
+@main.command("export")
+@click.option("--events", type=click.IntRange(min=1_000), default=export.EVENTS, show_default=True)
+@json_option
+def export_command(events: int, path: Path | None) -> None:
+    """Export views in each format, beside a bare loop over their segments."""
+    _measure(partial(export.measure, events=events), path)
 
 
 def _measure(measure: Measure, path: Path | None) -> None:

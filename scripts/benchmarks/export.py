@@ -1,0 +1,71 @@
+"""Exports of the history of views (R13), beside a bare loop that pages the same segments and throws them away."""
+
+import re
+import statistics
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from rich.progress import Progress
+
+from benchmarks import catalogue
+from benchmarks.figures import Figure, Report
+from benchmarks.history import bare_loop, fill, run_vitrina
+from benchmarks.service import create_table, settings_for
+from vitrina.cli.engines import dynamodb_local
+from vitrina.store import keys
+
+EVENTS: Final = 1_000_000
+ROUNDS: Final = 3
+GROWTH: Final = 4
+FORMATS: Final = ("parquet", "csv", "jsonl")
+_EXPORTED: Final = re.compile(r"([\d,]+) events of 1 days, ([\d,]+) a second")
+
+
+async def measure(folder: Path, progress: Progress, *, events: int = EVENTS) -> Report:
+    """Fill a day, and one of four times as many; export them in turn with the bare loop."""
+    report = Report("export")
+    async with dynamodb_local() as endpoint:
+        settings = settings_for(endpoint, "vitrina").model_copy(update={"read_timeout": 10.0})
+        await create_table(settings)
+        await catalogue.load(settings, catalogue.BASE, advance=lambda _: None)
+        large = datetime.now(UTC).date() - timedelta(days=2)
+        day = large - timedelta(days=1)
+        await fill(settings, {day: events, large: GROWTH * events}, progress)
+
+        async def export(form: str, of: object, number: int) -> tuple[float, float]:
+            """Return the events a second, and the peak of memory in MB."""
+            days = ("--from", f"{of}", "--to", f"{of}", "--format", form)
+            out = folder / f"{form}-{of}-{number}"
+            output, peak = await run_vitrina(settings, "views", "export", *days, "--out", str(out))
+            match = _EXPORTED.search(output)
+            if match is None or int(match[1].replace(",", "")) != (events if of == day else GROWTH * events):
+                raise RuntimeError(f"not what was to be exported: {output}")
+            return float(match[2].replace(",", "")), peak
+
+        task = progress.add_task("exports", total=ROUNDS * (1 + len(FORMATS)) + 1)
+        await bare_loop(settings, day, at_once=keys.VIEW_SHARDS)
+        bare: list[float] = []
+        found: dict[str, list[tuple[float, float]]] = {form: [] for form in FORMATS}
+        for number in range(ROUNDS):
+            bare.append(await bare_loop(settings, day, at_once=keys.VIEW_SHARDS))
+            progress.advance(task)
+            for form in FORMATS:
+                found[form].append(await export(form, day, number))
+                progress.advance(task)
+        large_peak = (await export("parquet", large, 0))[1]
+        progress.advance(task)
+    report.add(Figure(name="bare loop: events a second", value=statistics.median(bare)))
+    for form, rounds in found.items():
+        ratios = [rate / its for (rate, _), its in zip(rounds, bare, strict=True)]
+        report.add(
+            Figure(name=f"{form}: events a second", value=statistics.median(rate for rate, _ in rounds)),
+            Figure(name=f"{form}, times the bare loop's rate", value=statistics.median(ratios), at_least=0.7),
+            Figure(name=f"{form}: peak memory, MB", value=max(peak for _, peak in rounds), at_most=250),
+        )
+    peak = statistics.median(peak for _, peak in found["parquet"])
+    report.add(
+        Figure(name=f"parquet, {GROWTH} times the events: peak memory, MB", value=large_peak, at_most=250),
+        Figure(name=f"parquet, {GROWTH} times the events: times the memory", value=large_peak / peak, at_most=1.1),
+    )
+    return report

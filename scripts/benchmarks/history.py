@@ -1,0 +1,127 @@
+"""A history of views to measure on, the bare loop that pages it, and `vitrina` as a process whose memory is watched."""
+
+import asyncio
+import itertools
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+from typing import Final
+
+from rich.progress import Progress
+
+from benchmarks import catalogue
+from vitrina import aws
+from vitrina.config import Settings
+from vitrina.domain.views import MOST_IN_SEGMENT, VISITOR_BYTES, View, shard_of
+from vitrina.store import keys
+from vitrina.store.table import MOST_PUTS, Table
+from vitrina.store.views import ViewStore
+
+VISITORS: Final = 200_000
+BOTS: Final = 0.2
+WRITERS: Final = 4
+
+
+async def fill(settings: Settings, sizes: dict[date, int], progress: Progress) -> None:
+    """Write views as the service's store does, a few products drawing most of them."""
+    task = progress.add_task("views", total=sum(sizes.values()))
+    chance = random.Random(20261124)  # noqa: S311 - the same views each time
+    async with aws.connect(settings) as clients:
+        store = ViewStore(Table(clients, name=settings.table_name, deadline=30))
+        batches = _batches(sizes, chance)
+
+        async def write() -> None:
+            for views in batches:
+                await store.put(store.segments(views))
+                progress.advance(task, len(views))
+
+        async with asyncio.TaskGroup() as writers:
+            for _ in range(WRITERS):
+                writers.create_task(write())
+
+
+def _batches(sizes: dict[date, int], chance: random.Random) -> Iterator[list[View]]:
+    """Yield views that fill whole segments: of each day, shard by shard."""
+    weights = list(itertools.accumulate(1 / (place + 3) for place in range(catalogue.BASE)))
+    hosts = [None, None, *(f"www.host-{number}.example" for number in range(40))]
+    ids = catalogue.ids()
+    for day, size in sizes.items():
+        midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+        visitors = [chance.randbytes(VISITOR_BYTES) for _ in range(VISITORS)]
+        seen = chance.choices(ids, cum_weights=weights, k=size)
+        groups: dict[int, list[str]] = {}
+        for product_id in seen:
+            groups.setdefault(shard_of(product_id, keys.VIEW_SHARDS), []).append(product_id)
+        most = MOST_IN_SEGMENT * MOST_PUTS
+        for group in groups.values():
+            for first in range(0, len(group), most):
+                part = group[first : first + most]
+                yield [
+                    View(
+                        product_id,
+                        midnight + (first + place) * 86_000_000 // len(group),
+                        chance.choice(visitors),
+                        chance.choice(hosts),
+                        chance.random() < BOTS,
+                    )
+                    for place, product_id in enumerate(part)
+                ]
+
+
+async def bare_loop(settings: Settings, day: date, *, at_once: int) -> float:
+    """Page a day, `at_once` shards beside each other, and throw its segments away; returns the events a second."""
+    async with aws.connect(settings) as clients:
+        free = asyncio.Semaphore(at_once)
+
+        async def page(shard: int) -> int:
+            events = 0
+            arguments = {
+                "TableName": settings.table_name,
+                "KeyConditionExpression": "pk = :pk",
+                "ExpressionAttributeValues": {":pk": {"S": keys.view_segments(day, shard)}},
+            }
+            async with free:
+                while True:
+                    answer = await clients.reader.query(**arguments)
+                    events += sum(len(item["events"]["B"]) // 35 for item in answer["Items"])
+                    if "LastEvaluatedKey" not in answer:
+                        return events
+                    arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+        began = time.perf_counter()
+        events = sum(await asyncio.gather(*map(page, range(keys.VIEW_SHARDS))))
+        return events / (time.perf_counter() - began)
+
+
+async def run_vitrina(settings: Settings, *arguments: str) -> tuple[str, float]:
+    """Run a command and return what it printed, and its peak memory in MB."""
+    return await asyncio.to_thread(_run, settings, arguments)
+
+
+def _run(settings: Settings, arguments: Sequence[str]) -> tuple[str, float]:
+    receiving, sending = os.pipe()
+    environment = {
+        **os.environ,
+        "VITRINA_ENVIRONMENT": settings.environment,
+        "VITRINA_TABLE_NAME": settings.table_name,
+        "VITRINA_WRITER_ENDPOINT": settings.writer_endpoint or "",
+        "VITRINA_SIGNING_KEYS": settings.signing_keys.get_secret_value(),
+        "VITRINA_SECRET_KEY": settings.secret_key.get_secret_value(),
+    }
+    command = [sys.executable, "-m", "vitrina", *arguments]
+    pid = os.posix_spawn(
+        command[0],
+        command,
+        environment,
+        file_actions=[(os.POSIX_SPAWN_DUP2, sending, 1), (os.POSIX_SPAWN_DUP2, sending, 2)],
+    )
+    os.close(sending)
+    with os.fdopen(receiving) as output:
+        text = output.read()
+    _, status, usage = os.wait4(pid, 0)
+    if status:
+        raise RuntimeError(f"vitrina {' '.join(arguments)} failed: {text}")
+    return text, usage.ru_maxrss / 1024
