@@ -9,6 +9,7 @@ main = LazyGroup(
         "api": ("vitrina.cli.api:api", "Serve the HTTP API."),
         "dev": ("vitrina.cli.dev:dev", "Serve it on this machine with an engine of its own and demo data."),
         "relay": ("vitrina.cli.relay:relay", "Send changed prices from the table's stream to the queue."),
+        "notifier": ("vitrina.cli.notifier:notifier", "Tell admins of changed prices, in their inbox and by mail."),
         "queue": ("vitrina.cli.queue:queue", "Make and watch the queue; list, replay and purge its dead letters."),
         "table": ("vitrina.cli.table:table", "Make, describe, migrate and check the table."),
         "users": ("vitrina.cli.users:users", "Make and remove super_admins."),
