@@ -1,0 +1,42 @@
+"""What the tests of the queue share: each has a queue of its own, on MiniStack."""
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vitrina.aws import connect_queue
+from vitrina.config import Settings
+from vitrina.queue.creation import ensure
+from vitrina.queue.notices import NoticeQueue
+
+if TYPE_CHECKING:
+    from types_aiobotocore_sqs import SQSClient
+
+
+@pytest.fixture
+def settings(ministack: str, table_name: str) -> Settings:
+    """Settings for a queue that nothing else has."""
+    return Settings(
+        environment="development",
+        queue_name=table_name,
+        queue_endpoint=ministack,
+        queue_max_receives=2,
+        signing_keys="test:signing-key-of-the-tests-0123456789",
+        secret_key="secret-key-of-the-tests-0123456789",
+        connect_timeout=10,
+    )
+
+
+@pytest.fixture
+async def sqs(settings: Settings) -> "AsyncIterator[SQSClient]":
+    """A client."""
+    async with connect_queue(settings) as client:
+        yield client
+
+
+@pytest.fixture
+async def queue(sqs: "SQSClient", settings: Settings) -> NoticeQueue:
+    """An empty queue."""
+    await ensure(sqs, settings)
+    return NoticeQueue(sqs, name=settings.queue_name)

@@ -1,0 +1,166 @@
+"""The queue of notices, on MiniStack: in order by product, once by change, dead letters aside."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.events import price_changed
+from vitrina.aws import connect_queue
+from vitrina.config import Settings
+from vitrina.errors import QueueUnavailable
+from vitrina.queue import dead_letters
+from vitrina.queue.channel import Depth, Received
+from vitrina.queue.creation import ensure
+from vitrina.queue.messages import ChangeUnread
+from vitrina.queue.notices import NoticeQueue
+
+if TYPE_CHECKING:
+    from types_aiobotocore_sqs import SQSClient
+
+
+async def everything(queue: NoticeQueue) -> list[Received]:
+    """Take and delete all that can be received."""
+    found: list[Received] = []
+    while more := await queue.receive(wait=0):
+        found += more
+        assert await queue.delete(more) == []
+    return found
+
+
+async def test_events_arrive_in_order_for_each_product(queue: NoticeQueue) -> None:
+    """However many there are of each; a call takes ten messages, of ten products."""
+    sent = [price_changed(product_id=f"p{number % 13}", version=2 + number // 13) for number in range(60)]
+    assert await queue.send(sent) == []
+    found = [message.event for message in await everything(queue)]
+    assert sorted(event.id for event in found) == sorted(event.id for event in sent)
+    for product in {event.product_id for event in sent}:
+        assert [each for each in found if each.product_id == product] == [
+            each for each in sent if each.product_id == product
+        ]
+
+
+async def test_a_change_arrives_once(queue: NoticeQueue) -> None:
+    """It is sent again within five minutes, also after it was deleted, and also within one call."""
+    event = price_changed()
+    await queue.send([event, event])
+    assert len(await everything(queue)) == 1
+    await queue.send([event])
+    assert await everything(queue) == []
+
+
+async def test_a_message_tells_how_it_came(queue: NoticeQueue) -> None:
+    """Its group, how often it was received, and when it was sent; its repr holds no body."""
+    event = price_changed()
+    await queue.send([event])
+    [message] = await queue.receive(wait=1)
+    assert (message.group, message.receives) == (event.product_id, 1)
+    assert abs(datetime.now(UTC) - message.sent_at) < timedelta(minutes=5)
+    assert event.name not in repr(message)
+    assert await queue.extend([message], 0) == []
+    [again] = await queue.receive(wait=1)
+    assert again.receives == 2
+
+
+async def test_a_taken_message_holds_back_its_product_alone(queue: NoticeQueue) -> None:
+    """Others of its group wait for it; other groups do not."""
+    await queue.send([price_changed(product_id="p", version=2)])
+    [first] = await queue.receive(wait=1)
+    await queue.send([price_changed(product_id="p", version=3), price_changed(product_id="q")])
+    [other] = await queue.receive(wait=0)
+    assert other.group == "q"
+    assert await queue.extend([first, other], 30) == []
+    assert await queue.channel.depth() == Depth(visible=1, in_flight=2, delayed=0)
+
+
+async def test_what_is_not_ours_any_more_is_told(queue: NoticeQueue) -> None:
+    """A deleted message can be neither deleted nor extended again."""
+    await queue.send([price_changed()])
+    taken = await queue.receive(wait=1)
+    await queue.delete(taken)
+    assert await queue.delete(taken) == taken
+    assert await queue.extend(taken, 5) == taken
+
+
+async def test_a_queue_that_is_not_there_is_an_outage(sqs: "SQSClient", settings: Settings) -> None:
+    """It works from the moment that somebody makes it."""
+    queue = NoticeQueue(sqs, name=settings.queue_name)
+    with pytest.raises(QueueUnavailable):
+        await queue.send([price_changed()])
+    await ensure(sqs, settings)
+    await queue.send([price_changed()])
+    assert len(await everything(queue)) == 1
+
+
+async def test_nobody_at_the_endpoint_is_an_outage(settings: Settings) -> None:
+    """As is an answer that does not come in time."""
+    nowhere = settings.model_copy(update={"queue_endpoint": "http://127.0.0.1:9", "connect_timeout": 1.0})
+    async with connect_queue(nowhere) as client:
+        with pytest.raises(QueueUnavailable):
+            await NoticeQueue(client, name="q").receive(wait=0)
+
+
+async def test_the_queues_are_made_and_brought_up_to_date(sqs: "SQSClient", settings: Settings) -> None:
+    """A second time there is nothing to do; a changed setting is set on the queue that is there."""
+    name = settings.queue_name
+    assert await ensure(sqs, settings) == [f"made {name}-dead.fifo", f"made {name}.fifo"]
+    assert await ensure(sqs, settings) == []
+    more = settings.model_copy(update={"queue_max_receives": 9, "queue_visibility_timeout": 70})
+    assert await ensure(sqs, more) == [f"set RedrivePolicy, VisibilityTimeout of {name}.fifo"]
+    assert await ensure(sqs, more) == []
+    url = (await sqs.get_queue_url(QueueName=f"{name}-dead.fifo"))["QueueUrl"]
+    found = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))["Attributes"]
+    wanted = {
+        "FifoQueue": "true",
+        "MessageRetentionPeriod": "1209600",
+        "DeduplicationScope": "messageGroup",
+        "FifoThroughputLimit": "perMessageGroupId",
+        "SqsManagedSseEnabled": "true",
+    }
+    assert wanted.items() <= dict(found).items()
+
+
+async def test_a_message_that_keeps_failing_becomes_a_dead_letter(queue: NoticeQueue) -> None:
+    """After `queue_max_receives`, and what stands behind it in other groups flows on."""
+    poison, fine = price_changed(), price_changed()
+    await queue.send([poison])
+    for _ in range(2):
+        await queue.extend(await queue.receive(wait=1), 0)
+    await queue.send([fine])
+    assert [message.event for message in await everything(queue)] == [fine]
+    [letter] = await dead_letters.letters(queue)
+    assert letter.event == poison
+    assert [message.id for message in await dead_letters.letters(queue)] == [letter.id], "looking takes nothing away"
+
+
+async def test_dead_letters_are_replayed(queue: NoticeQueue) -> None:
+    """At once, though the queue would take the same change for a repetition; in order, and away from the dead."""
+    events = [price_changed(product_id=f"p{number % 3}", version=2 + number // 3) for number in range(45)]
+    await queue.send(events)
+    while await queue.channel.depth() != Depth(visible=0, in_flight=0, delayed=0):
+        await queue.extend(await queue.receive(wait=0), 0)
+    assert len(await dead_letters.replay(queue)) == 45
+    assert await dead_letters.letters(queue) == []
+    found = [message.event for message in await everything(queue)]
+    for product in ("p0", "p1", "p2"):
+        versions = [event.version for event in found if event.product_id == product]
+        assert versions == list(range(2, 17))
+
+
+async def test_one_dead_letter_is_replayed(queue: NoticeQueue) -> None:
+    """The others stay, ready for others to see."""
+    for version in (2, 3):
+        await queue.park(ChangeUnread(product_id=f"p{version}", version=version, reason="test"))
+    first, second = await dead_letters.letters(queue)
+    assert await dead_letters.replay(queue, letter_id="nobody") == []
+    assert [letter.id for letter in await dead_letters.replay(queue, letter_id=second.id)] == [second.id]
+    assert [letter.id for letter in await dead_letters.letters(queue)] == [first.id]
+    [message] = await everything(queue)
+    assert message.event == second.event
+
+
+async def test_dead_letters_are_thrown_away(queue: NoticeQueue) -> None:
+    """All of them."""
+    await queue.park(ChangeUnread(product_id="p", version=2, reason="test"))
+    await dead_letters.purge(queue)
+    assert await dead_letters.letters(queue) == []
