@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from vitrina.api import docs, health, openapi
+from vitrina.api import caught_mails, docs, health, openapi
 from vitrina.api.call import Call
 from vitrina.api.deadlines import Deadlines
 from vitrina.api.endpoint import Endpoint
@@ -62,7 +62,7 @@ def new_application(settings: Settings, routes: Sequence[AnyRoute]) -> web.Appli
 
 def all_routes(settings: Settings, routes: Sequence[AnyRoute]) -> tuple[AnyRoute, ...]:
     """Return `routes` with those of operations; both the application and the document are made from it."""
-    operations = (*health.routes(), *(docs.routes() if settings.docs else ()))
+    operations = (*health.routes(), *(docs.routes() if settings.docs else ()), *caught_mails.routes(settings))
     return (*routes, *operations, openapi.route((*routes, *operations), settings))
 
 

@@ -1,13 +1,21 @@
-"""Mail caught in a folder, one file a mail: for development."""
+"""Mail caught in a folder, one file a mail, to be written and looked at: for development."""
 
 import asyncio
+import email
 import hashlib
 import os
+import re
 import time
+from dataclasses import dataclass
+from datetime import datetime
 from email.message import EmailMessage
+from email.policy import default
 from pathlib import Path
+from typing import Final
 
 from vitrina.mail.transport import MailNotSent, as_bytes
+
+_NAME: Final = re.compile(r"\d{13,16}-[0-9a-f]{16}", re.ASCII)
 
 
 class DirectoryTransport:
@@ -31,3 +39,44 @@ class DirectoryTransport:
         unfinished = self._folder / f".{name}.{os.getpid()}"
         unfinished.write_bytes(as_bytes(message))
         unfinished.replace(self._folder / f"{name}.eml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaughtMail:
+    """A mail as its reader has it; `name` finds it in its folder."""
+
+    name: str
+    recipient: str
+    subject: str
+    written_at: datetime
+    headers: tuple[tuple[str, str], ...]
+    text: str
+    html: str
+
+
+def caught_mails(folder: Path, *, most: int) -> list[CaughtMail]:
+    """Read the mails of a folder, newest first; none when there is no folder."""
+    names = sorted((file.stem for file in folder.glob("*.eml") if _NAME.fullmatch(file.stem)), reverse=True)
+    return [mail for name in names[:most] if (mail := caught_mail(folder, name)) is not None]
+
+
+def caught_mail(folder: Path, name: str) -> CaughtMail | None:
+    """Read a mail by its name, None if there is none."""
+    file = folder / f"{name}.eml"
+    if not _NAME.fullmatch(name) or not file.is_file():
+        return None
+    message = email.message_from_bytes(file.read_bytes(), policy=default)
+    return CaughtMail(
+        name=name,
+        recipient=str(message["To"]),
+        subject=str(message["Subject"]),
+        written_at=message["Date"].datetime,
+        headers=tuple((header, str(value)) for header, value in message.items()),
+        text=_part(message, "plain"),
+        html=_part(message, "html"),
+    )
+
+
+def _part(message: EmailMessage, kind: str) -> str:
+    part = message.get_body((kind,))
+    return "" if part is None else str(part.get_content())
