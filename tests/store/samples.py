@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from vitrina.domain.notices import PriceChanged
 from vitrina.domain.products import Action, Product, describe
 from vitrina.domain.users import Role, Session, User
 from vitrina.ids import new_id
@@ -66,6 +67,24 @@ def session(of: User, **fields: Any) -> Session:
         "expires_at": at(60),
     }
     return Session(**values | fields)
+
+
+def price_changed(minutes: float = 0, **fields: Any) -> PriceChanged:
+    """Return the event of a price that moved some minutes after the start."""
+    values: dict[str, Any] = {
+        "product_id": new_id(),
+        "version": 2,
+        "sku": "LAMP-01",
+        "name": "Lamp",
+        "old_price": "19.99",
+        "old_currency": "USD",
+        "price": "14.50",
+        "currency": "USD",
+        "changed_at": at(minutes),
+        "changed_by": new_id(),
+        "request_id": "test",
+    }
+    return PriceChanged(**values | fields)
 
 
 async def create(store: ProductStore, **fields: Any) -> Product:

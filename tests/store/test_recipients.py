@@ -1,0 +1,97 @@
+"""Who is told, what they want to be mailed, and the windows in which their notices are counted (R9)."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from tests.store.samples import at, user
+from vitrina.domain.notices import EmailMode, Language, NoticePreferences
+from vitrina.domain.users import Role
+from vitrina.errors import Conflict
+from vitrina.ids import new_id
+from vitrina.store import keys
+from vitrina.store.items import MailWindowItem
+from vitrina.store.recipients import RecipientStore, Window
+from vitrina.store.table import Table
+from vitrina.store.users import UserStore
+from vitrina.store.writes import Update
+
+pytestmark = pytest.mark.engine("moto", "dynamodb_local")
+DEFAULTS = NoticePreferences(email=EmailMode.DIGEST, digest_minutes=15, language=Language.ENGLISH)
+OTHER = NoticePreferences(email=EmailMode.EACH, digest_minutes=60, language=Language.SPANISH)
+
+
+@pytest.fixture
+def store(table: Table) -> RecipientStore:
+    """The store of recipients, on an empty table."""
+    return RecipientStore(table, defaults=DEFAULTS)
+
+
+async def test_the_active_accounts_of_a_role_are_found(store: RecipientStore, table: Table) -> None:
+    """As they are now: the inactive, those of other roles, the demoted and the deleted are none of them."""
+    users = UserStore(table)
+    admin, idle, demoted, deleted = (user(role=Role.ADMIN, active=active) for active in (True, False, True, True))
+    boss, other = user(role=Role.SUPER_ADMIN), user(role=Role.SUPER_ADMIN)
+    for each in (admin, idle, demoted, deleted, boss, other, user()):
+        await users.create(each)
+    await users.update(demoted, replace(demoted, role=Role.USER, version=2))
+    await users.delete(deleted)
+    assert await store.of_role(Role.ADMIN) == [admin]
+    assert sorted(each.id for each in await store.of_role(Role.SUPER_ADMIN)) == sorted([boss.id, other.id])
+
+
+async def test_names_are_found_of_those_who_are_there(store: RecipientStore, table: Table) -> None:
+    """None for none."""
+    made = user(name="Luis")
+    await UserStore(table).create(made)
+    assert await store.names([made.id, new_id()]) == {made.id: "Luis"}
+    assert await store.names([]) == {}
+
+
+async def test_preferences_are_the_defaults_until_they_are_written(store: RecipientStore) -> None:
+    """Each time as a whole; of more accounts than one call takes, too."""
+    owner, stranger = new_id(), new_id()
+    assert await store.preferences(owner) == DEFAULTS
+    await store.save(owner, replace(OTHER, email=EmailMode.OFF))
+    await store.save(owner, OTHER)
+    assert await store.preferences(owner) == OTHER
+    crowd = [new_id() for _ in range(120)]
+    wishes = await store.wishes([*crowd, owner, stranger])
+    assert wishes == dict.fromkeys([*crowd, stranger], DEFAULTS) | {owner: OTHER}
+
+
+async def test_a_window_counts_until_it_closes(store: RecipientStore) -> None:
+    """At its very end a new one opens, of the minutes that are wanted then."""
+    owner = new_id()
+    assert await store.count(owner, 2, minutes=15, at=at(0)) == Window(notices=2, closes_at=at(15))
+    assert await store.count(owner, 5, minutes=60, at=at(14.99)) == Window(notices=7, closes_at=at(15))
+    assert await store.count(owner, 1, minutes=60, at=at(15)) == Window(notices=1, closes_at=at(75))
+    assert await store.count(new_id(), 1, minutes=60, at=at(15)) == Window(notices=1, closes_at=at(75))
+
+
+async def test_a_window_expires_a_day_after_it_has_closed(store: RecipientStore, table: Table) -> None:
+    """So that those of admins who are told no more go away."""
+    owner = new_id()
+    await store.count(owner, 1, minutes=15, at=at(0))
+    item = await table.get(keys.mail_window(owner), consistent=True)
+    assert item is not None
+    assert item.expires_at == at(15 + 24 * 60).timestamp()
+
+
+@pytest.mark.engine("dynamodb_local")
+async def test_no_count_is_lost_where_many_open_a_window_at_once(store: RecipientStore) -> None:
+    """One opens it, the others count in it."""
+    owner = new_id()
+    windows = await asyncio.gather(*(store.count(owner, 1, minutes=15, at=at(0)) for _ in range(30)))
+    assert sorted(window.notices for window in windows) == list(range(1, 31))
+    assert {window.closes_at for window in windows} == {at(15)}
+
+
+async def test_a_window_that_cannot_be_settled_is_a_conflict(store: RecipientStore, table: Table) -> None:
+    """After some tries: one that lost its end is neither open nor closed."""
+    owner = new_id()
+    await store.count(owner, 1, minutes=15, at=at(0))
+    await table.update(Update(keys.mail_window(owner), [MailWindowItem.closes_at.remove()]))
+    with pytest.raises(Conflict):
+        await store.count(owner, 1, minutes=15, at=at(0))
