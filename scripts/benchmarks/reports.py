@@ -23,7 +23,7 @@ OPEN_DAY: Final = 100_000
 CLOSED_DAYS: Final = 30
 ROUNDS: Final = 3
 REPORTS: Final = 60
-AT_ONCE: Final = 2
+AT_ONCE: Final = 3
 """Shards that the bare loop reads beside each other, as the rollup does."""
 PAGE_BYTES: Final = 1 << 20
 BLOCK_BYTES: Final = 4096

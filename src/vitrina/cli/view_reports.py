@@ -30,7 +30,7 @@ from vitrina.store.views import ViewStore
 
 _PATIENCE: Final = 10.0
 """Seconds for one answer of the table: nobody waits for a request here."""
-_SHARDS_AT_ONCE: Final = 2
+_SHARDS_AT_ONCE: Final = 3
 _DAY: Final = click.DateTime(["%Y-%m-%d"])
 
 

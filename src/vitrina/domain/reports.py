@@ -151,14 +151,13 @@ class Tally:
 
     def products(self) -> dict[bytes, Counts]:
         """Return the counts of each product, in the order of their keys."""
-        views: Counter[bytes] = Counter()
-        visitors: Counter[bytes] = Counter()
-        for pair, number in self._pairs.items():
-            product = pair[:_PRODUCT_BYTES]
+        products = [pair[:_PRODUCT_BYTES] for pair in self._pairs]
+        visitors = Counter(products)
+        views = dict.fromkeys(visitors, 0)
+        for product, number in zip(products, self._pairs.values(), strict=True):
             views[product] += number
-            visitors[product] += 1
         seen = sorted(views.keys() | self._bots.keys())
-        return {product: Counts(views[product], visitors[product], self._bots[product]) for product in seen}
+        return {product: Counts(views.get(product, 0), visitors[product], self._bots[product]) for product in seen}
 
     def visitors(self) -> bytes:
         """Return the distinct visitors, bots left out, in order, one after the other."""

@@ -23,7 +23,7 @@ from vitrina.store.rollups import RollupStore
 
 LEADERS: Final = 15
 """Products on the page."""
-_SHARDS_AT_ONCE: Final = 2
+_SHARDS_AT_ONCE: Final = 3
 
 Live = Mapping[date, Mapping[bytes, Counts]]
 """The products of the days that are still open."""
