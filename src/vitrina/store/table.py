@@ -129,8 +129,15 @@ class Table:
         self, query: Query, *, limit: int, start: dict[str, str] | None = None
     ) -> tuple[list[Item], dict[str, str] | None]:
         """Read one page of a query; returns it with the position where more may follow, None at the end."""
+        raw, position = await self.query_raw(query, limit=limit, start=start)
+        return [Item.from_raw_data(item) for item in raw], position
+
+    async def query_raw(
+        self, query: Query, *, limit: int, start: dict[str, str] | None = None
+    ) -> tuple[list[RawItem], dict[str, str] | None]:
+        """Read as `query` does, items as they come."""
         answer, position = await self._query(query, _starting(start) | {"Limit": limit})
-        return [Item.from_raw_data(raw) for raw in answer["Items"]], position
+        return answer["Items"], position
 
     async def count(self, query: Query) -> int:
         """Count what a query finds, for the units of reading it: a call for each MB."""

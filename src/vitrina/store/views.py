@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, NamedTuple
 
+import orjson
+
 from vitrina.clock import Clock, epoch_seconds, now
 from vitrina.domain.views import MOST_IN_SEGMENT, MOST_OF_REFERRERS, PackedViews, View, pack, shard_of, unpack
 from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id
 from vitrina.store import keys
-from vitrina.store.items import Item, ViewSegmentItem
+from vitrina.store.items import Item, RawItem, ViewSegmentItem
 from vitrina.store.table import MOST_PUTS, Query, Table
 
 _QUOTED: Final = 4
@@ -76,22 +78,28 @@ class ViewStore:
 
     async def _page(
         self, query: Query, limit: int, start: dict[str, str] | None, tries: int
-    ) -> tuple[list[Item], dict[str, str] | None]:
+    ) -> tuple[list[RawItem], dict[str, str] | None]:
         for attempt in range(1, tries):
             try:
-                return await self._table.query(query, limit=limit, start=start)
+                return await self._table.query_raw(query, limit=limit, start=start)
             except TableUnavailable:
                 await asyncio.sleep(random.uniform(0.5, 1) * self._pause * 2**attempt)  # noqa: S311 - not a secret
-        return await self._table.query(query, limit=limit, start=start)
+        return await self._table.query_raw(query, limit=limit, start=start)
 
-    def _good(self, items: Sequence[Item]) -> list[Segment]:
+    def _good(self, items: Sequence[RawItem]) -> list[Segment]:
+        """Decode what has not expired. A model of each item would take longer than all else that is done to it."""
         at = epoch_seconds(self._clock())
-        found: list[Segment] = []
-        for item in items:
-            assert isinstance(item, ViewSegmentItem)  # noqa: S101 - the partition holds nothing else
-            if not item.expires_at or item.expires_at > at:
-                found.append(Segment(item.sk, PackedViews(events=item.events, referrers=item.referrers or [])))
-        return found
+        return [
+            Segment(
+                item["sk"]["S"],
+                PackedViews(
+                    events=item["events"]["B"],
+                    referrers=orjson.loads(item["referrers"]["S"]) if "referrers" in item else [],
+                ),
+            )
+            for item in items
+            if "expires_at" not in item or int(item["expires_at"]["N"]) > at
+        ]
 
     def _segment(self, day: date, shard: int, views: Sequence[View]) -> ViewSegmentItem:
         packed = pack(views)

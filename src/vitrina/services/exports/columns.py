@@ -4,7 +4,6 @@ Every step works on all rows at once: on planes of bytes (every 35th byte of a b
 interpreter's lock.
 """
 
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,6 +12,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vitrina.domain.reports import product_id_of
 from vitrina.domain.views import BOT, midnight_ms
 from vitrina.store.views import Segment
 
@@ -55,7 +55,6 @@ def decode(day: date, segments: Sequence[Segment]) -> Events:
     rows = len(data) // _RECORD
     records = _fixed(data, _RECORD, rows)
     product = pc.binary_slice(records, *_PRODUCT).dictionary_encode()
-    first, last = _VISITOR
     hosts, places = _hosts(segment.packed.referrers for segment in segments)
     starts = [0]
     for segment in segments[:-1]:
@@ -67,12 +66,20 @@ def decode(day: date, segments: Sequence[Segment]) -> Events:
         event_id=_event_ids(segments, sizes),
         of_day=_number(data, _TIME, rows, pa.int32()),
         product=product.indices,
-        product_ids=[str(uuid.UUID(bytes=value)) for value in product.dictionary.to_pylist()],
-        visitor=pc.binary_slice(_fixed(data.hex().encode(), 2 * _RECORD, rows), 2 * first, 2 * last).cast(pa.string()),
+        product_ids=[product_id_of(value) for value in product.dictionary.to_pylist()],
+        visitor=_in_hex(pc.binary_slice(records, *_VISITOR)),
         referrer=pa.array(places, pa.int32()).take(named),
         hosts=hosts,
         bot=pc.bit_wise_and(_number(data, _FLAGS, rows, pa.int32()), BOT).cast(pa.bool_()),
     )
+
+
+def _in_hex(values: pa.Array) -> pa.Array:
+    """Write values of one width in hexadecimal."""
+    _, data = values.buffers()
+    width = values.type.byte_width
+    digits = data[values.offset * width : (values.offset + len(values)) * width].to_pybytes().hex().encode()
+    return _fixed(digits, 2 * width, len(values)).cast(pa.string())
 
 
 def _event_ids(segments: Sequence[Segment], sizes: Sequence[int]) -> pa.Array:
