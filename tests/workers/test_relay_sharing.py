@@ -1,0 +1,128 @@
+"""Which leases a relay makes, takes and deletes, by what it sees alone."""
+
+from collections import Counter
+
+from hypothesis import given, strategies as st
+
+from vitrina.store.leases import SHARD_END, TRIM_HORIZON, Lease
+from vitrina.store.stream import Shard
+from vitrina.workers.relay_sharing import childless, forgotten, readable, to_take, unleased
+
+
+def shards(**parents: str | None) -> dict[str, Shard]:
+    """Shards by their parents."""
+    return {name: Shard(id=name, parent=parent) for name, parent in parents.items()}
+
+
+def leases(*given: Lease) -> dict[str, Lease]:
+    """Leases by shard."""
+    return {lease.shard_id: lease for lease in given}
+
+
+def owned(owner: str | None, *names: str) -> list[Lease]:
+    """Leases of an owner."""
+    return [Lease(shard_id=name, owner=owner, checkpoint="1") for name in names]
+
+
+def taken(seen: dict[str, Lease], *, reading: set[str] | None = None, silent: set[str] | None = None) -> set[str]:
+    """What relay `me` takes."""
+    own = {lease.shard_id for lease in seen.values() if lease.owner == "me"}
+    found = to_take(seen, me="me", reading=own if reading is None else reading, silent=silent or set())
+    return {lease.shard_id for lease in found}
+
+
+def test_each_shard_gets_a_lease_from_its_oldest_record_on() -> None:
+    """Never from the newest: what came between is not lost."""
+    made = unleased(shards(a=None, b="a"), leases(Lease(shard_id="a")))
+    assert made == [Lease(shard_id="b", parent="a", owner=None, checkpoint=TRIM_HORIZON)]
+
+
+def test_a_child_is_read_after_its_parent() -> None:
+    """When the parent's lease says that it was read to its end; a parent that is unknown is no matter."""
+    seen = leases(
+        Lease(shard_id="open"),
+        Lease(shard_id="waits", parent="open"),
+        Lease(shard_id="ended", checkpoint=SHARD_END),
+        Lease(shard_id="starts", parent="ended"),
+        Lease(shard_id="orphan", parent="trimmed"),
+    )
+    assert set(readable(seen)) == {"open", "starts", "orphan"}
+
+
+def test_a_relay_that_is_alone_takes_all() -> None:
+    """What nobody has, what was given back, and what it had itself in a life that its readers do not remember."""
+    seen = leases(*owned(None, "a", "b"), *owned("me", "c"))
+    assert taken(seen, reading=set()) == {"a", "b", "c"}
+    assert taken(seen) == {"a", "b"}
+
+
+def test_a_silent_relay_loses_its_shards() -> None:
+    """It does not count among those who share, either."""
+    seen = leases(*owned("dead", "a", "b", "c"), *owned("me", "d"))
+    assert taken(seen, silent={"a", "b", "c"}) == {"a", "b", "c"}
+
+
+def test_a_relay_takes_no_more_than_its_share() -> None:
+    """The others are for the others."""
+    seen = leases(*owned(None, "a", "b", "c", "d"), *owned("other", "e", "f"))
+    assert len(taken(seen)) == 3
+
+
+def test_a_relay_takes_one_from_who_has_most() -> None:
+    """One at a time, and not when that would only turn the inequality round."""
+    assert len(taken(leases(*owned("other", "a", "b", "c", "d")))) == 1
+    assert len(taken(leases(*owned("other", "a", "b"), *owned("third", "c")))) == 1
+    assert taken(leases(*owned("other", "a"))) == set()
+    assert taken(leases(*owned("other", "a", "b"), *owned("me", "c"))) == set()
+
+
+def test_nothing_is_taken_from_others_while_something_is_free() -> None:
+    """A free shard that is beyond the share is for another relay, which is about to see it."""
+    seen = leases(*owned("other", "a", "b", "c"), *owned(None, "d"))
+    assert taken(seen) == {"d"}
+
+
+@given(st.lists(st.sampled_from([None, "r0", "r1", "r2", "gone"]), max_size=14), st.integers(1, 3))
+def test_relays_come_to_even_shares_and_leave_it_at_that(owners: list[str | None], relays: int) -> None:
+    """From any beginning, each shard is read in the end, shares differ by one at most, and nothing moves any more."""
+    alive = [f"r{number}" for number in range(relays)]
+    seen = {str(number): Lease(shard_id=str(number), owner=owner) for number, owner in enumerate(owners)}
+
+    def turn(relay: str) -> int:
+        reading = {shard_id for shard_id, lease in seen.items() if lease.owner == relay}
+        silent = {shard_id for shard_id, lease in seen.items() if lease.owner not in {None, *alive}}
+        found = to_take(seen, me=relay, reading=reading, silent=silent)
+        seen.update({lease.shard_id: Lease(shard_id=lease.shard_id, owner=relay) for lease in found})
+        return len(found)
+
+    while sum(turn(relay) for relay in alive):
+        pass
+    counts = Counter(dict.fromkeys(alive, 0))
+    counts.update(lease.owner or "nobody" for lease in seen.values())
+    assert counts.keys() == set(alive)
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_a_lease_is_deleted_when_its_duty_is_done() -> None:
+    """Its shard is forgotten by the stream and was read to its end, and its children are under way."""
+    seen = leases(
+        Lease(shard_id="listed", checkpoint=SHARD_END),
+        Lease(shard_id="old", checkpoint=SHARD_END),
+        Lease(shard_id="parent", checkpoint=SHARD_END),
+        Lease(shard_id="child", parent="parent"),
+        Lease(shard_id="begun-parent", checkpoint=SHARD_END),
+        Lease(shard_id="begun", parent="begun-parent", checkpoint="12"),
+        Lease(shard_id="unread", checkpoint="12"),
+        Lease(shard_id="expecting", checkpoint=SHARD_END),
+    )
+    found = forgotten(shards(listed=None, child="parent", begun="begun-parent", unmade="expecting"), seen)
+    assert {lease.shard_id for lease in found} == {"old", "begun-parent"}
+
+
+def test_a_shard_that_ended_without_children_asks_for_another_look() -> None:
+    """They may be listed a moment later; what the stream has forgotten is not waited for."""
+    ended = leases(Lease(shard_id="a", checkpoint=SHARD_END))
+    assert childless(shards(a=None), ended)
+    assert not childless(shards(a=None, b="a"), ended)
+    assert not childless(shards(b="a"), ended)
+    assert not childless(shards(a=None), leases(Lease(shard_id="a")))
