@@ -12,9 +12,11 @@ main = LazyGroup(
         "notifier": ("vitrina.cli.notifier:notifier", "Tell admins of changed prices, in their inbox and by mail."),
         "queue": ("vitrina.cli.queue:queue", "Make and watch the queue; list, replay and purge its dead letters."),
         "table": ("vitrina.cli.table:table", "Make, describe, migrate and check the table."),
+        "products": ("vitrina.cli.products:products", "Import and export products."),
         "users": ("vitrina.cli.users:users", "Make and remove super_admins."),
         "views": ("vitrina.cli.views:views", "Roll up, report and export the history of views."),
         "openapi": ("vitrina.cli.openapi:openapi", "Print the OpenAPI document."),
+        "postman": ("vitrina.cli.postman:postman", "Print the Postman collection."),
     },
 )
 

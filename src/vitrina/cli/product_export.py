@@ -1,0 +1,79 @@
+"""`vitrina products export`."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import click
+
+from vitrina.aws import connect
+from vitrina.cli.progress import progress
+from vitrina.cli.running import Refused, load_settings, run
+from vitrina.config import Settings
+from vitrina.services.imports.source import FileFormat
+from vitrina.services.product_export import WRITERS, live_products
+from vitrina.store.listings import ProductListings
+from vitrina.store.table import Table
+
+_PATIENCE: Final = 10.0
+"""Seconds for one answer of the table: a page is up to a megabyte."""
+
+
+@click.command()
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice([*map(str, FileFormat)]),
+    help="[default: by the extension of --out, else csv]",
+)
+@click.option("--out", default="-", show_default=True, metavar="FILE|-", help="A file, or `-` for standard output.")
+def export(format_name: str | None, out: str) -> None:
+    """Write all live products, newest first; a file is there whole or not at all.
+
+    `vitrina products import` reads it back, and changes nothing then. Text that a spreadsheet would run (it begins with
+    `=`, `+`, `-`, `@` or a tab) gets an apostrophe before it in CSV, which the import takes away again.
+    """
+    by_extension = FileFormat.JSONL if Path(out).suffix.casefold() in {".jsonl", ".ndjson"} else FileFormat.CSV
+    settings = load_settings()
+    with _writing(out) as file:
+        count = run(_export(settings, file, FileFormat(format_name or by_extension)))
+    click.echo(f"{count:,} products", err=True)
+
+
+async def _export(settings: Settings, file: BinaryIO, file_format: FileFormat) -> int:
+    patient = settings.model_copy(update={"read_timeout": max(settings.read_timeout, _PATIENCE)})
+    head, write = WRITERS[file_format]
+    file.write(head)
+    count = 0
+    async with connect(patient) as clients:
+        listings = ProductListings(Table(clients, name=settings.table_name, deadline=2 * _PATIENCE))
+        with progress() as display:
+            task = display.add_task("Products", total=None)
+            async for products in live_products(listings):
+                file.write(write(products))
+                count += len(products)
+                display.advance(task, len(products))
+    return count
+
+
+@contextmanager
+def _writing(out: str) -> Iterator[BinaryIO]:
+    """Open standard output, or a file beside `out` that takes its name when all is written. Raises Refused."""
+    if out == "-":
+        yield sys.stdout.buffer
+        return
+    target = Path(out)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    except OSError as error:
+        raise Refused(f"{out}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)

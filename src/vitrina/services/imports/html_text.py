@@ -1,0 +1,60 @@
+"""The text of a description that other shops keep as HTML."""
+
+import re
+from html.parser import HTMLParser
+from typing import Final
+
+_PARAGRAPHS: Final = frozenset("blockquote dl figure h1 h2 h3 h4 h5 h6 ol p pre section table ul".split())
+_BLOCKS: Final = _PARAGRAPHS | frozenset("address article br dd div dt footer header hr li tr".split())
+_UNSEEN: Final = frozenset({"script", "style"})
+_BREAK: Final = "\0"
+"""Stands for a break that HTML makes while the white space that it doesn't mind is folded: text has no NUL."""
+
+
+class _Text(HTMLParser):
+    """Collects the text, and marks where blocks begin and end."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self._unseen = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - its signature
+        self._unseen += tag in _UNSEEN
+        self._break(tag)
+        if tag == "li":
+            self.parts.append("- ")
+        elif tag in {"td", "th"}:
+            self.parts.append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._unseen = max(0, self._unseen - (tag in _UNSEEN))
+        if tag != "br":
+            self._break(tag)
+
+    def handle_data(self, data: str) -> None:
+        if not self._unseen:
+            self.parts.append(data.replace(_BREAK, ""))
+
+    def _break(self, tag: str) -> None:
+        if tag in _BLOCKS:
+            self.parts.append(_BREAK * (2 if tag in _PARAGRAPHS else 1))
+
+
+def html_text(html: str, *, keep_breaks: bool = False) -> str:
+    """Return the text of `html`: no tags, entities read, a line for a block and an empty one between paragraphs.
+
+    White space is one blank, as in a browser; `keep_breaks` leaves line breaks, for shops that make paragraphs of
+    them. Text without a tag stays as it is, but for its entities.
+    """
+    parser = _Text()
+    parser.feed(html)
+    parser.close()
+    text = "".join(parser.parts)
+    if _BREAK not in text and "<" not in html:
+        return text.strip()
+    if keep_breaks:
+        text = text.replace("\r\n", "\n").replace("\n", _BREAK)
+    text = re.sub(r"\s+", " ", text)
+    text = re.sub(rf" ?{_BREAK} ?", "\n", text)
+    return re.sub(r"\n{3,}", "\n\n", text).strip()

@@ -1,0 +1,153 @@
+"""Files as records: CSV (RFC 4180) and JSON Lines, a record at a time, whatever their size."""
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Generator, Iterator, Sequence
+from enum import StrEnum
+from typing import Any, BinaryIO, Final
+
+from vitrina.services.imports.entries import LeftOut, Record, refused
+
+LONGEST_LINE: Final = 1024 * 1024
+"""Bytes of a line of JSON, and of the header of a CSV."""
+_DELIMITERS: Final = ",;\t"
+_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class FileFormat(StrEnum):
+    """How a file of products is written."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+class UnreadableFile(Exception):
+    """The file as a whole can't be read; its words say why."""
+
+
+class Number(str):
+    """A JSON number as it was written: no float is ever between the file and the decimal."""
+
+    __slots__ = ()
+
+
+class Source:
+    """A file that can be read from its start any number of times, though not twice at a time."""
+
+    def __init__(self, file: BinaryIO, file_format: FileFormat) -> None:
+        """Take the file, and read a CSV's header. Raises UnreadableFile."""
+        self._file = file
+        self.format = file_format
+        self.size = file.seek(0, io.SEEK_END)
+        self.columns: Sequence[str] = ()
+        """A CSV's columns, in lower case; none of JSON Lines."""
+        self._delimiter = ","
+        if file_format is FileFormat.CSV:
+            self._read_header()
+
+    @property
+    def position(self) -> int:
+        """How many bytes have been read, about."""
+        return self._file.tell()
+
+    def records(self) -> Iterator[Record | LeftOut]:
+        """Read it all; a record that can't be read is refused and stops no other. Raises UnreadableFile."""
+        return self._csv_records() if self.format is FileFormat.CSV else self._json_records()
+
+    def _read_header(self) -> None:
+        self._file.seek(0)
+        start = self._file.readline(LONGEST_LINE)
+        if start.startswith(_UTF16):
+            raise UnreadableFile("it is UTF-16: save it as UTF-8")
+        line = start.decode("utf-8-sig", errors="surrogateescape")
+        # Spreadsheets of many countries write semicolons, since they have commas in numbers.
+        self._delimiter = max(_DELIMITERS, key=line.count)
+        rows = self._rows()
+        _, header = next(rows, (1, []))
+        rows.close()
+        if isinstance(header, str) or not any(header):
+            raise UnreadableFile("it has no header")
+        self.columns = [name.strip().casefold() for name in header]
+        for name in filter(None, self.columns):
+            if self.columns.count(name) > 1:
+                raise UnreadableFile(f"it has the column {name!r} twice")
+
+    def _csv_records(self) -> Iterator[Record | LeftOut]:
+        rows = self._rows()
+        next(rows)
+        for line, cells in rows:
+            if isinstance(cells, str):
+                yield refused(line, cells)
+            elif not any(cells):
+                continue
+            elif len(cells) != len(self.columns):
+                yield refused(line, f"it has {len(cells)} cells, and the header {len(self.columns)}")
+            elif not _is_unicode(cells):
+                yield refused(line, "it is not UTF-8")
+            else:
+                yield Record(line, dict(zip(self.columns, cells, strict=True)))
+
+    def _rows(self) -> Generator[tuple[int, list[str] | str], None, None]:
+        """Read rows with the line where each begins: cells, or what is wrong with it."""
+        self._file.seek(0)
+        text = io.TextIOWrapper(self._file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        try:
+            reader = csv.reader(text, delimiter=self._delimiter, strict=True)
+            while True:
+                line = reader.line_num + 1
+                try:
+                    yield line, next(reader)
+                except StopIteration:
+                    return
+                except csv.Error as error:
+                    yield line, f"it is not CSV, down to line {reader.line_num}: {error}"
+        finally:
+            text.detach()
+
+    def _json_records(self) -> Iterator[Record | LeftOut]:
+        self._file.seek(0)
+        line = 0
+        while raw := self._file.readline(LONGEST_LINE + 1):
+            line += 1
+            if len(raw) > LONGEST_LINE:
+                raise UnreadableFile(f"its line {line} has more than {LONGEST_LINE:,} bytes: is it JSON Lines?")
+            if line == 1:
+                raw = raw.removeprefix(codecs.BOM_UTF8)
+            if raw.strip():
+                yield _json_record(line, raw)
+
+
+def _json_record(line: int, raw: bytes) -> Record | LeftOut:
+    try:
+        value = json.loads(
+            raw.decode(), parse_float=Number, parse_int=Number, parse_constant=_no_constant, object_pairs_hook=_unique
+        )
+    except UnicodeDecodeError:
+        return refused(line, "it is not UTF-8")
+    except (ValueError, RecursionError) as error:
+        return refused(line, f"it is not JSON: {error}")
+    if not isinstance(value, dict):
+        return refused(line, "it is not a JSON object")
+    return Record(line, value)
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is no number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a name is there twice")
+    return value
+
+
+def _is_unicode(cells: list[str]) -> bool:
+    """Say whether no byte had to be smuggled through as half a surrogate pair (PEP 383)."""
+    try:
+        "".join(cells).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
