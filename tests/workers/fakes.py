@@ -1,0 +1,125 @@
+"""A stream with as many shards as a test wants, and a queue that keeps what it got."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vitrina.domain.notices import PriceChanged
+from vitrina.errors import QueueUnavailable
+from vitrina.queue.messages import ChangeUnread
+from vitrina.store import keys
+from vitrina.store.stream import Record, RecordPage, Shard, ShardGone
+
+PRODUCT = "01936000-0000-7000-8000-000000000000"
+
+
+def change(version: int, *, product: str = PRODUCT, **image: Any) -> Record:  # noqa: ANN401
+    """A record of a price that moved."""
+    key = keys.change(product, version)
+    raw_key = {"pk": {"S": key.pk}, "sk": {"S": key.sk}}
+    fields = {"by": "ana", "request_id": "r", "sku": "S", "name": "Lamp", "price": "2.00", "currency": "USD"}
+    fields |= {"old_price": "1.00", "old_currency": "USD", "at": "2026-11-24T07:00:00.000Z", "type": "change"}
+    whole = raw_key | {name: {"S": text} for name, text in fields.items()} | image
+    return {
+        "eventName": "INSERT",
+        "dynamodb": {"Keys": raw_key, "NewImage": whole, "SequenceNumber": f"{version:021d}"},
+    }
+
+
+def noise(number: int) -> Record:
+    """A record that is nothing to a relay: a lease that moved."""
+    return {"eventName": "MODIFY", "dynamodb": {"Keys": {}, "NewImage": {}, "SequenceNumber": f"{number:021d}"}}
+
+
+@dataclass
+class FakeShard:
+    """What is written to a shard; a page is a record at most ten long."""
+
+    parent: str | None = None
+    records: list[Record] = field(default_factory=list)
+    closed: bool = False
+
+
+class FakeStream:
+    """Shards by name. `troubles` are raised by the next calls, one each."""
+
+    def __init__(self, **shards: FakeShard) -> None:
+        self.content = shards
+        self.troubles: list[Exception] = []
+        self.started: list[tuple[str, str | None]] = []
+
+    async def shards(self) -> dict[str, Shard]:
+        """List them."""
+        return {name: Shard(id=name, parent=shard.parent) for name, shard in self.content.items()}
+
+    async def iterator(self, shard_id: str, *, after: str | None) -> str:
+        """Say where to go on."""
+        self._fail()
+        self.started.append((shard_id, after))
+        if shard_id not in self.content:
+            raise ShardGone
+        numbers = [record["dynamodb"]["SequenceNumber"] for record in self.content[shard_id].records]
+        return f"{shard_id}/{0 if after is None else sum(number <= after for number in numbers)}"
+
+    async def page(self, iterator: str) -> RecordPage:
+        """Read on."""
+        self._fail()
+        await asyncio.sleep(0)
+        shard_id, _, place = iterator.rpartition("/")
+        shard = self.content[shard_id]
+        records = shard.records[int(place) : int(place) + 10]
+        end = int(place) + len(records)
+        ended = shard.closed and end == len(shard.records)
+        return RecordPage(records=records, next=None if ended else f"{shard_id}/{end}")
+
+    def _fail(self) -> None:
+        if self.troubles:
+            raise self.troubles.pop(0)
+
+
+class FakeQueue:
+    """Keeps what was sent and parked. `troubles` are raised by the next calls; `refuses` names changes."""
+
+    def __init__(self) -> None:
+        self.events: list[PriceChanged] = []
+        self.parked: list[ChangeUnread] = []
+        self.troubles: list[Exception] = []
+        self.refuses: set[str] = set()
+        self.before_send: Callable[[], Awaitable[None]] | None = None
+
+    @property
+    def versions(self) -> list[int]:
+        """The versions that were sent, in their order."""
+        return [event.version for event in self.events]
+
+    async def send(self, events: Sequence[PriceChanged], *, check: Callable[[], None]) -> list[PriceChanged]:
+        """Keep events."""
+        if self.before_send is not None:
+            await self.before_send()
+        check()
+        self._fail()
+        refused = [event for event in events if event.id in self.refuses]
+        self.events += [event for event in events if event not in refused]
+        return refused
+
+    async def park(self, unread: ChangeUnread) -> None:
+        """Keep what could not be read."""
+        self._fail()
+        self.parked.append(unread)
+
+    def _fail(self) -> None:
+        if self.troubles:
+            raise self.troubles.pop(0)
+
+
+def outages(number: int) -> list[Exception]:
+    """Some outages of the queue."""
+    return [QueueUnavailable() for _ in range(number)]
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(60):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.005)
