@@ -1,0 +1,51 @@
+"""The story that the collection tells, from signing in to signing out."""
+
+from typing import Final
+
+from vitrina.api.postman.accounts import MANAGE_ACCOUNTS, SIGN_IN, SIGN_OUT
+from vitrina.api.postman.products import NOTICES, PRODUCTS
+from vitrina.api.postman.step import Chapter, Step
+
+_REPORTS: Final = (
+    Step(
+        name="Count a product's views by day",
+        operation="getProductViews",
+        caller="admin",
+        facts={
+            "each of 30 days has its row": "body.days.length === 30",
+            "both looks are counted": "body.total + body.bots === 2",
+        },
+    ),
+    Step(
+        name="A day is one of the calendar",
+        operation="getProductViews",
+        caller="admin",
+        query={"from": "2026-02-30"},
+        code="validation_failed",
+    ),
+    Step(name="Users see no reports", operation="getProductViews", caller="user", code="forbidden"),
+    Step(
+        name="List the products most viewed",
+        operation="listTopProducts",
+        caller="admin",
+        query={"limit": "5"},
+        facts={"there are at most five": "body.items.length <= 5"},
+    ),
+)
+_OPERATIONS: Final = (
+    Step(name="Is the process up", operation="healthz"),
+    Step(name="Should it be sent requests", operation="readyz"),
+    Step(name="Read what it has counted", operation="metrics"),
+    Step(name="Read the OpenAPI document", operation="openapi"),
+    Step(name="Open the interactive page", operation="docs"),
+)
+
+STORY: Final = (
+    Chapter("auth", "sign in", SIGN_IN),
+    Chapter("users", "manage accounts", MANAGE_ACCOUNTS),
+    Chapter("products", "from creation to restoration", PRODUCTS),
+    Chapter("analytics", "count views", _REPORTS),
+    Chapter("notifications", "read notices", NOTICES),
+    Chapter("ops", "watch the service", _OPERATIONS),
+    Chapter("auth", "sign out", SIGN_OUT),
+)
