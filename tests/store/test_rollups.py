@@ -15,6 +15,7 @@ from vitrina.domain.reports import Counts, DaySummary, Period, pack_table, produ
 from vitrina.domain.views import View, shard_of
 from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id
+from vitrina.services import rollups as service
 from vitrina.services.rollups import DayOpen, RollupQueue, Rollups, SegmentsGone
 from vitrina.store import keys, rollups as rollups_module
 from vitrina.store.items import Item
@@ -236,6 +237,26 @@ async def test_who_counts_hears_of_each_page(table: Table, rollups: Rollups) -> 
     heard: list[int] = []
     await rollups.roll_up(DAY, advance=heard.append)
     assert sum(heard) == len(PRODUCTS)
+
+
+async def test_others_have_their_turn_while_a_shard_is_counted(
+    table: Table, rollups: Rollups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every so many views."""
+    monkeypatch.setattr(service, "_VIEWS_AT_A_TIME", 2)
+    await write(table, [view(PRODUCTS[0]) for _ in range(50)])
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(others())
+    await rollups.count(DAY, shard_of(PRODUCTS[0], keys.VIEW_SHARDS), advance=lambda _: task.cancel())
+    assert turns > 5
+    assert (await rollups.count_day(DAY))[0].total.views == 50
 
 
 async def test_days_are_rolled_up_in_the_background_once(table: Table, store: RollupStore, rollups: Rollups) -> None:
