@@ -176,7 +176,8 @@ async def notify(services: Services) -> None:
 async def run(runner: list[str], url: str, report: Path) -> Run:
     """Run the collection."""
     process = await asyncio.create_subprocess_exec(
-        *runner, "run", str(COLLECTION), "--env-var", f"base_url={url}", "--timeout-request", "30000", "--timeout", "240000",
+        *runner, "run", str(COLLECTION), "--env-var", f"base_url={url}",
+        "--timeout-request", "30000", "--timeout", "240000",
         "--reporters", "json", "--reporter-json-export", str(report),
     )  # fmt: skip
     try:
