@@ -1,24 +1,28 @@
 """`vitrina dev`: the whole service on one machine, with an engine of its own and demo data."""
 
-import asyncio
 import os
 import shutil
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, Literal
+from tempfile import TemporaryDirectory
+from typing import Final, Literal, NamedTuple
 
 import click
 from rich.console import Console
 
 from vitrina.api.app import create_app
 from vitrina.api.server import serve
+from vitrina.aws import connect, connect_queue
 from vitrina.cli import demo
 from vitrina.cli.dynamodb_local import MissingToolError
-from vitrina.cli.engines import ROOT, EngineError, dynamodb_local, embedded
-from vitrina.cli.running import Refused
+from vitrina.cli.engines import LOOPBACK, ROOT, Engine, EngineError, dynamodb_local, embedded
+from vitrina.cli.running import Refused, run
 from vitrina.cli.table import prepare
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
+from vitrina.queue.creation import ensure as ensure_queue
+from vitrina.store.schema import renew_stream
 
 _BCRYPT_COST: Final = 8
 """Signing in should be quick in a demo, whose password everybody knows."""
@@ -50,27 +54,69 @@ def dev(port: int, engine_name: Literal["embedded", "dynamodb-local"], data: Pat
     seeded = state / "seeded" if state else None
     if state and (fresh or (seeded and not seeded.exists())):
         shutil.rmtree(state, ignore_errors=True)
-    # A stop while the engine starts or the data are made must end the engine too; once the API runs, it heeds signals.
+    # A stop while the parts start or the data are made must end them too; once the API runs, it heeds signals.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    engine = embedded(state=state) if engine_name == "embedded" else dynamodb_local(db_path=state)
     try:
-        with console.status(f"Starting {engine.name} ..."):
-            endpoint = engine.start().wait()
-        settings = _settings(endpoint, port)
-        asyncio.run(_prepare(settings, console, catalogue=not empty))
-        if seeded:
-            seeded.touch()
-        sys.exit(serve(create_app, settings, on_ready=lambda url: _greet(console, url, endpoint)))
+        with ExitStack() as stack:
+            with console.status("Starting the engine ..."):
+                endpoints = _start_engines(stack, engine_name, state)
+            settings = _settings(endpoints, port, mails=_mails(stack, state))
+            run(_prepare(settings, console, catalogue=not empty))
+            if seeded:
+                seeded.touch()
+            with console.status("Starting relay and notifier ..."):
+                start(stack, *(worker(name, settings) for name in ("relay", "notifier")))
+            sys.exit(serve(create_app, settings, on_ready=lambda url: _greet(console, url, endpoints)))
     except (EngineError, MissingToolError) as error:
         raise Refused(str(error)) from error
     except OSError as error:
         raise Refused(f"cannot listen on port {port}: {error.strerror}") from error
-    finally:
-        engine.stop()
 
 
-def _settings(endpoint: str, port: int) -> Settings:
-    """Return the demo's settings; those of the environment come first, but for the table's place."""
+class _Endpoints(NamedTuple):
+    """Where the engines listen; the embedded one is both."""
+
+    table: str
+    queue: str
+
+
+def start(stack: ExitStack, *engines: Engine) -> list[str]:
+    """Start processes beside each other and return their URLs once they answer; they end with the stack."""
+    for engine in engines:
+        stack.callback(engine.stop)
+        engine.start()
+    return [engine.wait() for engine in engines]
+
+
+def worker(name: Literal["relay", "notifier"], settings: Settings) -> Engine:
+    """Return a worker as a process of its own, which is there when its `/healthz` answers."""
+    shared = ("table_name", "writer_endpoint", "queue_endpoint", "mail_transport", "mail_directory", "public_url")
+    variables = {f"VITRINA_{field.upper()}": str(getattr(settings, field)) for field in shared}
+    variables |= {"VITRINA_READER_ENDPOINT": "", "VITRINA_HOST": LOOPBACK}
+    return Engine(
+        name,
+        lambda _: [sys.executable, "-m", "vitrina", name],
+        environment=lambda port: {**variables, "VITRINA_WORKER_METRICS_PORT": str(port)},
+        probe="/healthz",
+        speaks=True,
+    )
+
+
+def _start_engines(stack: ExitStack, name: Literal["embedded", "dynamodb-local"], state: Path | None) -> _Endpoints:
+    """Start what stands in for AWS: MiniStack alone, or DynamoDB Local with MiniStack beside it for SQS."""
+    if name == "embedded":
+        [url] = start(stack, embedded(state=state))
+        return _Endpoints(url, url)
+    return _Endpoints(*start(stack, dynamodb_local(db_path=state), embedded(state=state / "queue" if state else None)))
+
+
+def _mails(stack: ExitStack, state: Path | None) -> Path:
+    """Return the folder in which mail is caught: beside the data, or gone at the end with them."""
+    return state / "mails" if state else Path(stack.enter_context(TemporaryDirectory(prefix="vitrina-mails-")))
+
+
+def _settings(endpoints: _Endpoints, port: int, *, mails: Path) -> Settings:
+    """Return the demo's settings; those of the environment come first, but for where the parts are."""
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "local")
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "local")
     demo_settings = {
@@ -79,24 +125,40 @@ def _settings(endpoint: str, port: int) -> Settings:
         "VITRINA_SECRET_KEY": DEMO_SECRET_KEY,
         "VITRINA_BCRYPT_COST": str(_BCRYPT_COST),
         "VITRINA_LOG_FORMAT": "console" if sys.stderr.isatty() else "json",
+        "VITRINA_PUBLIC_URL": f"http://127.0.0.1:{port}" if port else "",
     }
     for name, value in demo_settings.items():
         os.environ.setdefault(name, value)
-    return Settings(writer_endpoint=endpoint, reader_endpoint=None, host="127.0.0.1", port=port)
+    return Settings(
+        writer_endpoint=endpoints.table,
+        reader_endpoint=None,
+        queue_endpoint=endpoints.queue,
+        mail_transport="directory",
+        mail_directory=str(mails.resolve()),
+        host="127.0.0.1",
+        port=port,
+    )
 
 
 async def _prepare(settings: Settings, console: Console, *, catalogue: bool) -> None:
-    """Bring the table up to date, and fill one that is new."""
+    """Bring table and queue up to date, and fill a table that is new."""
     is_new = await prepare(settings)
+    async with connect_queue(settings) as sqs:
+        await ensure_queue(sqs, settings)
     if is_new:
         await demo.make(settings, catalogue=catalogue, console=console)
+        # Its prices of weeks ago are history, not news to mail.
+        async with connect(settings) as clients:
+            await renew_stream(clients.writer, settings, lambda _: None)
 
 
-def _greet(console: Console, url: str, endpoint: str) -> None:
+def _greet(console: Console, url: str, endpoints: _Endpoints) -> None:
     """Say where everything is and who may sign in; the last line is for programs that wait for it (api.md)."""
     emails = [demo.SUPER_ADMIN[0], *(email for email, _, _ in demo.ACCOUNTS)]
     console.print(f"API       {url}/v1/products")
     console.print(f"Docs      {url}/docs")
-    console.print(f"DynamoDB  {endpoint}")
+    console.print(f"Mail      {url}/dev/mails")
+    console.print(f"DynamoDB  {endpoints.table}")
+    console.print(f"SQS       {endpoints.queue}")
     console.print(f"Sign in   {', '.join(emails)} with {demo.PASSWORD}")
     print(f"ready {url}", flush=True)

@@ -37,7 +37,8 @@ class EngineError(Exception):
 class Engine:
     """One engine as a process of its own; also an async context manager that yields its URL.
 
-    The kernel's tie is to the thread that starts it: start it on one that lives as long as the engine should.
+    The kernel's tie is to the thread that starts it: start it on one that lives as long as the engine should. What it
+    writes goes to this process's standard error if it `speaks`, and is kept for its last words if not.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Engine:
         environment: Callable[[int], Mapping[str, str]] = lambda _: {},
         data: Path | None = None,
         probe: str = "/",
+        speaks: bool = False,
     ) -> None:
         self.name = name
         self._command = command
         self._environment = environment
         self._data = data
         self._probe = probe
+        self._speaks = speaks
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
@@ -74,7 +77,7 @@ class Engine:
                 env={**inherited, "TMPDIR": self._folder.name, **self._environment(self._port)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=log,
+                stderr=None if self._speaks else log,
                 pass_fds=lock,
                 # Ctrl-C reaches a whole process group, and the service must outlive it to drain into the engine.
                 start_new_session=True,

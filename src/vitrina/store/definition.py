@@ -9,6 +9,7 @@ from vitrina.store.keys import INDEXES, TTL_ATTRIBUTE, Index
 
 UNSUPPORTED: Final = "not supported by this engine"
 _KEY_SCHEMA: Final = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
+END_STREAM: Final = {"StreamSpecification": {"StreamEnabled": False}}
 _STREAM: Final = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
 
 
@@ -112,8 +113,7 @@ def _stream(seen: Seen) -> list[Difference]:
     if seen.stream == "off":
         return [Difference("the stream is off", "update_table", {"StreamSpecification": _STREAM})]
     # A stream cannot be changed, only ended and begun anew.
-    end = {"StreamSpecification": {"StreamEnabled": False}}
-    return [Difference(f"the stream has {seen.stream} alone", "update_table", end)]
+    return [Difference(f"the stream has {seen.stream} alone", "update_table", END_STREAM)]
 
 
 def _ttl(seen: Seen) -> list[Difference]:

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from vitrina.config import Settings
 from vitrina.errors import TableUnavailable
-from vitrina.store.definition import UNSUPPORTED, Difference, Seen, differences
+from vitrina.store.definition import END_STREAM, UNSUPPORTED, Difference, Seen, differences
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -95,6 +95,16 @@ async def ensure(client: "DynamoDBClient", settings: Settings, report: Report, *
                 pause = min(pause * 1.5, _LONGEST_PAUSE)
     except TimeoutError as error:
         raise SchemaError(f"not ready within {seconds:g} s ({doing}): run this again to go on") from error
+
+
+async def renew_stream(client: "DynamoDBClient", settings: Settings, report: Report) -> None:
+    """End the table's stream and begin another, to whose readers all that was written before is no news.
+
+    For a table that has just been filled: whoever reads the old stream loses what it has not read. Raises as `ensure`.
+    """
+    end = Difference("the stream has what the table was filled with", "update_table", END_STREAM)
+    await _apply(client, settings, report, end)
+    await ensure(client, settings, report)
 
 
 async def status(client: "DynamoDBClient", settings: Settings) -> TableStatus:
