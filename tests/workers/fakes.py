@@ -118,8 +118,11 @@ def outages(number: int) -> list[Exception]:
     return [QueueUnavailable() for _ in range(number)]
 
 
-async def until(holds: Callable[[], object]) -> None:
+async def until(holds: Callable[[], object | Awaitable[object]]) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(60):
-        while not holds():  # noqa: ASYNC110 - what is waited for has no event
+        while True:
+            found = holds()
+            if await found if isinstance(found, Awaitable) else found:
+                return
             await asyncio.sleep(0.005)

@@ -1,0 +1,260 @@
+"""Relays that share a stream: its shards are made up, their leases are on DynamoDB Local."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from tests.store.samples import create, edit
+from tests.workers.fakes import FakeQueue, FakeShard, FakeStream, change, until
+from vitrina import metrics
+from vitrina.aws import Clients, connect_queue
+from vitrina.config import Settings
+from vitrina.domain.notices import PriceChanged
+from vitrina.errors import TableUnavailable
+from vitrina.queue.creation import ensure
+from vitrina.queue.notices import NoticeQueue
+from vitrina.store.leases import SHARD_END, Lease, LeaseLost, LeaseStore
+from vitrina.store.products import ProductStore
+from vitrina.store.table import Table
+from vitrina.workers import relay as module
+from vitrina.workers.relay import Relay, relay
+from vitrina.workers.relay_shard import ShardReader
+
+
+class Scene:
+    """A stream, its leases and a queue, among any number of relays."""
+
+    def __init__(self, table: Table, **shards: FakeShard) -> None:
+        self.stream, self.queue = FakeStream(**shards), FakeQueue()
+        self.leases = LeaseStore(table, stream_label="label")
+        self.stops: dict[Relay, asyncio.Event] = {}
+
+    def relay(self, *, lease_time: float = 0.6) -> Relay:
+        """Return another relay."""
+        return Relay(self.stream, self.leases, self.queue, lease_time=lease_time, idle_interval=0.02)
+
+    def are(self, shards: set[str]) -> Callable[[], Awaitable[bool]]:
+        """Whether these shards and no others have leases."""
+
+        async def look() -> bool:
+            return set(await self.leases.all()) == shards
+
+        return look
+
+    def has_ended(self, shard_id: str) -> Callable[[], Awaitable[bool]]:
+        """Whether a shard was read to its end."""
+
+        async def look() -> bool:
+            return (await self.leases.all())[shard_id].has_ended
+
+        return look
+
+    def is_stolen(self, shard_id: str) -> Callable[[], Awaitable[bool]]:
+        """Take a lease from whoever has it; a renewal may come between."""
+
+        async def steal() -> bool:
+            with suppress(LeaseLost):
+                await self.leases.take((await self.leases.all())[shard_id], owner="thief")
+                return True
+            return False
+
+        return steal
+
+    def has_moved(self, shard_id: str, counter: int) -> Callable[[], Awaitable[bool]]:
+        """Whether a lease was renewed so often."""
+
+        async def look() -> bool:
+            return (await self.leases.all())[shard_id].counter >= counter
+
+        return look
+
+    @asynccontextmanager
+    async def running(self, *relays: Relay) -> AsyncIterator[None]:
+        """Run relays; at the end they are stopped."""
+        tasks = []
+        for one in relays:
+            self.stops[one] = asyncio.Event()
+            tasks.append(asyncio.create_task(one.run(self.stops[one])))
+        try:
+            yield
+        finally:
+            for one in relays:
+                self.stops[one].set()
+            async with asyncio.timeout(60):
+                await asyncio.gather(*tasks)
+
+
+@pytest.fixture(autouse=True)
+def _short_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_DISCOVERY_INTERVAL", 0.3)
+    monkeypatch.setattr(module, "_STREAM_PATIENCE", 0.1)
+
+
+async def test_a_relay_reads_parents_before_children(table: Table) -> None:
+    """And deletes the leases of shards that the stream has forgotten, once their children are under way."""
+    shards = {
+        "a": FakeShard(records=[change(2), change(3)], closed=True),
+        "b": FakeShard(parent="a", records=[change(4)], closed=True),
+        "c": FakeShard(parent="b", records=[change(5)]),
+        "other": FakeShard(records=[change(2, product="other")]),
+    }
+    scene = Scene(table, **shards)
+    one = scene.relay()
+    async with scene.running(one):
+        await until(lambda: 5 in scene.queue.versions and one.reading == {"c", "other"})
+        assert [event.version for event in scene.queue.events if event.product_id != "other"] == [2, 3, 4, 5]
+        leases = await scene.leases.all()
+        assert {lease.shard_id for lease in leases.values() if lease.has_ended} == {"a", "b"}
+        scene.stream.content = {"c": shards["c"], "other": shards["other"]}
+        await until(scene.are({"c", "other"}))
+
+
+async def test_new_shards_are_found(table: Table) -> None:
+    """At once when a shard ends; before it ends there is nothing to look for."""
+    first = FakeShard(records=[change(2)])
+    scene = Scene(table, a=first)
+    async with scene.running(scene.relay()):
+        await until(lambda: scene.queue.versions == [2])
+        first.closed = True
+        await until(scene.has_ended("a"))
+        scene.stream.content["b"] = FakeShard(parent="a", records=[change(3)])
+        await until(lambda: scene.queue.versions == [2, 3])
+
+
+async def test_relays_share_the_shards_and_hand_them_over(table: Table) -> None:
+    """A second one takes half of them; when it stops, the first one has all again, and nothing is missing."""
+    scene = Scene(table, **{f"s{number}": FakeShard(records=[change(2, product=f"p{number}")]) for number in range(6)})
+    first, second = scene.relay(), scene.relay()
+    async with scene.running(first):
+        await until(lambda: len(first.reading) == 6)
+        async with scene.running(second):
+            await until(lambda: len(first.reading) == len(second.reading) == 3)
+            assert not first.reading & second.reading
+        leases = await scene.leases.all()
+        assert {lease.owner for lease in leases.values()} <= {first.owner, None}
+        await until(lambda: len(first.reading) == 6)
+    assert {lease.owner for lease in (await scene.leases.all()).values()} == {None}
+    assert {event.product_id for event in scene.queue.events} == {f"p{number}" for number in range(6)}
+
+
+async def test_the_shards_of_a_dead_relay_are_taken_over(table: Table) -> None:
+    """When its leases have not moved for their time; reading goes on after its last checkpoint."""
+    shard = FakeShard(records=[change(2), change(3)])
+    scene = Scene(table, a=shard)
+    await scene.leases.create(Lease(shard_id="a", owner="dead", counter=7, checkpoint=f"{2:021d}"))
+    async with scene.running(scene.relay()):
+        await until(lambda: scene.queue.versions == [3])
+
+
+async def test_a_living_relay_keeps_its_shards(table: Table) -> None:
+    """As long as it renews, whoever else looks on."""
+    scene = Scene(table, a=FakeShard())
+    owner, onlooker = scene.relay(), scene.relay()
+    async with scene.running(owner):
+        await until(lambda: owner.reading)
+        async with scene.running(onlooker):
+            before = (await scene.leases.all())["a"].counter
+            await until(scene.has_moved("a", before + 6))
+            assert (owner.reading, onlooker.reading) == ({"a"}, set())
+
+
+async def test_a_relay_that_lost_a_shard_stops_reading_it(table: Table) -> None:
+    """Also when it was not dead at all: it sees another's name."""
+    shard = FakeShard(records=[change(2)])
+    scene = Scene(table, a=shard)
+    one = scene.relay()
+    async with scene.running(one):
+        await until(lambda: scene.queue.versions == [2])
+        await until(scene.is_stolen("a"))
+        await until(lambda: not one.reading)
+        shard.records.append(change(3))
+        await until(lambda: 3 in scene.queue.versions)
+    assert (await scene.leases.all())["a"].owner is None
+
+
+async def test_a_shard_that_aged_away_unread_is_a_loud_loss(table: Table) -> None:
+    """Its children are read all the same."""
+    before = metrics.STREAM_LOST._value.get()
+    scene = Scene(table, b=FakeShard(parent="a", records=[change(9)]))
+    await scene.leases.create(Lease(shard_id="a", checkpoint=f"{2:021d}"))
+    async with scene.running(scene.relay()):
+        await until(lambda: scene.queue.versions == [9])
+    assert metrics.STREAM_LOST._value.get() == before + 1
+    assert (await scene.leases.all()).get("a", Lease(shard_id="a", checkpoint=SHARD_END)).has_ended
+
+
+async def test_a_reader_that_fails_begins_again(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment later: what nobody expected is logged, and ends neither the relay nor its other shards."""
+    scene = Scene(table, a=FakeShard(records=[change(2)]), b=FakeShard(records=[change(2, product="p")]))
+    scene.queue.troubles = [RuntimeError("unexpected"), RuntimeError("unexpected")]
+    monkeypatch.setattr(scene.leases, "all", _failing_once(scene.leases))
+    monkeypatch.setattr(ShardReader, "run", _failing_to_give_back_once(ShardReader.run))
+    async with scene.running(scene.relay()):
+        await until(lambda: len(scene.queue.events) == 2)
+
+
+def _failing_once(leases: LeaseStore) -> Callable[[], Awaitable[dict[str, Lease]]]:
+    read, troubles = leases.all, [TableUnavailable()]
+
+    async def read_all() -> dict[str, Lease]:
+        if troubles:
+            raise troubles.pop()
+        return await read()
+
+    return read_all
+
+
+def _failing_to_give_back_once(run: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    troubles = [TableUnavailable()]
+
+    async def read(self: ShardReader, stop: asyncio.Event) -> None:
+        if troubles:
+            raise troubles.pop()
+        await run(self, stop)
+
+    return read
+
+
+async def test_a_change_of_price_reaches_the_queue(table: Table, clients: Clients, settings: Settings) -> None:
+    """From the table's own stream; a new stream of the same table is read too, from its beginning."""
+    stop = asyncio.Event()
+    async with connect_queue(settings) as sqs:
+        working = asyncio.create_task(relay(settings, stop))
+        queue = NoticeQueue(sqs, name=settings.queue_name)
+        products = ProductStore(table)
+        dearer = await edit(products, before := await create(products), price=before.price + 1)
+        await ensure(sqs, settings)
+        first = await _next(queue)
+        assert (first.id, first.old_price, first.price) == (f"{before.id}-2", "19.99", "20.99")
+
+        stream = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+        await clients.writer.update_table(TableName=table.name, StreamSpecification={"StreamEnabled": False})
+        await clients.writer.update_table(TableName=table.name, StreamSpecification=stream)  # type: ignore[arg-type]
+        await edit(products, dearer, price=before.price + 2)
+        assert (await _next(queue)).version == 3
+        stop.set()
+        async with asyncio.timeout(60):
+            await working
+
+
+async def test_a_relay_waits_for_the_table(settings: Settings) -> None:
+    """And stops when it is told to meanwhile."""
+    stop = asyncio.Event()
+    working = asyncio.create_task(relay(settings, stop))
+    await asyncio.sleep(0.5)
+    assert not working.done()
+    stop.set()
+    async with asyncio.timeout(60):
+        await working
+
+
+async def _next(queue: NoticeQueue) -> PriceChanged:
+    async with asyncio.timeout(60):
+        while not (received := await queue.receive(wait=1, limit=1)):
+            pass
+    await queue.delete(received)
+    event = received[0].event
+    assert isinstance(event, PriceChanged)
+    return event
