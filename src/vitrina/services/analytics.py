@@ -1,6 +1,7 @@
 """Reports of views (R12): closed days from their rollups, all others counted when they are asked for."""
 
 import asyncio
+import itertools
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
@@ -18,7 +19,9 @@ from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore
 
 _AT_ONCE: Final = 8
-"""Calls of one report beside each other."""
+"""Calls of a report that finds little, beside each other."""
+_TABLES_AT_ONCE: Final = 3
+"""Calls that each bring many products, which others have to wait for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +78,9 @@ class Analytics:
         """Return the products with the most views of people in a period; ties by id, which is by age."""
         totals = await self._store.totals(period)
         leaders = Leaders()
-        work = [self._add_tables(leaders, day) for day in totals]
-        work += [
-            self._add_live(leaders, day, shard)
-            for day in self._uncounted(period, totals.keys())
-            for shard in range(keys.VIEW_SHARDS)
-        ]
-        await gather(work, at_once=_AT_ONCE)
+        await gather((self._add_tables(leaders, day) for day in totals), at_once=_TABLES_AT_ONCE)
+        live = itertools.product(self._uncounted(period, totals.keys()), range(keys.VIEW_SHARDS))
+        await gather((self._add_live(leaders, day, shard) for day, shard in live), at_once=_AT_ONCE)
         first = dict(await asyncio.to_thread(leaders.first, limit))
         products = await self._products.get_many(list(first))
         return [
@@ -93,6 +92,7 @@ class Analytics:
     async def _add_tables(self, leaders: Leaders, day: date) -> None:
         async for table in self._store.tables(day):
             leaders.add_table(table)
+            await asyncio.sleep(0)  # Others have their turn between tables.
 
     async def _add_live(self, leaders: Leaders, day: date, shard: int) -> None:
         tally = await self._rollups.count(day, shard, advance=self._seen(day))
