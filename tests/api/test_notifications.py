@@ -1,14 +1,15 @@
 """Inboxes over HTTP: an admin's own notices, unread until they are read, and how they are mailed (R9)."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.api.client import PASSWORD, Client, JsonObject, Person, fresh_email, ok, pages, problem, sign_in
 from tests.service import Service
-from tests.store.samples import at, price_changed
-from vitrina.clock import rfc3339
+from tests.store.samples import price_changed
+from vitrina.clock import now, rfc3339
 from vitrina.domain.notices import Notice, PriceChanged
 from vitrina.ids import new_id
 from vitrina.store import keys
@@ -32,7 +33,8 @@ async def owner(anonymous: Client, super_admin: Person) -> Person:
 async def tell(service: Service, owner: Person, number: int, **fields: Any) -> list[PriceChanged]:  # noqa: ANN401
     """Put notices into an inbox, one a minute, as the notifier does; return the changes, newest first."""
     store = InboxStore(service.services.table, retention_days=90)
-    changes = [price_changed(minute, **fields) for minute in range(number)]
+    first = now() - timedelta(minutes=number)
+    changes = [price_changed(changed_at=first + timedelta(minutes=minute), **fields) for minute in range(number)]
     for change in changes:
         await store.add(Notice(user_id=owner.id, change=change, changed_by_name="Luis"), due_at=None, digest=False)
     return changes[::-1]
@@ -70,7 +72,7 @@ class TestListing:
                     "old_currency": "USD",
                     "currency": "JPY",
                     "changed_by": {"id": change.changed_by, "name": "Luis"},
-                    "changed_at": rfc3339(at(0)),
+                    "changed_at": rfc3339(change.changed_at),
                     "request_id": "test",
                     "read_at": None,
                 }
@@ -229,7 +231,7 @@ class TestLifeOfTheAccount:
         ok(await owner.request("PUT", PREFERENCES, {"email": "off"}))
         table = service.services.table
         recipients = RecipientStore(table, defaults=await service.services.inbox.preferences(owner.id))
-        await recipients.count(owner.id, 1, minutes=15, at=at(0))
+        await recipients.count(owner.id, 1, minutes=15, at=now())
         ok(await super_admin.delete(f"/v1/users/{owner.id}"), 204)
         query = Query(condition=Item.pk == keys.user(owner.id).pk, consistent=True)
         assert await table.query(query, limit=9) == ([], None)

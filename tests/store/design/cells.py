@@ -11,7 +11,7 @@ PAGE = (ROOT / "table_design.md").read_text()
 NOT_REPORTED = "\N{EN DASH}"
 """Stands where there is no figure: DynamoDB gives none for a transaction that it cancels, though it charges for it."""
 TIMES = "\N{MULTIPLICATION SIGN}"
-NUMBER = re.compile(r"AP-\d\d")
+NUMBER = re.compile(r"AP-\d{2,3}")
 """The number of an access pattern."""
 
 _LINK = re.compile(r"\[([\w.]+)\]\((src/[\w./]+)\)")

@@ -5,13 +5,17 @@ Rows are named by the first cell of the page's row. A row's function prepares, a
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from tests.api.client import PASSWORD, Client, Person, ok, product_body, sign_in, unique
 from tests.service import Service
-from tests.store.samples import user
+from tests.store.samples import price_changed, user
 from vitrina.api.services import Services
+from vitrina.clock import now
+from vitrina.domain.notices import Notice, PriceChanged
 from vitrina.domain.users import Role
+from vitrina.store.inbox import InboxStore
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 
@@ -55,6 +59,13 @@ class World:
         made = await self.product()
         return ok(await self.admin.patch(f"/v1/products/{made['id']}", {"price": "149.00"}))
 
+    async def notice(self, of: Person, *, due_at: datetime | None = None, digest: bool = False) -> Notice:
+        """Put a notice into an inbox."""
+        made = Notice(user_id=of.id, change=changed(), changed_by_name="Sol Supervisor")
+        store = InboxStore(self.table, retention_days=self.service.settings.notice_retention_days)
+        await store.add(made, due_at=due_at, digest=digest)
+        return made
+
     async def account(self, **fields: object) -> Person:
         """Make an account that is signed in twice."""
         made = ok(await self.super_admin.post("/v1/users", account(**fields)), 201)
@@ -94,6 +105,13 @@ def product(**fields: object) -> dict[str, object]:
     return product_body() | texts | {"price": "129.00", "description": described(0)} | fields
 
 
+def changed(**fields: Any) -> PriceChanged:  # noqa: ANN401 - each field has its own type
+    """Return the event of a price that moves now, all texts of a fixed length."""
+    number = _number()
+    texts = {"sku": f"BW-LAMP-{number}", "name": f"Brushed brass lamp {number}", "request_id": "0123456789abcdef-1"}
+    return price_changed(changed_at=now(), **texts | fields)
+
+
 def described(variant: int) -> str:
     """Return a description of 200 characters."""
     return _DESCRIPTION[variant : variant + 200]
@@ -129,6 +147,7 @@ async def furnish(service: Service, anonymous: Client) -> World:
         await users.create(user(email=f"account-{_number()}@example.com", role=Role.ADMIN, password_hash="$" * 60))
         await world.product()
         await world.deleted()
+        await world.notice(world.admin)
     return world
 
 

@@ -1,0 +1,143 @@
+"""What is measured of notices: telling of them, inboxes, and how they are mailed.
+
+This comes first of the scenario: the admins who are told are those of the sample.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from tests.api.client import ok
+from tests.mail.world import Outbox
+from tests.store.design.world import Work, World, changed, plain, row
+from vitrina.clock import now
+from vitrina.mail.transport import MailNotSent
+from vitrina.services.mailer import Mailer
+from vitrina.services.notices import Notices, default_preferences
+from vitrina.store.inbox import InboxStore
+from vitrina.store.mails import MailStore
+from vitrina.store.recipients import RecipientStore
+
+_ONE: Final = "/v1/notifications/{notification_id}/read"
+_PREFERENCES: Final = "/v1/me/notification-preferences"
+_DEMOTED: Final = "an actor who is no admin"
+
+
+def _recipients(w: World) -> RecipientStore:
+    return RecipientStore(w.table, defaults=default_preferences(w.service.settings))
+
+
+def _notifier(w: World, *, minutes: float = 0) -> Notices:
+    """Return what tells admins, as a process has it that has just begun, some minutes from now."""
+    settings = w.service.settings
+    return Notices(
+        InboxStore(w.table, retention_days=settings.notice_retention_days),
+        _recipients(w),
+        notify_actor=settings.notify_actor,
+        before_digest=1,  # Each that is mailed by itself costs the rows on mail some calls.
+        clock=lambda: now() + timedelta(minutes=minutes),
+    )
+
+
+@row("vitrina notifier, a price changes, windows open")
+async def _(w: World) -> Work:
+    return _notifier(w).tell([changed(changed_by=w.admin.id)])
+
+
+@row("vitrina notifier, two more do, in open windows")
+async def _(w: World) -> Work:
+    return _notifier(w).tell([changed(changed_by=w.admin.id) for _ in range(2)])
+
+
+@row("vitrina notifier, three more do, past what is mailed at once")
+async def _(w: World) -> Work:
+    notifier = _notifier(w)
+    await notifier.tell([changed(changed_by=w.admin.id)])
+    return notifier.tell([changed(changed_by=w.admin.id) for _ in range(3)])
+
+
+@row(f"vitrina notifier, windows have closed, {_DEMOTED}")
+async def _(w: World) -> Work:
+    return _notifier(w, minutes=60).tell([changed(changed_by=w.user.id)])
+
+
+@row("vitrina notifier, it is told again")
+async def _(w: World) -> Work:
+    event, notifier = changed(changed_by=w.admin.id), _notifier(w)
+    await notifier.tell([event])
+    return notifier.tell([event])
+
+
+@row("vitrina notifier, mails are sent")
+async def _(w: World) -> Work:
+    return _mailer(w, Outbox()).send_due()
+
+
+@row("vitrina notifier, a mail is not taken")
+async def _(w: World) -> Work:
+    outbox, person = Outbox(), await w.account(role="admin")
+    outbox.fails[person.email] = [MailNotSent("not now")]
+    await _mailer(w, outbox).send_due()
+    await w.notice(person, due_at=now())
+    return _mailer(w, outbox).send_due()
+
+
+@row("vitrina notifier, a mail whose sender died")
+async def _(w: World) -> Work:
+    person = await w.account(role="admin")
+    await _mailer(w, Outbox()).send_due()
+    notice = await w.notice(person, due_at=now())
+    await MailStore(w.table).take(person.id, (notice.id,), digest=False, at=now(), lease=timedelta(0))
+    return _mailer(w, Outbox()).send_due()
+
+
+def _mailer(w: World, outbox: Outbox) -> Mailer:
+    return Mailer(MailStore(w.table), outbox, w.service.settings)
+
+
+plain("GET /v1/notifications", lambda w: w.admin.get("/v1/notifications"))
+plain("GET /v1/notifications?unread=true", lambda w: w.admin.get("/v1/notifications?unread=true"))
+
+
+@row("GET /v1/notifications, three in all", 200)
+async def _(w: World) -> Work:
+    person = await w.account(role="admin")
+    for _ in range(3):
+        await w.notice(person)
+    return person.get("/v1/notifications")
+
+
+@row(f"POST {_ONE}", 204)
+async def _(w: World) -> Work:
+    return w.admin.post(_ONE.format(notification_id=(await w.notice(w.admin)).id))
+
+
+@row(f"POST {_ONE}, its mail waits", 204)
+async def _(w: World) -> Work:
+    return w.admin.post(_ONE.format(notification_id=(await w.notice(w.admin, due_at=now())).id))
+
+
+@row("POST /v1/notifications/read-all, three unread", 204)
+async def _(w: World) -> Work:
+    person = await w.account(role="admin")
+    for _ in range(3):
+        await w.notice(person)
+    return person.post("/v1/notifications/read-all")
+
+
+plain(f"GET {_PREFERENCES}", lambda w: w.admin.get(_PREFERENCES))
+
+
+@row(f"PUT {_PREFERENCES}", 200)
+async def _(w: World) -> Work:
+    ok(await w.admin.request("PUT", _PREFERENCES, {"email": "off"}))
+    return w.admin.request("PUT", _PREFERENCES, {"email": "digest"})
+
+
+@row("DELETE /v1/users/{user_id}, an admin with two sessions, preferences, a window and three notices", 204)
+async def _(w: World) -> Work:
+    person = await w.account(role="admin")
+    ok(await person.request("PUT", _PREFERENCES, {"email": "off"}))
+    await _recipients(w).count(person.id, 1, minutes=15, at=now())
+    for _ in range(3):
+        await w.notice(person)
+    return w.super_admin.delete(f"/v1/users/{person.id}")
