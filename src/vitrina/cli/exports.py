@@ -87,8 +87,7 @@ async def _live(settings: Settings) -> AsyncIterator[Source]:
 
 
 async def _to_standard_output(source: Source, period: Period, form: Format) -> None:
-    with _progress(len(period)) as report:
-        exporter = Exporter(source, report=report)
+    with _progress(len(period)) as report, Exporter(source, report=report) as exporter:
         async with aclosing(exporter.stream(period, new_encoder(form))) as pieces:
             async for piece in pieces:
                 await asyncio.to_thread(sys.stdout.buffer.write, piece)
@@ -99,8 +98,7 @@ async def _to_folder(source: Source, period: Period, form: Format, out: Path) ->
     began = time.perf_counter()
     with Directory.open(out, form) as directory:
         days = await asyncio.to_thread(_missing, directory, period)
-        with _progress(len(days)) as report:
-            exporter = Exporter(source, report=report)
+        with _progress(len(days)) as report, Exporter(source, report=report) as exporter:
             await fill(directory, exporter, days, at=now())
     rate = f", {exporter.rows / (time.perf_counter() - began):,.0f} a second" if exporter.rows else ""
     kept = f"; {len(period) - len(days):,} days were there already" if len(days) < len(period) else ""

@@ -1,7 +1,7 @@
 """Work beside other work, within bounds."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import AsyncGenerator, Coroutine, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -28,3 +28,22 @@ async def gather(work: Iterable[Coroutine[Any, Any, T]], *, at_once: int) -> lis
         for piece in pieces:
             piece.close()  # Python warns of a coroutine that never had its turn.
     return [task.result() for task in tasks]
+
+
+async def ahead(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """Yield what `items` does, the next one always under way. Closing this closes `items`."""
+    following = asyncio.create_task(_next(items))
+    try:
+        while found := await following:
+            following = asyncio.create_task(_next(items))
+            yield found[0]
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await items.aclose()
+
+
+async def _next(items: AsyncGenerator[T, None]) -> tuple[T] | None:
+    async for item in items:
+        return (item,)
+    return None

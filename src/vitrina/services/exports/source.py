@@ -15,6 +15,8 @@ from vitrina.store.table import MOST_KEYS
 from vitrina.store.views import Segment, ViewStore
 
 _CALLS_AT_ONCE: Final = 4
+_PAGES_AT_ONCE: Final = 4
+"""Pages under way: each takes several times its 1 MB until it has been parsed."""
 _DAY_MS: Final = 86_400_000
 
 
@@ -50,10 +52,12 @@ class LiveSource:
         self._views = views
         self._products = products
         self._tries = tries
+        self._free = asyncio.Semaphore(_PAGES_AT_ONCE)
 
     async def open(self, day: date) -> Day:
         """Begin to read a day: up to 1 MB of each shard. Raises TableUnavailable."""
-        opened = LiveDay(day, [self._views.pages(day, shard, tries=self._tries) for shard in range(keys.VIEW_SHARDS)])
+        pages = [self._views.pages(day, shard, tries=self._tries) for shard in range(keys.VIEW_SHARDS)]
+        opened = LiveDay(day, [_Shard(each, self._free) for each in pages])
         try:
             await opened.start()
         except BaseException:
@@ -73,8 +77,9 @@ class LiveSource:
 class _Shard:
     """The rest of a shard's current page; the one after it is on its way."""
 
-    def __init__(self, pages: AsyncIterator[list[Segment]]) -> None:
+    def __init__(self, pages: AsyncIterator[list[Segment]], free: asyncio.Semaphore) -> None:
         self._pages = pages
+        self._free = free
         self._next = self._fetch()
         self.rest: list[Segment] = []
         self._ended = False
@@ -106,7 +111,8 @@ class _Shard:
 
     def _fetch(self) -> asyncio.Task[list[Segment] | None]:
         async def fetch() -> list[Segment] | None:
-            return await anext(self._pages, None)
+            async with self._free:
+                return await anext(self._pages, None)
 
         return asyncio.create_task(fetch())
 
@@ -118,12 +124,12 @@ class LiveDay:
     are read at once. A merge by time would wait for one shard after the other wherever one is ahead.
     """
 
-    def __init__(self, day: date, shards: Sequence[AsyncIterator[list[Segment]]]) -> None:
-        """Take the pages of each shard; reading begins at once."""
+    def __init__(self, day: date, shards: Sequence[_Shard]) -> None:
+        """Take the shards, whose first pages are on their way."""
         self.day = day
         self.passed = 0.0
         self._midnight_ms = midnight_ms(day)
-        self._shards = [_Shard(pages) for pages in shards]
+        self._shards = shards
 
     async def start(self) -> None:
         """Wait for the first page of each shard."""

@@ -1,21 +1,25 @@
 """An export as a stream of bytes: days are read, decoded, given their SKUs and encoded, one batch after the other.
 
-Decoding and encoding run in threads, where Arrow lets go of the interpreter's lock, while the next pages arrive. What
-is read ahead is bounded: of a day two pages of each shard, and the first pages of the next day.
+Decoding and encoding run in a thread, where Arrow lets go of the interpreter's lock, while the next pages arrive. What
+is read ahead is bounded: of a day two pages of each shard and two batches, and the first pages of the next day.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import Final, ParamSpec, Self, TypeVar
 
+from vitrina.services.concurrency import ahead
 from vitrina.services.exports.columns import Events, decode
 from vitrina.services.exports.formats import Encoder
 from vitrina.services.exports.source import Day, Source
 from vitrina.store.views import Segment
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _MOST_SKUS: Final = 100_000
 """SKUs that are remembered, at about 150 bytes."""
 
@@ -36,7 +40,10 @@ def _silent(_: Progress) -> None:
 
 
 class Exporter:
-    """Turns days of a source into bytes."""
+    """Turns days of a source into bytes; a context that ends with its thread.
+
+    One thread is enough beside the one that reads, and the allocator keeps 30 MB more for each that handles batches.
+    """
 
     def __init__(self, source: Source, *, report: Report = _silent) -> None:
         """Take what to read, and who hears of the progress."""
@@ -44,7 +51,14 @@ class Exporter:
         self._report = report
         self._skus: dict[str, str | None] = {}
         self._days = 0
+        self._thread = ThreadPoolExecutor(1, "export")
         self.rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def days(self, days: Iterable[date]) -> AsyncGenerator[Day, None]:
         """Open days one after the other, each while the one before is being worked at. Close the iterator."""
@@ -93,14 +107,26 @@ class Exporter:
         yield memoryview(encoder.end())
 
     async def _encoded(self, day: Day, encoder: Encoder) -> AsyncGenerator[memoryview, None]:
-        """Return the events of a day, a batch at a time. Raises what reading raises."""
-        async with aclosing(_batches(day, encoder.rows)) as batches:
-            async for segments in batches:
-                events = await asyncio.to_thread(decode, day.day, segments)
-                skus = await self._skus_of(events)
-                yield await asyncio.to_thread(encoder.encode, events, skus)
-                self.rows += events.rows
+        """Yield a day's events in pieces, the next one being decoded and the one before encoded meanwhile."""
+        async with aclosing(ahead(self._encode(day, encoder))) as pieces:
+            async for rows, piece in pieces:
+                yield piece
+                self.rows += rows
                 self._report(Progress(days=self._days + day.passed, rows=self.rows))
+
+    async def _encode(self, day: Day, encoder: Encoder) -> AsyncGenerator[tuple[int, memoryview], None]:
+        async with aclosing(ahead(self._decode(day, encoder.rows))) as decoded:
+            async for events, skus in decoded:
+                yield events.rows, await self._in_thread(encoder.encode, events, skus)
+
+    async def _decode(self, day: Day, rows: int) -> AsyncGenerator[tuple[Events, Sequence[str | None]], None]:
+        async with aclosing(_batches(day, rows)) as batches:
+            async for segments in batches:
+                events = await self._in_thread(decode, day.day, segments)
+                yield events, await self._skus_of(events)
+
+    async def _in_thread(self, work: Callable[P, T], *arguments: P.args, **_: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     async def _skus_of(self, events: Events) -> Sequence[str | None]:
         """Return the SKUs of a batch's products; they are remembered, so that few are read more than once."""
