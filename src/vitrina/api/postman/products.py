@@ -123,6 +123,7 @@ PRODUCTS: Final = (
     Step(
         name="List its prices",
         operation="listProductPrices",
+        caller="admin",
         facts={
             "the newest comes first": 'body.items.map((period) => period.price).join() === "19.90,24.50"',
             "it has the lowest of 30 days": 'body.lowest_last_30_days === "19.90"',
