@@ -47,6 +47,7 @@ POLICY = {
     ("PUT", "/v1/me/notification-preferences"): MANAGERS,
     ("GET", "/v1/products/{product_id}/views"): MANAGERS,
     ("GET", "/v1/analytics/top-products"): MANAGERS,
+    ("GET", "/v1/analytics/views/export"): MANAGERS,
 }
 
 

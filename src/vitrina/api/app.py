@@ -5,14 +5,15 @@ from typing import Final
 
 from aiohttp import web
 
-from vitrina.api import analytics, auth, notifications, products, reading, users
+from vitrina.api import analytics, auth, exports, notifications, products, reading, users
 from vitrina.api.application import new_application
 from vitrina.api.keys import AUTHENTICATOR, READINESS, SETTINGS
 from vitrina.api.services import SERVICES, open_services
 from vitrina.config import Settings
 
 ROUTES: Final = (
-    *auth.ROUTES, *users.ROUTES, *products.ROUTES, *reading.ROUTES, *analytics.ROUTES, *notifications.ROUTES,
+    *auth.ROUTES, *users.ROUTES, *products.ROUTES, *reading.ROUTES, *analytics.ROUTES, *exports.ROUTES,
+    *notifications.ROUTES,
 )  # fmt: skip
 
 

@@ -49,6 +49,7 @@ PARAMETERS: Final[Json] = {
     ),
 }
 HEADERS: Final[Json] = {
+    "Content-Disposition": _string("The name under which to save it."),
     "ETag": _string("The version in quotes, for `If-Match` and `If-None-Match`."),
     "Idempotency-Replayed": _string("`true` when this is the first answer again.", enum=["true"]),
     "Link": _string('The next page, `rel="next"`; absent on the last one.'),

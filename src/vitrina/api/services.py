@@ -16,6 +16,8 @@ from vitrina.services.analytics import Analytics
 from vitrina.services.auth import Authentication
 from vitrina.services.cursors import Cursors
 from vitrina.services.derived_keys import derive
+from vitrina.services.exports.limited import LimitedExports
+from vitrina.services.exports.source import LiveSource
 from vitrina.services.idempotency import Idempotency
 from vitrina.services.inbox import Inbox
 from vitrina.services.notices import default_preferences
@@ -51,6 +53,7 @@ class Services:
     product_cache: ProductCache[presenters.KeptProduct]
     views: ViewRecorder
     analytics: Analytics
+    exports: LimitedExports
     accounts: Accounts
     inbox: Inbox
     authentication: Authentication
@@ -104,6 +107,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             products=Products(product_store, ProductListings(table), cache),
             product_cache=cache,
             views=views,
+            exports=LimitedExports(LiveSource(view_store, product_store)),
             analytics=Analytics(rollup_store, product_store, rollups, queue=rollup_queue),
             accounts=Accounts(users, sessions, passwords=passwords),
             inbox=Inbox(
