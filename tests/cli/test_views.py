@@ -122,13 +122,14 @@ def test_a_day_whose_segments_are_gone_stays_as_it_was(vitrina: Vitrina, configu
     assert totals(configured, ago(4), ago(4)) == {ago(4): Counts(1, 1, 0)}
 
 
-def test_a_day_that_will_go_uncounted_is_warned_of(vitrina: Vitrina) -> None:
-    """Where segments are not kept for good."""
+def test_a_day_that_will_go_uncounted_is_warned_of(vitrina: Vitrina, configured: Settings) -> None:
+    """Where segments are not kept for good; by default all days that still have them are counted, and no others."""
     done = vitrina("views", "rollup", "--from", f"{ago(3)}", "--to", f"{ago(3)}", VITRINA_VIEWS_RETENTION_DAYS="5")
     assert done.exit_code == 0
     assert f"days from {ago(5)} on are not rolled up; views_retention_days is 5" in done.stderr
-    done = vitrina("views", "rollup", "--from", f"{ago(5)}", VITRINA_VIEWS_RETENTION_DAYS="5")
+    done = vitrina("views", "rollup", VITRINA_VIEWS_RETENTION_DAYS="5")
     assert (done.exit_code, done.stderr) == (0, "")
+    assert min(totals(configured, ago(99), today())) == ago(5)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class _Opened:
 
 
 @click.command()
-@click.option("--from", "first", type=_DAY, help="First day, UTC.  [default: as far back as reports look, 366 days]")
+@click.option("--from", "first", type=_DAY, help="First day, UTC.  [default: the oldest that is kept, of 366 days]")
 @click.option("--to", "last", type=_DAY, help="Last day.  [default: the last one that is closed]")
 @click.option("--again", is_flag=True, help="Count also the days that are rolled up.")
 def rollup(first: datetime | None, last: datetime | None, *, again: bool) -> None:
@@ -55,10 +55,11 @@ def rollup(first: datetime | None, last: datetime | None, *, again: bool) -> Non
     until = last.date() if last else last_closed
     if until > last_closed:
         raise Misused(f"--to: {until} is not closed; the last day that is is {last_closed}")
-    since = first.date() if first else until - timedelta(days=MOST_DAYS - 1)
+    settings = load_settings()
+    since = first.date() if first else _first_held(settings, until)
     if since > until:
         raise Misused(f"--from: {since} is after {until}, the last day")
-    run(_rollup(load_settings(), Period(since, until), again=again))
+    run(_rollup(settings, Period(since, until), again=again))
 
 
 @click.command()
@@ -76,6 +77,16 @@ def report(first: datetime | None, last: datetime | None, out: Path) -> None:
 
 def _last_closed() -> date:
     return (now() - GRACE).date() - timedelta(days=1)
+
+
+def _first_held(settings: Settings, until: date) -> date:
+    """Return the first day that reports may ask for and whose segments are all still there."""
+    first = until - timedelta(days=MOST_DAYS - 1)
+    return max(first, _oldest(settings)) if settings.views_retention_days else first
+
+
+def _oldest(settings: Settings) -> date:
+    return now().date() - timedelta(days=settings.views_retention_days)
 
 
 async def _rollup(settings: Settings, period: Period, *, again: bool) -> None:
@@ -110,7 +121,7 @@ async def _warn(settings: Settings, store: RollupStore) -> None:
     """Say which days will soon have no segments and have no rollup either."""
     if not settings.views_retention_days:
         return
-    held = Period(now().date() - timedelta(days=settings.views_retention_days), _last_closed())
+    held = Period(_oldest(settings), _last_closed())
     rolled_up = await store.totals(held)
     missing = [day for day in held if day not in rolled_up]
     if missing:
