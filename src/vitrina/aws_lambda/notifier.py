@@ -59,8 +59,9 @@ async def _notify(
 
 
 async def _send(parts: Parts, go_on: Callable[[], bool]) -> None:
-    while go_on() and await parts.mailer.send_due(go_on=go_on):
-        pass
+    more = True
+    while more and go_on():
+        more = await parts.mailer.send_due(go_on=go_on)
 
 
 def _time_remains(context: LambdaContext) -> Callable[[], bool]:

@@ -28,6 +28,7 @@ _EXTENSIONS: Final = 3
 _TRIES: Final = 5
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
+_MOST_DOUBLINGS: Final = 10
 
 
 class Source(Protocol):
@@ -138,4 +139,4 @@ def _receives(message: Received) -> int:
 
 
 def _pause_after(failures: int) -> float:
-    return float(min(_FIRST_PAUSE * 2.0 ** (failures - 1), _LONGEST_PAUSE))
+    return min(_FIRST_PAUSE * 2.0 ** min(failures - 1, _MOST_DOUBLINGS), _LONGEST_PAUSE)

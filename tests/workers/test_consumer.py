@@ -1,0 +1,187 @@
+"""The consumer: what was told is deleted, an outage costs no tries, poison is left to the queue (R9)."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from tests.service import Clock
+from vitrina.errors import QueueUnavailable, TableUnavailable
+from vitrina.queue.channel import Received
+from vitrina.workers import consumer
+from vitrina.workers.consumer import Consumer
+from vitrina.workers.telling import Outcome
+
+AT = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(consumer, "_LONGEST_PAUSE", 0.002)
+
+
+def message(message_id: str, *, receives: int = 1) -> Received:
+    """A message that was sent a minute before the time of the tests."""
+    return Received(
+        id=message_id,
+        receipt=f"receipt-{message_id}",
+        group="g",
+        body=f"body-{message_id}",
+        receives=receives,
+        sent_at=AT - timedelta(minutes=1),
+    )
+
+
+class Queue:
+    """Gives out batches, then stops its consumer; each call is remembered, and may fail first."""
+
+    def __init__(self, *batches: list[Received]) -> None:
+        self.batches = list(batches)
+        self.stop = asyncio.Event()
+        self.deleted: list[str] = []
+        self.extended: list[tuple[list[str], int]] = []
+        self.failures: dict[str, int] = {}
+        self.waits: list[float] = []
+        self.lost: list[Received] = []
+        self.extended_twice = asyncio.Event()
+
+    def _fail(self, call: str) -> None:
+        if self.failures.get(call, 0):
+            self.failures[call] -= 1
+            raise QueueUnavailable
+
+    async def receive(self, *, wait: float) -> list[Received]:
+        """Give out a batch."""
+        self.waits.append(wait)
+        self._fail("receive")
+        if not self.batches:
+            self.stop.set()
+            return []
+        return self.batches.pop(0)
+
+    async def delete(self, received: list[Received]) -> list[Received]:
+        """Remember what was deleted."""
+        self._fail("delete")
+        self.deleted += [each.id for each in received]
+        return []
+
+    async def extend(self, received: list[Received], seconds: int) -> list[Received]:
+        """Remember what was hidden for how long."""
+        self._fail("extend")
+        self.extended.append(([each.id for each in received], seconds))
+        if len(self.extended) == 2:
+            self.extended_twice.set()
+        return self.lost
+
+
+class Teller:
+    """Answers by a list of outcomes, the last one for ever."""
+
+    def __init__(self, *outcomes: Outcome | Callable[[], Any]) -> None:
+        self.outcomes = list(outcomes)
+        self.asked: list[dict[str, str]] = []
+
+    async def __call__(self, bodies: dict[str, str]) -> Outcome:
+        """Tell."""
+        self.asked.append(bodies)
+        outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+        return outcome if isinstance(outcome, Outcome) else await outcome()
+
+
+async def consume(queue: Queue, teller: Teller, *, probe: Exception | None = None, **options: Any) -> list[str]:  # noqa: ANN401
+    """Consume all batches; returns how often the mailer was woken, as words."""
+    woken: list[str] = []
+
+    async def probing() -> None:
+        if probe:
+            raise probe
+
+    consumer = Consumer(
+        queue,
+        teller,
+        probe=probing,
+        on_mail=lambda: woken.append("woken"),
+        clock=Clock(AT),
+        **{"visibility": 60} | options,
+    )
+    await consumer.run(queue.stop)
+    return woken
+
+
+async def test_what_was_told_is_deleted_and_mail_is_woken() -> None:
+    """One receive, one telling, one deletion; the age of the oldest is measured."""
+    queue = Queue([message("a"), message("b")], [message("c")])
+    woken = await consume(queue, Teller(Outcome(done={"a", "b"}, mail_is_due=True), Outcome(done={"c"})))
+    assert sorted(queue.deleted) == ["a", "b", "c"]
+    assert queue.extended == []
+    assert woken == ["woken"]
+    assert REGISTRY.get_sample_value("vitrina_queue_age_seconds") == 60
+    assert max(queue.waits) <= 2
+
+
+async def test_poison_is_left_to_the_queue_for_longer_each_time() -> None:
+    """Never longer than a message is hidden anyway; the others of the batch are deleted."""
+    queue = Queue([message("a"), message("b"), message("p", receives=3), message("q", receives=30)])
+    await consume(queue, Teller(Outcome(done={"a", "b"}, poison={"p", "q"})))
+    assert sorted(queue.deleted) == ["a", "b"]
+    assert queue.extended == [(["p"], 4), (["q"], 60)]
+
+
+async def test_a_message_that_failed_is_tried_again_here() -> None:
+    """By itself, and as often as it takes while the table does not answer."""
+    failing = [Outcome(done={"a"}, failed={"b"})] + [Outcome(failed={"b"})] * 20
+    queue = Queue([message("a"), message("b")])
+    teller = Teller(*failing, Outcome(done={"b"}))
+    await consume(queue, teller, probe=TableUnavailable())
+    assert queue.deleted == ["a", "b"]
+    assert queue.extended == []
+    assert teller.asked[1:] == [{"b": "body-b"}] * 21
+
+
+async def test_a_message_that_keeps_failing_while_the_table_answers_goes_back() -> None:
+    """So that it holds back nobody, and the dead letters get it in the end."""
+    queue = Queue([message("a", receives=2)], [message("b")])
+    teller = Teller(*[Outcome(failed={"a"})] * 5, Outcome(done={"b"}))
+    await consume(queue, teller)
+    assert queue.extended == [(["a"], 2)]
+    assert queue.deleted == ["b"]
+
+
+async def test_a_stop_ends_the_tries() -> None:
+    """The message goes back, for whoever comes next."""
+    queue = Queue([message("a")])
+
+    async def fail() -> Outcome:
+        queue.stop.set()
+        return Outcome(failed={"a"})
+
+    await consume(queue, Teller(fail), probe=TableUnavailable())
+    assert queue.extended == [(["a"], 1)]
+
+
+async def test_messages_stay_hidden_however_long_it_takes() -> None:
+    """Though the queue does not answer one time, and one of them was lost."""
+    queue = Queue([message("a"), message("b")])
+    queue.failures["extend"] = 1
+    queue.lost = [message("b")]
+
+    async def slow() -> Outcome:
+        await queue.extended_twice.wait()
+        return Outcome(done={"a", "b"})
+
+    await consume(queue, Teller(slow), visibility=0.03)
+    assert queue.extended[:2] == [(["a", "b"], 0.03)] * 2
+    assert sorted(queue.deleted) == ["a", "b"]
+
+
+async def test_a_queue_that_does_not_answer_is_asked_again() -> None:
+    """Receiving and deleting; what was not deleted comes again and finds its entries."""
+    queue = Queue([message("a")], [message("a", receives=2)])
+    queue.failures = {"receive": 2, "delete": 1}
+    await consume(queue, Teller(Outcome(done={"a"})))
+    assert queue.deleted == ["a"]
+    assert len(queue.waits) == 5

@@ -1,0 +1,160 @@
+"""The notifier whole: from a message on the queue to inboxes and mail, and out again when it is told to stop (R9)."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.store.samples import user
+from tests.unit.mail.samples import notice
+from vitrina.aws import connect_queue
+from vitrina.config import Settings
+from vitrina.domain.notices import PriceChanged
+from vitrina.domain.users import Role, User
+from vitrina.errors import TableUnavailable
+from vitrina.ids import new_id
+from vitrina.mail.directory import caught_mails
+from vitrina.queue.channel import Message
+from vitrina.queue.creation import ensure
+from vitrina.queue.messages import encode
+from vitrina.queue.notices import NoticeQueue
+from vitrina.services.mailer import Mailer
+from vitrina.store import keys
+from vitrina.store.table import Table
+from vitrina.store.users import UserStore
+from vitrina.workers import notifier as module
+from vitrina.workers.notifier import notifier, open_parts, send_mail
+
+
+@pytest.fixture
+def with_mail(settings: Settings, tmp_path: Path) -> Settings:
+    """Settings that catch mail in a folder, and let poison die soon."""
+    caught = {"mail_transport": "directory", "mail_directory": str(tmp_path), "queue_max_receives": 2}
+    return settings.model_copy(update=caught)
+
+
+@pytest.fixture
+async def queue(with_mail: Settings) -> AsyncIterator[NoticeQueue]:
+    """An empty queue."""
+    async with connect_queue(with_mail) as sqs:
+        await ensure(sqs, with_mail)
+        yield NoticeQueue(sqs, name=with_mail.queue_name)
+
+
+async def admin(table: Table, **fields: Any) -> User:  # noqa: ANN401 - each field has its own type
+    """Make an admin."""
+    made = user(**{"role": Role.ADMIN} | fields)
+    await UserStore(table).create(made)
+    return made
+
+
+def change(by: User, number: int = 1) -> PriceChanged:
+    """A change of a price."""
+    return notice(number, changed_by=by.id, product_id=new_id()).change
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for something to hold."""
+    async with asyncio.timeout(60):
+        while not await holds():  # noqa: ASYNC110 - it is another process's doing, or SQS's
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
+    """Run a notifier, and let it end as a signal does."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(notifier(settings, stop))
+    try:
+        yield task
+    finally:
+        stop.set()
+        await task
+
+
+async def test_a_message_reaches_every_other_admin_and_their_mail(
+    table: Table, queue: NoticeQueue, with_mail: Settings
+) -> None:
+    """Once each, though it is sent twice; the actor gets none, nor does a user; the queue is empty after."""
+    ana, luis, sol = await admin(table), await admin(table), await admin(table, role=Role.SUPER_ADMIN)
+    await admin(table, role=Role.USER)
+    event = change(ana)
+    await queue.send([event])
+    await queue.channel.send([Message(body=encode(event), group=event.product_id, deduplication_id="again")])
+    folder = Path(with_mail.mail_directory)
+
+    async def all_there() -> bool:
+        depth = await queue.channel.depth()
+        return len(caught_mails(folder, most=9)) == 2 and depth.visible + depth.in_flight == 0
+
+    async with running(with_mail):
+        await until(all_there)
+    for told in (luis, sol):
+        assert await table.get(keys.notice(told.id, event.notice_id), consistent=True)
+    assert not await table.get(keys.notice(ana.id, event.notice_id), consistent=True)
+    assert {mail.recipient.split("<")[1] for mail in caught_mails(folder, most=9)} == {
+        f"{luis.email}>",
+        f"{sol.email}>",
+    }
+
+
+async def test_poison_ends_among_the_dead_letters_and_the_rest_flows_on(
+    table: Table, queue: NoticeQueue, with_mail: Settings
+) -> None:
+    """After the set number of tries, whatever comes behind it in other groups."""
+    ana, luis = await admin(table), await admin(table)
+    await queue.channel.send([Message(body="garbage", group="g", deduplication_id=str(uuid.uuid4()))])
+    event = change(ana)
+    await queue.send([event])
+
+    async def parted() -> bool:
+        entry = await table.get(keys.notice(luis.id, event.notice_id), consistent=True)
+        return entry is not None and (await queue.dead.depth()).visible == 1
+
+    async with running(with_mail):
+        await until(parted)
+    [letter] = await queue.dead.receive(wait=0)
+    assert letter.body == "garbage"
+
+
+async def test_mail_is_looked_for_at_news_soon_after_it_and_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the table does not answer at one look; at once again while there is more."""
+    monkeypatch.setattr(module, "_IDLE", 0.05)
+    monkeypatch.setattr(module, "_SOON", 0.01)
+    stop, news = asyncio.Event(), asyncio.Event()
+    looks: list[bool] = []
+    answers: list[bool | Exception] = [True, False, TableUnavailable(), False]
+
+    class Sender(Mailer):
+        def __init__(self) -> None:
+            """Need nothing."""
+
+        async def send_due(self, *, go_on: Callable[[], bool] = lambda: True) -> bool:
+            looks.append(go_on())
+            answer = answers.pop(0) if answers else False
+            if len(looks) == 5:
+                news.set()
+            if len(looks) == 8:
+                stop.set()
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    await asyncio.wait_for(send_mail(Sender(), stop, news), 10)
+    assert looks == [True] * 8
+    assert not news.is_set()
+
+
+@pytest.mark.usefixtures("table")
+async def test_the_probe_asks_the_table(with_mail: Settings) -> None:
+    """And says when it does not answer."""
+    async with open_parts(with_mail) as parts:
+        await parts.probe()
+    nowhere = {"writer_endpoint": "http://127.0.0.1:9", "connect_timeout": 0.1}
+    async with open_parts(with_mail.model_copy(update=nowhere)) as parts:
+        with pytest.raises(TableUnavailable):
+            await parts.probe()
