@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 Work = Callable[[Settings, asyncio.Event], Awaitable[None]]
 """What a worker does until the event is set; then it finishes what it has at hand and returns."""
 
-_LOOP_PATIENCE: Final = 2.0
+_LOOP_PATIENCE: Final = 5.0
 """Seconds in which a loop that turns answers."""
 
 

@@ -1,0 +1,92 @@
+"""`vitrina queue`, as an operator calls it."""
+
+import asyncio
+import json
+
+import pytest
+
+from tests.cli.command import Vitrina, settings
+from vitrina.aws import connect_queue
+from vitrina.config import Settings
+from vitrina.queue.channel import Message
+from vitrina.queue.notices import NoticeQueue
+
+
+@pytest.fixture
+def vitrina(ministack: str, table_name: str) -> Vitrina:
+    """The command line, with a queue's name that nothing else has."""
+    queue = {"VITRINA_QUEUE_ENDPOINT": ministack, "VITRINA_QUEUE_NAME": table_name}
+    return Vitrina(**settings(ministack, table_name), **queue)
+
+
+@pytest.fixture
+def name(table_name: str) -> str:
+    """The queue's name."""
+    return table_name
+
+
+def test_create_makes_the_queues_once(vitrina: Vitrina, name: str) -> None:
+    """Then it says that there was nothing to do, or what was."""
+    assert vitrina("queue", "create").output == f"made {name}-dead.fifo\nmade {name}.fifo\n"
+    assert vitrina("queue", "create").output == f"queue {name} is up to date\n"
+    again = vitrina("queue", "create", VITRINA_QUEUE_VISIBILITY_TIMEOUT="90")
+    assert (again.exit_code, again.output) == (0, f"set VisibilityTimeout of {name}.fifo\n")
+
+
+def test_without_a_queue_the_commands_end_with_1(vitrina: Vitrina) -> None:
+    """And say so, without a traceback."""
+    for command in (("status",), ("dlq", "list"), ("dlq", "replay"), ("dlq", "purge", "--yes")):
+        done = vitrina("queue", *command)
+        assert done.exit_code == 1
+        assert done.output.startswith("Error: The queue does not answer right now: try again.\nAn error occurred")
+
+
+def test_status_counts(vitrina: Vitrina, name: str) -> None:
+    """For people and for machines."""
+    vitrina("queue", "create")
+    assert vitrina("queue", "status").output.split() == (
+        f"queue {name}.fifo visible 0 in flight 0 delayed 0 dead letters 0".split()
+    )
+    assert json.loads(vitrina("queue", "status", "--json").output) == {
+        "queue": f"{name}.fifo",
+        "visible": 0,
+        "in_flight": 0,
+        "delayed": 0,
+        "dead_letters": {"visible": 0, "in_flight": 0, "delayed": 0},
+    }
+
+
+async def _park(vitrina: Vitrina, *bodies: str) -> None:
+    fields = {key.removeprefix("VITRINA_").lower(): value for key, value in vitrina.environment.items()}
+    chosen = Settings.model_validate(fields)
+    async with connect_queue(chosen) as client:
+        queue = NoticeQueue(client, name=chosen.queue_name)
+        await queue.dead.send([Message(body=body, group=body[:9], deduplication_id=body[:9]) for body in bodies])
+
+
+def test_dead_letters_are_listed_replayed_and_purged(vitrina: Vitrina) -> None:
+    """Each by its id, with what it is, and never with its content but for machines."""
+    vitrina("queue", "create")
+    unread = '{"event": "product.change_unread", "v": 1, "product_id": "p", "version": 3, "reason": "x"}'
+    asyncio.run(_park(vitrina, "strange canary", unread, "third"))
+    listed = vitrina("queue", "dlq", "list").output.splitlines()
+    assert listed[-1] == "3 dead letters"
+    assert "canary" not in "".join(listed)
+    assert "received 1 times  unreadable: message: json_invalid" in listed[0]
+    assert "ChangeUnread p-3" in listed[1]
+    letters = [json.loads(line) for line in vitrina("queue", "dlq", "list", "--json").output.splitlines()]
+    assert [letter["body"] for letter in letters] == ["strange canary", unread, "third"]
+
+    one = vitrina("queue", "dlq", "replay", "--id", letters[1]["id"])
+    assert one.output.splitlines()[-1] == "1 dead letters sent again"
+    nobody = vitrina("queue", "dlq", "replay", "--id", "nobody")
+    assert (nobody.exit_code, nobody.output) == (
+        1,
+        "Error: there is no dead letter nobody, or it stands behind others of its product\n",
+    )
+    assert vitrina("queue", "dlq", "purge", typed="n\n").exit_code == 1
+    assert vitrina("queue", "dlq", "replay").output.splitlines()[-1] == "2 dead letters sent again"
+    asyncio.run(_park(vitrina, "fourth"))
+    assert vitrina("queue", "dlq", "purge", typed="y\n").output.endswith("all dead letters are thrown away\n")
+    counts = json.loads(vitrina("queue", "status", "--json").output)
+    assert (counts["visible"], counts["dead_letters"]["visible"]) == (3, 0)

@@ -1,0 +1,70 @@
+"""A worker as a process: its end, by whatever comes."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+WORKER = """
+import asyncio, sys
+from vitrina.config import Settings
+from vitrina.workers.running import pause, run_worker
+
+async def work(settings, stop):
+    print("up", flush=True)
+    match sys.argv[1]:
+        case "heeds":
+            await pause(stop, 60)
+        case "ends":
+            await pause(stop, 0.01)
+        case "fails":
+            raise RuntimeError("unexpected")
+        case "dawdles":
+            await asyncio.sleep(60)
+
+sys.exit(run_worker("test", work, Settings()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("manner", "signals", "code", "logged"),
+    [
+        ("heeds", [signal.SIGTERM], 0, "stopped"),
+        ("heeds", [signal.SIGINT], 0, "stopped"),
+        ("ends", [], 0, "stopped"),
+        ("fails", [], 1, "worker_failed"),
+        ("dawdles", [signal.SIGTERM], 1, "stop_took_too_long"),
+    ],
+)
+def test_a_worker_ends(manner: str, signals: list[signal.Signals], code: int, logged: str) -> None:
+    """With 0 when it came to its end, with 1 when it did not; the log says why."""
+    ended, said = _run(manner, *signals, patience="1")
+    assert (ended, f'"event":"{logged}"' in said) == (code, True), said
+
+
+def test_a_second_signal_ends_it_at_once() -> None:
+    """However long it would have taken."""
+    ended, said = _run("dawdles", signal.SIGTERM, signal.SIGTERM, patience="600")
+    assert (ended, "stop_took_too_long" in said) == (1, False)
+
+
+def _run(manner: str, *signals: signal.Signals, patience: str) -> tuple[int, str]:
+    keys = {"VITRINA_SIGNING_KEYS": "k:" + "s" * 32, "VITRINA_SECRET_KEY": "t" * 32}
+    with subprocess.Popen(
+        [sys.executable, "-c", WORKER, manner],
+        env=os.environ | keys | {"VITRINA_SHUTDOWN_TIMEOUT": patience},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "up\n"
+        said = process.stderr.readline()
+        for number in signals:
+            process.send_signal(number)
+            said += process.stderr.readline() if number != signals[-1] else ""
+        said += process.stderr.read()
+        return process.wait(60), said
