@@ -7,11 +7,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema
 import pytest
 import yaml
 
+from vitrina.__main__ import main
+from vitrina.cli.queue import queue
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
+from vitrina.mail.message import sender_address
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "scripts/deploy/Dockerfile").read_text()
@@ -45,7 +49,7 @@ def test_the_file_follows_its_schema(schema: str, path: str) -> None:
     jsonschema.validate(document, json.loads((schemas / f"{schema}.json").read_text()))
 
 
-@pytest.mark.parametrize("name", ["api", "table"])
+@pytest.mark.parametrize("name", ["api", "relay", "notifier", "table", "queue"])
 def test_the_environment_is_one_that_settings_take(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each variable is a setting, the whole is accepted, and the keys are the demo's unless others are given."""
     environment: dict[str, str] = SERVICES[name]["environment"]
@@ -61,7 +65,8 @@ def test_the_environment_is_one_that_settings_take(name: str, monkeypatch: pytes
 def test_the_service_may_take_its_time_to_stop() -> None:
     """Docker's SIGKILL comes after the service has had the time that it gives itself."""
     shutdown_timeout = Settings.model_fields["shutdown_timeout"].default
-    assert int(SERVICES["api"]["stop_grace_period"].removesuffix("s")) > shutdown_timeout
+    for name in ("api", "relay", "notifier"):
+        assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > shutdown_timeout
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -89,6 +94,29 @@ def test_the_api_waits_for_its_table_and_the_table_for_its_database() -> None:
     assert SERVICES["api"]["depends_on"] == {"table": {"condition": "service_completed_successfully"}}
     assert SERVICES["table"]["depends_on"] == {"dynamodb": {"condition": "service_healthy"}}
     assert "dynamodb:/data" in SERVICES["dynamodb"]["volumes"]
+
+
+@pytest.mark.parametrize("name", ["relay", "notifier"])
+def test_a_worker_waits_for_table_and_queue_and_is_asked_how_it_is(name: str) -> None:
+    """Where it says so, and by a command that there is."""
+    service = SERVICES[name]
+    assert service["depends_on"].keys() == {"table", "queue"}
+    assert all(met == {"condition": "service_completed_successfully"} for met in service["depends_on"].values())
+    port = service["environment"]["VITRINA_WORKER_METRICS_PORT"]
+    assert f"127.0.0.1:{port}/healthz" in " ".join(service["healthcheck"]["test"])
+    assert [service["command"], SERVICES["queue"]["command"]] == [[name], ["queue", "create"]]
+    assert {name, "queue"} <= set(main.list_commands(click.Context(main)))
+    assert "create" in queue.commands
+
+
+def test_queue_and_mail_are_where_the_service_looks_for_them() -> None:
+    """By their names in the network of the stack; what they keep outlives them."""
+    environment = SERVICES["notifier"]["environment"]
+    assert environment["VITRINA_QUEUE_ENDPOINT"] == f"http://{SERVICES['sqs']['environment']['MINISTACK_HOST']}:4566"
+    assert environment["VITRINA_SMTP_HOST"] in SERVICES
+    assert SERVICES["queue"]["depends_on"] == {"sqs": {"condition": "service_healthy"}}
+    assert "sqs:/data" in SERVICES["sqs"]["volumes"]
+    assert sender_address(environment["VITRINA_MAIL_FROM"]).domain == "shop.example"
 
 
 def test_the_image_keeps_step() -> None:
