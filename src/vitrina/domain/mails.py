@@ -8,7 +8,8 @@ from datetime import datetime
 class Mail:
     """The one mail to `user_id` that is being sent: a notice by itself, or a digest of many.
 
-    `attempt` counts from 1. Until `due_at` the mail is its sender's; after that it is whoever's takes it over.
+    `attempt` counts from 1 how often it was begun, `failures` how often no mail server took it: a sender may also die, or
+    find that the table does not answer. Until `due_at` the mail is its sender's; after that it is whoever's takes it over.
     """
 
     id: str
@@ -16,6 +17,7 @@ class Mail:
     notice_ids: tuple[str, ...]
     digest: bool
     attempt: int
+    failures: int = 0
     created_at: datetime
     due_at: datetime
 

@@ -37,6 +37,8 @@ _FIRST_PAUSE: Final = 15.0
 _GROWTH: Final = 3.0
 _LONGEST_PAUSE: Final = 3600.0
 _SETTLE_PAUSE: Final = 0.5
+_LONGEST_LIFE: Final = timedelta(days=7)
+"""After which a mail is given up whose senders keep dying; that the table does not answer is no failure of a mail."""
 
 
 class Mailer:
@@ -137,7 +139,8 @@ class Mailer:
     async def _written(self, mail: Mail, about: dict[str, Any]) -> EmailMessage | None:
         """Take the notices up and write the message; None when there is nothing, or nobody any more, to send it to.
 
-        Raises MailRefused when it has had its attempts, ValueError when the account's e-mail is none that DNS can find.
+        Raises MailRefused when the mail has grown too old, and ValueError when the account's e-mail is none that DNS can
+        find.
         """
         attached = await gather(
             (self._store.attach(mail, notice_id) for notice_id in mail.notice_ids), at_once=_NOTICES_AT_ONCE
@@ -145,8 +148,8 @@ class Mailer:
         notices = [notice for notice in attached if notice is not None]
         if not notices:
             return None
-        if mail.attempt > self._attempts:
-            raise MailRefused("its senders died")
+        if self._clock() - mail.created_at > _LONGEST_LIFE:
+            raise MailRefused("its senders keep dying")
         user, preferences = await self._store.recipient(mail.user_id) or (None, None)
         if user is None or not _is_told(user, preferences):
             log.info("mail_dropped", **about, notices=len(notices))
@@ -163,9 +166,9 @@ class Mailer:
         return await self._settle(mail, lease_ends)
 
     async def _retry(self, mail: Mail, about: dict[str, Any], why: str, lease_ends: float) -> bool:
-        if mail.attempt >= self._attempts:
+        if mail.failures + 1 >= self._attempts:
             return await self._give_up(mail, about, why, lease_ends)
-        until = self._clock() + timedelta(milliseconds=int(1000 * pause_after(mail.attempt)))
+        until = self._clock() + timedelta(milliseconds=int(1000 * pause_after(mail.failures + 1)))
         if await self._store.postpone(mail, until=until):
             self._resting[mail.user_id] = until
             log.warning("mail_retried", **about, why=why)
@@ -185,9 +188,9 @@ class Mailer:
                 return True
 
 
-def pause_after(attempt: int) -> float:
-    """Return the seconds to wait after a failed attempt: three times as many each time, up to an hour, and a jitter."""
-    longest = min(_FIRST_PAUSE * _GROWTH ** (attempt - 1), _LONGEST_PAUSE)
+def pause_after(failures: int) -> float:
+    """Return the seconds to wait after a failure: three times as many each time, up to an hour, and a jitter."""
+    longest = min(_FIRST_PAUSE * _GROWTH ** (failures - 1), _LONGEST_PAUSE)
     return longest * random.uniform(0.75, 1.25)  # noqa: S311 - not a secret
 
 

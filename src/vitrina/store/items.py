@@ -278,6 +278,7 @@ class MailItem(Item, discriminator="mail"):
     notices = JSONAttribute()
     digest = BooleanAttribute()
     attempts = IntegerAttribute()
+    failures = IntegerAttribute()
     created_at = TimeAttribute()
 
 

@@ -148,9 +148,10 @@ class MailStore:
         )
 
     async def postpone(self, mail: Mail, *, until: datetime) -> bool:
-        """Let a mail wait for its next attempt; False when it is this attempt's no longer."""
+        """Let a mail that failed wait for its next attempt; False when it is this attempt's no longer."""
+        actions = [MailItem.due_at.set(until), MailItem.failures.set(mail.failures + 1)]
         try:
-            await self._table.update(Update(keys.mail(mail.user_id), [MailItem.due_at.set(until)], _is(mail)))
+            await self._table.update(Update(keys.mail(mail.user_id), actions, _is(mail)))
         except ConditionFailed:
             return False
         return True
@@ -172,6 +173,7 @@ def mail_from(item: MailItem) -> Mail:
         notice_ids=tuple(item.notices),
         digest=item.digest,
         attempt=item.attempts,
+        failures=item.failures,
         created_at=item.created_at,
         due_at=item.due_at,
     )
@@ -185,6 +187,7 @@ def _mail_item(mail: Mail) -> MailItem:
         notices=list(mail.notice_ids),
         digest=mail.digest,
         attempts=mail.attempt,
+        failures=mail.failures,
         created_at=mail.created_at,
         due=keys.due_mail(keys.mail_shard(mail.user_id)),
         due_at=mail.due_at,
