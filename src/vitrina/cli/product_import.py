@@ -170,12 +170,13 @@ async def _plan_and_apply(
         _show(book, Outcome.SKIPPED, Outcome.REFUSED)
         counts = book.counts()
         click.echo(_totals(counts, _PLANNED))
-        if dry_run or account is None:
+        writes = counts[Outcome.CREATE] + counts[Outcome.UPDATE]
+        if dry_run or account is None or not writes:
             return
         name = f"import-{new_id()}"
         try:
             with progress() as display:
-                task = display.add_task("Writing", total=counts[Outcome.CREATE] + counts[Outcome.UPDATE])
+                task = display.add_task("Writing", total=writes)
                 advance = lambda more: display.advance(task, more)  # noqa: E731 - as above
                 await opened.importer.apply(by=account.id, run=name, at_once=at_once, advance=advance)
         finally:

@@ -7,8 +7,10 @@ from typing import Final
 _PARAGRAPHS: Final = frozenset("blockquote dl figure h1 h2 h3 h4 h5 h6 ol p pre section table ul".split())
 _BLOCKS: Final = _PARAGRAPHS | frozenset("address article br dd div dt footer header hr li tr".split())
 _UNSEEN: Final = frozenset({"script", "style"})
-_BREAK: Final = "\0"
-"""Stands for a break that HTML makes while the white space that it doesn't mind is folded: text has no NUL."""
+_LINE: Final = "\0"
+_BLOCK: Final = "\1"
+_PARAGRAPH: Final = "\2"
+"""Stand for what HTML breaks while the white space that it doesn't mind is folded; in no text are these characters."""
 
 
 class _Text(HTMLParser):
@@ -34,11 +36,11 @@ class _Text(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._unseen:
-            self.parts.append(data.replace(_BREAK, ""))
+            self.parts.append(re.sub(r"[\0-\2]", "", data))
 
     def _break(self, tag: str) -> None:
         if tag in _BLOCKS:
-            self.parts.append(_BREAK * (2 if tag in _PARAGRAPHS else 1))
+            self.parts.append(_LINE if tag == "br" else _PARAGRAPH if tag in _PARAGRAPHS else _BLOCK)
 
 
 def html_text(html: str, *, keep_breaks: bool = False) -> str:
@@ -51,10 +53,13 @@ def html_text(html: str, *, keep_breaks: bool = False) -> str:
     parser.feed(html)
     parser.close()
     text = "".join(parser.parts)
-    if _BREAK not in text and "<" not in html:
+    if "<" not in html:
         return text.strip()
     if keep_breaks:
-        text = text.replace("\r\n", "\n").replace("\n", _BREAK)
+        text = text.replace("\r\n", "\n").replace("\n", _LINE)
     text = re.sub(r"\s+", " ", text)
-    text = re.sub(rf" ?{_BREAK} ?", "\n", text)
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
+    return re.sub(r" *[\0-\2][\0-\2 ]*", _broken, text).strip()
+
+
+def _broken(breaks: re.Match[str]) -> str:
+    return "\n\n" if _PARAGRAPH in breaks[0] or breaks[0].count(_LINE) > 1 else "\n"
