@@ -14,6 +14,7 @@ Several relays share the shards. What a relay without work costs, with `L` = `re
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 import structlog
@@ -125,16 +126,17 @@ class Relay:
             await self._leases.delete(lease)
             del leases[lease.shard_id]
             log.info("lease_deleted", shard_id=lease.shard_id)
-        for shard_id in self._gone - self._shards.keys():
+        for shard_id in (self._gone - self._shards.keys()) & leases.keys():
             await self._give_up(leases[shard_id])
         self._gone.clear()
 
     async def _give_up(self, lease: Lease) -> None:
         """Count a shard as read that aged away before it was: its children must not wait for it for ever."""
-        metrics.STREAM_LOST.inc()
-        log.error("shard_lost", shard_id=lease.shard_id, after=lease.checkpoint)
-        mine = await self._leases.take(lease, owner=self.owner)
-        await self._leases.give_back(mine, checkpoint=SHARD_END)
+        with suppress(LeaseLost):  # Another relay found out at the same time.
+            mine = await self._leases.take(lease, owner=self.owner)
+            await self._leases.give_back(mine, checkpoint=SHARD_END)
+            metrics.STREAM_LOST.inc()
+            log.error("shard_lost", shard_id=lease.shard_id, after=lease.checkpoint)
 
     def _heed_owners(self, leases: dict[str, Lease]) -> None:
         """Stop reading what others have taken, without waiting for the renewal that would fail."""
