@@ -81,7 +81,8 @@ def _templates() -> dict[str, str]:
         if name.isupper() and not name.startswith("_") and isinstance(value, str | keys.Key)
     }
     for name, function in inspect.getmembers(keys, inspect.isfunction):
-        if function.__module__ == keys.__name__:
+        # What is made of a key, and not a key, is no template.
+        if function.__module__ == keys.__name__ and name != "named_change":
             made[name] = function(*map(_stand_in, inspect.signature(function).parameters.values()))
     del made["TTL_ATTRIBUTE"]
     return {
