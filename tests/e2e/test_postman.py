@@ -188,6 +188,7 @@ async def run(runner: list[str], url: str, report: Path) -> Run:
     return Run(exit_code, json.loads(await asyncio.to_thread(report.read_text))["run"])
 
 
+@pytest.mark.timeout(600)  # an engine's start and two runs, each with a bound of its own
 @pytest.mark.engine("dynamodb_local")
 async def test_it_runs_from_top_to_bottom_and_again(service: Service, runner: list[str], tmp_path: Path) -> None:
     """Twice on one table: each request is answered as it says, none is left out, and nothing clashes."""

@@ -5,7 +5,11 @@ from typing import Final
 
 from vitrina.api.postman.step import Step
 
-_NEW_RUN: Final = ('pm.collectionVariables.set("run", Date.now().toString(36));',)
+_NEW_RUN: Final = (
+    "const now = new Date();",
+    'pm.collectionVariables.set("run", now.getTime().toString(36));',
+    'pm.collectionVariables.set("today", now.toISOString().slice(0, 10));',
+)
 _ETAG: Final = 'header("ETag")'
 _REPLAYED: Final = {"it is the first answer again": 'header("Idempotency-Replayed") === "true"'}
 _TOKEN: Final = "body.access_token"  # noqa: S105 - where an answer has it

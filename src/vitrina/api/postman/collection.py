@@ -46,7 +46,7 @@ def collection(routes: Iterable[AnyRoute], story: Sequence[Chapter], *, variable
         for chapter in story
     ]
     steps = chain.from_iterable(chapter.steps for chapter in story)
-    kept = dict.fromkeys(chain(["run"], *(step.keep for step in steps)), "")
+    kept = dict.fromkeys(chain(["run", "today"], *(step.keep for step in steps)), "")
     return {
         "info": {"_postman_id": _id("Vitrina"), "name": "Vitrina", "description": _DESCRIPTION, "schema": SCHEMA},
         "auth": {"type": "noauth"},

@@ -11,8 +11,9 @@ _REPORTS: Final = (
         name="Count a product's views by day",
         operation="getProductViews",
         caller="admin",
+        query={"from": "{{today}}"},
         facts={
-            "each of 30 days has its row": "body.days.length === 30",
+            "each day has its row": "body.days[0].day === body.from",
             "both looks are counted": "body.total + body.bots === 2",
         },
     ),
@@ -28,9 +29,28 @@ _REPORTS: Final = (
         name="List the products most viewed",
         operation="listTopProducts",
         caller="admin",
-        query={"limit": "5"},
+        query={"from": "{{today}}", "limit": "5"},
         facts={"there are at most five": "body.items.length <= 5"},
     ),
+    Step(
+        name="Export the views of today",
+        operation="exportViews",
+        caller="admin",
+        query={"from": "{{today}}"},
+        facts={
+            "a line is an event": '"event_id" in JSON.parse(pm.response.text().split("\\n")[0])',
+            "the looks are among them": 'pm.response.text().includes(kept("product_id"))',
+        },
+    ),
+    Step(
+        name="Export them as CSV",
+        operation="exportViews",
+        caller="admin",
+        query={"from": "{{today}}", "format": "csv"},
+        media_type="text/csv",
+        facts={"the first line names the columns": 'pm.response.text().startsWith("event_id,day,at,product_id,sku")'},
+    ),
+    Step(name="Users export nothing", operation="exportViews", caller="user", code="forbidden"),
 )
 _OPERATIONS: Final = (
     Step(name="Is the process up", operation="healthz"),
