@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -21,9 +21,11 @@ from vitrina.domain.reports import Period
 from vitrina.services.exports.directory import Directory, DirectoryRefused, fill
 from vitrina.services.exports.formats import Format, new_encoder
 from vitrina.services.exports.source import LiveSource, Source
+from vitrina.services.exports.spilled import SpilledSource
 from vitrina.services.exports.stream import Exporter, Progress as Done, Report
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
+from vitrina.store.table_export import TableExport, TableExportRefused
 from vitrina.store.views import ViewStore
 
 _PATIENCE: Final = 10.0
@@ -41,8 +43,13 @@ _STANDARD_OUTPUT: Final = Path("-")
 @click.option(
     "--format", "form", type=click.Choice(Format, case_sensitive=False), default=Format.PARQUET, show_default=True
 )
+@click.option(
+    "--table-export",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Read the files of an export of the table to S3, in this folder, and not the table.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder, or - for standard output.")
-def export(first: datetime | None, last: datetime | None, form: Format, out: Path) -> None:
+def export(first: datetime | None, last: datetime | None, form: Format, table_export: Path | None, out: Path) -> None:
     """Write the events of days, both among them: a file a day in folders `day=…`, or one file on standard output.
 
     Run again into the same folder it makes what is missing: days that were not exported, were not closed yet (ended,
@@ -53,8 +60,9 @@ def export(first: datetime | None, last: datetime | None, form: Format, out: Pat
     if out == _STANDARD_OUTPUT and form is Format.PARQUET and sys.stdout.isatty():
         raise Misused("Parquet is not for a terminal: redirect standard output, or give --out a folder")
     try:
-        run(_export(load_settings(), period, form, out))
-    except DirectoryRefused as error:
+        source = _live(load_settings()) if table_export is None else _exported(table_export, period)
+        run(_export(source, period, form, out))
+    except (DirectoryRefused, TableExportRefused) as error:
         raise Refused(str(error)) from error
 
 
@@ -69,8 +77,8 @@ def _period(first: date | None, last: date | None) -> Period:
     return Period(first, last)
 
 
-async def _export(settings: Settings, period: Period, form: Format, out: Path) -> None:
-    async with _live(settings) as source:
+async def _export(opening: AbstractAsyncContextManager[Source], period: Period, form: Format, out: Path) -> None:
+    async with opening as source:
         if out == _STANDARD_OUTPUT:
             await _to_standard_output(source, period, form)
         else:
@@ -84,6 +92,15 @@ async def _live(settings: Settings) -> AsyncIterator[Source]:
         table = Table(clients, name=settings.table_name, deadline=2 * _PATIENCE)
         views = ViewStore(table, retention_days=settings.views_retention_days)
         yield LiveSource(views, ProductStore(table), tries=_TRIES)
+
+
+@asynccontextmanager
+async def _exported(folder: Path, period: Period) -> AsyncIterator[Source]:
+    export = TableExport(folder)
+    with _bar("reading", export.files, "files") as (progress, task):
+        async with SpilledSource.spill(export, period, advance=lambda: progress.advance(task)) as source:
+            progress.stop()
+            yield source
 
 
 async def _to_standard_output(source: Source, period: Period, form: Format) -> None:
@@ -130,15 +147,15 @@ def _progress(days: int) -> Iterator[Report]:
 
 
 @contextmanager
-def _bar(what: str, days: int) -> Iterator[tuple[Progress, TaskID]]:
+def _bar(what: str, total: int, unit: str = "days") -> Iterator[tuple[Progress, TaskID]]:
     """Show a line: on standard error, and only to a person who watches."""
     console = Console(stderr=True)
     columns = (
         TextColumn(what),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("days {task.fields[said]}"),
+        TextColumn(unit + " {task.fields[said]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield progress, progress.add_task("", total=days, said="")
+        yield progress, progress.add_task("", total=total, said="")

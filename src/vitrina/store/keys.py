@@ -187,6 +187,14 @@ def view_segments(day: date, shard: int) -> str:
     return f"VIEWS#{day.isoformat()}#{shard}"
 
 
+def day_and_shard(partition: str) -> tuple[date, int]:
+    """Return whose views a partition of `view_segments` holds. Raises ValueError for any other."""
+    prefix, day, shard = partition.split("#")
+    if prefix != "VIEWS":
+        raise ValueError(f"{prefix} holds no views")
+    return date.fromisoformat(day), int(shard)
+
+
 def view_segment(day: date, shard: int, segment_id: str) -> Key:
     """Return the key of a segment; its id is ordered by time."""
     return Key(view_segments(day, shard), segment_id)

@@ -57,13 +57,7 @@ class LiveSource:
     async def open(self, day: date) -> Day:
         """Begin to read a day: up to 1 MB of each shard. Raises TableUnavailable."""
         pages = [self._views.pages(day, shard, tries=self._tries) for shard in range(keys.VIEW_SHARDS)]
-        opened = LiveDay(day, [_Shard(each, self._free) for each in pages])
-        try:
-            await opened.start()
-        except BaseException:
-            await opened.close()
-            raise
-        return opened
+        return await open_day(day, pages, free=self._free)
 
     async def skus(self, product_ids: Sequence[str]) -> Mapping[str, str]:
         """Return SKUs as they are now, perhaps stale: a call for each 100. Raises TableUnavailable."""
@@ -72,6 +66,17 @@ class LiveSource:
         for skus in await gather(map(self._products.skus, parts), at_once=_CALLS_AT_ONCE):
             found |= skus
         return found
+
+
+async def open_day(day: date, shards: Sequence[AsyncIterator[list[Segment]]], *, free: asyncio.Semaphore) -> Day:
+    """Begin to read the pages of a day's shards, as many at once as are `free`; the first ones are there on return."""
+    opened = _OpenedDay(day, [_Shard(pages, free) for pages in shards])
+    try:
+        await opened.start()
+    except BaseException:
+        await opened.close()
+        raise
+    return opened
 
 
 class _Shard:
@@ -117,8 +122,8 @@ class _Shard:
         return asyncio.create_task(fetch())
 
 
-class LiveDay:
-    """A day of the table.
+class _OpenedDay:
+    """A day whose shards are read.
 
     The order is a segment of each shard in turn, the oldest first: the same however the pages fall, and all shards
     are read at once. A merge by time would wait for one shard after the other wherever one is ahead.

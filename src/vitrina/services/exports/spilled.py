@@ -1,0 +1,98 @@
+"""A table's own export as a source: its files hold items of all days mixed, so they are sorted on the disk first.
+
+Memory is that of SQLite's cache, whatever the size; the disk (`TMPDIR`) holds the segments of the days asked for, 35
+bytes an event, and the SKU of each product, until the export is done.
+"""
+
+import asyncio
+import sqlite3
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
+from datetime import date
+from pathlib import Path
+from typing import Any, Final, Self
+
+import orjson
+
+from vitrina.domain.reports import Period
+from vitrina.domain.views import PackedViews
+from vitrina.services.exports.source import Day, open_day
+from vitrina.store import keys
+from vitrina.store.table_export import FoundSegment, FoundSku, TableExport, TableExportRefused
+from vitrina.store.views import Segment
+
+_PREPARE: Final = """
+    PRAGMA journal_mode = OFF;
+    PRAGMA synchronous = OFF;
+    CREATE TABLE segments (day TEXT, shard INTEGER, id TEXT, events BLOB, referrers BLOB);
+    CREATE TABLE skus (product_id TEXT PRIMARY KEY, sku TEXT) WITHOUT ROWID;
+"""
+_ORDER: Final = "CREATE UNIQUE INDEX in_order ON segments (day, shard, id)"
+_PAGE: Final = """
+    SELECT id, events, referrers FROM segments WHERE day = ? AND shard = ? AND id > ? ORDER BY id LIMIT 64
+"""
+
+
+class SpilledSource:
+    """What an export of the table holds of some days."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        """Take a database that has been filled; see `spill`."""
+        self._database = database
+        self._free = asyncio.Semaphore(1)
+
+    @classmethod
+    @asynccontextmanager
+    async def spill(
+        cls, export: TableExport, period: Period, *, advance: Callable[[], object] = lambda: None
+    ) -> AsyncIterator[Self]:
+        """Sort the segments of a period; `advance` is called for each file. Raises TableExportRefused."""
+        with tempfile.TemporaryDirectory(prefix="vitrina-export-") as folder:
+            database = sqlite3.connect(Path(folder) / "spilled", check_same_thread=False, isolation_level=None)
+            with closing(database):
+                database.executescript(_PREPARE)
+                for found in export.read():
+                    await asyncio.to_thread(_insert, database, found, period)
+                    advance()
+                try:
+                    await asyncio.to_thread(database.execute, _ORDER)
+                except sqlite3.IntegrityError as error:
+                    raise TableExportRefused("items are there twice: is it more than one export?") from error
+                yield cls(database)
+
+    async def open(self, day: date) -> Day:
+        """Begin to read a day, in the order in which the table itself is read."""
+        return await open_day(day, [self._pages(day, shard) for shard in range(keys.VIEW_SHARDS)], free=self._free)
+
+    async def skus(self, product_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return SKUs as they were when the table was exported."""
+        wanted = orjson.dumps(product_ids).decode()
+        query = "SELECT product_id, sku FROM skus WHERE product_id IN (SELECT value FROM json_each(?))"
+        async with self._free:
+            return dict(await asyncio.to_thread(self._all, query, wanted))
+
+    async def _pages(self, day: date, shard: int) -> AsyncGenerator[list[Segment], None]:
+        last = ""
+        while rows := await asyncio.to_thread(self._all, _PAGE, day.isoformat(), shard, last):
+            yield [
+                Segment(id_, PackedViews(events=events, referrers=orjson.loads(hosts))) for id_, events, hosts in rows
+            ]
+            last = rows[-1][0]
+
+    def _all(self, query: str, *values: str | int) -> list[tuple[Any, ...]]:
+        return self._database.execute(query, values).fetchall()
+
+
+def _insert(database: sqlite3.Connection, found: Iterable[FoundSegment | FoundSku], period: Period) -> None:
+    """Take what one file holds, in one transaction."""
+    database.execute("BEGIN")
+    for one in found:
+        match one:
+            case FoundSku():
+                database.execute("INSERT OR REPLACE INTO skus VALUES (?, ?)", one)
+            case FoundSegment(day, shard, segment) if period.first <= day <= period.last:
+                packed = segment.packed
+                row = (day.isoformat(), shard, segment.id, packed.events, orjson.dumps(packed.referrers))
+                database.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", row)
+    database.execute("COMMIT")

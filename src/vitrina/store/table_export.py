@@ -1,0 +1,122 @@
+"""The files of DynamoDB's own export to S3 (DynamoDB JSON, gzip), from a local copy: all items, and no read units.
+
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3TableExport.Output.html
+"""
+
+import gzip
+import zlib
+from base64 import b64decode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from vitrina.clock import epoch_seconds, from_rfc3339
+from vitrina.domain.views import PackedViews
+from vitrina.store import keys
+from vitrina.store.views import Segment
+
+_SUMMARY: Final = "manifest-summary.json"
+_FILES: Final = "manifest-files.json"
+
+
+class TableExportRefused(Exception):
+    """The folder is not a whole export of Vitrina's table in DynamoDB JSON; the message says what is wrong."""
+
+
+class FoundSegment(NamedTuple):
+    """A segment, and whose it is."""
+
+    day: date
+    shard: int
+    segment: Segment
+
+
+class FoundSku(NamedTuple):
+    """A product's SKU; a deleted one's `original_sku`."""
+
+    product_id: str
+    sku: str
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    items: int | None
+
+
+class TableExport:
+    """An export: with its manifests, or a bare folder of `.json.gz` files."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder. Raises TableExportRefused when files are missing or it is of another kind."""
+        self._files, at = _manifest(folder) if (folder / _SUMMARY).exists() else (_bare(folder), None)
+        self._at = None if at is None else epoch_seconds(at)
+        self.files = len(self._files)
+
+    def read(self) -> Iterator[Iterator[FoundSegment | FoundSku]]:
+        """Yield what each file holds of segments and products; all else is passed over.
+
+        A segment that had expired when the table was exported is left out. Raises TableExportRefused.
+        """
+        return map(self._read, self._files)
+
+    def _read(self, file: _File) -> Iterator[FoundSegment | FoundSku]:
+        items = 0
+        try:
+            with gzip.open(file.path) as lines:
+                for line in lines:
+                    items += 1
+                    if found := self._found(orjson.loads(line)["Item"]):
+                        yield found
+        except (OSError, EOFError, zlib.error) as error:
+            raise TableExportRefused(f"{file.path} can't be read: {error}") from error
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise TableExportRefused(f"{file.path} is not an export in DynamoDB JSON (line {items})") from error
+        if file.items is not None and items != file.items:
+            raise TableExportRefused(f"{file.path} has {items:,} items, and should have {file.items:,}")
+
+    def _found(self, item: dict[str, Any]) -> FoundSegment | FoundSku | None:
+        match item.get("type", {}).get("S"):
+            case "views":
+                if self._at is not None and "expires_at" in item and int(item["expires_at"]["N"]) <= self._at:
+                    return None
+                referrers = orjson.loads(item["referrers"]["S"]) if "referrers" in item else []
+                packed = PackedViews(events=b64decode(item["events"]["B"]), referrers=referrers)
+                return FoundSegment(*keys.day_and_shard(item["pk"]["S"]), Segment(item["sk"]["S"], packed))
+            case "product":
+                return FoundSku(item["id"]["S"], item.get("original_sku", item["sku"])["S"])
+            case _:
+                return None
+
+
+def _manifest(folder: Path) -> tuple[list[_File], datetime]:
+    """Return the files that an export should have, and when the table was as it says."""
+    try:
+        summary = orjson.loads((folder / _SUMMARY).read_bytes())
+        lines = (folder / _FILES).read_bytes().splitlines()
+        listed = [orjson.loads(line) for line in lines if line.strip()]
+        files = [
+            _File(folder / "data" / entry["dataFileS3Key"].rpartition("/")[2], entry["itemCount"]) for entry in listed
+        ]
+        kind, of, at = summary["outputFormat"], summary.get("exportType", "FULL_EXPORT"), summary["exportTime"]
+    except FileNotFoundError as error:
+        raise TableExportRefused(f"{error.filename} is missing") from error
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise TableExportRefused(f"{folder}: its manifests are not those of an export") from error
+    if kind != "DYNAMODB_JSON" or of != "FULL_EXPORT":
+        raise TableExportRefused(f"{folder} is a {of} in {kind}: only a FULL_EXPORT in DYNAMODB_JSON will do")
+    missing = [file.path for file in files if not file.path.exists()]
+    if missing:
+        raise TableExportRefused(f"{len(missing)} of {len(files)} files are missing, {missing[0]} among them")
+    return files, from_rfc3339(at)
+
+
+def _bare(folder: Path) -> list[_File]:
+    files = sorted({*folder.glob("*.json.gz"), *folder.glob("data/*.json.gz")})
+    if not files:
+        raise TableExportRefused(f"{folder} has no manifest-summary.json and no .json.gz files")
+    return [_File(path, None) for path in files]

@@ -1,0 +1,236 @@
+"""`vitrina views export`: from the table, and from the files of its own export, the same events."""
+
+import asyncio
+import gzip
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+import pytest
+from rich.console import Console
+
+from tests.cli.command import Vitrina, settings
+from tests.store.samples import create, delete, product
+from vitrina.aws import connect
+from vitrina.cli import exports
+from vitrina.config import Settings
+from vitrina.domain.views import View, midnight_ms
+from vitrina.ids import new_id
+from vitrina.services.exports.directory import MANIFEST
+from vitrina.store.codecs import product_item
+from vitrina.store.products import ProductStore
+from vitrina.store.schema import ensure
+from vitrina.store.table import Table
+from vitrina.store.views import ViewStore
+
+T = TypeVar("T")
+pytestmark = pytest.mark.engine("dynamodb_local")
+FIRST = date(2026, 11, 10)
+DAYS = [FIRST + timedelta(days=number) for number in range(3)]
+RANGE = ("--from", f"{DAYS[0]}", "--to", f"{DAYS[-1]}")
+
+
+@pytest.fixture
+def environment(engine: str, table_name: str) -> dict[str, str]:
+    """Settings for a table that is not there yet."""
+    return settings(engine, table_name)
+
+
+@pytest.fixture
+def vitrina(environment: dict[str, str]) -> Vitrina:
+    """The command line, for that table."""
+    return Vitrina(**environment)
+
+
+@pytest.fixture
+def raw_items(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """All items of a table with two days of views: of a live product, a deleted one and one that is not known."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    configured = Settings()
+
+    async def make() -> list[dict[str, Any]]:
+        async with connect(configured) as clients:
+            await ensure(clients.writer, configured, lambda _: None)
+            table = Table(clients, name=configured.table_name, deadline=30)
+            products = ProductStore(table)
+            lamp = await create(products, sku="=LAMP")
+            gone = await delete(products, await create(products, sku="GONE"))
+            store = ViewStore(table)
+            for number in range(6):
+                views = [
+                    View(
+                        each, midnight_ms(day) + 40_000_000 + number, bytes([number] * 12), "a.example", bot=number == 5
+                    )
+                    for day in (DAYS[0], DAYS[2])
+                    for each in (lamp.id, gone.id, new_id())
+                ]
+                await store.put(store.segments(views))
+            items: list[dict[str, Any]] = (await clients.writer.scan(TableName=configured.table_name))["Items"]  # type: ignore[assignment]
+            return items
+
+    async def drop() -> None:
+        async with connect(configured) as clients:
+            await clients.writer.delete_table(TableName=configured.table_name)
+
+    yield asyncio.run(make())
+    asyncio.run(drop())
+
+
+def write_table_export(folder: Path, items: list[dict[str, Any]], *, files: int = 3) -> None:
+    """Write items as DynamoDB's export to S3 does."""
+    (folder / "data").mkdir(parents=True)
+    listed = []
+    for number in range(files):
+        part = items[number::files]
+        lines = [json.dumps({"Item": item}, default=lambda value: b64encode(value).decode()) for item in part]
+        name = f"part{number}.json.gz"
+        (folder / "data" / name).write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
+        listed.append({"itemCount": len(part), "dataFileS3Key": f"AWSDynamoDB/01693685827463-2d8752fd/data/{name}"})
+    (folder / "manifest-files.json").write_text("".join(f"{json.dumps(entry)}\n" for entry in listed))
+    summary = {"outputFormat": "DYNAMODB_JSON", "exportType": "FULL_EXPORT", "exportTime": "2026-11-24T07:00:00.000Z"}
+    (folder / "manifest-summary.json").write_text(json.dumps(summary))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Digests of the files of days."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("day=*/*")
+    }
+
+
+def test_the_table_and_its_own_export_give_the_same_files(
+    vitrina: Vitrina, raw_items: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """To the byte, in every format; a second run finds them."""
+    write_table_export(tmp_path / "s3", raw_items)
+    (tmp_path / "bare").mkdir()
+    for file in (tmp_path / "s3" / "data").iterdir():
+        (tmp_path / "bare" / file.name).write_bytes(file.read_bytes())
+    for form in ("parquet", "csv", "jsonl"):
+        live = tmp_path / form
+        done = vitrina("views", "export", *RANGE, "--format", form, "--out", str(live))
+        assert done.exit_code == 0, done.output
+        assert done.stdout.startswith(f"{live}: 36 events of 3 days, ")
+        assert sorted(digests(live)) == [f"day={DAYS[0]}/views.{form}", f"day={DAYS[2]}/views.{form}"]
+        done = vitrina("views", "export", *RANGE, "--format", form, "--out", str(live))
+        assert done.stdout == f"{live}: 0 events of 0 days; 3 days were there already\n"
+        for source in ("s3", "bare"):
+            out = tmp_path / f"{form}-{source}"
+            options = ("--table-export", str(tmp_path / source), "--format", form, "--out", str(out))
+            done = Vitrina()("views", "export", *RANGE, *options)
+            assert done.exit_code == 0, done.output
+            assert digests(out) == digests(live)
+    rows = duckdb.sql(
+        f"SELECT day, sku, count(*), count(*) FILTER (bot) FROM '{tmp_path}/parquet/*/*.parquet' GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    assert rows == [(day, sku, 6, 1) for day in (DAYS[0], DAYS[2]) for sku in ("=LAMP", "GONE", None)]
+
+
+@pytest.mark.usefixtures("raw_items")
+def test_standard_output_is_one_file_and_nothing_else(
+    vitrina: Vitrina, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader who has enough closes it, and nobody complains; progress is for a person who watches."""
+    screen = io.StringIO()
+    monkeypatch.setattr(exports, "Console", lambda **_: Console(file=screen, force_terminal=True, width=200))
+    done = vitrina("views", "export", *RANGE, "--format", "jsonl", "--out", "-")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert len([json.loads(line) for line in done.stdout.splitlines()]) == 36
+    assert "36 events" in screen.getvalue()
+    command = [sys.executable, "-m", "vitrina", "views", "export", *RANGE, "--format", "csv", "--out", "-"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **environment}
+    ) as closed:
+        assert closed.stdout is not None
+        assert closed.stderr is not None
+        closed.stdout.close()
+        assert closed.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--from", "2026-11-02", "--to", "2026-11-01"), "--from: 2026-11-02 is after 2026-11-01, the last day"),
+        (("--to", "2999-01-01"), "--to: 2999-01-01 is yet to come"),
+        (("--from", "yesterday"), "'yesterday' does not match the format"),
+        (("--format", "xml"), "'xml' is not one of"),
+    ],
+)
+def test_days_and_formats_that_will_not_do_are_said_in_a_sentence(
+    vitrina: Vitrina, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    """And end with 2, before anything is written."""
+    done = vitrina("views", "export", *options, "--out", str(tmp_path / "out"))
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_stands_in_the_way_is_said_in_a_sentence(vitrina: Vitrina, tmp_path: Path) -> None:
+    """A table that is not there, a folder of another format, an export that is not whole."""
+    done = vitrina("views", "export", *RANGE, "--out", str(tmp_path / "out"))
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: The table does not answer right now")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / MANIFEST).write_text('{"format": "csv", "days": {}}')
+    done = vitrina("views", "export", *RANGE, "--out", str(tmp_path / "other"))
+    assert (done.exit_code, done.stderr) == (
+        1, f"Error: {tmp_path / 'other'} holds an export as csv: take another folder for parquet\n",
+    )  # fmt: skip
+
+
+def test_a_table_export_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    """Half of the events must not pass for all of them."""
+    items = [product_item(product()).serialize()] * 4
+
+    def export(change: Callable[[Path], object]) -> str:
+        folder = tmp_path / new_id()
+        write_table_export(folder, items)
+        change(folder)
+        done = Vitrina()("views", "export", *RANGE, "--table-export", str(folder), "--out", str(tmp_path / new_id()))
+        assert done.exit_code == 1, done.output
+        return done.stderr
+
+    def other(name: str, content: bytes) -> Callable[[Path], object]:
+        return lambda folder: (folder / name).write_bytes(content)
+
+    part = "data/part0.json.gz"
+    whole = gzip.compress(b'{"Item": {}}\n')
+    assert "1 of 3 files are missing" in export(lambda folder: (folder / part).unlink())
+    assert "has 1 items, and should have 2" in export(other(part, whole))
+    assert "can't be read" in export(other(part, whole[:-9]))
+    assert "is not an export in DynamoDB JSON (line 1)" in export(other(part, gzip.compress(b'{"NewImage": {}}\n')))
+    assert "is missing" in export(lambda folder: (folder / "manifest-files.json").unlink())
+    assert "are not those of an export" in export(other("manifest-summary.json", b"{}"))
+    ion = b'{"outputFormat": "ION", "exportTime": "2026-11-24T07:00:00.000Z"}'
+    assert "only a FULL_EXPORT in DYNAMODB_JSON will do" in export(other("manifest-summary.json", ion))
+    (tmp_path / "empty").mkdir()
+    done = Vitrina()("views", "export", "--table-export", str(tmp_path / "empty"), "--out", str(tmp_path / "x"))
+    assert "no .json.gz files" in done.stderr
+
+
+def test_segments_that_had_expired_or_are_there_twice(tmp_path: Path) -> None:
+    """The first are left out; the second are two exports in one folder."""
+    at = datetime(2026, 11, 24, tzinfo=UTC)
+    store = ViewStore.__new__(ViewStore)
+    store._retention_days = 5
+    view = View(new_id(), midnight_ms(FIRST), bytes(12), None, bot=False)
+    old = [item.serialize() for item in store.segments([view])]
+    assert int(old[0]["expires_at"]["N"]) < at.timestamp()
+    write_table_export(tmp_path / "s3", old, files=1)
+    out = ("--format", "jsonl", "--out", "-")
+    assert Vitrina()("views", "export", *RANGE, "--table-export", str(tmp_path / "s3"), *out).stdout == ""
+    write_table_export(tmp_path / "twice", old * 2, files=1)
+    (tmp_path / "twice" / "manifest-summary.json").unlink()
+    done = Vitrina()("views", "export", *RANGE, "--table-export", str(tmp_path / "twice"), *out)
+    assert (done.exit_code, done.stderr) == (1, "Error: items are there twice: is it more than one export?\n")

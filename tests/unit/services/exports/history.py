@@ -1,0 +1,82 @@
+"""A history of views in memory, read as exports read one."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import date
+from itertools import islice
+from typing import Any, cast
+
+from vitrina.domain.views import PackedViews, View, unpack
+from vitrina.services.exports.source import Day, open_day
+from vitrina.store import keys
+from vitrina.store.table import Table
+from vitrina.store.views import Segment, ViewStore
+
+DAY = date(2026, 11, 20)
+LAMP = "01a20ceb-ab32-7095-a216-7a34ed216944"
+KETTLE = "01a20ceb-ab32-7095-a216-7a34ed216945"
+
+
+class History:
+    """A source that counts what is asked of it; segments are made by the store's own code."""
+
+    def __init__(self, views: Sequence[View], *, skus: Mapping[str, str] | None = None, page: int = 3) -> None:
+        self.known = skus or {}
+        self.asked: list[str] = []
+        self.opened: list[date] = []
+        self._page = page
+        self._segments: dict[tuple[date, int], list[Segment]] = {}
+        self.add(views)
+
+    def add(self, views: Sequence[View]) -> None:
+        """Store views."""
+        for item in ViewStore(cast(Table, None)).segments(views):
+            _, day, shard = item.pk.split("#")
+            packed = PackedViews(events=item.events, referrers=item.referrers or [])
+            self._segments.setdefault((date.fromisoformat(day), int(shard)), []).append(Segment(item.sk, packed))
+
+    async def open(self, day: date) -> Day:
+        """Begin to read a day."""
+        self.opened.append(day)
+        pages = [self._pages(day, shard) for shard in range(keys.VIEW_SHARDS)]
+        return await open_day(day, pages, free=asyncio.Semaphore(4))
+
+    async def skus(self, product_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return what is known."""
+        self.asked += product_ids
+        return {product_id: self.known[product_id] for product_id in product_ids if product_id in self.known}
+
+    async def _pages(self, day: date, shard: int) -> AsyncGenerator[list[Segment], None]:
+        segments = iter(sorted(self._segments.get((day, shard), []), key=lambda segment: segment.id))
+        while page := list(islice(segments, self._page)):
+            yield page
+
+    def rows(self, day: date) -> list[dict[str, Any]]:
+        """Return a day's events as rows, in the order of an export: a segment of each shard in turn."""
+        shards = [
+            sorted(self._segments.get((day, shard), []), key=lambda segment: segment.id)
+            for shard in range(keys.VIEW_SHARDS)
+        ]
+        longest = max(map(len, shards))
+        return [
+            row
+            for place in range(longest)
+            for segments in shards
+            for segment in segments[place : place + 1]
+            for row in self._rows(segment, day)
+        ]
+
+    def _rows(self, segment: Segment, day: date) -> list[dict[str, Any]]:
+        return [
+            {
+                "event_id": f"{segment.id}-{place}",
+                "day": day,
+                "at_ms": view.at_ms,
+                "product_id": view.product_id,
+                "sku": self.known.get(view.product_id),
+                "visitor": view.visitor.hex(),
+                "referrer_host": view.referrer_host,
+                "bot": view.bot,
+            }
+            for place, view in enumerate(unpack(segment.packed, day))
+        ]

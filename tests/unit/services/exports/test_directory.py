@@ -1,0 +1,148 @@
+"""A day is in the folder whole or not at all, and is made once (R13)."""
+
+import asyncio
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.unit.services.exports.history import DAY, LAMP, History
+from vitrina.domain.views import View, midnight_ms
+from vitrina.services.exports.directory import MANIFEST, Directory, DirectoryRefused, PartitionWriter, fill
+from vitrina.services.exports.formats import Format
+from vitrina.services.exports.stream import Exporter, Progress
+
+NEXT = DAY + timedelta(days=1)
+OPEN = DAY + timedelta(days=2)
+AT = datetime(OPEN.year, OPEN.month, OPEN.day, 12, tzinfo=UTC)
+DAYS = (DAY, NEXT, OPEN)
+
+
+def history() -> History:
+    """Three days, the last of them still open, and one between without a view."""
+    return History(
+        [View(LAMP, midnight_ms(day) + n, bytes(12), None, bot=False) for day in (DAY, OPEN) for n in range(5)]
+    )
+
+
+def export(folder: Path, source: History, form: Format = Format.JSONL) -> list[Progress]:
+    """Export what is missing; returns what was told of the progress."""
+    told: list[Progress] = []
+
+    async def run() -> None:
+        with Directory.open(folder, form) as directory, Exporter(source, report=told.append) as exporter:
+            await fill(directory, exporter, [day for day in DAYS if not directory.has(day)], at=AT)
+
+    asyncio.run(run())
+    return told
+
+
+def files(folder: Path) -> list[str]:
+    """All files."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_closed_days_are_made_once_and_the_open_one_again(tmp_path: Path) -> None:
+    """A day without views has no file; the manifest knows of it all the same."""
+    folder = tmp_path / "new" / "folder"
+    told = export(folder, history())
+    assert files(folder) == [MANIFEST, f"day={DAY}/views.jsonl", f"day={OPEN}/views.jsonl"]
+    assert told[-1] == Progress(days=3, rows=10)
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    assert manifest["format"] == "jsonl"
+    assert [(day["rows"], day["closed"]) for day in manifest["days"].values()] == [(5, True), (0, True), (5, False)]
+    assert manifest["days"][f"{DAY}"]["bytes"] == (folder / f"day={DAY}/views.jsonl").stat().st_size
+    again = history()
+    export(folder, again)
+    assert again.opened == [OPEN]
+
+
+def test_a_file_that_is_not_what_it_was_is_made_again(tmp_path: Path) -> None:
+    """Changed, or gone."""
+    source = history()
+    export(tmp_path, source)
+    file = tmp_path / f"day={DAY}" / "views.jsonl"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    export(tmp_path, source)
+    assert file.read_bytes() == whole
+    file.unlink()
+    export(tmp_path, source)
+    assert file.read_bytes() == whole
+
+
+def test_a_day_that_has_lost_its_views_has_no_file(tmp_path: Path) -> None:
+    """Retention may have come between."""
+    export(tmp_path, history())
+    export(tmp_path, History([]))
+    assert files(tmp_path) == [MANIFEST, f"day={DAY}/views.jsonl"]
+
+
+def test_one_folder_holds_one_format_and_one_export_at_a_time(tmp_path: Path) -> None:
+    """And nothing that only looks like an export."""
+    export(tmp_path, history())
+    with pytest.raises(DirectoryRefused, match="holds an export as jsonl"):
+        export(tmp_path, history(), Format.CSV)
+    with Directory.open(tmp_path, Format.JSONL), pytest.raises(DirectoryRefused, match="another export"):
+        export(tmp_path, history())
+    (tmp_path / MANIFEST).write_text("[]")
+    with pytest.raises(DirectoryRefused, match="not the manifest"):
+        export(tmp_path, history())
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    """In words."""
+    (tmp_path / "file").touch()
+    with pytest.raises(DirectoryRefused, match="can't be written"):
+        export(tmp_path / "file", history())
+
+
+def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was there before stays."""
+
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PartitionWriter, "write", full)
+        with pytest.raises(DirectoryRefused, match="No space left on device"):
+            export(tmp_path, history())
+    assert files(tmp_path) == []
+    export(tmp_path, history())
+    assert len(files(tmp_path)) == 3
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.unit.services.exports.test_directory import export, history
+from vitrina.services.exports.directory import PartitionWriter
+write = PartitionWriter.write
+def die(self, data):
+    write(self, data[: len(data) // 2])
+    if self.bytes and "2026-11-22" in str(self._file.name):
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(self, data[len(data) // 2 :])
+PartitionWriter.write = die
+export(Path(sys.argv[1]), history())
+"""
+
+
+def test_a_kill_loses_the_day_under_way_and_no_other(tmp_path: Path) -> None:
+    """The next run clears what was left and makes what is missing."""
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, tmp_path], check=False, env={**os.environ, "PYTHONPATH": "."}
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert files(tmp_path) == [MANIFEST, f"day={DAY}/views.jsonl", f"day={OPEN}/.views.jsonl"]
+    source = history()
+    export(tmp_path, source)
+    assert source.opened == [OPEN]
+    assert files(tmp_path) == [MANIFEST, f"day={DAY}/views.jsonl", f"day={OPEN}/views.jsonl"]
