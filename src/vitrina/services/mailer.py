@@ -139,8 +139,8 @@ class Mailer:
     async def _written(self, mail: Mail, about: dict[str, Any]) -> EmailMessage | None:
         """Take the notices up and write the message; None when there is nothing, or nobody any more, to send it to.
 
-        Raises MailRefused when the mail has grown too old, and ValueError when the account's e-mail is none that DNS can
-        find.
+        Raises MailRefused when the mail has grown too old, and ValueError when the account's e-mail is none that
+        DNS can find.
         """
         attached = await gather(
             (self._store.attach(mail, notice_id) for notice_id in mail.notice_ids), at_once=_NOTICES_AT_ONCE
