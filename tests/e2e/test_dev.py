@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,11 @@ def demo(data: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]
             process.communicate(timeout=30)
 
 
-def ask(url: str, *, body: object = None, token: str | None = None) -> Any:  # noqa: ANN401 - whatever the service says
+def ask(url: str, *, body: object = None, token: str | None = None, method: str | None = None) -> Any:  # noqa: ANN401 - whatever the service says
     """Send a request and return the JSON of its answer."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, data=data, headers=headers), timeout=10) as response:
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=10) as response:
         return json.load(response)
 
 
@@ -71,8 +71,8 @@ def test_readme_curls_work_as_printed_and_ctrl_c_leaves_nothing(tmp_path: Path) 
     assert lines is not None
     assert lines[1].count("curl ") == 5
     with demo(tmp_path) as (url, process):
-        engines = children(process)
-        assert engines
+        parts = children(process)
+        assert len(parts) == 3
         script = lines[1].replace("http://127.0.0.1:8080", url).replace("curl -s", "curl -sS --fail-with-body -w '\\n'")
         shell = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, timeout=30, check=False)
         assert shell.returncode == 0, shell.stdout + shell.stderr
@@ -88,7 +88,7 @@ def test_readme_curls_work_as_printed_and_ctrl_c_leaves_nothing(tmp_path: Path) 
         assert len({product["brand"] for product in products}) == 10
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
-        assert not [pid for pid in engines if is_running(pid)]
+        assert not [pid for pid in parts if is_running(pid)]
 
 
 def test_empty_has_four_accounts_and_nothing_else() -> None:
@@ -106,6 +106,26 @@ def test_empty_has_four_accounts_and_nothing_else() -> None:
         with pytest.raises(urllib.error.HTTPError, match="403"):
             ask(f"{url}/v1/users", token=sign_in(url, "ana@example.com"))
     assert not Path("unused").exists()
+
+
+def test_a_changed_price_is_in_the_others_inbox_and_mail_at_each_start(tmp_path: Path) -> None:
+    """The demo's own prices are no news: the first notice is of what ana has just done, and she gets none."""
+    for start in (1, 2):
+        with demo(tmp_path) as (url, _):
+            ana, luis, sol = (sign_in(url, f"{name}@example.com") for name in ("ana", "luis", "super"))
+            product = ask(f"{url}/v1/products/by-sku/AA-LAM-OAK")
+            price = str(100 + start)
+            ask(f"{url}/v1/products/{product['id']}", body={"price": price}, token=ana, method="PATCH")
+            _until(lambda: len(list((tmp_path / "embedded" / "mails").glob("*.eml"))) == 2 * start)  # noqa: B023
+            for told in (luis, sol):
+                inbox = ask(f"{url}/v1/notifications", token=told)["items"]
+                assert len(inbox) == start
+                assert inbox[0]["changed_by"]["name"] == "Ana Admin"
+            assert ask(f"{url}/v1/notifications", token=ana)["items"] == []
+            with urllib.request.urlopen(f"{url}/dev/mails", timeout=10) as response:
+                page = response.read().decode()
+            assert page.count("luis@example.com") == page.count("super@example.com") == start
+            assert "ana@example.com" not in page
 
 
 @pytest.mark.judge("what DynamoDB Local acknowledged survives SIGKILL")
@@ -127,6 +147,13 @@ def test_a_killed_demo_starts_again_with_what_it_had_acknowledged(tmp_path: Path
         assert acknowledged
         for sku in acknowledged:
             assert ask(f"{url}/v1/products/by-sku/{sku}")["sku"] == sku
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _all(url: str) -> list[dict[str, Any]]:
