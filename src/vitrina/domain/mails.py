@@ -8,8 +8,8 @@ from datetime import datetime
 class Mail:
     """The one mail to `user_id` that is being sent: a notice by itself, or a digest of many.
 
-    `attempt` counts from 1 how often it was begun, `failures` how often no mail server took it: a sender may also die, or
-    find that the table does not answer. Until `due_at` the mail is its sender's; after that it is whoever's takes it over.
+    `attempt` counts from 1 how often it was begun, `failures` how often no mail server took it; a sender may also die,
+    or find that the table does not answer. Until `due_at` the mail is its sender's, then whoever's takes it over.
     """
 
     id: str
