@@ -75,7 +75,7 @@ def raw_items(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> I
                     for each in (lamp.id, gone.id, new_id())
                 ]
                 await store.put(store.segments(views))
-            items: list[dict[str, Any]] = (await clients.writer.scan(TableName=configured.table_name))["Items"]  # type: ignore[assignment]
+            items: list[dict[str, Any]] = (await clients.writer.scan(TableName=configured.table_name))["Items"]
             return items
 
     async def drop() -> None:
@@ -130,9 +130,11 @@ def test_the_table_and_its_own_export_give_the_same_files(
             done = Vitrina()("views", "export", *RANGE, *options)
             assert done.exit_code == 0, done.output
             assert digests(out) == digests(live)
-    rows = duckdb.sql(
-        f"SELECT day, sku, count(*), count(*) FILTER (bot) FROM '{tmp_path}/parquet/*/*.parquet' GROUP BY ALL ORDER BY ALL"
-    ).fetchall()
+    counted = (
+        "SELECT day, sku, count(*), count(*) FILTER (bot) "
+        f"FROM '{tmp_path}/parquet/*/*.parquet' GROUP BY ALL ORDER BY ALL"
+    )
+    rows = duckdb.connect().execute(counted).fetchall()
     assert rows == [(day, sku, 6, 1) for day in (DAYS[0], DAYS[2]) for sku in ("=LAMP", "GONE", None)]
 
 
