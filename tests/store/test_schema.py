@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from tests.store.samples import create
-from vitrina.aws import Clients
+from vitrina.aws import Clients, connect_streams
 from vitrina.config import Settings
 from vitrina.domain.products import Sort
 from vitrina.errors import TableUnavailable
@@ -18,7 +18,8 @@ from vitrina.store import keys, schema
 from vitrina.store.definition import UNSUPPORTED, Seen, creation, differences
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
-from vitrina.store.schema import SchemaError, ensure, status
+from vitrina.store.schema import SchemaError, ensure, renew_stream, status
+from vitrina.store.stream import find_stream
 from vitrina.store.table import Table
 
 ENGINES = ("moto", "dynamodb_local", "ministack")
@@ -111,6 +112,28 @@ async def test_a_stream_with_other_images_is_begun_anew(clients: Clients, settin
     await ensure(clients.writer, settings, said.append)
     assert "the stream has KEYS_ONLY alone: putting that right" in said
     assert (await status(clients.writer, settings)).stream == "NEW_AND_OLD_IMAGES"
+
+
+@pytest.mark.engine("dynamodb_local", "ministack")
+async def test_to_readers_of_a_renewed_stream_what_was_before_is_no_news(
+    clients: Clients, settings: Settings, said: list[str]
+) -> None:
+    """It is another stream, and has nothing yet."""
+    await ensure(clients.writer, settings, said.append)
+    store = ProductStore(Table(clients, name=settings.table_name, deadline=30))
+    await create(store)
+    async with connect_streams(settings) as streams:
+        before = await find_stream(clients, streams, settings.table_name)
+        await renew_stream(clients.writer, settings, said.append)
+        stream = await find_stream(clients, streams, settings.table_name)
+        assert before is not None
+        assert stream is not None
+        assert stream.arn != before.arn
+        [shard] = (await stream.shards()).values()
+        assert (await stream.page(await stream.iterator(shard.id, after=None))).records in ([], ())
+        await create(store)
+        assert (await stream.page(await stream.iterator(shard.id, after=None))).records
+    assert (await status(clients.writer, settings)).differences == ()
 
 
 @pytest.mark.engine("moto", "ministack")
