@@ -1,4 +1,4 @@
-"""`scripts/bench reads|writes|list|reports|export`: measure, print, and exit with 1 unless every target is met."""
+"""`scripts/bench reads|writes|list|reports|export|import`: measure, print, and exit with 1 if a target is missed."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import export, listing, load, notices, reads, reports, writes
+from benchmarks import export, imports, listing, load, notices, reads, reports, writes
 from benchmarks.figures import Report
 from vitrina.cli.dynamodb_local import MissingToolError
 from vitrina.cli.engines import EngineError
@@ -74,6 +74,13 @@ def notices_command(path: Path | None) -> None:
 def reports_command(path: Path | None) -> None:
     """Rollups and reports of a million views."""
     _measure(reports.measure, path)
+
+
+@main.command("import")
+@json_option
+def import_command(path: Path | None) -> None:
+    """10,000 products from a file, beside a bare loop of the same transactions."""
+    _measure(imports.measure, path)
 
 
 @main.command("export")

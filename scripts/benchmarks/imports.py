@@ -1,0 +1,132 @@
+"""An import of products beside a bare loop of the same transactions: what reading, comparing and the rules cost."""
+
+import asyncio
+import io
+import statistics
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from rich.progress import Progress
+
+from benchmarks.catalogue import products
+from benchmarks.figures import Figure, Report
+from benchmarks.service import create_table, settings_for
+from vitrina.aws import Clients, connect
+from vitrina.cli.engines import dynamodb_local
+from vitrina.domain.products import Action, Product, describe
+from vitrina.ids import new_id
+from vitrina.services.imports.entries import Outcome
+from vitrina.services.imports.importer import AT_ONCE, Importer, read
+from vitrina.services.imports.profiles import Reading
+from vitrina.services.imports.source import FileFormat, Source
+from vitrina.services.imports.workbook import Workbook
+from vitrina.services.product_cache import NoCache
+from vitrina.services.product_export import WRITERS
+from vitrina.services.products import Products
+from vitrina.store.listings import ProductListings
+from vitrina.store.products import ProductStore
+from vitrina.store.table import Table
+from vitrina.store.writes import Write
+
+COUNT: Final = 10_000
+ROUNDS: Final = 10
+"""The two take turns in rounds of a tenth, since a shared machine drifts."""
+LEAST_RATIO: Final = 0.7
+PATIENCE: Final = 30.0
+
+
+class _Recorder:
+    """Stands in for the table, and keeps what would be written by one transaction."""
+
+    def __init__(self) -> None:
+        self.items: list[dict[str, Any]] = []
+
+    async def transact(self, writes: Sequence[Write]) -> None:
+        self.items = [{write.kind: {"TableName": "import"} | write.arguments()} for write in writes]
+
+
+async def measure(_: Path, progress: Progress) -> Report:
+    """Import products that are new, a tenth at a time, in turn with the bare loop."""
+    report = Report("import")
+    async with dynamodb_local() as endpoint:
+        settings = settings_for(endpoint, "import").model_copy(update={"read_timeout": PATIENCE, "connect_timeout": 10})
+        await create_table(settings)
+        task = progress.add_task(f"{COUNT:,} products, twice", total=2 * ROUNDS)
+        seconds: dict[str, list[float]] = {"bare": [], "import": []}
+        made = 0
+        async with connect(settings) as clients:
+            table = Table(clients, name=settings.table_name, deadline=2 * PATIENCE)
+            await _import(table, _batch("W", 50))
+            await _bare(clients, await _transactions(_batch("V", 50)))
+            for number in range(ROUNDS):
+                transactions = await _transactions(_batch(f"B{number}", COUNT // ROUNDS))
+                for side in ("bare", "import") if number % 2 else ("import", "bare"):
+                    started = time.perf_counter()
+                    if side == "bare":
+                        await _bare(clients, transactions)
+                    else:
+                        made += await _import(table, _batch(f"I{number}", COUNT // ROUNDS))
+                    seconds[side].append(time.perf_counter() - started)
+                    progress.advance(task)
+    ratios = [bare / ours for bare, ours in zip(seconds["bare"], seconds["import"], strict=True)]
+    report.add(
+        Figure(name="import: products created", value=made, at_least=COUNT, at_most=COUNT),
+        Figure(name=f"import, {AT_ONCE} at a time: products a second", value=COUNT / sum(seconds["import"])),
+        Figure(name="bare loop of the same transactions: a second", value=COUNT / sum(seconds["bare"])),
+        Figure(name="import to bare loop, median of the rounds", value=statistics.median(ratios), at_least=LEAST_RATIO),
+        Figure(name="import to bare loop, whole", value=sum(seconds["bare"]) / sum(seconds["import"])),
+    )
+    return report
+
+
+def _batch(prefix: str, count: int) -> bytes:
+    """Return a file of new products, as an export writes them."""
+    head, write = WRITERS[FileFormat.CSV]
+    return (head + write(products(count))).replace(b"BENCH-", f"{prefix}-".encode())
+
+
+async def _import(table: Table, content: bytes) -> int:
+    """Import a file as the command does; returns how many products it made."""
+    store = ProductStore(table)
+    with Workbook() as book:
+        read(Source(io.BytesIO(content), FileFormat.CSV), Reading(), book)
+        importer = Importer(Products(store, ProductListings(table), NoCache()), store, book)
+        await importer.compare()
+        await importer.apply(by=str(uuid.uuid4()), run=f"import-{uuid.uuid4()}")
+        return book.counts()[Outcome.CREATED]
+
+
+async def _transactions(content: bytes) -> list[list[dict[str, Any]]]:
+    """Return what the store would write of a file's products, ready to be sent."""
+    recorder = _Recorder()
+    store = ProductStore(recorder)  # type: ignore[arg-type]
+    found = []
+    for product in _products(content):
+        change = describe(None, product, action=Action.CREATED, request_id=f"import-{uuid.uuid4()}/1")
+        await store.create(product, change)
+        found.append(recorder.items)
+    return found
+
+
+def _products(content: bytes) -> Iterator[Product]:
+    skus = (line.split(b",")[1].decode() for line in content.splitlines()[1:])
+    count = content.count(b"\r\n") - 1
+    for sku, product in zip(skus, products(count), strict=True):
+        yield replace(product, sku=sku, id=new_id())
+
+
+async def _bare(clients: Clients, transactions: Sequence[list[dict[str, Any]]]) -> None:
+    """Send transactions that are ready, as many at a time as the import."""
+    waiting = iter(transactions)
+
+    async def work() -> None:
+        for items in waiting:
+            await clients.writer.transact_write_items(TransactItems=items, ClientRequestToken=str(uuid.uuid4()))
+
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(AT_ONCE):
+            workers.create_task(work())

@@ -1,0 +1,228 @@
+"""`vitrina products`: files in and out, as people use it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import Vitrina, settings
+
+NOT_A_SKU = "is not a SKU: 1 to 64 letters A-Z and a-z, digits, '.', '_' and '-', and more than dots"
+PASSWORD = "purple monkey dishwasher 9"
+ROWS = 'sku,name,brand,price,description\nA,=Lamp,Brightwell,19.99,"Oak\n+ brass"\nB,Rug,Juniper,5,\n'
+
+
+@pytest.fixture
+def vitrina(engine: str, table_name: str) -> Vitrina:
+    """The command line, on a table with one super_admin."""
+    command = Vitrina(**settings(engine, table_name))
+    assert command("table", "create").exit_code == 0
+    make_super_admin(command, "sol@example.com")
+    return command
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file of two products."""
+    path = tmp_path / "products.csv"
+    path.write_text(ROWS)
+    return path
+
+
+def make_super_admin(vitrina: Vitrina, email: str) -> None:
+    """Make another."""
+    done = vitrina("users", "create-super-admin", "--email", email, "--name", "Sol", typed=PASSWORD)
+    assert done.exit_code == 0, done.output
+
+
+def run(vitrina: Vitrina, *arguments: str | Path, typed: str | None = None) -> tuple[int, list[str]]:
+    """Call `vitrina products` and return the exit code and the lines of standard output."""
+    done = vitrina("products", *map(str, arguments), typed=typed)
+    return done.exit_code, (done.stdout + done.stderr if done.exit_code == 2 else done.stdout).splitlines()
+
+
+def exported(vitrina: Vitrina) -> list[dict[str, object]]:
+    """Return all products, by SKU."""
+    code, lines = run(vitrina, "export", "--format", "jsonl")
+    assert code == 0
+    return sorted((json.loads(line) for line in lines), key=lambda entry: str(entry["sku"]))
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(vitrina: Vitrina, file: Path) -> None:
+    """It asks for no account; bad rows are told by their lines, and end it with 1."""
+    assert run(vitrina, "import", file, "--dry-run") == (
+        0,
+        ["2 to create, 0 to update, 0 unchanged, 0 skipped, 0 refused"],
+    )
+    file.write_text(ROWS + "C,,Juniper,1e2,\nb,Rug,Juniper,5,\n\x1b[2J,x,x,1,\n")
+    assert run(vitrina, "import", file, "--dry-run") == (
+        1,
+        [
+            "line 4 (B): refused: its SKU is on line 6 too",
+            "line 5 (C): refused: price is not a plain decimal number such as 19.99",
+            "line 6 (b): refused: its SKU is on line 4 too",
+            f"line 7 ('\\x1b[2J'): refused: sku {NOT_A_SKU}",
+            "1 to create, 0 to update, 0 unchanged, 0 skipped, 4 refused",
+        ],
+    )
+    assert exported(vitrina) == []
+
+
+def test_an_import_is_planned_written_and_told(vitrina: Vitrina, file: Path, tmp_path: Path) -> None:
+    """By the one super_admin; again it changes nothing, and a bad row stops no other."""
+    code, lines = run(vitrina, "import", file)
+    assert code == 0
+    assert lines[:2] == [
+        "2 to create, 0 to update, 0 unchanged, 0 skipped, 0 refused",
+        "2 created, 0 updated, 0 unchanged, 0 skipped, 0 refused, 0 failed",
+    ]
+    assert lines[2].startswith("request ids: import-")
+    assert run(vitrina, "import", file) == (0, ["0 to create, 0 to update, 2 unchanged, 0 skipped, 0 refused"])
+    file.write_text("sku,price\nA,21\nX,1\nB,5.00\n")
+    report = tmp_path / "report.jsonl"
+    code, lines = run(vitrina, "import", file, "--report", report)
+    assert (code, lines[2]) == (1, "0 created, 1 updated, 1 unchanged, 0 skipped, 1 refused, 0 failed")
+    assert [json.loads(line) for line in report.read_text().splitlines()] == [
+        {"line": 2, "outcome": "updated", "sku": "A", "reason": None},
+        {
+            "line": 3,
+            "outcome": "refused",
+            "sku": "X",
+            "reason": "no product has this SKU, and a new one needs a name and a brand",
+        },
+        {"line": 4, "outcome": "unchanged", "sku": "B", "reason": None},
+    ]
+    lamp, _ = exported(vitrina)
+    assert (lamp["name"], lamp["description"], lamp["price"], lamp["version"]) == ("=Lamp", "Oak\n+ brass", "21.00", 2)
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
+def test_what_was_exported_changes_nothing(vitrina: Vitrina, file: Path, tmp_path: Path, name: str) -> None:
+    """From a file or from standard input; the file is there whole, with nothing beside it."""
+    run(vitrina, "import", file)
+    before = exported(vitrina)
+    out = tmp_path / "exported" / name
+    out.parent.mkdir()
+    assert vitrina("products", "export", "--out", str(out)).stderr == "2 products\n"
+    assert [path.name for path in out.parent.iterdir()] == [name]
+    unchanged = (0, ["0 to create, 0 to update, 2 unchanged, 0 skipped, 0 refused"])
+    assert run(vitrina, "import", out) == unchanged
+    assert run(vitrina, "import", "-", "--format", out.suffix[1:], typed=out.read_bytes().decode()) == unchanged
+    assert exported(vitrina) == before
+
+
+def test_other_shops_files_are_read_by_their_profiles(vitrina: Vitrina, tmp_path: Path) -> None:
+    """With a brand and a currency for what they don't say."""
+    shopify = tmp_path / "shopify.csv"
+    shopify.write_text(
+        "Handle,Title,Body (HTML),Vendor,Option1 Name,Option1 Value,Variant SKU,Variant Price,Image Src\n"
+        "cap,Cap,<p>Warm</p>,Fjord,Size,M,,20,\ncap,,,,,L,,21,\ncap,,,,,,,,https://example.com/cap.jpg\n"
+    )
+    code, lines = run(vitrina, "import", shopify, "--profile", "shopify", "--currency", "EUR")
+    assert (code, lines[:2]) == (
+        0,
+        [
+            "line 4: skipped: holds only an image",
+            "2 to create, 0 to update, 0 unchanged, 1 skipped, 0 refused",
+        ],
+    )
+    woocommerce = tmp_path / "woocommerce.csv"
+    woocommerce.write_text(
+        "ID,Type,SKU,Name,Published,Sale price,Regular price,Parent,Attribute 1 value(s)\n"
+        '1,variable,tee,Tee,1,,,,"Red, Blue"\n2,variation,tee-red,,1,,15,tee,Red\n3,grouped,set,Set,1,,,,\n'
+    )
+    code, lines = run(vitrina, "import", woocommerce, "--profile", "woocommerce", "--brand", "Acme")
+    assert (code, lines[2]) == (0, "1 to create, 0 to update, 0 unchanged, 2 skipped, 0 refused")
+    assert [
+        (entry["sku"], entry["name"], entry["brand"], entry["price"], entry["currency"]) for entry in exported(vitrina)
+    ] == [
+        ("CAP-L", "Cap - L", "Fjord", "21.00", "EUR"),
+        ("CAP-M", "Cap - M", "Fjord", "20.00", "EUR"),
+        ("tee-red", "Tee - Red", "Acme", "15.00", "USD"),
+    ]
+
+
+def test_somebody_does_it(vitrina: Vitrina, file: Path) -> None:
+    """An active admin or super_admin; the only super_admin unless another is named."""
+    make_super_admin(vitrina, "luna@example.com")
+    code, lines = run(vitrina, "import", file)
+    assert (code, lines[-1][:40]) == (2, "Error: say who does it by --as EMAIL: on")
+    code, lines = run(vitrina, "import", file, "--as", "nobody@example.com")
+    assert (code, lines) == (2, ["Error: --as: no active admin has this e-mail"])
+    assert run(vitrina, "import", file, "--as", "LUNA@example.com")[0] == 0
+    assert len(exported(vitrina)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.csv", "sku,nmae\n", "the file will not do: it has columns that no product has: 'nmae'"),
+        ("x.txt", "", "say by --format whether it is csv or jsonl"),
+        ("missing.csv", None, "missing.csv: No such file or directory"),
+    ],
+)
+def test_a_file_that_will_not_do_ends_with_2(
+    vitrina: Vitrina, tmp_path: Path, name: str, content: str | None, words: str
+) -> None:
+    """Nothing is written then."""
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    code, lines = run(vitrina, "import", tmp_path / name)
+    assert (code, words in lines[-1]) == (2, True), lines
+
+
+def test_many_refusals_are_cut_short_on_the_screen(vitrina: Vitrina, file: Path) -> None:
+    """The report has all."""
+    file.write_text("sku,price\n" + "".join(f"S{number},x\n" for number in range(103)))
+    code, lines = run(vitrina, "import", file, "--dry-run")
+    assert (code, len(lines)) == (1, 102)
+    assert lines[100] == "... and 3 more refused: --report FILE has all"
+
+
+def test_a_currency_must_be_one_and_a_report_a_place(vitrina: Vitrina, file: Path, tmp_path: Path) -> None:
+    """Said in plain words."""
+    code, lines = run(vitrina, "import", file, "--currency", "usd")
+    assert (code, "Invalid value for '--currency': it is not an ISO 4217" in lines[-1]) == (2, True)
+    done = vitrina("products", "import", str(file), "--dry-run", "--report", str(tmp_path / "no" / "where"))
+    assert (done.exit_code, "No such file or directory" in done.stderr) == (1, True)
+    done = vitrina("products", "export", "--out", str(tmp_path / "no" / "where"))
+    assert (done.exit_code, "No such file or directory" in done.stderr) == (1, True)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.fixture
+def killed(engine: str, table_name: str, tmp_path: Path) -> Vitrina:
+    """A table into which an import of 300 products was killed on the way."""
+    command = Vitrina(**settings(engine, table_name))
+    assert command("table", "create").exit_code == 0
+    make_super_admin(command, "sol@example.com")
+    file = tmp_path / "many.csv"
+    file.write_text("sku,name,brand,price\n" + "".join(f"S-{n},Lamp {n},Brightwell,{n}\n" for n in range(300)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vitrina", "products", "import", str(file), "--concurrency", "2"],
+        env=os.environ | command.environment,
+        stdout=subprocess.DEVNULL,
+    )
+    while not exported(command):
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return command
+
+
+@pytest.mark.engine("dynamodb_local")
+def test_a_killed_import_goes_on_where_it_was(killed: Vitrina, tmp_path: Path) -> None:
+    """No product is there twice or halfway, and what was done is unchanged."""
+    done = len(exported(killed))
+    code, lines = run(killed, "import", tmp_path / "many.csv")
+    # One or two writes may have arrived after the last look.
+    assert (code, lines[1].split(", ")[3:]) == (0, ["0 skipped", "0 refused", "0 failed"])
+    created = int(lines[1].split()[0])
+    assert 0 < created <= 300 - done
+    products = exported(killed)
+    assert (len(products), {entry["version"] for entry in products}) == (300, {1})
+    assert killed("table", "check").exit_code == 0
