@@ -233,6 +233,13 @@ async def test_holders_are_told_by_the_sku_that_was_asked_for(store: ProductStor
     assert await store.holders(["LAMP-1", "lamp-1", "nobody"]) == {"LAMP-1": made.id, "lamp-1": made.id}
 
 
+async def test_a_sku_is_what_people_knew_the_product_by(store: ProductStore) -> None:
+    """Of a deleted product its original one; nothing of one that is not there."""
+    live, gone = await create(store, sku="LIVE"), await create(store, sku="GONE")
+    await delete(store, gone)
+    assert await store.skus([live.id, gone.id, "nothing"]) == {live.id: "LIVE", gone.id: "GONE"}
+
+
 async def test_two_products_of_one_version_differ_by_nothing_but_what_was_changed(store: ProductStore) -> None:
     """An edit takes every field from its draft."""
     before = await create(store)

@@ -6,9 +6,10 @@ import pytest
 
 from tests.store.samples import START
 from vitrina.domain.views import MOST_IN_SEGMENT, View, shard_of
-from vitrina.ids import new_id
+from vitrina.errors import TableUnavailable
+from vitrina.ids import new_id, time_ms
 from vitrina.store import keys
-from vitrina.store.table import Table
+from vitrina.store.table import Query, Table
 from vitrina.store.views import StoredView, ViewStore
 
 pytestmark = pytest.mark.engine("moto", "dynamodb_local", "ministack")
@@ -126,3 +127,38 @@ async def test_a_segment_expires_with_its_last_day_or_never(table: Table) -> Non
     ]:
         (segment,) = ViewStore(table, retention_days=days).segments([view(new_id())])
         assert segment.expires_at == (expires_at and int(expires_at.timestamp()))
+
+
+async def test_a_page_that_fails_is_tried_again_as_often_as_was_asked(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes hours outlasts a moment's throttling, and no more."""
+    store = ViewStore(table, pause=0)
+    views = [view("01a20ceb-ab32-7095-a216-7a34ed216944", ms=ms) for ms in range(3)]
+    await store.put([segment for one in views for segment in store.segments([one])])
+    shard = shard_of(views[0].product_id, keys.VIEW_SHARDS)
+    read, failures = table.query_raw, 0
+
+    async def fail(query: Query, *, limit: int, start: dict[str, str] | None = None) -> object:
+        nonlocal failures
+        failures += 1
+        if failures % 3:
+            raise TableUnavailable
+        return await read(query, limit=limit, start=start)
+
+    monkeypatch.setattr(table, "query_raw", fail)
+    pages = [page async for page in store.pages(TODAY, shard, page=1, tries=3)]
+    assert sum(map(len, pages)) == 3
+    with pytest.raises(TableUnavailable):
+        await anext(store.pages(TODAY, shard, tries=2))
+
+
+async def test_a_segment_tells_its_partition_and_its_time(store: ViewStore) -> None:
+    """Exports of the table know their segments by them."""
+    before = int(datetime.now(UTC).timestamp() * 1000)
+    (segment,) = store.segments([view("01a20ceb-ab32-7095-a216-7a34ed216944")])
+    day, shard = keys.day_and_shard(segment.pk)
+    assert keys.view_segments(day, shard) == segment.pk
+    assert before <= time_ms(segment.sk) <= int(datetime.now(UTC).timestamp() * 1000)
+    with pytest.raises(ValueError, match="holds no views"):
+        keys.day_and_shard("PRODUCT#2026-11-24#1")
