@@ -98,6 +98,8 @@ async def test_nobody_at_the_endpoint_is_an_outage(settings: Settings) -> None:
     async with connect_queue(nowhere) as client:
         with pytest.raises(QueueUnavailable):
             await NoticeQueue(client, name="q").receive(wait=0)
+        with pytest.raises(QueueUnavailable):
+            await ensure(client, nowhere)
 
 
 async def test_the_queues_are_made_and_brought_up_to_date(sqs: "SQSClient", settings: Settings) -> None:

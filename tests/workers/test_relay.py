@@ -1,13 +1,13 @@
 """Relays that share a stream: its shards are made up, their leases are on DynamoDB Local."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from tests.store.samples import create, edit
-from tests.workers.fakes import FakeQueue, FakeShard, FakeStream, change, until
+from tests.workers.fakes import FakeShard, change, until
+from tests.workers.scene import Scene
 from vitrina import metrics
 from vitrina.aws import Clients, connect_queue
 from vitrina.config import Settings
@@ -15,75 +15,12 @@ from vitrina.domain.notices import PriceChanged
 from vitrina.errors import TableUnavailable
 from vitrina.queue.creation import ensure
 from vitrina.queue.notices import NoticeQueue
-from vitrina.store.leases import SHARD_END, Lease, LeaseLost, LeaseStore
+from vitrina.store.leases import SHARD_END, Lease, LeaseStore
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
 from vitrina.workers import relay as module
-from vitrina.workers.relay import Relay, relay
+from vitrina.workers.relay import relay
 from vitrina.workers.relay_shard import ShardReader
-
-
-class Scene:
-    """A stream, its leases and a queue, among any number of relays."""
-
-    def __init__(self, table: Table, **shards: FakeShard) -> None:
-        self.stream, self.queue = FakeStream(**shards), FakeQueue()
-        self.leases = LeaseStore(table, stream_label="label")
-        self.stops: dict[Relay, asyncio.Event] = {}
-
-    def relay(self, *, lease_time: float = 0.6) -> Relay:
-        """Return another relay."""
-        return Relay(self.stream, self.leases, self.queue, lease_time=lease_time, idle_interval=0.02)
-
-    def are(self, shards: set[str]) -> Callable[[], Awaitable[bool]]:
-        """Whether these shards and no others have leases."""
-
-        async def look() -> bool:
-            return set(await self.leases.all()) == shards
-
-        return look
-
-    def has_ended(self, shard_id: str) -> Callable[[], Awaitable[bool]]:
-        """Whether a shard was read to its end."""
-
-        async def look() -> bool:
-            return (await self.leases.all())[shard_id].has_ended
-
-        return look
-
-    def is_stolen(self, shard_id: str) -> Callable[[], Awaitable[bool]]:
-        """Take a lease from whoever has it; a renewal may come between."""
-
-        async def steal() -> bool:
-            with suppress(LeaseLost):
-                await self.leases.take((await self.leases.all())[shard_id], owner="thief")
-                return True
-            return False
-
-        return steal
-
-    def has_moved(self, shard_id: str, counter: int) -> Callable[[], Awaitable[bool]]:
-        """Whether a lease was renewed so often."""
-
-        async def look() -> bool:
-            return (await self.leases.all())[shard_id].counter >= counter
-
-        return look
-
-    @asynccontextmanager
-    async def running(self, *relays: Relay) -> AsyncIterator[None]:
-        """Run relays; at the end they are stopped."""
-        tasks = []
-        for one in relays:
-            self.stops[one] = asyncio.Event()
-            tasks.append(asyncio.create_task(one.run(self.stops[one])))
-        try:
-            yield
-        finally:
-            for one in relays:
-                self.stops[one].set()
-            async with asyncio.timeout(60):
-                await asyncio.gather(*tasks)
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ async def work(settings, stop):
         case "fails":
             raise RuntimeError("unexpected")
         case "dawdles":
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
 
 sys.exit(run_worker("test", work, Settings()))
 """
@@ -62,9 +62,11 @@ def _run(manner: str, *signals: signal.Signals, patience: str) -> tuple[int, str
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == "up\n"
-        said = process.stderr.readline()
+        said = ""
         for number in signals:
             process.send_signal(number)
-            said += process.stderr.readline() if number != signals[-1] else ""
+            # Two of a kind that come at once are one.
+            while len(signals) > 1 and '"event":"stopping"' not in said:
+                said += process.stderr.readline()
         said += process.stderr.read()
         return process.wait(60), said
