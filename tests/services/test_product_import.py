@@ -4,12 +4,12 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from tests.service import make_table, settings_for
-from tests.store.samples import product
 from vitrina.aws import connect
 from vitrina.domain.products import Product, ProductDraft
 from vitrina.errors import Conflict, TableUnavailable
@@ -121,7 +121,7 @@ async def test_what_others_do_after_the_plan_is_not_overlooked(catalogue: Catalo
         changed = await catalogue.change("CHANGED", description="by another")
         renamed = await catalogue.change("RENAMED", sku="ELSEWHERE")
         await catalogue.delete("DELETED")
-        await catalogue.change("SAME", price=product(price="2").price)
+        await catalogue.change("SAME", price=Decimal(2))
         await catalogue.imported("MADE,Lamp,Brightwell,2,\nMADE-2,Lamp,Brightwell,3,\n")
         await importer.apply(by="ana", run="import-late", at_once=2)
         assert {row.sku: row.outcome for row in book.left_out(*Outcome)} == {

@@ -9,6 +9,7 @@ from vitrina.domain.product_rows import clean, complete
 from vitrina.domain.products import Product
 from vitrina.domain.text import fold
 from vitrina.errors import Conflict, NotFound, SkuTaken, TableUnavailable, ValidationFailed, VersionMismatch
+from vitrina.services.concurrency import gather
 from vitrina.services.imports.entries import LeftOut, Outcome
 from vitrina.services.imports.profiles import Reading, entries
 from vitrina.services.imports.source import Source
@@ -20,6 +21,7 @@ from vitrina.store.table import MOST_KEYS
 
 AT_ONCE: Final = 16
 """Products that are written at a time."""
+_BATCHES_AT_ONCE: Final = 4
 _TRIES: Final = 8
 _PAUSES: Final = (0.2, 1.0, 3.0, 8.0)
 """Seconds, about, after which a write is tried again while the table does not answer."""
@@ -57,12 +59,17 @@ class Importer:
 
     async def compare(self, advance: Advance = lambda _: None) -> None:
         """Say of each row what is to become of it: two reads for a hundred. Raises TableUnavailable."""
-        for batch in self._book.batches(Outcome.WAITING, size=MOST_KEYS):
-            holders = await self._store.holders([row.sku for row in batch], consistent=True)
-            products = await self._store.get_many(list(holders.values()), consistent=True)
-            for row in batch:
-                self._compare(row, products.get(holders.get(row.sku, "")))
-            advance(len(batch))
+        batches = self._book.batches(Outcome.WAITING, size=MOST_KEYS)
+
+        async def work() -> None:
+            for batch in batches:
+                holders = await self._store.holders([row.sku for row in batch], consistent=True)
+                products = await self._store.get_many(list(holders.values()), consistent=True)
+                for row in batch:
+                    self._compare(row, products.get(holders.get(row.sku, "")))
+                advance(len(batch))
+
+        await gather((work() for _ in range(_BATCHES_AT_ONCE)), at_once=_BATCHES_AT_ONCE)
 
     async def apply(self, *, by: str, run: str, at_once: int = AT_ONCE, advance: Advance = lambda _: None) -> None:
         """Write what is to be created and updated, each under the request id `<run>/<line>`.
@@ -78,12 +85,7 @@ class Importer:
                 self._book.settle(row.line, outcome, reason)
                 advance(1)
 
-        try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(at_once):
-                    workers.create_task(work())
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+        await gather((work() for _ in range(at_once)), at_once=at_once)
 
     def _rows_to_write(self) -> Iterator[Planned]:
         for batch in self._book.batches(Outcome.CREATE, Outcome.UPDATE):

@@ -18,7 +18,6 @@ CREATE TABLE rows (
     line INTEGER PRIMARY KEY, outcome TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', sku TEXT NOT NULL DEFAULT '',
     folded TEXT UNIQUE, fields TEXT NOT NULL DEFAULT '{}', product_id TEXT, version INTEGER
 );
-CREATE INDEX by_outcome ON rows (outcome, line);
 CREATE TABLE parents (key TEXT PRIMARY KEY, texts TEXT NOT NULL);
 """
 
