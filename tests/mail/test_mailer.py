@@ -146,6 +146,22 @@ async def test_one_bad_address_holds_nobody_back(world: World) -> None:
     assert await world.due() == []
 
 
+async def test_a_mail_that_breaks_its_sender_holds_nobody_back(world: World) -> None:
+    """Whatever it raises, it is tried again like any other, and given up in the end."""
+    bad, good = await world.admin(), await world.admin()
+    for admin in (bad, good):
+        await world.told(admin)
+    world.outbox.fails[bad.email] = [ZeroDivisionError()]
+    with capture_logs() as logs:
+        await world.mailer().send_due()
+    assert [message["To"].addresses[0].addr_spec for message in world.outbox.sent] == [good.email]
+    assert {"mail_failed", "mail_retried", "mail_sent"} == {line["event"] for line in logs}
+    mail = await world.mail_of(bad)
+    assert mail is not None
+    assert mail.due_at is not None
+    assert mail.due_at > LATER
+
+
 async def test_an_account_with_thousands_that_rests_holds_nobody_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,6 +361,20 @@ async def test_a_sent_mail_is_marked_though_the_table_does_not_answer_at_first(
         await world.mailer().send_due()
     assert [line["event"] for line in logs] == ["mail_sent", "mail_put_off"]
     assert await world.mail_of(second) is not None
+
+
+async def test_a_table_that_does_not_answer_puts_a_mail_off(world: World) -> None:
+    """Until its lease ends; it counts as an attempt."""
+    await world.told(await world.admin())
+
+    async def fail(*_: Any) -> None:  # noqa: ANN401 - as the store's
+        raise TableUnavailable
+
+    world.store.attach = fail  # type: ignore[method-assign, assignment]
+    with capture_logs() as logs:
+        await world.mailer().send_due()
+    assert [line["event"] for line in logs] == ["mail_put_off"]
+    assert world.outbox.sent == []
 
 
 async def test_no_mail_is_begun_once_it_is_told_to_stop(world: World) -> None:

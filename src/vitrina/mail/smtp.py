@@ -1,5 +1,6 @@
 """Mail by SMTP (RFC 5321): connections are kept for the next mail, and answers are told apart."""
 
+import asyncio
 import ssl
 from email.message import EmailMessage
 from typing import Final, Literal
@@ -65,13 +66,8 @@ class SmtpTransport:
 
     async def aclose(self) -> None:
         """Take leave of the server."""
-        while self._idle:
-            connection = self._idle.pop()
-            try:
-                await connection.quit(timeout=_QUIT_TIMEOUT)
-            except (SMTPException, OSError) as error:
-                log.debug("smtp_quit_failed", error=type(error).__name__)
-                connection.close()
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(_quit(connection) for connection in idle))
 
     async def _connection(self) -> SMTP:
         """Return a connection that lives: one that is idle and answers, or a new one."""
@@ -112,6 +108,14 @@ async def _send(connection: SMTP, message: EmailMessage) -> None:
     await connection.mail(sender, options=options, encoding="utf-8")
     await connection.rcpt(recipient, encoding="utf-8")
     await connection.data(as_bytes(message))
+
+
+async def _quit(connection: SMTP) -> None:
+    try:
+        await connection.quit(timeout=_QUIT_TIMEOUT)
+    except (SMTPException, OSError) as error:
+        log.debug("smtp_quit_failed", error=type(error).__name__)
+        connection.close()
 
 
 def _said(error: Exception) -> str:

@@ -131,6 +131,12 @@ class Mailer:
             return await self._give_up(mail, about, str(error), lease_ends)
         except (MailNotSent, TimeoutError) as error:
             return await self._retry(mail, about, str(error) or type(error).__name__, lease_ends)
+        except VitrinaError:
+            raise
+        except Exception as error:
+            # Whatever is wrong with this mail, it holds back no other.
+            log.exception("mail_failed", **about)
+            return await self._retry(mail, about, type(error).__name__, lease_ends)
         # First this line, then the mark: who reads the log knows of each mail that may come a second time.
         log.info("mail_sent", **about, notices=len(mail.notice_ids), message_id=message["Message-ID"])
         MAILS.labels("sent").inc()

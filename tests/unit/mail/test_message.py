@@ -1,6 +1,7 @@
 """How a mail reads, in both languages, and what no name can do to it."""
 
 import email
+import tomllib
 from email.message import EmailMessage
 from email.policy import SMTP, default
 from pathlib import Path
@@ -198,3 +199,14 @@ def test_a_bare_sender_has_no_name() -> None:
     message = written(notice(), sender="notices@shop.example")
     assert sender_of(message) == "notices@shop.example"
     assert message.as_bytes(policy=SMTP).startswith(b"From: notices@shop.example\r\n")
+
+
+def test_the_package_ships_each_template() -> None:
+    """A wheel holds what `package-data` names, and nothing else that is no Python."""
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    folder = ROOT / "src" / "vitrina" / "mail"
+    shipped = {file for pattern in patterns["vitrina.mail"] for file in folder.glob(pattern)}
+    assert {f"{kind}.{form}" for kind in ("notice", "digest") for form in ("txt", "html")} <= {
+        file.name for file in shipped
+    }
+    assert {file for file in folder.rglob("*") if file.is_file() and file.suffix not in {".py", ".pyc"}} == shipped
