@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from typing import Final, ParamSpec, Self, TypeVar
 
 from vitrina.services.concurrency import ahead
@@ -65,17 +66,13 @@ class Exporter:
         following: asyncio.Task[Day] | None = None
         opened: Day | None = None
         try:
-            for day in days:
-                coming = asyncio.create_task(self._source.open(day))
-                previous, following = following, coming
+            for day in chain(days, [None]):
+                previous = following
+                following = None if day is None else asyncio.create_task(self._source.open(day))
                 if previous is not None:
                     opened = await previous
                     yield opened
                     await self._done(opened)
-            if following is not None:
-                opened = await following
-                yield opened
-                await self._done(opened)
         finally:
             if following is not None:
                 following.cancel()
