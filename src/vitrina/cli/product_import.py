@@ -107,8 +107,11 @@ def import_products(
 
     Our own columns are those of an export, in any order: sku, and what is to be said of name, brand, description, price
     and currency; the others of an export are ignored. An empty cell says nothing, but for a description, which it
-    removes. Of Shopify's products each variant is a product; of WooCommerce's the simple ones and the variations, at
-    their regular price.
+    removes. An apostrophe before what a spreadsheet would run is taken away, as the export put it there.
+
+    Of Shopify's products each variant is a product; one without a SKU gets its handle and options, upper case, joined
+    by `-`, with a short digest where that is more than a SKU can hold. Of WooCommerce's the simple products and the
+    variations are, at their regular price; one without a SKU gets `WC-` and its ID.
     """
     filling = {name: text for name, text in (("brand", brand), ("currency", currency)) if text}
     reading = Reading(profile=Profile(profile_name), require_sku=require_sku, unpublished=unpublished, filling=filling)
