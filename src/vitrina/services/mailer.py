@@ -1,7 +1,8 @@
 """Sends the mail that is due (R9): at least once, and once unless its sender died between sending and marking.
 
 Whatever a process knows is in the table: a notice is due from the write of its inbox entry on, and a mail that is being
-sent is due again when its sender has been silent for the lease time. A look costs 4 queries, a mail 3 calls and 1 a notice.
+sent is due again when its sender has been silent for the lease time. A look costs 4 queries,
+a mail 3 calls and 1 for each notice.
 """
 
 import random
