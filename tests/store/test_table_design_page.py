@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
@@ -19,6 +20,7 @@ from vitrina.api.problems import TABLE as PROBLEMS
 from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.items import Item
+from vitrina.store.stream import FILTER
 from vitrina.store.table import Table
 
 SOURCE = ROOT / "src/vitrina"
@@ -62,6 +64,7 @@ def _stand_in(parameter: inspect.Parameter) -> object:
     name = f"<{parameter.name}>"
     made: dict[object, Callable[[], Any]] = {
         int: lambda: _Int(0),
+        int | None: lambda: _Int(0),
         Decimal: lambda: _Decimal(0),
         date: lambda: _Date(2026, 1, 1),
         datetime: lambda: _Time(2026, 1, 1),
@@ -82,7 +85,7 @@ def _templates() -> dict[str, str]:
     }
     for name, function in inspect.getmembers(keys, inspect.isfunction):
         # What is made of a key, and not a key, is no template.
-        if function.__module__ == keys.__name__ and name != "named_change":
+        if function.__module__ == keys.__name__ and name not in {"named_change", "day_and_shard"}:
             made[name] = function(*map(_stand_in, inspect.signature(function).parameters.values()))
     del made["TTL_ATTRIBUTE"]
     return {
@@ -99,6 +102,12 @@ def test_every_key_of_the_code_is_on_the_page_and_the_reverse() -> None:
     ranges = PAGE.partition("**Keys that begin a range**")[2].partition("\n\n")[0]
     stated |= {name: template for template, name in re.findall(r"`([^`]+)`\s+\(`(\w+)`\)", ranges)}
     assert stated == _templates()
+
+
+def test_the_filter_of_the_stream_is_the_relays() -> None:
+    """The page has it as the worker evaluates it and as a template gives it to Lambda."""
+    section = PAGE.partition("## 8. The stream")[2]
+    assert json.loads(section.partition("```json\n")[2].partition("```")[0]) == FILTER
 
 
 def test_keys_of_patterns_are_made_of_these_templates() -> None:

@@ -60,6 +60,13 @@ async def _(w: World) -> Work:
     return _notifier(w, minutes=60).tell([changed(changed_by=w.user.id)])
 
 
+@row("vitrina notifier, an admin wants no mail")
+async def _(w: World) -> Work:
+    person = await w.account(role="admin")
+    ok(await person.request("PUT", _PREFERENCES, {"email": "off"}))
+    return _notifier(w, minutes=60).tell([changed(changed_by=w.admin.id)])
+
+
 @row("vitrina notifier, it is told again")
 async def _(w: World) -> Work:
     event, notifier = changed(changed_by=w.admin.id), _notifier(w)

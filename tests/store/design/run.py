@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.api.client import Client, Reply
 from tests.service import make_table, serving, settings_for
-from tests.store.design import accounts, notices, operations, products
+from tests.store.design import accounts, notices, operations, products, reports
 from tests.store.design.page import pattern_of
 from tests.store.design.recorder import Call, Recorder
 from tests.store.design.world import ROWS, furnish
@@ -25,7 +25,7 @@ from vitrina.store.transactions import Step, commit
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
-SCENARIO = (notices, accounts, products, operations)
+SCENARIO = (notices, accounts, products, reports, operations)
 """Their rows are taken as they are imported."""
 Items = dict[str, list[RawItem]]
 

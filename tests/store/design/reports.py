@@ -1,0 +1,114 @@
+"""What is measured of reports, exports and the relay's own bookkeeping."""
+
+from datetime import date, timedelta
+from typing import Final
+
+from tests.store.design.world import Work, World, plain, row
+from vitrina.clock import now
+from vitrina.domain.reports import GRACE
+from vitrina.domain.views import View
+from vitrina.services.rollups import Rollups
+from vitrina.store import keys
+from vitrina.store.changes import ChangeStore
+from vitrina.store.leases import Lease, LeaseStore
+from vitrina.store.products import ProductStore
+from vitrina.store.rollups import RollupStore
+from vitrina.store.views import ViewStore
+
+_VIEWS: Final = "/v1/products/{product_id}/views"
+_TOP: Final = "/v1/analytics/top-products"
+_EXPORT: Final = "/v1/analytics/views/export"
+_DAY_MS: Final = 86_400_000
+
+
+def _rollups(w: World) -> Rollups:
+    return Rollups(ViewStore(w.table), RollupStore(w.table))
+
+
+async def _seen(w: World, product_id: str, *, days_ago: int) -> date:
+    """Let a product have been seen on a closed day."""
+    day = (now() - GRACE).date() - timedelta(days=days_ago)
+    at_ms = int(now().timestamp() * 1000) // _DAY_MS * _DAY_MS - days_ago * _DAY_MS + 1
+    store = ViewStore(w.table)
+    await store.put(store.segments([View(product_id, at_ms, bytes(12), "example.org", bot=False)]))
+    return day
+
+
+def _of(day: date) -> dict[str, str]:
+    return {"from": day.isoformat(), "to": day.isoformat()}
+
+
+@row("vitrina views rollup, a day of one product")
+async def _(w: World) -> Work:
+    return _rollups(w).roll_up(await _seen(w, (await w.product())["id"], days_ago=40))
+
+
+@row("vitrina views rollup --again, after a view that came late")
+async def _(w: World) -> Work:
+    product_id = (await w.product())["id"]
+    await _rollups(w).roll_up(await _seen(w, product_id, days_ago=44))
+    return _rollups(w).roll_up(await _seen(w, product_id, days_ago=44), again=True)
+
+
+@row(f"GET {_VIEWS}, a closed day", 200)
+async def _(w: World) -> Work:
+    product_id = (await w.product())["id"]
+    day = await _seen(w, product_id, days_ago=41)
+    await _rollups(w).roll_up(day)
+    return w.admin.get(_VIEWS.format(product_id=product_id), params=_of(day))
+
+
+@row(f"GET {_VIEWS}, the open day", 200)
+async def _(w: World) -> Work:
+    return w.admin.get(_VIEWS.format(product_id=(await w.product())["id"]), params=_of(now().date()))
+
+
+@row(f"GET {_TOP}, a closed day", 200)
+async def _(w: World) -> Work:
+    day = await _seen(w, (await w.product())["id"], days_ago=42)
+    await _rollups(w).roll_up(day)
+    return w.admin.get(_TOP, params=_of(day))
+
+
+@row(f"GET {_TOP}, the open day", 200)
+async def _(w: World) -> Work:
+    return w.admin.get(_TOP, params=_of(now().date()))
+
+
+@row(f"GET {_EXPORT}, a day", 200)
+async def _(w: World) -> Work:
+    day = await _seen(w, (await w.product())["id"], days_ago=43)
+    return w.admin.get(_EXPORT, params=_of(day))
+
+
+@row("vitrina views report, what a closed day tells")
+async def _(w: World) -> Work:
+    return RollupStore(w.table).summary((now() - GRACE).date() - timedelta(days=42))
+
+
+@row("vitrina views export, names of what was seen")
+async def _(w: World) -> Work:
+    return ProductStore(w.table).skus([(await w.product())["id"]])
+
+
+@row("vitrina relay, a shard from its lease to its end")
+async def _(w: World) -> Work:
+    return _lease_a_shard(LeaseStore(w.table, stream_label="2026-11-24T00:00:00.000"))
+
+
+async def _lease_a_shard(leases: LeaseStore) -> None:
+    shard = Lease(shard_id="shardId-1", parent="shardId-0")
+    await leases.create(shard)
+    mine = await leases.take((await leases.all())[shard.shard_id], owner="a")
+    await leases.renew(mine, checkpoint="100")
+    await leases.give_back(mine, checkpoint="200")
+    await leases.delete(mine)
+
+
+plain("vitrina notifier, before it begins", lambda w: w.table.get(keys.SUPER_ADMINS, consistent=True))
+
+
+@row("vitrina notifier, a change that the relay could not read")
+async def _(w: World) -> Work:
+    product = await w.repriced()
+    return ChangeStore(w.table).price_changed(product["id"], product["version"])
