@@ -148,7 +148,7 @@ class _Tape(io.RawIOBase):
 class _TextEncoder:
     """A line an event. All lines of a batch are joined at once, and what may need escaping is, once a value."""
 
-    rows = 16_384
+    rows = 32_768
 
     def __init__(self, line: str, text: Callable[[str | None], str], *, header: str = "") -> None:
         """Take the form of a line with its columns as `<name>`, how a text is written in it, and the first line."""
