@@ -46,7 +46,7 @@ def entries(source: Source, book: Workbook, *, require_sku: bool, unpublished: b
 
 
 def _entry(line: int, cells: dict[str, str], book: Workbook, *, require_sku: bool, unpublished: bool) -> Entry:
-    kind = next(iter(_types(cells) - _FLAGS), "simple")
+    kind = next((word for word in _types(cells) if word not in _FLAGS), "simple")
     if kind in _NO_PRODUCTS:
         return skipped(line, _NO_PRODUCTS[kind])
     if kind not in _PRODUCTS:
@@ -72,8 +72,9 @@ def _cells(record: Record) -> dict[str, str]:
     return {name: unescape(cell.strip()) for name, cell in record.cells.items()}
 
 
-def _types(cells: dict[str, str]) -> set[str]:
-    return {word.strip() for word in cells["type"].casefold().split(",")} - {""}
+def _types(cells: dict[str, str]) -> list[str]:
+    words = (word.strip() for word in cells["type"].casefold().split(","))
+    return [word for word in words if word]
 
 
 def _shared(cells: dict[str, str]) -> dict[str, str]:
