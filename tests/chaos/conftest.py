@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,11 @@ class Installation:
     admins: list[User]
     folder: Path
     dice: random.Random = field(default_factory=lambda: random.Random(SEED))
+
+    def change_settings(self, **settings: Any) -> Settings:  # noqa: ANN401 - a setting's own field checks its value
+        """Let workers that are made from now on have other settings."""
+        self.settings = self.settings.model_copy(update=settings)
+        return self.settings
 
     def worker(self, command: str) -> Worker:
         """Return a worker, not yet started."""

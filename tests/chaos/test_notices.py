@@ -12,10 +12,14 @@ from tests.chaos.conftest import KILLS, RATE, SECONDS, Installation
 from tests.chaos.stack import Worker, environment, until, working
 from vitrina import aws
 from vitrina.__main__ import main
+from vitrina.clock import now
 from vitrina.domain.users import User
 from vitrina.queue.channel import Channel, Message
 from vitrina.queue.creation import ensure
 from vitrina.queue.notices import NoticeQueue
+from vitrina.store import keys
+from vitrina.store.items import ChangeItem
+from vitrina.store.writes import Put, Update
 
 
 async def check_all_were_told(installation: Installation) -> None:
@@ -61,6 +65,7 @@ async def test_nothing_is_lost_or_doubled_whoever_is_killed(installation: Instal
 
 async def test_a_relay_that_sleeps_past_its_lease_does_no_harm(installation: Installation) -> None:
     """Another takes its shards over; what it still holds when it wakes up reaches nobody a second time."""
+    installation.change_settings(notices_before_digest=1_000)  # Digests would only take their time.
     first, second = installation.worker("relay"), installation.worker("relay")
     notifier = installation.worker("notifier")
     with working(first, notifier):
@@ -77,36 +82,59 @@ async def test_a_relay_that_sleeps_past_its_lease_does_no_harm(installation: Ins
             assert second.stop() == 0
 
 
-async def test_a_message_that_nobody_can_handle_holds_up_nobody_else(installation: Installation) -> None:
-    """It goes to the dead letters after its tries; once its cause is gone, it is replayed and tells everybody."""
-    installation.settings = installation.settings.model_copy(update={"queue_max_receives": 3})
-    product_id, absent = installation.storm.products[0], 2
-    unread = f'{{"event": "product.change_unread", "v": 1, "product_id": "{product_id}", "version": {absent}}}'
-    async with aws.connect_queue(installation.settings) as client:
-        await ensure(client, installation.settings)
-        queue = NoticeQueue(client, name=installation.settings.queue_name)
-        await queue.channel.send([Message(body=unread, group=product_id, deduplication_id="poison")])
-        relay, notifier = installation.worker("relay"), installation.worker("notifier")
-        others = installation.storm.products[1:]
-        installation.storm.products[:] = others
-        with working(relay, notifier):
-            await installation.storm.blow(seconds=2, rate=RATE, dice=installation.dice)
-            await until(lambda: _holds(queue.dead, 1), seconds=60)
+async def test_what_nobody_can_handle_holds_up_nobody_else(installation: Installation) -> None:
+    """A message of no known version and half a change become dead letters; mended, the change is told."""
+    settings = installation.change_settings(queue_max_receives=3, notices_before_digest=1_000)
+    broken, *others = installation.storm.products
+    actor = installation.storm.actors[0]
+    change = _change(broken, actor)
+    installation.storm.products = others
+    async with aws.connect_queue(settings) as client:
+        await ensure(client, settings)
+        queue = NoticeQueue(client, name=settings.queue_name)
+        with working(installation.worker("relay"), installation.worker("notifier")):
+            strange = '{"event": "product.price_changed", "v": 99}'
+            await queue.channel.send([Message(body=strange, group=others[0], deduplication_id="strange")])
+            half = [ChangeItem.type.set(ChangeItem), ChangeItem.old_price.set("1.00")]
+            await installation.table.update(Update(keys.change(broken, change.version), half))
+            await installation.storm.blow(seconds=3, rate=RATE, dice=installation.dice)
+            await until(lambda: _holds(queue.dead, 2), seconds=90)
             await check_all_were_told(installation)
-            # Its cause: the change is not there. Now it comes to be, and is told by the stream or by the replay, once.
-            installation.storm.products[:] = [product_id]
-            await installation.storm.blow(seconds=1 / RATE, rate=RATE, dice=installation.dice)
-            listed = vitrina(installation, "queue", "dlq", "list")
-            assert product_id in listed
-            vitrina(installation, "queue", "dlq", "replay")
+            assert broken in await vitrina(installation, "queue", "dlq", "list")
+            # Its cause is gone, which no record of the stream says.
+            await installation.table.put(Put(change))
+            installation.storm.moved.setdefault(actor.id, []).append((broken, change.version))
+            await vitrina(installation, "queue", "dlq", "replay")
             await check_all_were_told(installation)
-            await until(lambda: _holds(queue.channel, 0), seconds=30)
-            assert await _holds(queue.dead, 0)
+            await until(lambda: _holds(queue.dead, 1), seconds=90)
+            await vitrina(installation, "queue", "dlq", "purge", "--yes")
+            await until(lambda: _holds(queue.dead, 0), seconds=10)
 
 
-def vitrina(installation: Installation, *arguments: str) -> str:
+def _change(product_id: str, by: User) -> ChangeItem:
+    """Return the item of a changed price."""
+    version = 1_000
+    return ChangeItem.keyed(
+        keys.change(product_id, version),
+        product_id=product_id,
+        version=version,
+        action="updated",
+        at=now(),
+        by=by.id,
+        request_id="broken",
+        sku="LAMP",
+        name="Lamp",
+        price="2.00",
+        currency="USD",
+        changes={},
+        old_price="1.00",
+        old_currency="USD",
+    )
+
+
+async def vitrina(installation: Installation, *arguments: str) -> str:
     """Run a command as an operator does; returns what it prints."""
-    result = CliRunner().invoke(main, arguments, env=environment(installation.settings))
+    result = await asyncio.to_thread(CliRunner().invoke, main, arguments, env=environment(installation.settings))
     assert result.exit_code == 0, result.output
     return result.output
 
