@@ -45,8 +45,8 @@ def test_what_a_partition_bears_is_its_limit_by_the_cost(cells: list[str]) -> No
 
 
 VIEWS_HEADER = (
-    "views in a flush", "WCU, one product", "WCU a view", "$ a million views",
-    "WCU, many products", "WCU a view", "$ a million views",
+    "views in a flush", "WCU, one product", "WCU a view", "$ a million views", "MB a million",
+    "WCU, many products", "WCU a view", "$ a million views", "MB a million",
 )  # fmt: skip
 
 
@@ -58,8 +58,10 @@ def test_views_cost_what_the_formula_says(cells: list[str]) -> None:
     many = keys.VIEW_SHARDS * sum(
         math.comb(views, k) * 7 ** (views - k) / 8**views * _units(76 + 35 * k) for k in range(1, views + 1)
     )
+    shards = keys.VIEW_SHARDS * (1 - (7 / 8) ** views)  # Those that get any.
     assert cells[1:4] == [str(one), f"{one / views + 1e-9:.3f}", f"{one / views * price + 1e-9:.2f}"]
-    assert cells[4:] == [f"{many:.2f}", f"{many / views:.3f}", f"{many / views * price + 1e-9:.2f}"]
+    assert cells[5:8] == [f"{many:.2f}", f"{many / views:.3f}", f"{many / views * price + 1e-9:.2f}"]
+    assert [cells[4], cells[8]] == [f"{segments / views * (76 + 100) + 35 + 1e-9:.1f}" for segments in (1, shards)]
 
 
 def test_a_segment_is_as_large_as_the_formula_says() -> None:

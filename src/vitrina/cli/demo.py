@@ -16,6 +16,7 @@ from rich.progress import Progress
 from vitrina import aws, clock
 from vitrina.config import Settings
 from vitrina.domain.products import Product, ProductDraft
+from vitrina.domain.reports import is_closed
 from vitrina.domain.users import Role
 from vitrina.domain.views import View, visitor_hash, visitor_key
 from vitrina.services.accounts import Accounts, UserDraft
@@ -23,10 +24,13 @@ from vitrina.services.derived_keys import derive
 from vitrina.services.passwords import Passwords
 from vitrina.services.product_cache import ProductCache
 from vitrina.services.products import Products
+from vitrina.services.rollups import Rollups
 from vitrina.services.views import is_bot
+from vitrina.store import keys
 from vitrina.store.idempotency import Answer
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
+from vitrina.store.rollups import RollupStore
 from vitrina.store.sessions import SessionStore
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
@@ -75,6 +79,7 @@ class _Maker:
     listings: ProductListings
     cache: ProductCache[Product]
     views: ViewStore
+    rollups: Rollups
 
     def products(self, at: datetime) -> Products:
         """Return the service of products as of a time in the past."""
@@ -101,6 +106,7 @@ async def _maker(settings: Settings) -> AsyncIterator[_Maker]:
         table = Table(clients, name=settings.table_name, deadline=2 * _PATIENCE)
         passwords = Passwords(cost=settings.bcrypt_cost, workers=2, queue=8, wait=30.0)
         store = ProductStore(table)
+        views = ViewStore(table, retention_days=settings.views_retention_days)
         try:
             yield _Maker(
                 settings=settings,
@@ -108,7 +114,8 @@ async def _maker(settings: Settings) -> AsyncIterator[_Maker]:
                 product_store=store,
                 listings=ProductListings(table),
                 cache=ProductCache(store, render=lambda product: product, ttl=0, stale_if_error=0, size=1),
-                views=ViewStore(table, retention_days=settings.views_retention_days),
+                views=views,
+                rollups=Rollups(views, RollupStore(table)),
             )
         finally:
             passwords.close()
@@ -193,6 +200,8 @@ async def _make_views(maker: _Maker, product_ids: list[str], chance: random.Rand
             at_ms = int(at.timestamp() * 1000)
             views.append(View(product_id, at_ms, visitor_hash(key, address, agent), referrer, is_bot(agent)))
         await maker.views.put(maker.views.segments(sorted(views, key=lambda view: view.at_ms)))
+        if is_closed(midnight.date(), now):
+            await maker.rollups.roll_up(midnight.date(), at_once=keys.VIEW_SHARDS)
         progress.advance(task)
 
 

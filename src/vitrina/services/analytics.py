@@ -13,7 +13,7 @@ from vitrina.domain.reports import Counts, DayViews, Leaders, Period, is_closed,
 from vitrina.errors import NotFound
 from vitrina.ids import is_id
 from vitrina.services.concurrency import gather
-from vitrina.services.rollups import Advance, RollupQueue, Rollups
+from vitrina.services.rollups import RollupQueue, Rollups
 from vitrina.store import keys
 from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore
@@ -67,10 +67,8 @@ class Analytics:
         counted = await self._store.of_product(product_id, period) if totals else {}
         days = self._uncounted(period, totals.keys())
         packed = product_key(product_id)
-        live = await gather(
-            (self._rollups.count_product(day, product_id, packed, advance=self._seen(day)) for day in days),
-            at_once=_AT_ONCE,
-        )
+        live = await gather((self._rollups.count_product(day, product_id, packed) for day in days), at_once=_AT_ONCE)
+        self._roll_up(days)
         found = {day: counted.get(day, Counts()) for day in totals} | dict(zip(days, live, strict=True))
         return [DayViews(day, found.get(day, Counts())) for day in period]
 
@@ -79,8 +77,10 @@ class Analytics:
         totals = await self._store.totals(period)
         leaders = Leaders()
         await gather((self._add_tables(leaders, day) for day in totals), at_once=_TABLES_AT_ONCE)
-        live = itertools.product(self._uncounted(period, totals.keys()), range(keys.VIEW_SHARDS))
+        days = self._uncounted(period, totals.keys())
+        live = itertools.product(days, range(keys.VIEW_SHARDS))
         await gather((self._add_live(leaders, day, shard) for day, shard in live), at_once=_AT_ONCE)
+        self._roll_up(days)
         first = dict(await asyncio.to_thread(leaders.first, limit))
         products = await self._products.get_many(list(first))
         return [
@@ -95,17 +95,14 @@ class Analytics:
             await asyncio.sleep(0)  # Others have their turn between tables.
 
     async def _add_live(self, leaders: Leaders, day: date, shard: int) -> None:
-        tally = await self._rollups.count(day, shard, advance=self._seen(day))
+        tally = await self._rollups.count(day, shard)
         leaders.add_table(await asyncio.to_thread(lambda: pack_table(tally.products())))
 
-    def _seen(self, day: date) -> Advance:
-        """Return what is told of views that were counted live: those of a closed day should be rolled up."""
-
-        def seen(number: int) -> None:
-            if number and is_closed(day, self._clock()):
+    def _roll_up(self, days: Collection[date]) -> None:
+        """Have the closed ones of days that were counted live rolled up, empty ones too: a lookup costs as much."""
+        for day in days:
+            if is_closed(day, self._clock()):
                 self._queue.add(day)
-
-        return seen
 
     def _uncounted(self, period: Period, rolled_up: Collection[date]) -> list[date]:
         today = self._clock().date()

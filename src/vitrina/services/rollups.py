@@ -79,12 +79,10 @@ class Rollups:
         """Count a shard of a day from its segments."""
         return await self._count(day, shard, advance, lambda packed: packed)
 
-    async def count_product(
-        self, day: date, product_id: str, product: bytes, *, advance: Advance = lambda _: None
-    ) -> Counts:
-        """Count a day of a product from the segments of its shard; `advance` hears of all that are read."""
+    async def count_product(self, day: date, product_id: str, product: bytes) -> Counts:
+        """Count a day of a product from the segments of its shard."""
         shard = shard_of(product_id, keys.VIEW_SHARDS)
-        tally = await self._count(day, shard, advance, lambda packed: only(packed, product))
+        tally = await self._count(day, shard, lambda _: None, lambda packed: only(packed, product))
         return tally.products().get(product, Counts())
 
     async def count_day(self, day: date, *, at_once: int = 1) -> tuple[DaySummary, dict[bytes, Counts]]:

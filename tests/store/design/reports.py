@@ -86,6 +86,16 @@ async def _(w: World) -> Work:
     return RollupStore(w.table).summary((now() - GRACE).date() - timedelta(days=42))
 
 
+@row("vitrina products import, rows of one product that is there, unchanged")
+async def _(w: World) -> Work:
+    return _compared(ProductStore(w.table), (await w.product())["sku"])
+
+
+async def _compared(products: ProductStore, sku: str) -> None:
+    holders = await products.holders([sku], consistent=True)
+    await products.get_many(list(holders.values()), consistent=True)
+
+
 @row("vitrina views export, names of what was seen")
 async def _(w: World) -> Work:
     return ProductStore(w.table).skus([(await w.product())["id"]])
