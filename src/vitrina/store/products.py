@@ -49,7 +49,8 @@ class ProductStore:
         """Return the SKU of each of up to 100 products, perhaps stale: 1 call. Of a deleted one its `original_sku`."""
         wanted = [keys.product(product_id) for product_id in product_ids]
         found = await self._table.get_many_raw(wanted, consistent=False, attributes=("id", "sku", "original_sku"))
-        return {item["id"]["S"]: (item["original_sku"] if "original_sku" in item else item["sku"])["S"] for item in found}
+        names = {True: "original_sku", False: "sku"}
+        return {item["id"]["S"]: item[names["original_sku" in item]]["S"] for item in found}
 
     async def holder(self, sku: str, *, consistent: bool) -> str | None:
         """Return the id of the live product that holds a SKU: 1 call."""
