@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aioboto3
 from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
 
 from vitrina.config import Settings
+from vitrina.dynamodb_answers import AnswerParserFactory
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -48,7 +50,9 @@ def client_config(settings: Settings, *, read_timeout: float | None = None) -> A
 @asynccontextmanager
 async def connect(settings: Settings) -> AsyncIterator[Clients]:
     """Open the clients; one and the same client serves both routes where a single endpoint does."""
-    session = aioboto3.Session(region_name=settings.region)
+    core = get_session()
+    core.register_component("response_parser_factory", AnswerParserFactory())
+    session = aioboto3.Session(region_name=settings.region, botocore_session=core)
     config = client_config(settings)
     async with AsyncExitStack() as stack:
         writer = await stack.enter_async_context(

@@ -1,0 +1,237 @@
+"""The contract with botocore: what orjson reads of DynamoDB's answers is what botocore would have read of them."""
+
+import json
+from base64 import b64encode
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import botocore.session
+import orjson
+import pytest
+from aiobotocore.parsers import AioResponseParserFactory
+from botocore.model import OperationModel, Shape
+from hypothesis import given, strategies as st
+
+from vitrina.aws import Clients
+from vitrina.dynamodb_answers import AnswerParserFactory
+from vitrina.store.table import Table
+
+ON_ENGINES = pytest.mark.engine("moto", "dynamodb_local", "ministack")
+MODEL = botocore.session.Session().get_service_model("dynamodb")
+KEY = {"pk": {"S": "a"}, "sk": {"S": "b"}}
+ITEM: dict[str, Any] = {
+    **KEY,
+    "S": {"S": 'é\U0001f4a1 "B": \\ \n null'},
+    "N": {"N": "1.5"},
+    "B": {"B": bytes(range(256))},
+    "SS": {"SS": ["a", "é"]},
+    "NS": {"NS": ["-1.5", "12345678901234567890123456789012345678"]},
+    "BS": {"BS": [b"\x00", b"\xff\xfe"]},
+    "M": {"M": {"B": {"B": b"\x01"}, "BS": {"BS": [b"\x02"]}, "M": {"M": {"B": {"M": {}}}}, "L": {"L": []}}},
+    "L": {"L": [{"B": b"\x03"}, {"L": [{"BS": [b"\x04"]}]}, {"M": {"L": {"B": b"\x05"}}}, {"NULL": True}]},
+    "empty": {"M": {"S": {"S": ""}, "B": {"B": b""}}},
+    "BOOL": {"BOOL": False},
+    "NULL": {"NULL": True},
+}
+QUERY = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": {":pk": KEY["pk"]}, "Limit": 1}
+WRITTEN = {"ReturnValues": "ALL_OLD", "ReturnItemCollectionMetrics": "SIZE"}
+
+CALLS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "get_item": lambda table: {"TableName": table, "Key": KEY},
+    "batch_get_item": lambda table: {"RequestItems": {table: {"Keys": [KEY]}}},
+    "query": lambda table: {"TableName": table, **QUERY},
+    "scan": lambda table: {"TableName": table},
+    "transact_get_items": lambda table: {"TransactItems": [{"Get": {"TableName": table, "Key": KEY}}]},
+    "put_item": lambda table: {"TableName": table, "Item": ITEM, **WRITTEN},
+    "update_item": lambda table: {"TableName": table, "Key": KEY, "UpdateExpression": "REMOVE N", **WRITTEN},
+    "delete_item": lambda table: {"TableName": table, "Key": KEY, **WRITTEN},
+    "batch_write_item": lambda table: {"RequestItems": {table: [{"PutRequest": {"Item": ITEM}}]}},
+    "transact_write_items": lambda table: {"TransactItems": [{"Put": {"TableName": table, "Item": ITEM}}]},
+}
+
+
+def base64(data: bytes) -> str:
+    """Write a binary value as DynamoDB's JSON has it."""
+    return b64encode(data).decode()
+
+
+NAMES = st.sampled_from(["B", "BS", "M", "L", "Item", "events"]) | st.text(max_size=4)
+SCALARS = st.one_of(
+    st.text(max_size=6).map(lambda text: {"S": text}),
+    st.decimals(allow_nan=False, allow_infinity=False).map(lambda number: {"N": str(number)}),
+    st.binary(max_size=8).map(lambda data: {"B": base64(data)}),
+    st.lists(st.text(max_size=3), max_size=3).map(lambda texts: {"SS": texts}),
+    st.lists(st.integers().map(str), max_size=3).map(lambda numbers: {"NS": numbers}),
+    st.lists(st.binary(max_size=3).map(base64), max_size=3).map(lambda texts: {"BS": texts}),
+    st.booleans().map(lambda value: {"BOOL": value}),
+    st.just({"NULL": True}),
+)
+VALUES: st.SearchStrategy[dict[str, Any]] = st.recursive(
+    SCALARS,
+    lambda values: (
+        st.lists(values, max_size=3).map(lambda members: {"L": members})
+        | st.dictionaries(NAMES, values, max_size=3).map(lambda members: {"M": members})
+    ),
+    max_leaves=8,
+)
+ITEMS = st.dictionaries(NAMES, VALUES, max_size=4)
+
+
+def answers(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return an answer of each operation, with the item in every place that may have one."""
+    consumed = {"TableName": "BBB", "CapacityUnits": 1.5, "GlobalSecondaryIndexes": {"BSS": {"CapacityUnits": 1.0}}}
+    size = {"ItemCollectionKey": item, "SizeEstimateRangeGB": [0.0, 1.0]}
+    page = {
+        "Items": [item, item],
+        "Count": 2,
+        "ScannedCount": 2,
+        "LastEvaluatedKey": item,
+        "ConsumedCapacity": consumed,
+    }
+    written = {"Attributes": item, "ConsumedCapacity": consumed, "ItemCollectionMetrics": size}
+    asked = {"Keys": [item], "ConsistentRead": True, "ExpressionAttributeNames": {"#B": "B"}}
+    pending = [{"PutRequest": {"Item": item}}, {"DeleteRequest": {"Key": item}}]
+    return {
+        "GetItem": {"Item": item, "ConsumedCapacity": consumed},
+        "BatchGetItem": {
+            "Responses": {"BBB": [item]},
+            "UnprocessedKeys": {"BBB": asked},
+            "ConsumedCapacity": [consumed],
+        },
+        "Query": page,
+        "Scan": page,
+        "TransactGetItems": {"Responses": [{"Item": item}, {}], "ConsumedCapacity": [consumed]},
+        "PutItem": written,
+        "UpdateItem": written,
+        "DeleteItem": written,
+        "BatchWriteItem": {"UnprocessedItems": {"BBB": pending}, "ItemCollectionMetrics": {"BBB": [size]}},
+        "TransactWriteItems": {"ConsumedCapacity": [consumed], "ItemCollectionMetrics": {"BBB": [size]}},
+    }
+
+
+def exactly(answer: Any) -> tuple[Any, str]:  # noqa: ANN401 - any answer
+    """Return what is equal only if it is so to the types, since 1, 1.0 and True are equal."""
+    return answer, json.dumps(answer, sort_keys=True, default=repr)
+
+
+async def both(response: dict[str, Any], shape: Shape | None) -> tuple[Any, Any]:
+    """Read a response our way and botocore's."""
+    ours: Any = AnswerParserFactory().create_parser("json")
+    botocores: Any = AioResponseParserFactory().create_parser("json")
+    return exactly(await ours.parse(response, shape)), exactly(await botocores.parse(response, shape))
+
+
+async def both_read(operation: str, body: bytes, **headers: str) -> tuple[Any, Any]:
+    """Read a body our way and botocore's, as the answer of an operation."""
+    response = {"status_code": 200, "headers": headers, "body": body, "context": {"operation_name": operation}}
+    return await both(response, MODEL.operation_model(operation).output_shape)
+
+
+@ON_ENGINES
+@pytest.mark.parametrize("method", CALLS)
+async def test_a_client_answers_as_botocore_would(table: Table, clients: Clients, method: str) -> None:
+    """To the byte, with the metadata, on an item with every type of value and on none."""
+    client = clients.writer
+    heard: list[tuple[dict[str, Any], OperationModel]] = []
+
+    def hear(response_dict: dict[str, Any], operation_model: OperationModel, **_: object) -> None:
+        heard.append((response_dict, operation_model))
+
+    call = getattr(client, method)
+    arguments = CALLS[method](table.name) | {"ReturnConsumedCapacity": "INDEXES"}
+    got = [await call(**arguments)]
+    await client.put_item(TableName=table.name, Item=ITEM)
+    client.meta.events.register(f"before-parse.dynamodb.{client.meta.method_to_api_mapping[method]}", hear)
+    got.append(await call(**arguments))
+    response, operation = heard[0]
+    ours, botocores = await both(response, operation.output_shape)
+    assert ours == botocores
+    botocores[0]["ResponseMetadata"]["RetryAttempts"] = 0
+    assert got[1] == botocores[0]
+    assert got[0].keys() <= got[1].keys()
+    assert got[1]["ResponseMetadata"]["HTTPStatusCode"] == 200
+    assert got[1]["ResponseMetadata"]["RequestId"]
+
+
+async def test_the_clients_read_by_it(clients: Clients) -> None:
+    """Another release of botocore might ask its session for something else, and nobody would see but by the time."""
+    client: Any = clients.writer
+    assert isinstance(client._endpoint._response_parser_factory, AnswerParserFactory)
+
+
+@ON_ENGINES
+async def test_an_item_comes_back_with_its_bytes(table: Table, clients: Clients) -> None:
+    """Binary values are bytes again wherever they are, numbers are text, and sets have no order."""
+    client = clients.writer
+    await client.put_item(TableName=table.name, Item=ITEM)
+    item = (await client.get_item(TableName=table.name, Key=KEY))["Item"]
+    assert {name: sorted(item[name][name]) for name in ("SS", "NS", "BS")} == {
+        name: sorted(ITEM[name][name]) for name in ("SS", "NS", "BS")
+    }
+    assert {name: value for name, value in item.items() if name not in {"SS", "NS", "BS"}} == {
+        name: value for name, value in ITEM.items() if name not in {"SS", "NS", "BS"}
+    }
+
+
+@ON_ENGINES
+async def test_refusals_go_botocores_own_way(table: Table, clients: Clients) -> None:
+    """The item that was there is in the error of a write and of a transaction, binary values and all."""
+    client = clients.writer
+    await client.put_item(TableName=table.name, Item=ITEM)
+    put: Any = {
+        "TableName": table.name,
+        "Item": ITEM,
+        "ConditionExpression": "attribute_not_exists(pk)",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    with pytest.raises(client.exceptions.ConditionalCheckFailedException) as refused:
+        await client.put_item(**put)
+    with pytest.raises(client.exceptions.TransactionCanceledException) as cancelled:
+        await client.transact_write_items(TransactItems=[{"Put": put}])
+    alone: Any = refused.value.response
+    among: Any = cancelled.value.response
+    assert alone["Item"]["M"] == among["CancellationReasons"][0]["Item"]["M"] == ITEM["M"]
+    assert among["CancellationReasons"][0]["Code"] == "ConditionalCheckFailed"
+
+
+@ON_ENGINES
+async def test_a_description_of_the_table_has_its_times(table: Table, clients: Clients) -> None:
+    """Operations on tables are read by their shapes."""
+    described = await clients.writer.describe_table(TableName=table.name)
+    assert isinstance(described["Table"]["CreationDateTime"], datetime)
+
+
+@pytest.mark.parametrize("operation", answers({}))
+@given(item=ITEMS)
+async def test_every_value_is_read_as_botocore_reads_it(operation: str, item: dict[str, Any]) -> None:
+    """Wherever it may be in an answer, and whatever the names about it."""
+    body = orjson.dumps(answers(item)[operation])
+    ours, botocores = await both_read(operation, body, **{"x-amzn-requestid": "1"})
+    assert ours == botocores
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"Item": {"S": {"S": "\\ud800"}}}'])
+async def test_what_orjson_refuses_is_left_to_botocore(body: bytes) -> None:
+    """An empty body, what is not JSON, and half of a surrogate pair."""
+    ours, botocores = await both_read("GetItem", body)
+    assert ours == botocores
+
+
+async def test_an_operation_without_an_answer_has_none() -> None:
+    """Its model has no shape to read one by."""
+    ours, botocores = await both_read("TagResource", b"{}")
+    assert ours == botocores
+
+
+async def test_an_answer_may_come_without_an_id() -> None:
+    """A stand-in for DynamoDB need not send one."""
+    ours, botocores = await both_read("Query", b'{"Items": []}', Server="any")
+    assert ours == botocores
+
+
+def test_another_protocol_has_botocores_own_parser() -> None:
+    """Should DynamoDB ever speak one, nothing is taken for what it is not."""
+    ours, botocores = AnswerParserFactory(), AioResponseParserFactory()
+    assert type(ours.create_parser("rest-xml")) is type(botocores.create_parser("rest-xml"))
+    assert ours.create_parser("json") is ours.create_parser("json")
