@@ -1,6 +1,5 @@
-"""Products as rows of a file: their columns, what a row may say, and how text gets through a spreadsheet unharmed."""
+"""Products as rows of a file: their columns, and what a row may say."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -32,9 +31,6 @@ Texts = Mapping[str, str | None]
 """What a row says of a product's fields; nothing, None or white space is no word, but for a description."""
 Fields = Mapping[str, Any]
 """The same as values; a field that is not there stays as it is."""
-
-_RUNS: Final = re.compile(r"'*[=+\-@\t\r\n]")
-_ESCAPED: Final = re.compile(r"'+[=+\-@\t\r\n]")
 
 
 def clean(texts: Texts) -> Fields:
@@ -83,19 +79,6 @@ def values(product: Product) -> dict[str, str | int | None]:
     row = {name: getattr(product, name) for name in COLUMNS}
     times = {name: rfc3339(row[name]) for name in ("created_at", "updated_at")}
     return row | times | {"price": _plain(product.price)}
-
-
-def escape(cell: str) -> str:
-    """Return a CSV cell that no spreadsheet runs (OWASP, CSV injection): with an apostrophe before what it would run.
-
-    One that begins with apostrophes and would be run after them gets one too, so that `unescape` can tell.
-    """
-    return f"'{cell}" if _RUNS.match(cell) else cell
-
-
-def unescape(cell: str) -> str:
-    """Return what `escape` was given: WooCommerce's own exports are written by this rule too."""
-    return cell[1:] if _ESCAPED.match(cell) else cell
 
 
 def _plain(amount: Decimal) -> str:

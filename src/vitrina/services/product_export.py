@@ -8,8 +8,9 @@ from typing import Final
 import orjson
 
 from vitrina.domain.pages import Position
-from vitrina.domain.product_rows import COLUMNS, escape, values
+from vitrina.domain.product_rows import COLUMNS, values
 from vitrina.domain.products import Product, Sort
+from vitrina.domain.spreadsheets import escape
 from vitrina.services.imports.source import FileFormat
 from vitrina.store.listings import ProductListings
 

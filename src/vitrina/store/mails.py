@@ -8,12 +8,13 @@ from typing import Final
 from pynamodb.expressions.condition import Condition
 
 from vitrina.domain.mails import Mail, Waiting
-from vitrina.domain.notices import EmailMode, Language, Notice, NoticePreferences
+from vitrina.domain.notices import Notice, NoticePreferences
 from vitrina.domain.users import User
 from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.inbox import notice_from
 from vitrina.store.items import Item, MailItem, NoticeItem, NoticePreferencesItem, UserItem
+from vitrina.store.recipients import preferences_from
 from vitrina.store.table import ConditionFailed, Query, Table
 from vitrina.store.users import user_from
 from vitrina.store.writes import Delete, Put, Update
@@ -141,11 +142,7 @@ class MailStore:
             return None
         if not isinstance(preferences, NoticePreferencesItem):
             return user_from(user), None
-        return user_from(user), NoticePreferences(
-            email=EmailMode(preferences.email),
-            digest_minutes=preferences.digest_minutes,
-            language=Language(preferences.language),
-        )
+        return user_from(user), preferences_from(preferences)
 
     async def postpone(self, mail: Mail, *, until: datetime) -> bool:
         """Let a mail that failed wait for its next attempt; False when it is this attempt's no longer."""

@@ -103,8 +103,11 @@ class RecipientStore:
         return found
 
     def _preferences(self, item: Item | None) -> NoticePreferences:
-        if not isinstance(item, NoticePreferencesItem):
-            return self.defaults
-        return NoticePreferences(
-            email=EmailMode(item.email), digest_minutes=item.digest_minutes, language=Language(item.language)
-        )
+        return preferences_from(item) if isinstance(item, NoticePreferencesItem) else self.defaults
+
+
+def preferences_from(item: NoticePreferencesItem) -> NoticePreferences:
+    """Return the preferences of an item."""
+    return NoticePreferences(
+        email=EmailMode(item.email), digest_minutes=item.digest_minutes, language=Language(item.language)
+    )

@@ -6,10 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import example, given, strategies as st
 
 from tests.store.samples import product
-from vitrina.domain.product_rows import COLUMNS, RULES, clean, complete, escape, unescape, values
+from vitrina.domain.product_rows import COLUMNS, RULES, clean, complete, values
 from vitrina.domain.products import EDITABLE
 
 ROW = {"sku": "LAMP-1", "name": "Lamp", "brand": "Brightwell", "price": "19.99"}
@@ -76,22 +75,3 @@ def test_a_row_of_an_export_has_all_columns_as_text_people_read() -> None:
     row = values(made)
     assert list(row) == list(COLUMNS)
     assert (row["price"], row["created_at"], row["version"]) == ("1000000.00", "2026-11-24T07:00:00.000Z", 1)
-
-
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "'=1", "''-"])
-def test_what_a_spreadsheet_would_run_gets_an_apostrophe(cell: str) -> None:
-    """OWASP's list; and what looks like an escaped cell already, or it could not be told from one."""
-    assert escape(cell) == f"'{cell}"
-
-
-@pytest.mark.parametrize("cell", ["", "'", "'tis", "a=b", "5 - 3"])
-def test_other_text_stays_as_it_is(cell: str) -> None:
-    """In both directions."""
-    assert escape(cell) == cell == unescape(cell)
-
-
-@given(st.text(alphabet="'=+-@\t\r\n ab", max_size=6))
-@example("''=")
-def test_escaped_text_is_unescaped_to_itself(cell: str) -> None:
-    """Whatever it is."""
-    assert unescape(escape(cell)) == cell

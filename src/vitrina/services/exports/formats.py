@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vitrina.domain.spreadsheets import escape
 from vitrina.services.exports.columns import Events
 
 _SCHEMA: Final = pa.schema(
@@ -31,8 +32,6 @@ _JSON: Final = (
     '"visitor":"<visitor>","referrer_host":<referrer_host>,"bot":<bot>}\n'
 )
 _COLUMN: Final = re.compile(r"<(\w+)>")
-_RUNS: Final = re.compile(r"[=+\-@\t\r]")
-"""How a cell begins that a spreadsheet would run (OWASP, CSV injection)."""
 _NEEDS_QUOTES: Final = re.compile(r'[",\r\n]')
 
 Skus = Sequence[str | None]
@@ -187,8 +186,7 @@ def _csv_cell(value: str | None) -> str:
     """Return a cell that no spreadsheet runs, quoted where RFC 4180 asks for it; nothing for nothing."""
     if value is None:
         return ""
-    if _RUNS.match(value):
-        value = f"'{value}"
+    value = escape(value)
     return '"' + value.replace('"', '""') + '"' if _NEEDS_QUOTES.search(value) else value
 
 

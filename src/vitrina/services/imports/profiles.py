@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from vitrina.domain.product_rows import COLUMNS, RULES, unescape
+from vitrina.domain.product_rows import COLUMNS, RULES
+from vitrina.domain.spreadsheets import unescape
 from vitrina.services.imports import shopify, woocommerce
 from vitrina.services.imports.entries import Entry, Found, LeftOut, Record, refused
 from vitrina.services.imports.source import FileFormat, Number, Source, UnreadableFile

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from vitrina.domain.product_rows import unescape
+from vitrina.domain.spreadsheets import unescape
 from vitrina.services.imports.entries import Entry, Found, LeftOut, Record, refused, skipped
 from vitrina.services.imports.html_text import html_text
 from vitrina.services.imports.source import Source, UnreadableFile
