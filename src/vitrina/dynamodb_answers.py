@@ -1,6 +1,6 @@
 """DynamoDB's answers about items, read by orjson.
 
-botocore takes an answer apart by the shapes of its model, value by value: two thirds of the processor's time of a query
+botocore takes an answer apart by the shapes of its model, value by value: more than half of the CPU time of a query
 for 25 products. There is no need to, since the JSON of these answers is what callers get, but for binary values.
 """
 
