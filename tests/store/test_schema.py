@@ -79,7 +79,7 @@ async def test_a_table_that_is_not_there_is_described_as_missing(clients: Client
 async def test_an_older_table_gets_what_it_lacks_and_keeps_what_it_has(
     clients: Clients, settings: Settings, said: list[str]
 ) -> None:
-    """Billing, four indexes one after the other, stream and TTL; products that were there are in the new indexes."""
+    """Billing, five indexes one after the other, stream and TTL; products that were there are in the new indexes."""
     throughput = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
     provisioned = older(settings, BillingMode="PROVISIONED", ProvisionedThroughput=throughput)
     for index in provisioned["GlobalSecondaryIndexes"]:
@@ -94,6 +94,7 @@ async def test_an_older_table_gets_what_it_lacks_and_keeps_what_it_has(
         "index listing-by-price is missing",
         "index group-by-name is missing",
         "index group-by-price is missing",
+        "index due-by-time is missing",
         "the stream is off",
         "TTL is off",
     )
