@@ -31,8 +31,9 @@ from vitrina.queue.creation import ensure
 from vitrina.store import keys
 from vitrina.store.items import Item, NoticeItem
 from vitrina.store.paging import every
+from vitrina.store.reads import Query
 from vitrina.store.stream import Stream, find_stream
-from vitrina.store.table import Query, Table
+from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 from vitrina.store.views import ViewStore
 

@@ -15,8 +15,8 @@ from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.inbox import InboxStore
 from vitrina.store.items import Item
+from vitrina.store.reads import Query
 from vitrina.store.recipients import RecipientStore
-from vitrina.store.table import Query
 
 pytestmark = pytest.mark.engine("moto", "dynamodb_local")
 PREFERENCES = "/v1/me/notification-preferences"

@@ -23,7 +23,8 @@ from vitrina.store import keys
 from vitrina.store.items import Item, MailItem, NoticeItem, NoticePreferencesItem
 from vitrina.store.paging import every
 from vitrina.store.products import ProductStore
-from vitrina.store.table import Query, Table
+from vitrina.store.reads import Query
+from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 from vitrina.store.writes import Put
 

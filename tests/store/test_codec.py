@@ -43,7 +43,8 @@ from vitrina.store.items import (
     ViewTallyItem,
 )
 from vitrina.store.keys import Key
-from vitrina.store.table import Query, Table
+from vitrina.store.reads import Query
+from vitrina.store.table import Table
 from vitrina.store.writes import Check, Delete, Expressions, Put, Update, Write
 
 AT = datetime(2026, 11, 24, 7, 1, 34, 120_000, UTC)

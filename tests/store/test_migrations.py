@@ -26,7 +26,8 @@ from vitrina.store.migrations.m0001_baseline import ForeignItems
 from vitrina.store.migrations.runner import MIGRATIONS, migrate, standing
 from vitrina.store.migrations.sweep import sweep
 from vitrina.store.products import ProductStore
-from vitrina.store.table import Scan, Table
+from vitrina.store.reads import Scan
+from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 from vitrina.store.writes import Put, Update
 

@@ -22,8 +22,9 @@ from vitrina.store import keys
 from vitrina.store.inbox import InboxStore
 from vitrina.store.items import Item, NoticeItem
 from vitrina.store.paging import every
+from vitrina.store.reads import Query
 from vitrina.store.recipients import RecipientStore
-from vitrina.store.table import Query, Table
+from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 
 pytestmark = pytest.mark.engine("dynamodb_local")

@@ -6,7 +6,8 @@ from vitrina.domain.pages import Position
 from vitrina.store.items import FailuresItem, Item
 from vitrina.store.keys import Key
 from vitrina.store.paging import every, page
-from vitrina.store.table import Query, Table
+from vitrina.store.reads import Query
+from vitrina.store.table import Table
 
 pytestmark = pytest.mark.engine("moto", "dynamodb_local", "ministack")
 ALL = Query(condition=Item.pk == "P", consistent=True)

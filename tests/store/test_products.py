@@ -12,7 +12,8 @@ from vitrina.errors import Conflict, NotFound, SkuTaken
 from vitrina.store import keys
 from vitrina.store.items import ChangeItem, DeletionItem, PriceItem, SkuItem
 from vitrina.store.products import ProductStore
-from vitrina.store.table import Query, Table
+from vitrina.store.reads import Query
+from vitrina.store.table import Table
 from vitrina.store.transactions import Step
 from vitrina.store.writes import Check
 

@@ -19,8 +19,9 @@ from vitrina.services import rollups as service
 from vitrina.services.rollups import DayOpen, RollupQueue, Rollups, SegmentsGone
 from vitrina.store import keys, rollups as rollups_module
 from vitrina.store.items import Item
+from vitrina.store.reads import Query
 from vitrina.store.rollups import RollupStore
-from vitrina.store.table import Query, Table
+from vitrina.store.table import Table
 from vitrina.store.views import Segment, ViewStore
 
 pytestmark = pytest.mark.engine("dynamodb_local")

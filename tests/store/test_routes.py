@@ -15,8 +15,9 @@ from vitrina.store.definition import creation
 from vitrina.store.idempotency import Answer, Claim, IdempotencyStore
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
+from vitrina.store.reads import Scan
 from vitrina.store.sessions import SessionStore
-from vitrina.store.table import Scan, Table
+from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 from vitrina.store.views import ViewStore
 

@@ -14,7 +14,8 @@ from vitrina.aws import Clients
 from vitrina.errors import Conflict, TableUnavailable
 from vitrina.store import keys, table as table_module
 from vitrina.store.items import EmailItem, Item, SkuItem
-from vitrina.store.table import MOST_PUTS, ConditionFailed, Query, Scan, Table, TransactionFailed
+from vitrina.store.reads import Query, Scan
+from vitrina.store.table import MOST_PUTS, ConditionFailed, Table, TransactionFailed
 from vitrina.store.transactions import Step, commit
 from vitrina.store.writes import Check, Delete, Put, Update
 

@@ -9,7 +9,8 @@ from vitrina.domain.views import MOST_IN_SEGMENT, View, shard_of
 from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id, time_ms
 from vitrina.store import keys
-from vitrina.store.table import Query, Table
+from vitrina.store.reads import Query
+from vitrina.store.table import Table
 from vitrina.store.views import StoredView, ViewStore
 
 pytestmark = pytest.mark.engine("moto", "dynamodb_local", "ministack")

@@ -15,8 +15,9 @@ from vitrina.errors import Conflict
 from vitrina.store.bonds import BONDS, key_of
 from vitrina.store.items import Item, UserItem
 from vitrina.store.keys import Key
+from vitrina.store.reads import Scan
 from vitrina.store.suspicions import Finding, Lacking, Miscount, Stray, Suspicion
-from vitrina.store.table import MOST_KEYS, Scan, Table, TransactionFailed
+from vitrina.store.table import MOST_KEYS, Table, TransactionFailed
 
 _SEGMENTS: Final = 4
 _PAGE: Final = 250

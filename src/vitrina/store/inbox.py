@@ -12,7 +12,8 @@ from vitrina.errors import NotFound
 from vitrina.store import keys
 from vitrina.store.items import Item, NoticeItem
 from vitrina.store.paging import page
-from vitrina.store.table import ConditionFailed, Query, Table
+from vitrina.store.reads import Query
+from vitrina.store.table import ConditionFailed, Table
 from vitrina.store.writes import Put, Update
 
 _UNREAD_PAGE: Final = 100

@@ -9,7 +9,8 @@ from typing import Final
 from vitrina.store import keys
 from vitrina.store.items import Item, LeaseItem
 from vitrina.store.paging import every
-from vitrina.store.table import ConditionFailed, Query, Table
+from vitrina.store.reads import Query
+from vitrina.store.table import ConditionFailed, Table
 from vitrina.store.writes import Delete, Put, Update
 
 TRIM_HORIZON: Final = "TRIM_HORIZON"

@@ -9,7 +9,8 @@ from vitrina.store import keys
 from vitrina.store.codecs import change_from, price_from, product_from
 from vitrina.store.items import ChangeItem, Item, PriceItem, ProductItem
 from vitrina.store.paging import page
-from vitrina.store.table import Query, Table
+from vitrina.store.reads import Query
+from vitrina.store.table import Table
 
 _LISTING: Final = {
     Sort.NEWEST: (keys.LISTING_BY_TIME, True),

@@ -14,8 +14,9 @@ from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.inbox import notice_from
 from vitrina.store.items import Item, MailItem, NoticeItem, NoticePreferencesItem, UserItem
+from vitrina.store.reads import Query
 from vitrina.store.recipients import preferences_from
-from vitrina.store.table import ConditionFailed, Query, Table
+from vitrina.store.table import ConditionFailed, Table
 from vitrina.store.users import user_from
 from vitrina.store.writes import Delete, Put, Update
 

@@ -6,7 +6,8 @@ from typing import TypeVar
 from vitrina.domain.pages import Page, Position
 from vitrina.store.items import Item
 from vitrina.store.keys import Index
-from vitrina.store.table import Query, Table
+from vitrina.store.reads import Query
+from vitrina.store.table import Table
 
 T = TypeVar("T")
 

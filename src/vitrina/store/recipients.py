@@ -12,7 +12,8 @@ from vitrina.errors import Conflict
 from vitrina.store import keys
 from vitrina.store.items import Item, MailWindowItem, NoticePreferencesItem, UserItem
 from vitrina.store.paging import every
-from vitrina.store.table import MOST_KEYS, ConditionFailed, Query, Table
+from vitrina.store.reads import Query
+from vitrina.store.table import MOST_KEYS, ConditionFailed, Table
 from vitrina.store.users import user_from
 from vitrina.store.writes import Put, Update
 

@@ -21,7 +21,8 @@ from vitrina.domain.reports import (
 from vitrina.store import keys
 from vitrina.store.items import Item, ViewDayItem, ViewRollupItem, ViewSummaryItem, ViewTallyItem
 from vitrina.store.paging import every
-from vitrina.store.table import MOST_PUTS, Query, Table
+from vitrina.store.reads import Query
+from vitrina.store.table import MOST_PUTS, Table
 from vitrina.store.writes import Put
 
 _ROWS_OF_PART: Final = 4_000

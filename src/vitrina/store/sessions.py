@@ -13,7 +13,8 @@ from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.items import Item, SessionItem, UserItem
 from vitrina.store.paging import every, page
-from vitrina.store.table import ConditionFailed, Query, Table
+from vitrina.store.reads import Query
+from vitrina.store.table import ConditionFailed, Table
 from vitrina.store.users import user_from
 from vitrina.store.writes import Delete, Put, Update
 

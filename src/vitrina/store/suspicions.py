@@ -18,7 +18,8 @@ from vitrina.store.bonds import Bond, key_of
 from vitrina.store.items import Item, SuperAdminsItem, UserItem
 from vitrina.store.keys import Key
 from vitrina.store.paging import every
-from vitrina.store.table import MOST_KEYS, Query, Table
+from vitrina.store.reads import Query
+from vitrina.store.table import MOST_KEYS, Table
 from vitrina.store.writes import Check, Delete, Put, Write
 
 _ABSENT: Final = Item.pk.does_not_exist()

@@ -4,17 +4,16 @@ import asyncio
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
-from pynamodb.expressions.condition import Condition
 
 from vitrina.aws import Clients
 from vitrina.errors import Conflict, TableUnavailable
 from vitrina.store.calls import make
 from vitrina.store.items import Item, RawItem
-from vitrina.store.keys import Index, Key
+from vitrina.store.keys import Key
+from vitrina.store.reads import Query, Scan
 from vitrina.store.writes import Arguments, Delete, Expressions, Put, Update, Write, raw_key
 
 MOST_KEYS: Final = 100
@@ -41,31 +40,6 @@ class TransactionFailed(Exception):
     def __init__(self, failed: dict[int, Item | None]) -> None:
         super().__init__(f"conditions failed: {sorted(failed)}")
         self.failed = failed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
-    """One query of the table or of an index.
-
-    No index can be read consistently: one that is `fresh` is at least the writer's own, never a replica's.
-    """
-
-    condition: Condition
-    index: Index | None = None
-    filter: Condition | None = None
-    descending: bool = False
-    consistent: bool = False
-    fresh: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scan:
-    """A pass over the whole table, or over one of the `segments` parts of it that can be read beside each other."""
-
-    filter: Condition | None = None
-    segment: int = 0
-    segments: int = 1
-    consistent: bool = False
 
 
 class Table:

@@ -11,7 +11,8 @@ from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.items import EmailItem, Item, SessionItem, SuperAdminsItem, UserItem
 from vitrina.store.paging import page
-from vitrina.store.table import Query, Table
+from vitrina.store.reads import Query
+from vitrina.store.table import Table
 from vitrina.store.transactions import Step, commit
 from vitrina.store.writes import Delete, Put, Update
 

@@ -14,7 +14,8 @@ from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.items import Item, RawItem, ViewSegmentItem
-from vitrina.store.table import MOST_PUTS, Query, Table
+from vitrina.store.reads import Query
+from vitrina.store.table import MOST_PUTS, Table
 
 _QUOTED: Final = 4
 """Bytes that JSON adds to a host in a list: quotes, a comma, a space."""

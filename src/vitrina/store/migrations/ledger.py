@@ -18,7 +18,8 @@ from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.items import Item, MigrationItem
 from vitrina.store.paging import every
-from vitrina.store.table import ConditionFailed, Query, Table
+from vitrina.store.reads import Query
+from vitrina.store.table import ConditionFailed, Table
 from vitrina.store.writes import Update
 
 LEASE: Final = timedelta(seconds=60)

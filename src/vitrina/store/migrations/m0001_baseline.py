@@ -4,7 +4,8 @@ from typing import Final
 
 from vitrina.store.items import Item
 from vitrina.store.migrations.ledger import Ledger
-from vitrina.store.table import Scan, Table
+from vitrina.store.reads import Scan
+from vitrina.store.table import Table
 
 NAME: Final = "baseline"
 _LOOKED_AT: Final = 1_000

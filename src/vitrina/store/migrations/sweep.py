@@ -10,7 +10,8 @@ from vitrina.domain.pages import Position
 from vitrina.errors import TableUnavailable
 from vitrina.store.items import Item
 from vitrina.store.migrations.ledger import Ledger
-from vitrina.store.table import Scan, Table
+from vitrina.store.reads import Scan
+from vitrina.store.table import Table
 
 SEGMENTS: Final = 8
 PAGE: Final = 100
