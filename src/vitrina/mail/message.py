@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.headerregistry import Address
+from email.header import Header
+from email.headerregistry import Address, HeaderRegistry, UniqueUnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, Policy
 from email.utils import parseaddr
 from typing import Any, Final
 
@@ -30,6 +31,20 @@ _TEMPLATES: Final = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+
+
+class _Subject(UniqueUnstructuredHeader):
+    """A subject that reads back as it was: the library's own folding loses spaces between encoded words."""
+
+    def fold(self, *, policy: Policy) -> str:
+        """Write the header, encoded where it is not ASCII (RFC 2047), in lines as long as mail likes them."""
+        encoded = Header(str(self), header_name="Subject").encode(linesep=policy.linesep)
+        return f"Subject: {encoded}{policy.linesep}"
+
+
+_HEADERS: Final = HeaderRegistry()
+_HEADERS.map_to_type("subject", _Subject)
+_POLICY: Final = SMTP.clone(header_factory=_HEADERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +88,7 @@ def compose(
         "more": len(notices) - len(shown),
         "inbox": f"{public_url.rstrip('/')}/v1/notifications" if public_url else "",
     }
-    message = EmailMessage(policy=SMTP)
+    message = EmailMessage(policy=_POLICY)
     message["From"] = sender
     message["To"] = address(recipient.name, recipient.email)
     message["Subject"] = subject

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from tests.unit.mail.samples import AT, USER_ID, mail, notice, recipient
 from vitrina.domain.notices import Language, Notice
@@ -164,6 +164,7 @@ def test_html_in_a_name_is_text() -> None:
 
 
 @given(name=st.text(min_size=1, max_size=200), author=st.text(max_size=200))
+@example(name="00000000¡¡¡¡¡¡¡¡¡¡¡𐐀 ¡", author="")
 def test_any_name_makes_a_message_that_reads_back(name: str, author: str) -> None:
     """Seven bits, short lines, and the subject as it was meant."""
     message = written(notice(name=name, changed_by_name=author), to=recipient(name=author))
