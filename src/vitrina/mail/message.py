@@ -33,7 +33,7 @@ _TEMPLATES: Final = Environment(
 )
 
 
-class _Subject(UniqueUnstructuredHeader, BaseHeader):  # type: ignore[misc] - the stubs differ on `max_count`
+class _Subject(UniqueUnstructuredHeader, BaseHeader):  # type: ignore[misc]
     """A subject that reads back as it was: the library's own folding loses spaces between encoded words."""
 
     def fold(self, *, policy: Policy) -> str:
