@@ -3,12 +3,14 @@
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.engines import CANNOT_RUN, ON_CI, UNPROVEN, Engines
 
 ENGINES = pytest.StashKey[Engines]()
+MODULE = pytest.StashKey[Path]()
 
 
 @pytest.fixture(scope="session")
@@ -82,8 +84,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave out what only DynamoDB Local can prove where it cannot run."""
+    """Freshen the engine between modules, and leave out what only DynamoDB Local can prove where it cannot run."""
+    if item.path != item.config.stash.get(MODULE, None):
+        item.config.stash[MODULE] = item.path
+        item.config.stash[ENGINES].freshen()
     judge = item.get_closest_marker("judge")
     if judge and item.config.stash[ENGINES].missing:
         pytest.skip(f"only DynamoDB Local can prove this: {judge.args[0]}")

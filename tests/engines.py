@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
@@ -13,6 +14,9 @@ ON_CI = os.environ.get("CI") == "true"
 
 CANNOT_RUN = (MissingToolError, RuntimeError, engines.EngineError)
 """What starting an engine raises when it is not installed or could not be downloaded."""
+
+_FRESH = 60.0
+"""Seconds."""
 
 UNPROVEN = (
     "AWS's own validation of requests",
@@ -45,6 +49,7 @@ class Engines:
         self.missing: str | None = None
         """Why DynamoDB Local cannot run here, once that is known."""
         self._started: dict[str, engines.Engine] = {}
+        self._fresh_at = time.monotonic()
 
     def start(self, names: Iterable[str]) -> None:
         """Start the engines and wait for none."""
@@ -58,6 +63,14 @@ class Engines:
     def actual(self, name: str) -> str:
         """Return the name of the engine that serves under a name."""
         return "ministack" if name == "dynamodb_local" and self.missing else name
+
+    def freshen(self) -> None:
+        """Start DynamoDB Local anew, empty, if it has run for a while: all that its streams hold slows it down."""
+        engine = self._started.get("dynamodb_local")
+        if engine is not None and time.monotonic() - self._fresh_at > _FRESH:
+            engine.stop()
+            engine.start().wait()
+            self._fresh_at = time.monotonic()
 
     def stop(self) -> None:
         """End them all."""

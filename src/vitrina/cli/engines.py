@@ -58,13 +58,16 @@ class Engine:
         self._probe = probe
         self._speaks = speaks
         self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
 
     def start(self) -> Self:
         """Start the process and return at once, or as soon as an earlier engine has let go of the data.
 
+        One that is started again listens where it did.
+
         Raises EngineError when that one does not, and what building the command raises.
         """
-        self._port = free_port()
+        self._port = self._port or free_port()
         command = self._command(self._port)
         self._folder = tempfile.TemporaryDirectory(prefix="vitrina-", ignore_cleanup_errors=True)
         self._log = Path(self._folder.name) / "log"
