@@ -6,12 +6,10 @@ The seed is printed; CHAOS_SEED repeats a run, as far as the machine's own chanc
 import asyncio
 from collections import defaultdict
 
-from click.testing import CliRunner
-
 from tests.chaos.conftest import KILLS, RATE, SECONDS, Installation
 from tests.chaos.stack import Worker, environment, until, working
+from tests.cli.command import Vitrina
 from vitrina import aws
-from vitrina.__main__ import main
 from vitrina.clock import now
 from vitrina.domain.users import User
 from vitrina.queue.channel import Channel, Message
@@ -134,7 +132,7 @@ def _change(product_id: str, by: User) -> ChangeItem:
 
 async def vitrina(installation: Installation, *arguments: str) -> str:
     """Run a command as an operator does; returns what it prints."""
-    result = await asyncio.to_thread(CliRunner().invoke, main, arguments, env=environment(installation.settings))
+    result = await asyncio.to_thread(Vitrina(**environment(installation.settings)), *arguments)
     assert result.exit_code == 0, result.output
     return result.output
 
