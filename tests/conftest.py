@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.engines import CANNOT_RUN, ON_CI, UNPROVEN, Engines
 
@@ -47,6 +48,14 @@ def engine(engines: Engines, request: pytest.FixtureRequest) -> str:
 def table_name() -> str:
     """A name that no other test's table has."""
     return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays() -> Iterator[None]:
+    """Put back what a command or a worker in the tests' process has changed of the logs."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 def pytest_configure(config: pytest.Config) -> None:
