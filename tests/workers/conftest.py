@@ -1,13 +1,11 @@
 """What the tests of the workers share."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from vitrina.aws import Clients, connect
+from tests.store.conftest import clients, table
 from vitrina.config import Settings
-from vitrina.store.definition import creation
-from vitrina.store.table import Table
+
+__all__ = ["clients", "settings", "table"]
 
 
 @pytest.fixture
@@ -26,18 +24,3 @@ def settings(dynamodb_local: str, ministack: str, table_name: str) -> Settings:
         connect_timeout=10,
         read_timeout=20,
     )
-
-
-@pytest.fixture
-async def clients(settings: Settings) -> AsyncIterator[Clients]:
-    """Clients of DynamoDB Local."""
-    async with connect(settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def table(clients: Clients, settings: Settings) -> AsyncIterator[Table]:
-    """An empty table."""
-    await clients.writer.create_table(**creation(settings))
-    yield Table(clients, name=settings.table_name, deadline=30)
-    await clients.writer.delete_table(TableName=settings.table_name)

@@ -138,7 +138,7 @@ class Mailer:
             # Whatever is wrong with this mail, it holds back no other.
             log.exception("mail_failed", **about)
             return await self._retry(mail, about, type(error).__name__, lease_ends)
-        # First this line, then the mark: who reads the log knows of each mail that may come a second time.
+        # First this line, then the mark: of a sender that dies in between, the log may still tell.
         log.info("mail_sent", **about, notices=len(mail.notice_ids), message_id=message["Message-ID"])
         MAILS.labels("sent").inc()
         return await self._settle(mail, lease_ends)

@@ -1,6 +1,7 @@
 """The items: PynamoDB models as schema and codec, never for I/O.
 
-`type` says what an item is, `v` which version of that type's schema wrote it.
+`type` says what an item is, `v` which version of that type's schema wrote it. One table, one module: a discriminator
+finds every class, and the chart of table_design.md is held against this file.
 """
 
 from datetime import datetime
