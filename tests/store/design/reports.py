@@ -28,7 +28,7 @@ def _rollups(w: World) -> Rollups:
 async def _seen(w: World, product_id: str, *, days_ago: int) -> date:
     """Let a product have been seen on a closed day."""
     day = (now() - GRACE).date() - timedelta(days=days_ago)
-    at_ms = int(now().timestamp() * 1000) // _DAY_MS * _DAY_MS - days_ago * _DAY_MS + 1
+    at_ms = (day - date(1970, 1, 1)).days * _DAY_MS + 1
     store = ViewStore(w.table)
     await store.put(store.segments([View(product_id, at_ms, bytes(12), "example.org", bot=False)]))
     return day
