@@ -1,5 +1,6 @@
 """What all tests share: the engines they run on, and what CI demands of a run."""
 
+import logging as standard
 import os
 import uuid
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import pytest
 import structlog
 
 from tests.engines import CANNOT_RUN, ON_CI, UNPROVEN, Engines
+from vitrina import logging
 
 ENGINES = pytest.StashKey[Engines]()
 MODULE = pytest.StashKey[Path]()
@@ -51,11 +53,17 @@ def table_name() -> str:
 
 
 @pytest.fixture(autouse=True)
-def _logging_stays() -> Iterator[None]:
-    """Put back what a command or a worker in the tests' process has changed of the logs."""
-    before = structlog.get_config()
+def _logging_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put back what a command, a worker or a test has changed of the logs; whoever logged before still can."""
+    before, handlers, level = structlog.get_config(), standard.root.handlers[:], standard.root.level
+    monkeypatch.setattr(logging, "_sink", None)
+    monkeypatch.setattr(logging, "_request_sink", logging._request_sink)
     yield
+    logging.shutdown()
     structlog.configure(**before)
+    standard.root.handlers[:] = handlers
+    standard.root.setLevel(level)
+    standard.captureWarnings(capture=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:

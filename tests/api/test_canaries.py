@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -34,12 +34,11 @@ CANARIES = {
 
 
 @pytest.fixture
-def log(tmp_path: Path, logs: Path) -> Iterator[Path]:
+def log(tmp_path: Path) -> Path:
     """What is logged meanwhile, at the least level there is."""
     path = tmp_path / "log.jsonl"
     logging.configure(level="debug", style="json", descriptor=os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND))
-    yield path
-    logging.configure(level="debug", style="json", descriptor=os.open(logs, os.O_WRONLY | os.O_APPEND))
+    return path
 
 
 @pytest.fixture

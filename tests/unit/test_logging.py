@@ -4,7 +4,7 @@ import logging as standard
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,8 @@ Read = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Callable[[], str]]]:
-    """Configure logging to a file; what was configured before comes back."""
-    before, handlers, level = structlog.get_config(), standard.root.handlers[:], standard.root.level
-    monkeypatch.setattr(logging, "_sink", None)
-    monkeypatch.setattr(logging, "_request_sink", None)
+def configure(tmp_path: Path) -> Callable[..., Callable[[], str]]:
+    """Configure logging to a file."""
     path = tmp_path / "log"
 
     def configured(style: str = "json", level: str = "info") -> Callable[[], str]:
@@ -40,12 +37,7 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
         return read
 
-    yield configured
-    logging.shutdown()
-    structlog.configure(**before)
-    standard.root.handlers[:] = handlers
-    standard.root.setLevel(level)
-    standard.captureWarnings(capture=False)
+    return configured
 
 
 @pytest.fixture
