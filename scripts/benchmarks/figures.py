@@ -52,10 +52,10 @@ class Figure:
     def target(self) -> str:
         """Write the target as people do."""
         if self.at_least is not None and self.at_least == self.at_most:
-            return f"= {self.at_least:g}"
+            return f"= {_number(self.at_least)}"
         if self.at_least is not None:
-            return f"≥ {self.at_least:g}"
-        return f"≤ {self.at_most:g}" if self.at_most is not None else ""
+            return f"≥ {_number(self.at_least)}"
+        return f"≤ {_number(self.at_most)}" if self.at_most is not None else ""
 
     @property
     def passed(self) -> bool | None:
@@ -95,13 +95,18 @@ class Report:
         """Print the loads, then the figures against their targets."""
         facts = machine.facts()
         console.print(f"{facts['processor']}, {facts['cores']} cores, {facts['python']}, {facts['engine']}")
-        loads = Table("load", "server", *_right("answers/s", "p50 ms", "p99 ms", "errors"), title=self.command)
+        loads = Table(
+            "load",
+            "server",
+            *_right("answers/s", "p50 ms", "p99 ms", "errors"),
+        )
         for row in self.rows:
             loads.add_row(row.load, row.server, f"{row.rate:,.0f}", f"{row.p50:.2f}", f"{row.p99:.2f}", str(row.errors))
-        console.print(loads)
-        figures = Table("figure", *_right("measured", "target"), "")
+        if self.rows:
+            console.print(loads)
+        figures = Table("figure", *_right("measured", "target"), "", title=self.command)
         for figure in self.figures:
-            figures.add_row(figure.name, f"{figure.value:.4g}", figure.target, VERDICTS[figure.passed])
+            figures.add_row(figure.name, _number(figure.value), figure.target, VERDICTS[figure.passed])
         console.print(figures)
 
     def write(self, path: Path) -> None:
@@ -110,6 +115,10 @@ class Report:
         rows = [asdict(row) for row in self.rows]
         found = {"command": self.command, "machine": machine.facts(), "loads": rows, "figures": figures}
         path.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - from there on, all digits that count
 
 
 def _right(*headings: str) -> Iterable[Column]:
