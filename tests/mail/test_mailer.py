@@ -121,10 +121,10 @@ async def test_a_notice_that_was_mailed_is_left_out_though_the_index_still_shows
     await world.store.finish(mail)
     sender = world.mailer()
     late = await world.store.take(admin.id, (one.id, two.id), digest=True, at=LATER, lease=timedelta(seconds=60))
-    assert await sender._send(late, lease_ends=2000)
+    assert await sender._send(mailer._Held(late, 2000))
     assert [message["Subject"] for message in world.outbox.sent] == ["Price of Oak Lamp: 19.99 USD → 24.99 USD"]
     empty = await world.store.take(admin.id, (one.id, "gone"), digest=True, at=LATER, lease=timedelta(seconds=60))
-    assert await sender._send(empty, lease_ends=2000)
+    assert await sender._send(mailer._Held(empty, 2000))
     assert len(world.outbox.sent) == 1
     assert await world.mail_of(admin) is None
 
@@ -280,26 +280,47 @@ async def test_mail_is_in_the_language_of_its_reader(world: World) -> None:
     assert world.outbox.sent[-1]["Subject"].startswith("Precio de")
 
 
-async def test_a_mailer_that_was_frozen_past_its_lease_sends_nothing(world: World) -> None:
-    """By its own clock, which nobody sets: the mail is somebody else's by now."""
+async def test_a_mailer_that_was_frozen_past_its_lease_asks_before_it_sends(world: World) -> None:
+    """The mail may be somebody else's by now; then they send it."""
     admin = await world.admin()
     await world.told(admin)
-    sender = world.mailer()
+    sender, other = world.mailer(), world.mailer()
     attach = world.store.attach
 
     async def freeze(*arguments: Any) -> Any:  # noqa: ANN401 - as the store's
-        world.seconds += 51
+        world.store.attach = attach  # type: ignore[method-assign]
+        world.seconds += 61
+        world.clock.at += timedelta(seconds=61)
+        await other.send_due()
         return await attach(*arguments)
 
     world.store.attach = freeze  # type: ignore[method-assign, assignment]
     with capture_logs() as logs:
         await sender.send_due()
-    assert [line["event"] for line in logs] == ["mail_lease_lost"]
-    assert world.outbox.sent == []
-    world.clock.at += timedelta(seconds=60)
-    world.store.attach = attach  # type: ignore[method-assign]
-    await world.mailer().send_due()
-    assert world.outbox.sent[0][ATTEMPT_HEADER] == "2"
+    assert [line["event"] for line in logs] == ["mail_sent", "mail_lease_lost"]
+    assert [message[ATTEMPT_HEADER] for message in world.outbox.sent] == ["2"]
+
+
+async def test_a_digest_that_takes_longer_than_a_lease_stays_its_senders(world: World) -> None:
+    """However many others look meanwhile: else each would begin it anew, and none would end it."""
+    admin = await world.admin()
+    await world.told(admin, range(100), digest=True)
+    sender, other = world.mailer(), world.mailer()
+    attach = world.store.attach
+
+    async def slow(*arguments: Any) -> Any:  # noqa: ANN401 - as the store's
+        world.seconds += 0.9
+        world.clock.at += timedelta(seconds=0.9)
+        if world.seconds % 9 < 1:
+            await other.send_due()
+        return await attach(*arguments)
+
+    world.store.attach = slow  # type: ignore[method-assign, assignment]
+    with capture_logs() as logs:
+        await sender.send_due()
+    assert [line["event"] for line in logs] == ["mail_sent"]
+    assert [message[ATTEMPT_HEADER] for message in world.outbox.sent] == [None]
+    assert await world.mail_of(admin) is None
 
 
 async def test_a_failure_that_comes_after_a_takeover_changes_nothing(world: World) -> None:
@@ -311,7 +332,7 @@ async def test_a_failure_that_comes_after_a_takeover_changes_nothing(world: Worl
     await world.store.take_over(slow, at=LATER, lease=timedelta(seconds=60))
     world.outbox.fails[admin.email] = [MailNotSent("451")]
     before = counted("retried")
-    assert not await sender._send(slow, lease_ends=2000)
+    assert not await sender._send(mailer._Held(slow, 2000))
     mail = await world.mail_of(admin)
     assert mail is not None
     assert mail.due_at == LATER + timedelta(seconds=60)

@@ -114,8 +114,12 @@ async def test_only_the_attempt_at_hand_postpones_and_any_of_them_finishes(world
     admin = await world.admin()
     first = await taken(world, admin, "a", lease=timedelta(0))
     second = await world.store.take_over(first, at=LATER, lease=LEASE)
-    assert not await world.store.postpone(first, until=LATER)
-    assert await world.store.postpone(second, until=LATER + 2 * LEASE)
+    assert not await world.store.postpone(first, until=LATER, failed=True)
+    for failed in (False, True):
+        assert await world.store.postpone(second, until=LATER + 2 * LEASE, failed=failed)
+        mail = await world.mail_of(admin)
+        assert mail is not None
+        assert mail.failures == failed
     with pytest.raises(MailHeld):
         await world.store.take_over(second, at=LATER, lease=LEASE)
     await world.store.finish(first)
@@ -124,7 +128,7 @@ async def test_only_the_attempt_at_hand_postpones_and_any_of_them_finishes(world
     await world.store.finish(first)
     assert await world.mail_of(admin) is not None
     await world.table.delete(Delete(keys.mail(admin.id)))
-    assert not await world.store.postpone(other, until=LATER)
+    assert not await world.store.postpone(other, until=LATER, failed=False)
 
 
 async def test_a_recipient_comes_with_what_it_wants(world: World) -> None:

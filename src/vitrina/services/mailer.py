@@ -1,14 +1,15 @@
 """Sends the mail that is due (R9): at least once, and once unless its sender died between sending and marking.
 
 Whatever a process knows is in the table: a notice is due from the write of its inbox entry on, and a mail that is being
-sent is due again when its sender has been silent for the lease time. A look costs 4 queries,
-a mail 3 calls and 1 for each notice.
+sent is due again when its sender has been silent for the lease time. A look costs 4 queries, a mail 3 calls and 1 for
+each notice, and 1 more whenever it takes half the lease time.
 """
 
 import random
 import time
 from asyncio import sleep, timeout
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from typing import Any, Final
@@ -18,7 +19,7 @@ import structlog
 from vitrina.clock import Clock, now
 from vitrina.config import Settings
 from vitrina.domain.mails import Mail, Waiting
-from vitrina.domain.notices import EmailMode, Language, NoticePreferences
+from vitrina.domain.notices import EmailMode, Language, Notice, NoticePreferences
 from vitrina.domain.users import PRODUCT_MANAGERS, User
 from vitrina.errors import VitrinaError
 from vitrina.mail.message import compose, sender_address
@@ -40,6 +41,23 @@ _LONGEST_PAUSE: Final = 3600.0
 _SETTLE_PAUSE: Final = 0.5
 _LONGEST_LIFE: Final = timedelta(days=7)
 """After which a mail is given up whose senders keep dying; that the table does not answer is no failure of a mail."""
+
+
+class _LeaseLost(Exception):
+    """Another process sends the mail."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A mail that is this process's until `lease_ends`, by its own clock, which no other need agree with."""
+
+    mail: Mail
+    lease_ends: float
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the log says of it."""
+        return {"mail": self.mail.id, "user": self.mail.user_id, "attempt": self.mail.attempt}
 
 
 class Mailer:
@@ -95,7 +113,7 @@ class Mailer:
                 mail = await self._store.take(
                     waiting.user_id, notice_ids, digest=digest, at=self._clock(), lease=timedelta(seconds=self._lease)
                 )
-                if not await self._send(mail, lease_ends=began + self._lease):
+                if not await self._send(_Held(mail, began + self._lease)):
                     return False
         except MailHeld as held:
             self._resting[waiting.user_id] = held.until
@@ -114,52 +132,56 @@ class Mailer:
         except MailHeld:
             # Others were quicker, or the index has not heard yet that it was sent.
             return True
-        return await self._send(mail, lease_ends=began + self._lease)
+        return await self._send(_Held(mail, began + self._lease))
 
-    async def _send(self, mail: Mail, *, lease_ends: float) -> bool:
-        """Send a mail that is this process's until `lease_ends`; returns whether it came to its end, in any way."""
-        about = {"mail": mail.id, "user": mail.user_id, "attempt": mail.attempt}
+    async def _send(self, held: _Held) -> bool:
+        """Send a mail; returns whether it came to its end, in any way."""
         try:
-            message = await self._written(mail, about)
+            message = await self._written(held)
             if message is None:
-                return await self._settle(mail, lease_ends)
-            if self._monotonic() > lease_ends - self._timeout:
-                log.warning("mail_lease_lost", **about)
-                return False
+                return await self._settle(held)
+            await self._keep(held, at_least=self._timeout)
             async with timeout(self._timeout):
                 await self._transport.send(message)
+        except _LeaseLost:
+            log.warning("mail_lease_lost", **held.about)
+            return False
         except (MailRefused, ValueError) as error:
-            return await self._give_up(mail, about, str(error), lease_ends)
+            return await self._give_up(held, str(error))
         except (MailNotSent, TimeoutError) as error:
-            return await self._retry(mail, about, str(error) or type(error).__name__, lease_ends)
+            return await self._retry(held, str(error) or type(error).__name__)
         except VitrinaError:
             raise
         except Exception as error:
             # Whatever is wrong with this mail, it holds back no other.
-            log.exception("mail_failed", **about)
-            return await self._retry(mail, about, type(error).__name__, lease_ends)
+            log.exception("mail_failed", **held.about)
+            return await self._retry(held, type(error).__name__)
         # First this line, then the mark: of a sender that dies in between, the log may still tell.
-        log.info("mail_sent", **about, notices=len(mail.notice_ids), message_id=message["Message-ID"])
+        notices = len(held.mail.notice_ids)
+        log.info("mail_sent", **held.about, notices=notices, message_id=message["Message-ID"])
         MAILS.labels("sent").inc()
-        return await self._settle(mail, lease_ends)
+        return await self._settle(held)
 
-    async def _written(self, mail: Mail, about: dict[str, Any]) -> EmailMessage | None:
+    async def _written(self, held: _Held) -> EmailMessage | None:
         """Take the notices up and write the message; None when there is nothing, or nobody any more, to send it to.
 
-        Raises MailRefused when the mail has grown too old, and ValueError when the account's e-mail is none that
-        DNS can find.
+        Raises MailRefused when the mail has grown too old, ValueError when the account's e-mail is none that DNS can
+        find, and _LeaseLost.
         """
-        attached = await gather(
-            (self._store.attach(mail, notice_id) for notice_id in mail.notice_ids), at_once=_NOTICES_AT_ONCE
-        )
-        notices = [notice for notice in attached if notice is not None]
+        mail = held.mail
+        notices: list[Notice] = []
+        for first in range(0, len(mail.notice_ids), _NOTICES_AT_ONCE):
+            await self._keep(held, at_least=self._lease / 2)
+            ids = mail.notice_ids[first : first + _NOTICES_AT_ONCE]
+            attached = await gather((self._store.attach(mail, notice_id) for notice_id in ids), at_once=len(ids))
+            notices += [notice for notice in attached if notice is not None]
         if not notices:
             return None
         if self._clock() - mail.created_at > _LONGEST_LIFE:
             raise MailRefused("its senders keep dying")
         user, preferences = await self._store.recipient(mail.user_id) or (None, None)
         if user is None or not _is_told(user, preferences):
-            log.info("mail_dropped", **about, notices=len(notices))
+            log.info("mail_dropped", **held.about, notices=len(notices))
             MAILS.labels("dropped").inc()
             return None
         language = preferences.language if preferences else self._language
@@ -167,28 +189,42 @@ class Mailer:
             mail, notices, recipient=user, language=language, sender=self._sender, public_url=self._public_url
         )
 
-    async def _give_up(self, mail: Mail, about: dict[str, Any], why: str, lease_ends: float) -> bool:
-        log.error("mail_given_up", **about, notices=len(mail.notice_ids), why=why)
-        MAILS.labels("given_up").inc()
-        return await self._settle(mail, lease_ends)
+    async def _keep(self, held: _Held, *, at_least: float) -> None:
+        """See to it that a mail is this process's for so many seconds: a long digest outlasts a lease.
 
-    async def _retry(self, mail: Mail, about: dict[str, Any], why: str, lease_ends: float) -> bool:
-        if mail.failures + 1 >= self._attempts:
-            return await self._give_up(mail, about, why, lease_ends)
-        until = self._clock() + timedelta(milliseconds=int(1000 * pause_after(mail.failures + 1)))
-        if await self._store.postpone(mail, until=until):
-            self._resting[mail.user_id] = until
-            log.warning("mail_retried", **about, why=why)
+        The table decides: one whose lease is over is still ours if nobody has taken it over. Raises _LeaseLost.
+        """
+        began = self._monotonic()
+        if held.lease_ends - began >= at_least:
+            return
+        until = self._clock() + timedelta(seconds=self._lease)
+        if not await self._store.postpone(held.mail, until=until, failed=False):
+            raise _LeaseLost
+        held.lease_ends = began + self._lease
+
+    async def _give_up(self, held: _Held, why: str) -> bool:
+        log.error("mail_given_up", **held.about, notices=len(held.mail.notice_ids), why=why)
+        MAILS.labels("given_up").inc()
+        return await self._settle(held)
+
+    async def _retry(self, held: _Held, why: str) -> bool:
+        failures = held.mail.failures + 1
+        if failures >= self._attempts:
+            return await self._give_up(held, why)
+        until = self._clock() + timedelta(milliseconds=int(1000 * pause_after(failures)))
+        if await self._store.postpone(held.mail, until=until, failed=True):
+            self._resting[held.mail.user_id] = until
+            log.warning("mail_retried", **held.about, why=why)
             MAILS.labels("retried").inc()
         return False
 
-    async def _settle(self, mail: Mail, lease_ends: float) -> bool:
+    async def _settle(self, held: _Held) -> bool:
         """Delete a mail that came to its end, and try for as long as nobody else may take it over."""
         while True:
             try:
-                await self._store.finish(mail)
+                await self._store.finish(held.mail)
             except VitrinaError:
-                if self._monotonic() > lease_ends:
+                if self._monotonic() > held.lease_ends:
                     raise
                 await sleep(_SETTLE_PAUSE)
             else:

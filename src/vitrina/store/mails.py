@@ -145,9 +145,12 @@ class MailStore:
             return user_from(user), None
         return user_from(user), preferences_from(preferences)
 
-    async def postpone(self, mail: Mail, *, until: datetime) -> bool:
-        """Let a mail that failed wait for its next attempt; False when it is this attempt's no longer."""
-        actions = [MailItem.due_at.set(until), MailItem.failures.set(mail.failures + 1)]
+    async def postpone(self, mail: Mail, *, until: datetime, failed: bool) -> bool:
+        """Let a mail be due later: its sender needs more time, or it `failed` and waits for its next attempt.
+
+        False when it is this attempt's no longer.
+        """
+        actions = [MailItem.due_at.set(until), MailItem.failures.set(mail.failures + failed)]
         try:
             await self._table.update(Update(keys.mail(mail.user_id), actions, _is(mail)))
         except ConditionFailed:
