@@ -1,5 +1,6 @@
 """A table, a queue, admins with their wishes, products with prices, and a mail server."""
 
+import asyncio
 import os
 import random
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.stack import MailServer, Storm, Worker, until
+from tests.engines import Engines
 from tests.service import drop_table, make_table, settings_for
 from tests.store import samples
 from vitrina import aws
@@ -82,8 +84,12 @@ class Installation:
 
 
 @pytest.fixture
-async def installation(dynamodb_local: str, ministack: str, tmp_path: Path) -> AsyncIterator[Installation]:
+async def installation(
+    engines: Engines, dynamodb_local: str, ministack: str, tmp_path: Path
+) -> AsyncIterator[Installation]:
     """A table on DynamoDB Local, a queue on MiniStack, and times so short that a death is noticed in seconds."""
+    # It deletes the last test's table for minutes, and answers nobody meanwhile.
+    await asyncio.to_thread(engines.freshen)
     print(f"CHAOS_SEED={SEED}")  # noqa: T201 - shown when a test fails
     with MailServer() as mail:
         settings = settings_for(
