@@ -16,7 +16,7 @@ from vitrina.cli.engines import dynamodb_local
 from vitrina.store import keys
 
 EVENTS: Final = 1_000_000
-ROUNDS: Final = 3
+ROUNDS: Final = 7
 GROWTH: Final = 4
 FORMATS: Final = ("parquet", "csv", "jsonl")
 _EXPORTED: Final = re.compile(r"([\d,]+) events of 1 days, ([\d,]+) a second")

@@ -4,7 +4,6 @@ botocore takes an answer apart by the shapes of its model, value by value: more 
 for 25 products. There is no need to, since the JSON of these answers is what callers get, but for binary values.
 """
 
-from binascii import a2b_base64
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -14,6 +13,7 @@ from aiobotocore.parsers import AioJSONParser, AioResponseParserFactory
 from botocore.model import Shape
 from botocore.parsers import ResponseParser
 from botocore.utils import lowercase_dict
+from pybase64 import b64decode
 
 _OPERATIONS: Final = frozenset({
     "BatchGetItem",
@@ -71,9 +71,9 @@ def _decode(node: Any) -> None:  # noqa: ANN401 - any JSON
     if isinstance(node, dict):
         for name, value in node.items():
             if name == "B" and isinstance(value, str):
-                node[name] = a2b_base64(value)
+                node[name] = b64decode(value, validate=True)
             elif name == "BS" and isinstance(value, list):
-                node[name] = [a2b_base64(text) for text in value]
+                node[name] = [b64decode(text, validate=True) for text in value]
             else:
                 _decode(value)
     elif isinstance(node, list):

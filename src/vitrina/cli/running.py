@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -11,6 +12,11 @@ from pydantic import ValidationError
 
 from vitrina.config import Settings
 from vitrina.errors import QueueUnavailable, TableUnavailable, VitrinaError
+
+if sys.platform == "win32":  # pragma: no cover - uvloop does not exist for it
+    from asyncio import new_event_loop
+else:
+    from uvloop import new_event_loop
 
 T = TypeVar("T")
 
@@ -41,7 +47,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     # What fails is said once, by the command.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
-        return asyncio.run(work)
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(work)
     except (QueueUnavailable, TableUnavailable) as error:
         raise Refused(f"{error}\n{error.__cause__ or ''}".rstrip()) from error
     except VitrinaError as error:

@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3TableExport.O
 
 import gzip
 import zlib
-from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
+from pybase64 import b64decode
 
 from vitrina.clock import epoch_seconds, from_rfc3339
 from vitrina.domain.views import PackedViews
@@ -85,7 +85,7 @@ class TableExport:
                 if self._at is not None and "expires_at" in item and int(item["expires_at"]["N"]) <= self._at:
                     return None
                 referrers = orjson.loads(item["referrers"]["S"]) if "referrers" in item else []
-                packed = PackedViews(events=b64decode(item["events"]["B"]), referrers=referrers)
+                packed = PackedViews(events=b64decode(item["events"]["B"], validate=True), referrers=referrers)
                 return FoundSegment(*keys.day_and_shard(item["pk"]["S"]), Segment(item["sk"]["S"], packed))
             case "product":
                 return FoundSku(item["id"]["S"], item.get("original_sku", item["sku"])["S"])

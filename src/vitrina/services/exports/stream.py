@@ -113,14 +113,14 @@ class Exporter:
 
     async def _encode(self, day: Day, encoder: Encoder) -> AsyncGenerator[tuple[int, memoryview], None]:
         async with aclosing(ahead(self._decode(day, encoder.rows))) as decoded:
-            async for events, skus in decoded:
+            async for events in decoded:
+                skus = await self._skus_of(events)
                 yield events.rows, await self._in_thread(encoder.encode, events, skus)
 
-    async def _decode(self, day: Day, rows: int) -> AsyncGenerator[tuple[Events, Sequence[str | None]], None]:
+    async def _decode(self, day: Day, rows: int) -> AsyncGenerator[Events, None]:
         async with aclosing(_batches(day, rows)) as batches:
             async for segments in batches:
-                events = await self._in_thread(decode, day.day, segments)
-                yield events, await self._skus_of(events)
+                yield await self._in_thread(decode, day.day, segments)
 
     async def _in_thread(self, work: Callable[P, T], *arguments: P.args, **_: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
