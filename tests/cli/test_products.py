@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import Vitrina, settings
+from vitrina.services.imports import workbook
 
 NOT_A_SKU = "is not a SKU: 1 to 64 letters A-Z and a-z, digits, '.', '_' and '-', and more than dots"
 PASSWORD = "purple monkey dishwasher 9"
@@ -192,6 +193,18 @@ def test_a_currency_must_be_one_and_a_report_a_place(vitrina: Vitrina, file: Pat
     done = vitrina("products", "export", "--out", str(tmp_path / "no" / "where"))
     assert (done.exit_code, "No such file or directory" in done.stderr) == (1, True)
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_disk_without_room_is_said_in_a_sentence(
+    vitrina: Vitrina, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan of a large file is kept on it; nothing has been written then."""
+    monkeypatch.setattr(workbook, "_SCHEMA", f"{workbook._SCHEMA} PRAGMA max_page_count = 8;")
+    file.write_text("sku,name,brand,price\n" + "".join(f"S{number},Lamp,Brightwell,1\n" for number in range(1_000)))
+    done = vitrina("products", "import", str(file))
+    assert done.exit_code == 1
+    assert "database or disk is full; TMPDIR names another folder" in done.stderr
+    assert exported(vitrina) == []
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from vitrina.aws import connect
-from vitrina.cli.running import Misused, Refused, load_settings, run
+from vitrina.cli.running import Misused, Refused, load_settings, run, temporary_files
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.reports import Period
@@ -61,7 +61,8 @@ def export(first: datetime | None, last: datetime | None, form: Format, table_ex
         raise Misused("Parquet is not for a terminal: redirect standard output, or give --out a folder")
     try:
         source = _live(load_settings()) if table_export is None else _exported(table_export, period)
-        run(_export(source, period, form, out))
+        with temporary_files():
+            run(_export(source, period, form, out))
     except (DirectoryRefused, TableExportRefused) as error:
         raise Refused(str(error)) from error
 

@@ -13,7 +13,7 @@ import click
 
 from vitrina.aws import connect
 from vitrina.cli.progress import progress
-from vitrina.cli.running import Misused, Refused, load_settings, run
+from vitrina.cli.running import Misused, Refused, load_settings, run, temporary_files
 from vitrina.config import Settings
 from vitrina.domain.money import check_currency
 from vitrina.domain.users import PRODUCT_MANAGERS, Role, User
@@ -117,7 +117,7 @@ def import_products(
     reading = Reading(profile=Profile(profile_name), require_sku=require_sku, unpublished=unpublished, filling=filling)
     file_format = FileFormat(format_name) if format_name else _format_of(file)
     settings = load_settings()
-    with Workbook() as book:
+    with temporary_files(), Workbook() as book:
         with _opened_file(file) as binary:
             _read(binary, file_format, reading, book)
         try:

@@ -2,8 +2,11 @@
 
 import asyncio
 import logging
+import sqlite3
 import sys
-from collections.abc import Coroutine
+import tempfile
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -53,6 +56,16 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise Refused(f"{error}\n{error.__cause__ or ''}".rstrip()) from error
     except VitrinaError as error:
         raise Refused(str(error)) from error
+
+
+@contextmanager
+def temporary_files() -> Iterator[None]:
+    """Have temporary databases, which hold what memory must not. Raises Refused where there is no room for one."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        folder = tempfile.gettempdir()
+        raise Refused(f"a temporary file in {folder}: {error}; TMPDIR names another folder for it") from error
 
 
 def _sentence(location: tuple[int | str, ...], message: str) -> str:
