@@ -53,13 +53,15 @@ def table_name() -> str:
 
 
 @pytest.fixture(autouse=True)
-def _logging_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _logging_stays() -> Iterator[None]:
     """Put back what a command, a worker or a test has changed of the logs; whoever logged before still can."""
     before, handlers, level = structlog.get_config(), standard.root.handlers[:], standard.root.level
-    monkeypatch.setattr(logging, "_sink", None)
-    monkeypatch.setattr(logging, "_request_sink", logging._request_sink)
-    yield
-    logging.shutdown()
+    # A patch of its own: a test may undo those that it has made.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging, "_sink", None)
+        patch.setattr(logging, "_request_sink", logging._request_sink)
+        yield
+        logging.shutdown()
     structlog.configure(**before)
     standard.root.handlers[:] = handlers
     standard.root.setLevel(level)
