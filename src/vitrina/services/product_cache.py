@@ -80,7 +80,8 @@ class ReadThrough(Generic[V]):
     def drop(self, key: str) -> None:
         """Forget `key`, and whatever a read that is under way may bring of it."""
         self._kept.pop(key, None)
-        self._dropped.add(key)
+        if self._coalescer:
+            self._dropped.add(key)
 
     async def _read(self, keys: list[str]) -> list[V | None]:
         began = self._time()
