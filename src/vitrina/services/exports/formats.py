@@ -14,16 +14,15 @@ import pyarrow.parquet as pq
 from vitrina.domain.spreadsheets import escape
 from vitrina.services.exports.columns import Events
 
-_NAMES: Final = pa.dictionary(pa.int32(), pa.string())
 _SCHEMA: Final = pa.schema(
     [
         pa.field("event_id", pa.string(), nullable=False),
         pa.field("day", pa.date32(), nullable=False),
         pa.field("at", pa.timestamp("ms", "UTC"), nullable=False),
-        pa.field("product_id", _NAMES, nullable=False),
-        pa.field("sku", _NAMES),
+        pa.field("product_id", pa.string(), nullable=False),
+        pa.field("sku", pa.string()),
         pa.field("visitor", pa.string(), nullable=False),
-        pa.field("referrer_host", _NAMES),
+        pa.field("referrer_host", pa.string()),
         pa.field("bot", pa.bool_(), nullable=False),
     ]
 )
@@ -92,13 +91,6 @@ class ParquetEncoder:
             self._schema,
             compression="zstd",
             use_dictionary=["product_id", "sku", "referrer_host"],
-            # Each value without what it has in common with the one before: quicker than to have zstd find that.
-            column_encoding={
-                "event_id": "DELTA_BYTE_ARRAY",
-                "at": "DELTA_BINARY_PACKED",
-                "visitor": "DELTA_BYTE_ARRAY",
-            },
-            store_schema=False,  # It would have readers of Arrow make dictionaries of what is text to all others.
             write_statistics=["at"],  # The other columns are in no order: least and greatest would rule nothing out.
         )
 
@@ -112,10 +104,10 @@ class ParquetEncoder:
             "event_id": events.event_id,
             "day": pa.repeat(pa.scalar(events.day, pa.date32()), events.rows),
             "at": events.at(),
-            "product_id": _dictionary(events.product, events.product_ids),
-            "sku": _dictionary(events.product, skus),
+            "product_id": pa.array(events.product_ids, pa.string()).take(events.product),
+            "sku": pa.array(skus, pa.string()).take(events.product),
             "visitor": events.visitor,
-            "referrer_host": _dictionary(events.referrer, events.hosts),
+            "referrer_host": pa.array(events.hosts, pa.string()).take(events.referrer),
             "bot": events.bot,
         }
         arrays = [columns[name] for name in self._schema.names]
@@ -126,12 +118,6 @@ class ParquetEncoder:
         """Return the footer."""
         self._writer.close()
         return self._tape.take()
-
-
-def _dictionary(places: pa.Array, values: Sequence[str | None]) -> pa.Array:
-    """Return the value at each place, as Parquet has it: each once, and null for what is None."""
-    known = pa.array([None if value is None else place for place, value in enumerate(values)], pa.int32())
-    return pa.DictionaryArray.from_arrays(known.take(places), pa.array([value or "" for value in values], pa.string()))
 
 
 class _Tape(io.RawIOBase):
