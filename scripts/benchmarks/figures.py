@@ -95,11 +95,7 @@ class Report:
         """Print the loads, then the figures against their targets."""
         facts = machine.facts()
         console.print(f"{facts['processor']}, {facts['cores']} cores, {facts['python']}, {facts['engine']}")
-        loads = Table(
-            "load",
-            "server",
-            *_right("answers/s", "p50 ms", "p99 ms", "errors"),
-        )
+        loads = Table("load", "server", *_right("answers/s", "p50 ms", "p99 ms", "errors"))
         for row in self.rows:
             loads.add_row(row.load, row.server, f"{row.rate:,.0f}", f"{row.p50:.2f}", f"{row.p99:.2f}", str(row.errors))
         if self.rows:

@@ -42,7 +42,7 @@ PRODUCTS: Final = 200
 RATE: Final = 20
 SECONDS: Final = 60
 WARM_UP: Final = 10
-"""Seconds of the same storm before it counts: a JVM that has just started writes a tenth of what it will."""
+"""Seconds of the same storm before it counts: a JVM that has just started writes less than arrives."""
 CALM: Final = 20.0
 """Seconds for which the relay is watched doing nothing."""
 NOISE: Final = 50_000

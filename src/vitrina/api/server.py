@@ -10,7 +10,6 @@ import asyncio
 import gc
 import multiprocessing
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -25,11 +24,7 @@ from vitrina.api.headers import secure
 from vitrina.api.keys import READINESS
 from vitrina.api.problems import BadRequest, InternalError, problem
 from vitrina.config import Settings
-
-if sys.platform == "win32":  # pragma: no cover - uvloop does not exist for it
-    from asyncio import new_event_loop
-else:
-    from uvloop import new_event_loop
+from vitrina.loops import new_event_loop
 
 log = structlog.get_logger(__name__)
 

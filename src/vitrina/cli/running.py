@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import sqlite3
-import sys
 import tempfile
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -15,11 +14,7 @@ from pydantic import ValidationError
 
 from vitrina.config import Settings
 from vitrina.errors import QueueUnavailable, TableUnavailable, VitrinaError
-
-if sys.platform == "win32":  # pragma: no cover - uvloop does not exist for it
-    from asyncio import new_event_loop
-else:
-    from uvloop import new_event_loop
+from vitrina.loops import new_event_loop
 
 T = TypeVar("T")
 

@@ -6,7 +6,6 @@ sys.exit(run_worker("relay", work, settings))   # until SIGTERM or Ctrl-C; a sec
 import asyncio
 import contextlib
 import signal
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,14 +18,10 @@ from prometheus_client import make_wsgi_app
 
 from vitrina import logging
 from vitrina.config import Settings
+from vitrina.loops import new_event_loop
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
-
-if sys.platform == "win32":  # pragma: no cover - uvloop does not exist for it
-    from asyncio import new_event_loop
-else:
-    from uvloop import new_event_loop
 
 log = structlog.get_logger(__name__)
 

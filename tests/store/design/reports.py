@@ -6,7 +6,7 @@ from typing import Final
 from tests.store.design.world import Work, World, plain, row
 from vitrina.clock import now
 from vitrina.domain.reports import GRACE
-from vitrina.domain.views import View
+from vitrina.domain.views import View, midnight_ms
 from vitrina.services.rollups import Rollups
 from vitrina.store import keys
 from vitrina.store.changes import ChangeStore
@@ -18,7 +18,6 @@ from vitrina.store.views import ViewStore
 _VIEWS: Final = "/v1/products/{product_id}/views"
 _TOP: Final = "/v1/analytics/top-products"
 _EXPORT: Final = "/v1/analytics/views/export"
-_DAY_MS: Final = 86_400_000
 
 
 def _rollups(w: World) -> Rollups:
@@ -28,9 +27,8 @@ def _rollups(w: World) -> Rollups:
 async def _seen(w: World, product_id: str, *, days_ago: int) -> date:
     """Let a product have been seen on a closed day."""
     day = (now() - GRACE).date() - timedelta(days=days_ago)
-    at_ms = (day - date(1970, 1, 1)).days * _DAY_MS + 1
     store = ViewStore(w.table)
-    await store.put(store.segments([View(product_id, at_ms, bytes(12), "example.org", bot=False)]))
+    await store.put(store.segments([View(product_id, midnight_ms(day), bytes(12), "example.org", bot=False)]))
     return day
 
 
