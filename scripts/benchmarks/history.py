@@ -5,15 +5,14 @@ import itertools
 import os
 import random
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import Final
 
-import aioboto3
 from rich.progress import Progress
 
 from benchmarks import catalogue
+from benchmarks.peers import PEERS
 from vitrina import aws
 from vitrina.config import Settings
 from vitrina.domain.views import MOST_IN_SEGMENT, VISITOR_BYTES, View, shard_of
@@ -73,29 +72,15 @@ def _batches(sizes: dict[date, int], chance: random.Random) -> Iterator[list[Vie
 
 
 async def bare_loop(settings: Settings, day: date, *, at_once: int) -> float:
-    """Page a day by aioboto3 as it comes, `at_once` shards beside each other; returns the events a second."""
-    session = aioboto3.Session(region_name=settings.region)
-    async with session.client("dynamodb", endpoint_url=settings.writer_endpoint) as client:
-        free = asyncio.Semaphore(at_once)
-
-        async def page(shard: int) -> int:
-            events = 0
-            arguments = {
-                "TableName": settings.table_name,
-                "KeyConditionExpression": "pk = :pk",
-                "ExpressionAttributeValues": {":pk": {"S": keys.view_segments(day, shard)}},
-            }
-            async with free:
-                while True:
-                    answer = await client.query(**arguments)
-                    events += sum(len(item["events"]["B"]) // 35 for item in answer["Items"])
-                    if "LastEvaluatedKey" not in answer:
-                        return events
-                    arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-
-        began = time.perf_counter()
-        events = sum(await asyncio.gather(*map(page, range(keys.VIEW_SHARDS))))
-        return events / (time.perf_counter() - began)
+    """Run the peer that pages a day, `at_once` shards beside each other; returns the events a second."""
+    partitions = [keys.view_segments(day, shard) for shard in range(keys.VIEW_SHARDS)]
+    arguments = [settings.writer_endpoint or "", settings.table_name, str(at_once), *partitions]
+    pages = [sys.executable, str(PEERS / "pages.py"), *arguments]
+    process = await asyncio.create_subprocess_exec(*pages, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"the bare loop failed with {process.returncode}")
+    return float(output)
 
 
 async def run_vitrina(settings: Settings, *arguments: str) -> tuple[str, float]:

@@ -118,7 +118,8 @@ def product_key(product_id: str) -> bytes:
 
 def product_id_of(product: bytes) -> str:
     """Return the id of a product of a packed table."""
-    return str(uuid.UUID(bytes=product))
+    digits = product.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class Tally:

@@ -1,9 +1,11 @@
 """Work beside other work, within bounds."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterable
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -40,6 +42,27 @@ async def ahead(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+        await items.aclose()
+
+
+async def in_turn(
+    items: AsyncGenerator[S, None], work: Callable[[S], Coroutine[Any, Any, T]], *, at_once: int
+) -> AsyncGenerator[T, None]:
+    """Yield what `work` makes of each item in their order, `at_once` of them under way. Closing this closes `items`."""
+    under_way: deque[asyncio.Task[T]] = deque()
+    try:
+        async for item in items:
+            under_way.append(asyncio.create_task(work(item)))
+            if len(under_way) == at_once:
+                await under_way[0]
+                yield under_way.popleft().result()
+        while under_way:
+            await under_way[0]
+            yield under_way.popleft().result()
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
         await items.aclose()
 
 

@@ -4,10 +4,11 @@ Every step works on all rows at once: on planes of bytes (every 35th byte of a b
 interpreter's lock.
 """
 
+from binascii import hexlify
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +16,8 @@ import pyarrow.compute as pc
 from vitrina.domain.reports import product_id_of
 from vitrina.domain.views import BOT, midnight_ms
 from vitrina.store.views import Segment
+
+pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps 40 MB more, some for each thread, and is no faster.
 
 # Where a view has what, as `domain.views` packs it; a test holds the two together.
 _RECORD: Final = 35
@@ -25,9 +28,16 @@ _REFERRER: Final = (32, 34)
 _FLAGS: Final = (34, 35)
 
 
+class Products(NamedTuple):
+    """The products of some events: `of_event` points into `ids`, which has each once."""
+
+    ids: list[str]
+    of_event: pa.Array
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Events:
-    """Some events of a day, each value once: `product` and `referrer` point into `product_ids` and `hosts`.
+    """Some events of a day, each value once: `referrer` points into `hosts`.
 
     `of_day` is in milliseconds since midnight, UTC; `hosts` begins with None, for those that came from nowhere.
     """
@@ -36,8 +46,7 @@ class Events:
     rows: int
     event_id: pa.Array
     of_day: pa.Array
-    product: pa.Array
-    product_ids: list[str]
+    products: Products
     visitor: pa.Array
     referrer: pa.Array
     hosts: list[str | None]
@@ -48,13 +57,18 @@ class Events:
         return pc.add(self.of_day.cast(pa.int64()), midnight_ms(self.day)).cast(pa.timestamp("ms", "UTC"))
 
 
-def decode(day: date, segments: Sequence[Segment]) -> Events:
-    """Return the events of at least one segment, in their order."""
-    data = b"".join(segment.packed.events for segment in segments)
-    sizes = [len(segment.packed.events) // _RECORD for segment in segments]
-    rows = len(data) // _RECORD
-    records = _fixed(data, _RECORD, rows)
-    product = pc.binary_slice(records, *_PRODUCT).dictionary_encode()
+def products_of(segments: Sequence[Segment]) -> Products:
+    """Return what at least one segment's events saw: a small part of `decode`, which more work can begin with."""
+    seen = pc.binary_slice(_records(_joined(segments)), *_PRODUCT).dictionary_encode()
+    return Products([product_id_of(product) for product in seen.dictionary.to_pylist()], seen.indices)
+
+
+def decode(day: date, segments: Sequence[Segment], products: Products) -> Events:
+    """Return the events of at least one segment, in their order; `products` are theirs."""
+    data = _joined(segments)
+    sizes = [len(segment.packed) for segment in segments]
+    records = _records(data)
+    rows = len(records)
     hosts, places = _hosts(segment.packed.referrers for segment in segments)
     starts = [0]
     for segment in segments[:-1]:
@@ -65,8 +79,7 @@ def decode(day: date, segments: Sequence[Segment]) -> Events:
         rows=rows,
         event_id=_event_ids(segments, sizes),
         of_day=_number(data, _TIME, rows, pa.int32()),
-        product=product.indices,
-        product_ids=[product_id_of(value) for value in product.dictionary.to_pylist()],
+        products=products,
         visitor=_in_hex(pc.binary_slice(records, *_VISITOR)),
         referrer=pa.array(places, pa.int32()).take(named),
         hosts=hosts,
@@ -74,11 +87,19 @@ def decode(day: date, segments: Sequence[Segment]) -> Events:
     )
 
 
+def _joined(segments: Sequence[Segment]) -> bytes:
+    return b"".join(segment.packed.events for segment in segments)
+
+
+def _records(data: bytes) -> pa.Array:
+    return _fixed(data, _RECORD, len(data) // _RECORD)
+
+
 def _in_hex(values: pa.Array) -> pa.Array:
     """Write values of one width in hexadecimal."""
     _, data = values.buffers()
     width = values.type.byte_width
-    digits = data[values.offset * width : (values.offset + len(values)) * width].to_pybytes().hex().encode()
+    digits = hexlify(data[values.offset * width : (values.offset + len(values)) * width])
     return _fixed(digits, 2 * width, len(values)).cast(pa.string())
 
 

@@ -14,7 +14,7 @@ from vitrina.store.products import ProductStore
 from vitrina.store.table import MOST_KEYS
 from vitrina.store.views import Segment, ViewStore
 
-_CALLS_AT_ONCE: Final = 4
+_CALLS_AT_ONCE: Final = 10
 _PAGES_AT_ONCE: Final = 8
 """Pages under way: each takes several times its size until it has been parsed."""
 _PAGE: Final = 40

@@ -1,6 +1,6 @@
 """An export as a stream of bytes: days are read, decoded, given their SKUs and encoded, one batch after the other.
 
-Decoding and encoding run in a thread, where Arrow lets go of the interpreter's lock, while the next pages arrive. What
+Decoding and encoding run in threads, where Arrow lets go of the interpreter's lock, while the next pages arrive. What
 is read ahead is bounded: of a day two pages of each shard and two batches, and the first pages of the next day.
 """
 
@@ -10,17 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import chain
 from typing import Final, ParamSpec, Self, TypeVar
 
-from vitrina.services.concurrency import ahead
-from vitrina.services.exports.columns import Events, decode
-from vitrina.services.exports.formats import Encoder
+from vitrina.services.concurrency import ahead, in_turn
+from vitrina.services.exports.columns import Events, decode, products_of
+from vitrina.services.exports.formats import Encoder, Skus
 from vitrina.services.exports.source import Day, Source
 from vitrina.store.views import Segment
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_BATCHES_AT_ONCE: Final = 2
 _MOST_SKUS: Final = 100_000
 """SKUs that are remembered, at about 150 bytes."""
 
@@ -41,25 +43,23 @@ def _silent(_: Progress) -> None:
 
 
 class Exporter:
-    """Turns days of a source into bytes; a context that ends with its thread.
-
-    One thread is enough beside the one that reads, and the allocator keeps 30 MB more for each that handles batches.
-    """
+    """Turns days of a source into bytes; a context that ends with its threads: one decodes while one encodes."""
 
     def __init__(self, source: Source, *, report: Report = _silent) -> None:
         """Take what to read, and who hears of the progress."""
         self._source = source
         self._report = report
         self._skus: dict[str, str | None] = {}
+        self._looking_up = asyncio.Lock()
         self._days = 0
-        self._thread = ThreadPoolExecutor(1, "export")
+        self._threads = ThreadPoolExecutor(2, "export")
         self.rows = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def days(self, days: Iterable[date]) -> AsyncGenerator[Day, None]:
         """Open days one after the other, each while the one before is being worked at. Close the iterator."""
@@ -112,30 +112,35 @@ class Exporter:
                 self._report(Progress(days=self._days + day.passed, rows=self.rows))
 
     async def _encode(self, day: Day, encoder: Encoder) -> AsyncGenerator[tuple[int, memoryview], None]:
-        async with aclosing(ahead(self._decode(day, encoder.rows))) as decoded:
-            async for events in decoded:
-                skus = await self._skus_of(events)
+        batches = _batches(day, encoder.rows)
+        async with aclosing(in_turn(batches, partial(self._decode, day.day), at_once=_BATCHES_AT_ONCE)) as decoded:
+            async for events, skus in decoded:
                 yield events.rows, await self._in_thread(encoder.encode, events, skus)
 
-    async def _decode(self, day: Day, rows: int) -> AsyncGenerator[Events, None]:
-        async with aclosing(_batches(day, rows)) as batches:
-            async for segments in batches:
-                yield await self._in_thread(decode, day.day, segments)
+    async def _decode(self, day: date, segments: Sequence[Segment]) -> tuple[Events, Skus]:
+        products = await self._in_thread(products_of, segments)
+        looking_up = asyncio.create_task(self._skus_of(products.ids))
+        try:
+            return await self._in_thread(decode, day, segments, products), await looking_up
+        finally:
+            looking_up.cancel()
+            await asyncio.gather(looking_up, return_exceptions=True)
 
     async def _in_thread(self, work: Callable[P, T], *arguments: P.args, **_: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
-    async def _skus_of(self, events: Events) -> Sequence[str | None]:
+    async def _skus_of(self, product_ids: Sequence[str]) -> Skus:
         """Return the SKUs of a batch's products; they are remembered, so that few are read more than once."""
         known = self._skus
-        wanted = [product_id for product_id in events.product_ids if product_id not in known]
-        if wanted:
-            if len(known) + len(wanted) > _MOST_SKUS:
-                known.clear()
-                wanted = events.product_ids
-            found = await self._source.skus(wanted)
-            known |= {product_id: found.get(product_id) for product_id in wanted}
-        return [known[product_id] for product_id in events.product_ids]
+        async with self._looking_up:
+            wanted = [product_id for product_id in product_ids if product_id not in known]
+            if wanted:
+                if len(known) + len(wanted) > _MOST_SKUS:
+                    known.clear()
+                    wanted = list(product_ids)
+                found = await self._source.skus(wanted)
+                known |= {product_id: found.get(product_id) for product_id in wanted}
+            return [known[product_id] for product_id in product_ids]
 
     async def _done(self, day: Day) -> None:
         await day.close()
