@@ -212,7 +212,7 @@ async def test_an_outage_is_an_outage(service: Service, admin: Person, monkeypat
         raise TableUnavailable
 
     analytics: Analytics = service.services.analytics
-    monkeypatch.setattr(analytics._rollups, "_count", fail)
+    monkeypatch.setattr(analytics._rollups, "_add", fail)
     for path in (f"/v1/products/{product_id}/views", TOP):
         reply = await admin.get(path)
         problem(reply, 503, "table_unavailable")

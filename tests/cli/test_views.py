@@ -18,6 +18,7 @@ from vitrina.config import Settings
 from vitrina.domain.products import Product
 from vitrina.domain.reports import Counts, Period
 from vitrina.domain.views import View
+from vitrina.services import tally
 from vitrina.store import keys
 from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore
@@ -88,6 +89,23 @@ def totals(configured: Settings, first: date, last: date) -> dict[date, Counts]:
 
 
 PRODUCT = "01a20f85-08d9-73a0-8275-7148fa5f785c"
+
+
+def test_a_disk_without_room_is_said_in_a_sentence(
+    vitrina: Vitrina, configured: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a day's visitors take is kept on it when they are many; the day is not marked, and counted anew later."""
+    monkeypatch.setattr(tally, "_MOST_IN_MEMORY", 0)
+    write(configured, [view(PRODUCT, ago(3))])
+    command = ["views", "rollup", "--from", f"{ago(3)}", "--to", f"{ago(3)}"]
+    with monkeypatch.context() as full:
+        full.setattr("tempfile.TemporaryFile", lambda **_: Path("/dev/full").open("wb", buffering=0))  # noqa: SIM115
+        done = vitrina(*command)
+    assert done.exit_code == 1
+    assert "No space left on device; TMPDIR names another folder" in done.stderr
+    assert totals(configured, ago(3), ago(3)) == {}
+    assert vitrina(*command).exit_code == 0
+    assert totals(configured, ago(3), ago(3)) == {ago(3): Counts(1, 1, 0)}
 
 
 def test_days_are_rolled_up_once_and_again_when_asked(vitrina: Vitrina, configured: Settings) -> None:

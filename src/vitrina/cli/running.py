@@ -1,12 +1,13 @@
 """What the commands share: settings, and failures that are said in plain words."""
 
 import asyncio
+import errno
 import logging
 import sqlite3
 import tempfile
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 import structlog
@@ -17,6 +18,7 @@ from vitrina.errors import QueueUnavailable, TableUnavailable, VitrinaError
 from vitrina.loops import new_event_loop
 
 T = TypeVar("T")
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Refused(click.ClickException):
@@ -55,12 +57,15 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 @contextmanager
 def temporary_files() -> Iterator[None]:
-    """Have temporary databases, which hold what memory must not. Raises Refused where there is no room for one."""
+    """Have temporary files, which hold what memory must not. Raises Refused where there is no room for one."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except (sqlite3.OperationalError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+            raise
+        why = error.strerror if isinstance(error, OSError) else error
         folder = tempfile.gettempdir()
-        raise Refused(f"a temporary file in {folder}: {error}; TMPDIR names another folder for it") from error
+        raise Refused(f"a temporary file in {folder}: {why}; TMPDIR names another folder for it") from error
 
 
 def _sentence(location: tuple[int | str, ...], message: str) -> str:

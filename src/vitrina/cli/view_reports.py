@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vitrina.aws import connect
-from vitrina.cli.running import Misused, Refused, load_settings, run
+from vitrina.cli.running import Misused, Refused, load_settings, run, temporary_files
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.reports import GRACE, MOST_DAYS, Period
@@ -59,7 +59,8 @@ def rollup(first: datetime | None, last: datetime | None, *, again: bool) -> Non
     since = first.date() if first else _first_held(settings, until)
     if since > until:
         raise Misused(f"--from: {since} is after {until}, the last day")
-    run(_rollup(settings, Period(since, until), again=again))
+    with temporary_files():
+        run(_rollup(settings, Period(since, until), again=again))
 
 
 @click.command()
@@ -72,7 +73,8 @@ def report(first: datetime | None, last: datetime | None, out: Path) -> None:
         period = Period.of(first and first.date(), last and last.date(), today=now().date())
     except ValidationFailed as error:
         raise Misused(f"--from: {error.errors[0].detail}") from error
-    run(_report(load_settings(), period, out))
+    with temporary_files():
+        run(_report(load_settings(), period, out))
 
 
 def _last_closed() -> date:

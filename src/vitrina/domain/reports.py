@@ -4,13 +4,12 @@ import heapq
 import struct
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import compress, groupby
 from typing import Final, NamedTuple, Self
 
-from vitrina.domain.views import BOT, VISITOR_BYTES, PackedViews
+from vitrina.domain.views import VIEW_BYTES, PackedViews
 from vitrina.errors import ValidationFailed
 
 MOST_DAYS: Final = 366
@@ -21,19 +20,9 @@ GRACE: Final = timedelta(hours=1)
 
 OTHER: Final = ""
 """Stands for all referrer hosts past those that are counted each by itself; no host is empty."""
-_MOST_HOSTS: Final = 20_000
-"""Referrer hosts that one count tells apart: anybody can send any, and memory is not to grow with them."""
 NAMED_HOSTS: Final = 50
 """Referrer hosts of a day that its rollup keeps."""
 
-_EVENT: Final = struct.Struct(">28sIHB")
-"""A view as `domain.views` packs it, product and visitor in one piece."""
-_IS_BOT: Final = bytes(flags & BOT for flags in range(256))
-_IS_PERSON: Final = bytes(not flags & BOT for flags in range(256))
-"""Tables that tell of a flags' byte what it is."""
-_PRODUCT_BYTES: Final = 16
-_HOUR_MS: Final = 3_600_000
-_HOURS: Final = 24
 _ROW: Final = struct.Struct(">16sIII")
 """A product's day in a packed table: product, views, distinct visitors, views by bots."""
 
@@ -122,55 +111,9 @@ def product_id_of(product: bytes) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-class Tally:
-    """A count of packed views of one day; memory grows with the pairs of product and visitor among them."""
-
-    def __init__(self) -> None:
-        """Start with no view."""
-        self.hours = [[0, 0] for _ in range(_HOURS)]
-        self.referrers: Counter[str | None] = Counter()
-        self._pairs: Counter[bytes] = Counter()
-        self._bots: Counter[bytes] = Counter()
-
-    def add(self, packed: PackedViews) -> None:
-        """Count the views of a segment, column by column, which is twice as fast as view by view."""
-        if not packed:
-            return
-        pairs, times, referrers, _ = zip(*_EVENT.iter_unpack(packed.events), strict=True)
-        flags = packed.events[_EVENT.size - 1 :: _EVENT.size]
-        people, bots = flags.translate(_IS_PERSON), flags.translate(_IS_BOT)
-        self._pairs.update(compress(pairs, people))
-        self._bots.update(pair[:_PRODUCT_BYTES] for pair in compress(pairs, bots))
-        hosts = [None, *map(self._host, packed.referrers)]
-        for referrer, number in Counter(compress(referrers, people)).items():
-            self.referrers[hosts[referrer]] += number
-        hours = [of_day_ms // _HOUR_MS for of_day_ms in times]
-        for hour, number in Counter(compress(hours, people)).items():
-            self.hours[hour][0] += number
-        for hour, number in Counter(compress(hours, bots)).items():
-            self.hours[hour][1] += number
-
-    def products(self) -> dict[bytes, Counts]:
-        """Return the counts of each product, in the order of their keys."""
-        products = [pair[:_PRODUCT_BYTES] for pair in self._pairs]
-        visitors = Counter(products)
-        views = dict.fromkeys(visitors, 0)
-        for product, number in zip(products, self._pairs.values(), strict=True):
-            views[product] += number
-        seen = sorted(views.keys() | self._bots.keys())
-        return {product: Counts(views.get(product, 0), visitors[product], self._bots[product]) for product in seen}
-
-    def visitors(self) -> bytes:
-        """Return the distinct visitors, bots left out, in order, one after the other."""
-        return b"".join(sorted({pair[_PRODUCT_BYTES:] for pair in self._pairs}))
-
-    def _host(self, host: str) -> str:
-        return host if host in self.referrers or len(self.referrers) < _MOST_HOSTS else OTHER
-
-
 def only(packed: PackedViews, product: bytes) -> PackedViews:
     """Return the views of one product, without a look at the others: bytes are searched, not unpacked."""
-    events, size = packed.events, _EVENT.size
+    events, size = packed.events, VIEW_BYTES
     found: list[bytes] = []
     at = events.find(product)
     while at >= 0:
@@ -179,12 +122,6 @@ def only(packed: PackedViews, product: bytes) -> PackedViews:
             found.append(events[at : at + size])
         at = events.find(product, at + size - beside)
     return PackedViews(events=b"".join(found), referrers=packed.referrers)
-
-
-def count_distinct(parts: Iterable[bytes]) -> int:
-    """Count the visitors in what several `Tally.visitors` returned, each once."""
-    each = struct.Struct(f"{VISITOR_BYTES}s")
-    return sum(1 for _ in groupby(heapq.merge(*map(each.iter_unpack, parts))))
 
 
 def pack_table(products: Mapping[bytes, Counts]) -> bytes:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 _RECORD: Final = struct.Struct(">16s12sIHB")
 """One view: product (UUID), visitor, milliseconds of the day, referrer (0: none, else its place in the list), flags."""
+VIEW_BYTES: Final = _RECORD.size
 BOT: Final = 1
 """The flag of a view by a bot."""
 VISITOR_BYTES: Final = 12
@@ -45,7 +46,7 @@ class PackedViews:
     referrers: list[str]
 
     def __len__(self) -> int:
-        return len(self.events) // _RECORD.size
+        return len(self.events) // VIEW_BYTES
 
 
 def day_of(at_ms: int) -> date:

@@ -95,8 +95,8 @@ class Analytics:
             await asyncio.sleep(0)  # Others have their turn between tables.
 
     async def _add_live(self, leaders: Leaders, day: date, shard: int) -> None:
-        tally = await self._rollups.count(day, shard)
-        leaders.add_table(await asyncio.to_thread(lambda: pack_table(tally.products())))
+        products = await self._rollups.count(day, shard)
+        leaders.add_table(await asyncio.to_thread(pack_table, products))
 
     def _roll_up(self, days: Collection[date]) -> None:
         """Have the closed ones of days that were counted live rolled up, empty ones too: a lookup costs as much."""

@@ -3,10 +3,8 @@
 import asyncio
 import contextvars
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
-from typing import Final
 
 import structlog
 
@@ -18,26 +16,22 @@ from vitrina.domain.reports import (
     DaySummary,
     HourViews,
     Period,
-    Tally,
-    count_distinct,
     is_closed,
     only,
+    product_id_of,
 )
 from vitrina.domain.views import PackedViews, shard_of
 from vitrina.errors import TableUnavailable
 from vitrina.services.concurrency import gather
+from vitrina.services.tally import Tally, Totals
 from vitrina.store import keys
 from vitrina.store.rollups import RollupStore
-from vitrina.store.views import ViewStore
+from vitrina.store.views import Segment, ViewStore
 
 log = structlog.get_logger(__name__)
 
 Advance = Callable[[int], object]
 """Hears how many views more have been counted."""
-
-
-_VIEWS_AT_A_TIME: Final = 4_000
-"""Views that are counted before others have their turn: about 2 ms."""
 
 
 class DayOpen(Exception):
@@ -48,26 +42,8 @@ class SegmentsGone(Exception):
     """A day can't be rolled up again: some of the segments that its rollup counted are not there any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What one shard's day comes to."""
-
-    products: dict[bytes, Counts]
-    visitors: bytes
-    hours: Sequence[Sequence[int]]
-    referrers: Counter[str | None]
-
-    @classmethod
-    def of(cls, tally: Tally) -> "_Part":
-        return cls(tally.products(), tally.visitors(), tally.hours, tally.referrers)
-
-
 class Rollups:
-    """Counts segments, a shard of a day at a time, so that memory is that of a shard's visitors.
-
-    Others have their turn every few thousand views, so a count holds nobody up; with several shards beside each other,
-    one is counted while the next page of another is on its way.
-    """
+    """Counts segments page by page in a thread, while the next pages are on their way."""
 
     def __init__(self, views: ViewStore, store: RollupStore, *, clock: Clock = now) -> None:
         """Take the stores."""
@@ -75,62 +51,81 @@ class Rollups:
         self._store = store
         self._clock = clock
 
-    async def count(self, day: date, shard: int, *, advance: Advance = lambda _: None) -> Tally:
-        """Count a shard of a day from its segments."""
-        return await self._count(day, shard, advance, lambda packed: packed)
+    async def count(self, day: date, shard: int) -> dict[bytes, Counts]:
+        """Count the products of a shard of a day from its segments."""
+        with Tally() as tally:
+            await self._add(tally, day, [shard])
+            return (await asyncio.to_thread(tally.totals)).products
 
     async def count_product(self, day: date, product_id: str, product: bytes) -> Counts:
         """Count a day of a product from the segments of its shard."""
         shard = shard_of(product_id, keys.VIEW_SHARDS)
-        tally = await self._count(day, shard, lambda _: None, lambda packed: only(packed, product))
-        return tally.products().get(product, Counts())
+        with Tally() as tally:
+            await self._add(tally, day, [shard], chosen=lambda packed: only(packed, product))
+            return (await asyncio.to_thread(tally.totals)).products.get(product, Counts())
 
-    async def count_day(self, day: date, *, at_once: int = 1) -> tuple[DaySummary, dict[bytes, Counts]]:
-        """Count a day of the whole shop from its segments: what it tells, and each product."""
-        tallies = await gather((self.count(day, shard) for shard in range(keys.VIEW_SHARDS)), at_once=at_once)
-        parts = [await asyncio.to_thread(_Part.of, tally) for tally in tallies]
-        summary = await asyncio.to_thread(_summary, day, parts)
-        return summary, {product: counts for part in parts for product, counts in part.products.items()}
+    async def count_day(
+        self, day: date, *, at_once: int = 1, advance: Advance = lambda _: None
+    ) -> tuple[DaySummary, dict[bytes, Counts]]:
+        """Count a day of the whole shop from its segments: what it tells, and each product.
+
+        `at_once` is how many shards are read beside each other.
+        """
+        with Tally() as tally:
+            await self._add(tally, day, range(keys.VIEW_SHARDS), at_once=at_once, advance=advance)
+            totals = await asyncio.to_thread(tally.totals)
+            return _summary(day, tally, totals), totals.products
 
     async def roll_up(
         self, day: date, *, again: bool = False, at_once: int = 1, advance: Advance = lambda _: None
     ) -> bool:
         """Roll a closed day up; False if it was already and is not to be made `again`.
 
-        `at_once` is how many shards are counted beside each other. Raises DayOpen, SegmentsGone.
+        `at_once` is how many shards are read and written beside each other. Raises DayOpen, SegmentsGone.
         """
         if not is_closed(day, self._clock()):
             raise DayOpen
         if not again and await self._store.totals(Period(day, day)):
             return False
-        work = (self._roll_up_shard(day, shard, again=again, advance=advance) for shard in range(keys.VIEW_SHARDS))
-        parts = await gather(work, at_once=at_once)
-        await self._store.put_summary(await asyncio.to_thread(_summary, day, parts))
+        summary, products = await self.count_day(day, at_once=at_once, advance=advance)
+        shards: list[dict[bytes, Counts]] = [{} for _ in range(keys.VIEW_SHARDS)]
+        for product, counts in products.items():
+            shards[shard_of(product_id_of(product), keys.VIEW_SHARDS)][product] = counts
+        if again:
+            await gather((self._check(day, *shard) for shard in enumerate(shards)), at_once=at_once)
+        await gather((self._store.put_products(day, *shard) for shard in enumerate(shards)), at_once=at_once)
+        await self._store.put_summary(summary)
         return True
 
-    async def _roll_up_shard(self, day: date, shard: int, *, again: bool, advance: Advance) -> _Part:
-        part = await asyncio.to_thread(_Part.of, await self.count(day, shard, advance=advance))
-        if again:
-            counted = sum(counts.views + counts.bots for counts in part.products.values())
-            if counted < await self._store.events(day, shard):
-                raise SegmentsGone
-        await self._store.put_products(day, shard, part.products)
-        return part
+    async def _check(self, day: date, shard: int, products: dict[bytes, Counts]) -> None:
+        """Raise SegmentsGone if a shard has less than what was counted before."""
+        counted = sum(counts.views + counts.bots for counts in products.values())
+        if counted < await self._store.events(day, shard):
+            raise SegmentsGone
 
-    async def _count(
-        self, day: date, shard: int, advance: Advance, chosen: Callable[[PackedViews], PackedViews]
-    ) -> Tally:
-        tally = Tally()
-        since_pause = 0
-        async for segments in self._views.pages(day, shard):
-            for segment in segments:
-                tally.add(chosen(segment.packed))
-                since_pause += len(segment.packed)
-                if since_pause >= _VIEWS_AT_A_TIME:
-                    since_pause = 0
-                    await asyncio.sleep(0)
-            advance(sum(len(segment.packed) for segment in segments))
-        return tally
+    async def _add(
+        self,
+        tally: Tally,
+        day: date,
+        shards: Iterable[int],
+        *,
+        at_once: int = 1,
+        advance: Advance = lambda _: None,
+        chosen: Callable[[PackedViews], PackedViews] = lambda packed: packed,
+    ) -> None:
+        """Count what is chosen of shards."""
+        counting = asyncio.Lock()
+
+        def count(segments: Sequence[Segment]) -> None:
+            tally.add([chosen(segment.packed) for segment in segments])
+
+        async def read(shard: int) -> None:
+            async for segments in self._views.pages(day, shard):
+                async with counting:
+                    await asyncio.to_thread(count, segments)
+                advance(sum(len(segment.packed) for segment in segments))
+
+        await gather(map(read, shards), at_once=at_once)
 
 
 class RollupQueue:
@@ -168,34 +163,29 @@ class RollupQueue:
                 try:
                     if await self._rollups.roll_up(day):
                         log.info("views_rolled_up", day=day.isoformat())
-                except TableUnavailable:
-                    log.warning("rollup_failed", day=day.isoformat())
+                except (TableUnavailable, OSError) as error:  # The table does not answer, or the disk is full.
+                    log.warning("rollup_failed", day=day.isoformat(), error=type(error).__name__)
                 finally:
                     self._days.pop(day, None)
         finally:
             self._worker = None
 
 
-def _summary(day: date, parts: Sequence[_Part]) -> DaySummary:
-    """Put the shards of a day together."""
-    counts = [counts for part in parts for counts in part.products.values()]
-    referrers: Counter[str | None] = Counter()
-    for part in parts:
-        referrers.update(part.referrers)
+def _summary(day: date, tally: Tally, totals: Totals) -> DaySummary:
+    """Return what a day's count tells of the whole shop."""
+    counts = totals.products.values()
+    referrers = Counter(tally.referrers)
     direct, other = referrers.pop(None, 0), referrers.pop(OTHER, 0)
     hosts = sorted(((str(host), number) for host, number in referrers.items()), key=lambda one: (-one[1], one[0]))
     return DaySummary(
         day=day,
         total=Counts(
             views=sum(each.views for each in counts),
-            unique_visitors=count_distinct(part.visitors for part in parts),
+            unique_visitors=totals.unique_visitors,
             bots=sum(each.bots for each in counts),
         ),
         products=len(counts),
-        hours=[
-            HourViews(*(sum(part.hours[hour][kind] for part in parts) for kind in (0, 1)))
-            for hour in range(len(parts[0].hours))
-        ],
+        hours=[HourViews(*hour) for hour in tally.hours],
         referrers=hosts[:NAMED_HOSTS],
         direct=direct,
         other=other + sum(number for _, number in hosts[NAMED_HOSTS:]),

@@ -1,21 +1,16 @@
 """What views add up to, counted in their packed form, against a count of the views themselves (R12)."""
 
 import uuid
-from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given, strategies as st
 
-from vitrina.domain import reports
 from vitrina.domain.reports import (
     MOST_DAYS,
-    OTHER,
     Counts,
     Leaders,
     Period,
-    Tally,
-    count_distinct,
     is_closed,
     only,
     pack_table,
@@ -23,7 +18,7 @@ from vitrina.domain.reports import (
     product_key,
     unpack_table,
 )
-from vitrina.domain.views import VISITOR_BYTES, PackedViews, View, pack, unpack
+from vitrina.domain.views import PackedViews, View, pack, unpack
 from vitrina.errors import ValidationFailed
 
 DAY = date(2026, 11, 24)
@@ -41,45 +36,6 @@ VIEWS = st.builds(
 COUNTS = st.builds(Counts, *[st.integers(min_value=0, max_value=2**32 - 1)] * 3)
 
 
-def view(product_id: str = PRODUCTS[0], *, visitor: int = 0, host: str | None = None, bot: bool = False) -> View:
-    """A view at the start of the day."""
-    return View(product_id, MIDNIGHT_MS, visitor.to_bytes(VISITOR_BYTES), host, bot)
-
-
-def counted(*segments: list[View]) -> Tally:
-    """Count segments."""
-    tally = Tally()
-    for views in segments:
-        tally.add(pack(views))
-    return tally
-
-
-@given(st.lists(st.lists(VIEWS, max_size=20), max_size=5))
-def test_a_tally_counts_what_the_views_are(segments: list[list[View]]) -> None:
-    """By product, hour, visitor and referrer; bots are counted and nothing else is told of them."""
-    tally = counted(*segments)
-    views = [each for segment in segments for each in segment]
-    people = [each for each in views if not each.bot]
-    assert tally.products() == {
-        product_key(product_id): Counts(
-            views=sum(each.product_id == product_id for each in people),
-            unique_visitors=len({each.visitor for each in people if each.product_id == product_id}),
-            bots=sum(each.product_id == product_id and each.bot for each in views),
-        )
-        for product_id in {each.product_id for each in views}
-    }
-    assert list(tally.products()) == sorted(tally.products())
-    assert count_distinct([tally.visitors()]) == len({each.visitor for each in people})
-    assert tally.referrers == Counter(each.referrer_host for each in people)
-    assert [list(hour) for hour in tally.hours] == [
-        [
-            sum((each.at_ms - MIDNIGHT_MS) // 3_600_000 == hour and each.bot is bot for each in views)
-            for bot in (False, True)
-        ]
-        for hour in range(24)
-    ]
-
-
 @given(st.lists(VIEWS, max_size=30), st.sampled_from(PRODUCTS))
 def test_one_products_views_are_found_among_all(views: list[View], product_id: str) -> None:
     """Though the bytes of its id may also stand where another view has its visitor or time."""
@@ -93,19 +49,6 @@ def test_an_id_that_is_not_at_the_start_of_a_view_is_no_view_of_it() -> None:
     other = View(str(uuid.UUID(bytes=b"\x01" * 4 + bytes(12))), MIDNIGHT_MS, bytes(12), None, bot=False)
     mine = View(str(wanted), MIDNIGHT_MS, b"\x02" * 12, None, bot=False)
     assert list(unpack(only(pack([other, other, mine]), wanted.bytes), DAY)) == [mine]
-
-
-@given(st.lists(st.sets(st.binary(min_size=12, max_size=12), max_size=20), max_size=8))
-def test_a_visitor_of_several_shards_counts_once(shards: list[set[bytes]]) -> None:
-    """Each shard tells its visitors in order."""
-    assert count_distinct([b"".join(sorted(shard)) for shard in shards]) == len(set().union(*shards))
-
-
-def test_hosts_past_the_limit_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Anybody can send any `Referer`; a host that was met before is still told apart."""
-    monkeypatch.setattr(reports, "_MOST_HOSTS", 2)
-    tally = counted([view(host="a"), view(host="b")], [view(host="c"), view(host="a")], [view(host="d")])
-    assert tally.referrers == {"a": 2, "b": 1, OTHER: 2}
 
 
 @given(st.dictionaries(st.uuids(), COUNTS, max_size=20))
@@ -168,5 +111,5 @@ def test_a_day_is_closed_an_hour_after_its_end() -> None:
 
 def test_packed_views_know_their_number() -> None:
     """Without being unpacked."""
-    assert len(pack([view()] * 3)) == 3
+    assert len(pack([View(PRODUCTS[0], MIDNIGHT_MS, bytes(12), None, bot=False)] * 3)) == 3
     assert len(PackedViews(events=b"", referrers=[])) == 0

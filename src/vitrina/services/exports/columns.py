@@ -1,31 +1,18 @@
-"""Packed views as columns: what no loop of Python could unpack while the next page is on its way.
-
-Every step works on all rows at once: on planes of bytes (every 35th byte of a batch), or in Arrow, without the
-interpreter's lock.
-"""
+"""A batch of an export as columns: every step works on all of its rows at once."""
 
 from binascii import hexlify
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vitrina.domain.reports import product_id_of
-from vitrina.domain.views import BOT, midnight_ms
+from vitrina.domain.views import BOT, VIEW_BYTES, midnight_ms
+from vitrina.services import packed
 from vitrina.store.views import Segment
-
-pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps 40 MB more, some for each thread, and is no faster.
-
-# Where a view has what, as `domain.views` packs it; a test holds the two together.
-_RECORD: Final = 35
-_PRODUCT: Final = (0, 16)
-_VISITOR: Final = (16, 28)
-_TIME: Final = (28, 32)
-_REFERRER: Final = (32, 34)
-_FLAGS: Final = (34, 35)
 
 
 class Products(NamedTuple):
@@ -59,40 +46,27 @@ class Events:
 
 def products_of(segments: Sequence[Segment]) -> Products:
     """Return what at least one segment's events saw: a small part of `decode`, which more work can begin with."""
-    seen = pc.binary_slice(_records(_joined(segments)), *_PRODUCT).dictionary_encode()
+    views = packed.fixed(packed.joined(segment.packed for segment in segments))
+    seen = pc.binary_slice(views, *packed.PRODUCT).dictionary_encode()
     return Products([product_id_of(product) for product in seen.dictionary.to_pylist()], seen.indices)
 
 
 def decode(day: date, segments: Sequence[Segment], products: Products) -> Events:
     """Return the events of at least one segment, in their order; `products` are theirs."""
-    data = _joined(segments)
-    sizes = [len(segment.packed) for segment in segments]
-    records = _records(data)
-    rows = len(records)
-    hosts, places = _hosts(segment.packed.referrers for segment in segments)
-    starts = [0]
-    for segment in segments[:-1]:
-        starts.append(starts[-1] + 1 + len(segment.packed.referrers))
-    named = pc.add(_repeated(pa.array(starts, pa.int32()), sizes), _number(data, _REFERRER, rows, pa.int32()))
+    parts = [segment.packed for segment in segments]
+    data = packed.joined(parts)
+    hosts, places = _hosts(part.referrers for part in parts)
     return Events(
         day=day,
-        rows=rows,
-        event_id=_event_ids(segments, sizes),
-        of_day=_number(data, _TIME, rows, pa.int32()),
+        rows=len(data) // VIEW_BYTES,
+        event_id=_event_ids(segments, [len(part) for part in parts]),
+        of_day=packed.number(data, packed.TIME, pa.int32()),
         products=products,
-        visitor=_in_hex(pc.binary_slice(records, *_VISITOR)),
-        referrer=pa.array(places, pa.int32()).take(named),
+        visitor=_in_hex(pc.binary_slice(packed.fixed(data), *packed.VISITOR)),
+        referrer=pa.array(places, pa.int32()).take(packed.referrers(data, parts)),
         hosts=hosts,
-        bot=pc.bit_wise_and(_number(data, _FLAGS, rows, pa.int32()), BOT).cast(pa.bool_()),
+        bot=pc.bit_wise_and(packed.number(data, (packed.FLAGS, VIEW_BYTES), pa.int32()), BOT).cast(pa.bool_()),
     )
-
-
-def _joined(segments: Sequence[Segment]) -> bytes:
-    return b"".join(segment.packed.events for segment in segments)
-
-
-def _records(data: bytes) -> pa.Array:
-    return _fixed(data, _RECORD, len(data) // _RECORD)
 
 
 def _in_hex(values: pa.Array) -> pa.Array:
@@ -100,12 +74,12 @@ def _in_hex(values: pa.Array) -> pa.Array:
     _, data = values.buffers()
     width = values.type.byte_width
     digits = hexlify(data[values.offset * width : (values.offset + len(values)) * width])
-    return _fixed(digits, 2 * width, len(values)).cast(pa.string())
+    return packed.fixed(digits, 2 * width).cast(pa.string())
 
 
 def _event_ids(segments: Sequence[Segment], sizes: Sequence[int]) -> pa.Array:
     """Return the id of each event: its segment's, and its place in it."""
-    ids = _repeated(pa.array([segment.id for segment in segments]), sizes)
+    ids = packed.repeated(pa.array([segment.id for segment in segments]), sizes)
     numbers = pa.array([str(number) for number in range(max(sizes))])
     return pc.binary_join_element_wise(ids, pa.concat_arrays([numbers[:size] for size in sizes]), "-")
 
@@ -118,27 +92,3 @@ def _hosts(lists: Iterable[Sequence[str]]) -> tuple[list[str | None], list[int]]
         places.append(0)
         places += [hosts.setdefault(host, len(hosts)) for host in referrers]
     return list(hosts), places
-
-
-def _repeated(values: pa.Array, times: Sequence[int]) -> pa.Array:
-    """Repeat each value so many times."""
-    ends: list[int] = []
-    end = 0
-    for number in times:
-        end += number
-        ends.append(end)
-    return pc.run_end_decode(pa.RunEndEncodedArray.from_arrays(pa.array(ends, pa.int32()), values))
-
-
-def _fixed(data: bytes, width: int, rows: int) -> pa.Array:
-    return pa.Array.from_buffers(pa.binary(width), rows, [None, pa.py_buffer(data)])
-
-
-def _number(data: bytes, place: tuple[int, int], rows: int, kind: pa.DataType) -> pa.Array:
-    """Return the big-endian number at `place` of each record: planes of bytes, put together the other way round."""
-    width = kind.bit_width // 8
-    numbers = bytearray(width * rows)
-    first, last = place
-    for significance, offset in enumerate(reversed(range(first, last))):
-        numbers[significance::width] = data[offset::_RECORD]
-    return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(numbers)])
