@@ -4,15 +4,18 @@ import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import aiohttp
 import orjson
 import pyarrow.parquet as pq
 import pytest
 
-from tests.api.client import Client, Person, ok, problem, product_body, refused
+from tests.api.client import Person, ok, problem, product_body, refused
 from tests.service import Service, serving
+from vitrina.api import exports
 from vitrina.domain.reports import Period
 from vitrina.domain.views import View, midnight_ms
 from vitrina.errors import TableUnavailable
@@ -158,43 +161,83 @@ async def test_an_outage_half_way_cuts_the_answer_short(
         await admin.get(f"{EXPORT}?from={DAY}&to={DAY + timedelta(days=1)}")
 
 
-async def test_a_reader_who_takes_nothing_stops_the_reading(
-    wide: Service, admin: Person, http: aiohttp.ClientSession
-) -> None:
-    """No further ahead than a few pages and batches, whatever there is; and the place is free when it goes away."""
-    pages = 0
+@dataclass(slots=True)
+class Endless:
+    """A table whose views never end; it counts the pages that are read of it."""
+
+    item: Any
+    pages: int = 0
+
+    async def query_raw(self, *_: object, **__: object) -> tuple[list[Any], dict[str, str]]:
+        """Return another page, like all others."""
+        self.pages += 1
+        await asyncio.sleep(0)
+        return [self.item] * 60, {"pk": "-", "sk": "-"}
+
+
+@pytest.fixture
+def endless(wide: Service, monkeypatch: pytest.MonkeyPatch) -> Endless:
+    """What `wide` reads."""
     events = [View("01a20ceb-ab32-7095-a216-7a34ed216944", midnight_ms(LARGE), bytes(12), None, bot=False)] * 400
     (item,) = ViewStore(wide.services.table).segments(events)
-    raw = item.serialize()
+    endless = Endless(item.serialize())
+    monkeypatch.setattr(wide.services.table, "query_raw", endless.query_raw)
+    return endless
 
-    async def endless(*_: object, **__: object) -> tuple[list[object], dict[str, str]]:
-        nonlocal pages
-        pages += 1
-        await asyncio.sleep(0)
-        return [raw] * 60, {"pk": "-", "sk": "-"}
 
-    wide.services.table.query_raw = endless  # type: ignore[method-assign,assignment]
-    client = Client(http, wide.url, token=admin.token)
-    headers = {"Authorization": f"Bearer {client.token}"}
+async def until_free(service: Service) -> None:
+    """Wait until no export is under way."""
+    async with asyncio.timeout(30):
+        while service.services.exports._free < 2:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.05)
+
+
+async def test_a_reader_who_takes_nothing_stops_the_reading(
+    wide: Service, endless: Endless, admin: Person, http: aiohttp.ClientSession
+) -> None:
+    """No further ahead than a few pages and batches, whatever there is; and the place is free when it goes away."""
+    headers = {"Authorization": f"Bearer {admin.token}"}
     async with http.get(wide.url + of_day(LARGE), headers=headers) as response:
         assert response.status == 200
         await response.content.read(1024)
         before = -1
-        while pages > before:  # Until it stands still.
-            before = pages
+        while endless.pages > before:  # Until it stands still.
+            before = endless.pages
             await asyncio.sleep(1)
-        assert pages <= 6 * keys.VIEW_SHARDS
+        assert endless.pages <= 6 * keys.VIEW_SHARDS
         await response.content.read(1024)
         response.close()
-    async with asyncio.timeout(30):
-        while wide.services.exports._free < 2:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.05)
+    await until_free(wide)
+
+
+@pytest.mark.parametrize("taken", [0, 1 << 16], ids=["nothing", "little"])
+@pytest.mark.usefixtures("endless")
+async def test_a_reader_who_takes_too_little_leaves_its_place_to_others(
+    wide: Service, admin: Person, http: aiohttp.ClientSession, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while, though it holds on to its connection."""
+    monkeypatch.setattr(exports, "_STALL", 0.5)
+    monkeypatch.setattr(exports, "_LEAST_RATE", 1 << 40)
+
+    async def take(response: aiohttp.ClientResponse) -> None:
+        while True:
+            if taken:
+                await response.content.read(taken)
+            await asyncio.sleep(0.02)
+
+    headers = {"Authorization": f"Bearer {admin.token}"}
+    async with http.get(wide.url + of_day(LARGE), headers=headers) as response:
+        assert response.status == 200
+        taking = asyncio.create_task(take(response))
+        await until_free(wide)
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
 
 
 async def test_more_exports_than_a_process_has_room_for_are_told_to_come_back(service: Service, admin: Person) -> None:
     """503 with Retry-After."""
-    exports = service.services.exports
-    async with exports.stream(Period(DAY, DAY), Format.CSV), exports.stream(Period(DAY, DAY), Format.CSV):
+    stream = service.services.exports.stream
+    async with stream(Period(DAY, DAY), Format.CSV), stream(Period(DAY, DAY), Format.CSV):
         reply = await admin.get(of_day(DAY))
         problem(reply, 503, "overloaded")
         assert reply.headers["Retry-After"] == "10"

@@ -117,7 +117,8 @@ async def test_a_rollup_is_what_a_recount_says(
     shards: dict[int, dict[bytes, Counts]] = {}
     for product_id, counts in expected.items():
         shards.setdefault(shard_of(product_id, keys.VIEW_SHARDS), {})[product_key(product_id)] = counts
-    assert [table async for table in store.tables(day)] == [pack_table(shards[shard]) for shard in sorted(shards)]
+    tables = b"".join([table async for table in store.tables(day)])
+    assert tables == b"".join(pack_table(shards[shard]) for shard in sorted(shards))
     assert live == {product: counts for products in shards.values() for product, counts in products.items()}
     people = [each for each in views if not each.bot]
     hosts = Counter(each.referrer_host for each in people)
@@ -200,9 +201,9 @@ async def test_a_table_of_many_products_has_several_parts(store: RollupStore, mo
     await store.put_products(DAY, 3, products)
     await store.put_products(DAY, 5, {product_key(PRODUCTS[0]): Counts(1, 1, 0)})
     parts = [part async for part in store.tables(DAY, 3)]
-    assert [len(part) for part in parts] == [56, 56, 56, 56, 28]
+    assert [len(part) for part in parts] == [112, 112, 28]
     assert b"".join(parts) == pack_table(products)
-    assert len([part async for part in store.tables(DAY)]) == 6
+    assert len([part async for part in store.tables(DAY)]) == 3
     assert await store.events(DAY, 3) == 45 + 9
     assert await store.events(DAY, 4) == 0
 

@@ -20,8 +20,10 @@ _MEDIA_TYPES: Final = {
 }
 _SLICE: Final = 1 << 16
 """Bytes handed to the connection at once: as much as it holds before it makes us wait."""
+_LEAST_RATE: Final = 1 << 15
+"""Bytes a second that a reader has to take on the whole: the two of a process must not be kept from others."""
 _STALL: Final = 120.0
-"""Seconds in which a reader has to take a slice: one that never does must not keep others from their exports."""
+"""Seconds by which a reader may be behind that rate, and without taking a slice at all."""
 
 
 class ExportQuery(PeriodQuery):
@@ -44,21 +46,34 @@ async def export_views(call: Call[None, ExportQuery]) -> web.StreamResponse:
     async with services.exports.stream(period, form) as pieces:
         begin = await anext(pieces)
         await response.prepare(call.request)
-        await _write(response, begin)
+        reader = _Reader(response)
+        await reader.take(begin)
         async for piece in pieces:
-            await _write(response, piece)
+            await reader.take(piece)
     await response.write_eof()
     return response
 
 
-async def _write(response: web.StreamResponse, piece: memoryview) -> None:
-    """Write a piece as fast as it is read. Raises ConnectionError when nobody reads any more."""
-    for first in range(0, len(piece), _SLICE):
-        try:
-            async with asyncio.timeout(_STALL):
-                await response.write(piece[first : first + _SLICE])
-        except TimeoutError as error:
-            raise ConnectionAbortedError("an export was not read") from error
+class _Reader:
+    """Who an answer is written to, and for how many seconds more it may keep us waiting."""
+
+    def __init__(self, response: web.StreamResponse) -> None:
+        """Take an answer that has begun."""
+        self._response = response
+        self._patience = _STALL
+
+    async def take(self, piece: memoryview) -> None:
+        """Write a piece as fast as it is read. Raises ConnectionError when nobody reads any more, or too slowly."""
+        time = asyncio.get_running_loop().time
+        for first in range(0, len(piece), _SLICE):
+            part = piece[first : first + _SLICE]
+            began = time()
+            try:
+                async with asyncio.timeout(min(self._patience, _STALL)):
+                    await self._response.write(part)
+            except TimeoutError as error:
+                raise ConnectionAbortedError("an export was not read") from error
+            self._patience += len(part) / _LEAST_RATE - (time() - began)
 
 
 ROUTES: Final = (

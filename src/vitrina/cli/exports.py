@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 from rich.console import Console
@@ -36,6 +36,13 @@ _TRIES: Final = 6
 _DEFAULT_DAYS: Final = 30
 _DAY: Final = click.DateTime(["%Y-%m-%d"])
 _STANDARD_OUTPUT: Final = Path("-")
+
+
+class _Opened(NamedTuple):
+    """What is read, and when that began."""
+
+    source: Source
+    began: float
 
 
 @click.command()
@@ -79,31 +86,32 @@ def _period(first: date | None, last: date | None) -> Period:
     return Period(first, last)
 
 
-async def _export(opening: AbstractAsyncContextManager[Source], period: Period, form: Format, out: Path) -> None:
-    async with opening as source:
+async def _export(opening: AbstractAsyncContextManager[_Opened], period: Period, form: Format, out: Path) -> None:
+    async with opening as opened:
         gc.freeze()  # What was loaded so far stays for good: each look through it would take 40 ms.
         if out == _STANDARD_OUTPUT:
-            await _to_standard_output(source, period, form)
+            await _to_standard_output(opened.source, period, form)
         else:
-            await _to_folder(source, period, form, out)
+            await _to_folder(opened, period, form, out)
 
 
 @asynccontextmanager
-async def _live(settings: Settings) -> AsyncIterator[Source]:
+async def _live(settings: Settings) -> AsyncIterator[_Opened]:
     patient = settings.model_copy(update={"read_timeout": max(settings.read_timeout, _PATIENCE)})
     async with connect(patient) as clients:
         table = Table(clients, name=settings.table_name, deadline=2 * _PATIENCE)
         views = ViewStore(table, retention_days=settings.views_retention_days)
-        yield LiveSource(views, ProductStore(table), tries=_TRIES)
+        yield _Opened(LiveSource(views, ProductStore(table), tries=_TRIES), time.perf_counter())
 
 
 @asynccontextmanager
-async def _exported(folder: Path, period: Period) -> AsyncIterator[Source]:
+async def _exported(folder: Path, period: Period) -> AsyncIterator[_Opened]:
     export = TableExport(folder)
+    began = time.perf_counter()
     with _bar("reading", export.files, "files") as (progress, task):
         async with SpilledSource.spill(export, period, advance=lambda: progress.advance(task)) as source:
             progress.stop()
-            yield source
+            yield _Opened(source, began)
 
 
 async def _to_standard_output(source: Source, period: Period, form: Format) -> None:
@@ -114,13 +122,12 @@ async def _to_standard_output(source: Source, period: Period, form: Format) -> N
         await asyncio.to_thread(sys.stdout.buffer.flush)
 
 
-async def _to_folder(source: Source, period: Period, form: Format, out: Path) -> None:
-    began = time.perf_counter()
+async def _to_folder(opened: _Opened, period: Period, form: Format, out: Path) -> None:
     with Directory.open(out, form) as directory:
         days = await asyncio.to_thread(_missing, directory, period)
-        with _progress(len(days)) as report, Exporter(source, report=report) as exporter:
+        with _progress(len(days)) as report, Exporter(opened.source, report=report) as exporter:
             await fill(directory, exporter, days, at=now())
-    rate = f", {exporter.rows / (time.perf_counter() - began):,.0f} a second" if exporter.rows else ""
+    rate = f", {exporter.rows / (time.perf_counter() - opened.began):,.0f} a second" if exporter.rows else ""
     kept = f"; {len(period) - len(days):,} days were there already" if len(days) < len(period) else ""
     click.echo(f"{out}: {exporter.rows:,} events of {len(days):,} days{rate}{kept}")
 

@@ -1,9 +1,7 @@
 """What views add up to (R12): by product and day, by hour, by referrer; people and bots apart."""
 
-import heapq
 import struct
 import uuid
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -136,25 +134,3 @@ def unpack_table(table: bytes) -> Iterator[tuple[bytes, Counts]]:
 
 
 ROW_BYTES: Final = _ROW.size
-
-
-class Leaders:
-    """Views and visitors by product over several days; bots are left out."""
-
-    def __init__(self) -> None:
-        """Start with no product."""
-        self._views: Counter[bytes] = Counter()
-        self._visitors: Counter[bytes] = Counter()
-
-    def add_table(self, table: bytes) -> None:
-        """Add a packed table."""
-        views, visitors = self._views, self._visitors
-        for product, more, unique_visitors, _ in _ROW.iter_unpack(table):
-            views[product] += more
-            visitors[product] += unique_visitors
-
-    def first(self, number: int) -> list[tuple[str, Counts]]:
-        """Return the ids of the products with the most views, and their counts; ties by id. None has no view at all."""
-        seen = (product for product, views in self._views.items() if views)
-        leading = heapq.nsmallest(number, seen, key=lambda product: (-self._views[product], product))
-        return [(product_id_of(product), Counts(self._views[product], self._visitors[product])) for product in leading]

@@ -9,10 +9,11 @@ from typing import Final
 
 from vitrina.clock import Clock, now
 from vitrina.domain.products import Product
-from vitrina.domain.reports import Counts, DayViews, Leaders, Period, is_closed, pack_table, product_key
+from vitrina.domain.reports import Counts, DayViews, Period, is_closed, pack_table, product_key
 from vitrina.errors import NotFound
 from vitrina.ids import is_id
 from vitrina.services.concurrency import gather
+from vitrina.services.product_counts import ProductCounts
 from vitrina.services.rollups import RollupQueue, Rollups
 from vitrina.store import keys
 from vitrina.store.products import ProductStore
@@ -75,7 +76,7 @@ class Analytics:
     async def leaders(self, period: Period, *, limit: int) -> list[Leader]:
         """Return the products with the most views of people in a period; ties by id, which is by age."""
         totals = await self._store.totals(period)
-        leaders = Leaders()
+        leaders = ProductCounts()
         await gather((self._add_tables(leaders, day) for day in totals), at_once=_TABLES_AT_ONCE)
         days = self._uncounted(period, totals.keys())
         live = itertools.product(days, range(keys.VIEW_SHARDS))
@@ -89,14 +90,13 @@ class Analytics:
             if product_id in products
         ]
 
-    async def _add_tables(self, leaders: Leaders, day: date) -> None:
+    async def _add_tables(self, leaders: ProductCounts, day: date) -> None:
         async for table in self._store.tables(day):
-            leaders.add_table(table)
-            await asyncio.sleep(0)  # Others have their turn between tables.
+            await asyncio.to_thread(leaders.add_table, table)
 
-    async def _add_live(self, leaders: Leaders, day: date, shard: int) -> None:
+    async def _add_live(self, leaders: ProductCounts, day: date, shard: int) -> None:
         products = await self._rollups.count(day, shard)
-        leaders.add_table(await asyncio.to_thread(pack_table, products))
+        await asyncio.to_thread(lambda: leaders.add_table(pack_table(products)))
 
     def _roll_up(self, days: Collection[date]) -> None:
         """Have the closed ones of days that were counted live rolled up, empty ones too: a lookup costs as much."""

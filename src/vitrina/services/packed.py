@@ -33,13 +33,13 @@ def fixed(data: bytes, width: int = VIEW_BYTES) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(width), len(data) // width, [None, pa.py_buffer(data)])
 
 
-def number(data: bytes, place: tuple[int, int], kind: pa.DataType) -> pa.Array:
-    """Return the big-endian number at `place` of each view: planes of bytes, put together the other way round."""
-    width, rows = kind.bit_width // 8, len(data) // VIEW_BYTES
-    numbers = bytearray(width * rows)
+def number(data: bytes, place: tuple[int, int], kind: pa.DataType, *, width: int = VIEW_BYTES) -> pa.Array:
+    """Return the big-endian number at `place` of each row: planes of bytes, put together the other way round."""
+    size, rows = kind.bit_width // 8, len(data) // width
+    numbers = bytearray(size * rows)
     first, last = place
     for significance, offset in enumerate(reversed(range(first, last))):
-        numbers[significance::width] = data[offset::VIEW_BYTES]
+        numbers[significance::size] = data[offset::width]
     return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(numbers)])
 
 

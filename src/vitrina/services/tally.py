@@ -18,11 +18,10 @@ import pyarrow.compute as pc
 from vitrina.domain.reports import OTHER, Counts
 from vitrina.domain.views import BOT, VIEW_BYTES, PackedViews
 from vitrina.services import packed
+from vitrina.services.product_counts import ProductCounts
 
 _MOST_IN_MEMORY: Final = 100_000
 """Views whose pairs, 28 bytes each, may be in memory."""
-_MOST_PRODUCTS: Final = 256
-"""Counts by product that may wait to be added up: small things that stay for long leave large ones no room."""
 _MOST_HOSTS: Final = 20_000
 """Referrer hosts that one count tells apart: anybody can send any, and memory is not to grow with them."""
 _PAIR: Final = (0, 28)
@@ -32,7 +31,6 @@ _HOUR_MS: Final = 3_600_000
 _HOURS: Final = 24
 _IS_BOT: Final = bytes(flags & BOT for flags in range(256))
 """A table that tells of a flags' byte what it is."""
-_COUNTS: Final = Counts._fields
 
 
 class Totals(NamedTuple):
@@ -52,7 +50,7 @@ class Tally:
         """Start with no view."""
         self.hours = [[0, 0] for _ in range(_HOURS)]
         self.referrers: Counter[str | None] = Counter()
-        self._products = _Products()
+        self._products = ProductCounts()
         self._pairs = _Pairs()
 
     def __enter__(self) -> Self:
@@ -85,7 +83,7 @@ class Tally:
             visitors += len(pc.binary_slice(pairs, *packed.VISITOR).unique())
             each = pa.repeat(pa.scalar(1, pa.int64()), len(pairs))
             self._products.add(pc.binary_slice(pairs, *packed.PRODUCT), views=views, unique_visitors=each)
-        return Totals(self._products.counts(), visitors)
+        return Totals(self._products.all(), visitors)
 
     def _add_hours(self, data: bytes, bots: pa.Array) -> None:
         hours = pc.divide(packed.number(data, packed.TIME, pa.int32()), _HOUR_MS)
@@ -100,35 +98,6 @@ class Tally:
             host = hosts[place]
             known = host in self.referrers or len(self.referrers) < _MOST_HOSTS
             self.referrers[host if known else OTHER] += number
-
-
-class _Products:
-    """Counts by product that come in parts, and are added up whenever the parts outgrow the sums."""
-
-    def __init__(self) -> None:
-        self._parts: list[pa.Table] = []
-        self._summed = 0
-
-    def add(self, products: pa.Array, **counts: pa.Array) -> None:
-        none = pa.repeat(pa.scalar(0, pa.int64()), len(products))
-        columns = [counts.get(name, none) for name in _COUNTS]
-        self._parts.append(pa.table([products, *columns], names=["product", *_COUNTS]))
-        if sum(map(len, self._parts)) > 2 * max(self._summed, _MOST_PRODUCTS):
-            self._sum()
-
-    def counts(self) -> dict[bytes, Counts]:
-        if not self._parts:
-            return {}
-        self._sum()
-        columns = [self._parts[0].column(name).to_pylist() for name in _COUNTS]
-        counts = map(Counts, *columns)
-        return dict(sorted(zip(self._parts[0].column("product").to_pylist(), counts, strict=True)))
-
-    def _sum(self) -> None:
-        whole = pa.concat_tables(self._parts).group_by("product", use_threads=False)
-        summed = whole.aggregate([(name, "sum") for name in _COUNTS])
-        self._parts = [summed.rename_columns(["product", *_COUNTS])]
-        self._summed = len(summed)
 
 
 class _Pairs:

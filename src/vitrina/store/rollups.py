@@ -55,14 +55,14 @@ class RollupStore:
         return {date.fromisoformat(day): _counts(item) for day, item in days.items()}
 
     async def tables(self, day: date, shard: int | None = None) -> AsyncIterator[bytes]:
-        """Return the packed tables of a day that is rolled up, of one shard or of all."""
+        """Return the packed tables of a day that is rolled up, of one shard or of all: those of each call joined."""
         partition, prefix = keys.view_tallies(day, shard)
         query = Query(condition=(Item.pk == partition) & Item.sk.startswith(prefix), consistent=True)
         items, position = await self._table.query(query, limit=_PARTS_OF_PAGE)
         while True:
-            for item in items:
-                assert isinstance(item, ViewTallyItem)  # noqa: S101 - the sort key's prefix decides it
-                yield item.rows
+            rows = b"".join(item.rows for item in items if isinstance(item, ViewTallyItem))
+            if rows:
+                yield rows
             if position is None:
                 return
             items, position = await self._table.query(query, limit=_PARTS_OF_PAGE, start=position)

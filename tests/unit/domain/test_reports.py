@@ -9,7 +9,6 @@ from hypothesis import given, strategies as st
 from vitrina.domain.reports import (
     MOST_DAYS,
     Counts,
-    Leaders,
     Period,
     is_closed,
     only,
@@ -60,17 +59,6 @@ def test_a_table_is_the_same_bytes_whatever_its_order(counts: dict[uuid.UUID, Co
     assert dict(unpack_table(table)) == products
     assert pack_table(dict(reversed(products.items()))) == table
     assert [product_id_of(product) for product, _ in unpack_table(table)] == sorted(map(str, counts))
-
-
-def test_leaders_are_ordered_by_views_and_then_by_id() -> None:
-    """Over several days; a product that only bots looked at is none."""
-    leaders = Leaders()
-    one, two, three = map(product_key, PRODUCTS)
-    leaders.add_table(pack_table({one: Counts(1, 1, 9), two: Counts(2, 2, 0), three: Counts(0, 0, 5)}))
-    leaders.add_table(pack_table({one: Counts(1, 1, 0)}))
-    assert leaders.first(9) == [(PRODUCTS[0], Counts(2, 2)), (PRODUCTS[1], Counts(2, 2))]
-    assert leaders.first(1) == [(PRODUCTS[0], Counts(2, 2))]
-    assert Leaders().first(1) == []
 
 
 @pytest.mark.parametrize(

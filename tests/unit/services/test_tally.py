@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from vitrina.domain.reports import OTHER, Counts, product_key
 from vitrina.domain.views import VISITOR_BYTES, View, pack
-from vitrina.services import packed, tally as module
+from vitrina.services import packed, product_counts, tally as module
 from vitrina.services.tally import Tally, Totals
 
 MIDNIGHT_MS = int(datetime(2026, 11, 24, tzinfo=UTC).timestamp() * 1000)
@@ -33,7 +33,7 @@ def _room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     """Room for all pairs, or for three of them and two products."""
     if request.param == "on disk":
         monkeypatch.setattr(module, "_MOST_IN_MEMORY", 3)
-        monkeypatch.setattr(module, "_MOST_PRODUCTS", 2)
+        monkeypatch.setattr(product_counts, "_FEW", 2)
 
 
 def view(product_id: str = PRODUCTS[0], *, visitor: int = 0, host: str | None = None, bot: bool = False) -> View:

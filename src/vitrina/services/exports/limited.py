@@ -14,7 +14,7 @@ _RETRY_AFTER: Final = 10
 
 
 class LimitedExports:
-    """At most `at_once` exports of a process: each holds some 50 MB of what it has read ahead."""
+    """At most `at_once` exports of a process: each holds 50 MB of what it has read ahead, 100 MB as Parquet."""
 
     def __init__(self, source: Source, *, at_once: int = 2) -> None:
         """Take what to read."""

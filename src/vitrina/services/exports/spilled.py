@@ -1,6 +1,6 @@
 """A table's own export as a source: its files hold items of all days mixed, so they are sorted on the disk first.
 
-Memory is that of SQLite's cache, whatever the size; the disk (`TMPDIR`) holds the segments of the days asked for, 35
+Memory is that of SQLite's cache, whatever the size; the disk (`TMPDIR`) holds the segments of the days asked for, 41
 bytes an event, and the SKU of each product, until the export is done.
 """
 

@@ -11,12 +11,12 @@ from vitrina.domain.reports import (
     Counts,
     DaySummary,
     HourViews,
-    Leaders,
     Period,
     is_closed,
     pack_table,
     product_key,
 )
+from vitrina.services.product_counts import ProductCounts
 from vitrina.services.rollups import Rollups
 from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore
@@ -59,7 +59,7 @@ class ReportReader:
 
     async def read(self, period: Period, *, day_done: Callable[[], object] = lambda: None) -> ReportData:
         """Read a period, rolling up what is closed and is not yet; `day_done` is called after each day."""
-        leaders = Leaders()
+        leaders = ProductCounts()
         days: list[DaySummary] = []
         live: dict[date, dict[bytes, Counts]] = {}
         for day in period:
@@ -78,7 +78,7 @@ class ReportReader:
         ]
         return ReportData(period=period, days=days, leaders=trends)
 
-    async def _closed(self, day: date, leaders: Leaders) -> DaySummary | None:
+    async def _closed(self, day: date, leaders: ProductCounts) -> DaySummary | None:
         await self._rollups.roll_up(day, at_once=_SHARDS_AT_ONCE)
         async for table in self._store.tables(day):
             leaders.add_table(table)
