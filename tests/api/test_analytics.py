@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, refused
-from tests.service import Service
+from tests.service import Service, serving
 from vitrina.domain.reports import Period
 from vitrina.domain.views import View
 from vitrina.errors import TableUnavailable
@@ -194,6 +195,34 @@ async def test_top_products_are_ordered_by_views_over_rolled_up_and_live_days(se
     assert len(await RollupStore(service.services.table).totals(Period(ago(41), ago(40)))) == 2
     assert len(ok(await admin.get(TOP, params=days | {"limit": "2"}))["items"]) == 2
     assert ok(await admin.get(TOP, params={"from": "2001-01-01", "to": "2001-01-01"})) == {"items": []}
+
+
+async def test_who_asks_for_the_same_days_shares_the_work(
+    service: Service, admin: Person, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on when a request's time is over, for the next one to find it done; a stop does not wait for it."""
+    async with serving(service.settings.model_copy(update={"request_timeout": 0.5})) as hurried:
+        store = hurried.services.analytics._store
+        totals, begun, gate = store.totals, 0, asyncio.Event()
+
+        async def held_up(period: Period) -> Any:  # noqa: ANN401
+            nonlocal begun
+            begun += 1
+            await gate.wait()
+            return await totals(period)
+
+        monkeypatch.setattr(store, "totals", held_up)
+        client = Client(http, hurried.url, token=admin.token)
+        for reply in await asyncio.gather(*(client.get(TOP, params={"limit": limit}) for limit in "123")):
+            problem(reply, 503, "unavailable")
+        assert begun == 1
+        asyncio.get_running_loop().call_later(0.1, gate.set)
+        assert "items" in ok(await client.get(TOP))
+        assert begun == 1
+        gate.clear()
+        problem(await client.get(TOP), 503, "unavailable")
+        assert begun == 2
+    assert not hurried.services.analytics._adding
 
 
 async def test_a_stop_of_the_service_waits_for_no_rollup(service: Service) -> None:

@@ -101,6 +101,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             stale_if_error=settings.stale_if_error,
             size=settings.product_cache_size,
         )
+        analytics = Analytics(rollup_store, product_store, rollups, queue=rollup_queue)
+        stack.push_async_callback(analytics.close)
         users, sessions = UserStore(table), SessionStore(table)
         yield Services(
             table=table,
@@ -108,7 +110,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             product_cache=cache,
             views=views,
             exports=LimitedExports(LiveSource(view_store, product_store)),
-            analytics=Analytics(rollup_store, product_store, rollups, queue=rollup_queue),
+            analytics=analytics,
             accounts=Accounts(users, sessions, passwords=passwords),
             inbox=Inbox(
                 InboxStore(table, retention_days=settings.notice_retention_days),

@@ -51,6 +51,14 @@ class Analytics:
         self._rollups = rollups
         self._queue = queue
         self._clock = clock
+        self._adding: dict[Period, asyncio.Task[ProductCounts]] = {}
+
+    async def close(self) -> None:
+        """Let go of what nobody waits for any more."""
+        adding = list(self._adding.values())
+        for task in adding:
+            task.cancel()
+        await asyncio.gather(*adding, return_exceptions=True)
 
     def period(self, first: date | None, last: date | None) -> Period:
         """Return the days that were asked for, by default the last 30. Raises ValidationFailed."""
@@ -74,14 +82,16 @@ class Analytics:
         return [DayViews(day, found.get(day, Counts())) for day in period]
 
     async def leaders(self, period: Period, *, limit: int) -> list[Leader]:
-        """Return the products with the most views of people in a period; ties by id, which is by age."""
-        totals = await self._store.totals(period)
-        leaders = ProductCounts()
-        await gather((self._add_tables(leaders, day) for day in totals), at_once=_TABLES_AT_ONCE)
-        days = self._uncounted(period, totals.keys())
-        live = itertools.product(days, range(keys.VIEW_SHARDS))
-        await gather((self._add_live(leaders, day, shard) for day, shard in live), at_once=_AT_ONCE)
-        self._roll_up(days)
+        """Return the products with the most views of people in a period; ties by id, which is by age.
+
+        Who asks for the same period meanwhile shares the work, which goes on when a request runs out of time: a year of
+        a large catalogue may take longer than one has, and the next one finds it further.
+        """
+        adding = self._adding.get(period)
+        if adding is None:
+            adding = self._adding[period] = asyncio.create_task(self._add_up(period))
+            adding.add_done_callback(lambda task: self._added_up(period, task))
+        leaders = await asyncio.shield(adding)
         first = dict(await asyncio.to_thread(leaders.first, limit))
         products = await self._products.get_many(list(first))
         return [
@@ -89,6 +99,21 @@ class Analytics:
             for product_id, counts in first.items()
             if product_id in products
         ]
+
+    async def _add_up(self, period: Period) -> ProductCounts:
+        totals = await self._store.totals(period)
+        leaders = ProductCounts()
+        await gather((self._add_tables(leaders, day) for day in totals), at_once=_TABLES_AT_ONCE)
+        days = self._uncounted(period, totals.keys())
+        live = itertools.product(days, range(keys.VIEW_SHARDS))
+        await gather((self._add_live(leaders, day, shard) for day, shard in live), at_once=_AT_ONCE)
+        self._roll_up(days)
+        return leaders
+
+    def _added_up(self, period: Period, task: asyncio.Task[ProductCounts]) -> None:
+        del self._adding[period]
+        if not task.cancelled():
+            task.exception()  # Those who wait raise it; there may be none.
 
     async def _add_tables(self, leaders: ProductCounts, day: date) -> None:
         async for table in self._store.tables(day):
