@@ -178,8 +178,11 @@ def test_days_and_formats_that_will_not_do_are_said_in_a_sentence(
     assert not (tmp_path / "out").exists()
 
 
-def test_what_stands_in_the_way_is_said_in_a_sentence(vitrina: Vitrina, tmp_path: Path) -> None:
-    """A table that is not there, a folder of another format, an export that is not whole."""
+def test_what_stands_in_the_way_is_said_in_a_sentence(
+    vitrina: Vitrina, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table that is not there, which is tried more than once, and a folder of another format."""
+    monkeypatch.setattr(exports, "_TRIES", 2)
     done = vitrina("views", "export", *RANGE, "--out", str(tmp_path / "out"))
     assert done.exit_code == 1
     assert done.stderr.startswith("Error: The table does not answer right now")
