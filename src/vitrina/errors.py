@@ -163,3 +163,7 @@ class QueueUnavailable(Unavailable):
 @dataclass(eq=False)
 class Overloaded(Unavailable):
     """The service has more to do than it can take on: try again."""
+
+
+class NoRoom(OSError):
+    """A temporary file can't be made or written: nothing that a caller can expect or change, unlike those above."""

@@ -12,8 +12,9 @@ from tests.api.client import Client, JsonObject, Person, ok, problem, product_bo
 from tests.service import Service, serving
 from vitrina.domain.reports import Period
 from vitrina.domain.views import View
-from vitrina.errors import TableUnavailable
+from vitrina.errors import NoRoom, TableUnavailable
 from vitrina.ids import new_id
+from vitrina.services import analytics as module
 from vitrina.services.analytics import Analytics
 from vitrina.services.rollups import RollupQueue
 from vitrina.store.rollups import RollupStore
@@ -223,6 +224,37 @@ async def test_who_asks_for_the_same_days_shares_the_work(
         problem(await client.get(TOP), 503, "unavailable")
         assert begun == 2
     assert not hurried.services.analytics._adding
+
+
+async def test_work_that_is_shared_has_bounds(
+    service: Service, admin: Person, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many periods at once, and so long; a disk without room is no failure of ours either."""
+    async with serving(service.settings) as bounded:
+        analytics = bounded.services.analytics
+        monkeypatch.setattr(module, "_MOST_PERIODS", 1)
+        client = Client(http, bounded.url, token=admin.token)
+
+        async def for_ever(_: Period) -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(analytics, "_counted", for_ever)
+        first = asyncio.create_task(client.get(TOP, params={"from": f"{ago(3)}"}))
+        while not analytics._adding:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+        problem(await client.get(TOP), 503, "overloaded")
+        await analytics.close()
+        first.cancel()
+        monkeypatch.setattr(module, "_LONGEST", 0.05)
+        problem(await client.get(TOP), 503, "unavailable")
+
+        async def full(*_: object) -> None:
+            raise NoRoom
+
+        monkeypatch.setattr(analytics, "_counted", full)
+        monkeypatch.setattr(analytics._rollups, "count_product", full)
+        for path in (TOP, f"/v1/products/{await made(admin)}/views"):
+            problem(await client.get(path), 503, "unavailable")
 
 
 async def test_a_stop_of_the_service_waits_for_no_rollup(service: Service) -> None:

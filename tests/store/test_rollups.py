@@ -1,7 +1,6 @@
 """Rollups: made once, the same bytes again, and always what a recount of the segments says (R12)."""
 
 import asyncio
-import errno
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +13,7 @@ from hypothesis import HealthCheck, given, settings as hypothesis, strategies as
 from tests.service import Clock
 from vitrina.domain.reports import Counts, DaySummary, Period, pack_table, product_key
 from vitrina.domain.views import View, shard_of
-from vitrina.errors import TableUnavailable
+from vitrina.errors import NoRoom, TableUnavailable
 from vitrina.ids import new_id
 from vitrina.services.rollups import DayOpen, RollupQueue, Rollups, SegmentsGone
 from vitrina.store import keys, rollups as rollups_module
@@ -272,7 +271,7 @@ async def test_days_are_rolled_up_in_the_background_once(table: Table, store: Ro
     assert await store.totals(Period(before, DAY)) == {before: Counts(), DAY: Counts(1, 1, 0)}
 
 
-@pytest.mark.parametrize("failure", [TableUnavailable(), OSError(errno.ENOSPC, "No space left on device")])
+@pytest.mark.parametrize("failure", [TableUnavailable(), NoRoom()])
 async def test_the_background_outlives_an_outage(
     store: RollupStore, rollups: Rollups, failure: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:

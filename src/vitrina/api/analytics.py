@@ -18,7 +18,7 @@ from vitrina.api.call import Call
 from vitrina.api.routing import Route
 from vitrina.api.services import SERVICES
 from vitrina.domain.users import PRODUCT_MANAGERS
-from vitrina.errors import NotFound
+from vitrina.errors import NotFound, Overloaded
 
 _TAGS: Final = ("analytics",)
 
@@ -83,5 +83,6 @@ ROUTES: Final = (
         tags=_TAGS,
         query=LeadersQuery,
         answers={200: LeaderReport},
+        errors=(Overloaded,),
     ),
 )

@@ -1,24 +1,22 @@
 """What the commands share: settings, and failures that are said in plain words."""
 
 import asyncio
-import errno
 import logging
 import sqlite3
 import tempfile
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import click
 import structlog
 from pydantic import ValidationError
 
 from vitrina.config import Settings
-from vitrina.errors import QueueUnavailable, TableUnavailable, VitrinaError
+from vitrina.errors import NoRoom, QueueUnavailable, TableUnavailable, VitrinaError
 from vitrina.loops import new_event_loop
 
 T = TypeVar("T")
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Refused(click.ClickException):
@@ -60,12 +58,9 @@ def temporary_files() -> Iterator[None]:
     """Have temporary files, which hold what memory must not. Raises Refused where there is no room for one."""
     try:
         yield
-    except (sqlite3.OperationalError, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in _NO_ROOM:
-            raise
-        why = error.strerror if isinstance(error, OSError) else error
+    except (sqlite3.OperationalError, NoRoom) as error:
         folder = tempfile.gettempdir()
-        raise Refused(f"a temporary file in {folder}: {why}; TMPDIR names another folder for it") from error
+        raise Refused(f"a temporary file in {folder}: {error}; TMPDIR names another folder for it") from error
 
 
 def _sentence(location: tuple[int | str, ...], message: str) -> str:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+import structlog
+
 from vitrina.clock import Clock, now
 from vitrina.domain.products import Product
 from vitrina.domain.reports import Counts, DayViews, Period, is_closed, pack_table, product_key
-from vitrina.errors import NotFound
+from vitrina.errors import NoRoom, NotFound, Overloaded, Unavailable
 from vitrina.ids import is_id
 from vitrina.services.concurrency import gather
 from vitrina.services.product_counts import ProductCounts
@@ -19,10 +21,16 @@ from vitrina.store import keys
 from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore
 
+log = structlog.get_logger(__name__)
+
 _AT_ONCE: Final = 8
 """Calls of a report that finds little, beside each other."""
 _TABLES_AT_ONCE: Final = 3
 """Calls that each bring many products, which others have to wait for."""
+_MOST_PERIODS: Final = 8
+"""Periods whose products are added up beside each other, for whoever still waits or asks again."""
+_LONGEST: Final = 60.0
+"""Seconds for one of them: what takes longer is for `vitrina views rollup`, or for fewer days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +84,11 @@ class Analytics:
         counted = await self._store.of_product(product_id, period) if totals else {}
         days = self._uncounted(period, totals.keys())
         packed = product_key(product_id)
-        live = await gather((self._rollups.count_product(day, product_id, packed) for day in days), at_once=_AT_ONCE)
+        counting = (self._rollups.count_product(day, product_id, packed) for day in days)
+        try:
+            live = await gather(counting, at_once=_AT_ONCE)
+        except NoRoom as error:
+            raise _given_up(error) from error
         self._roll_up(days)
         found = {day: counted.get(day, Counts()) for day in totals} | dict(zip(days, live, strict=True))
         return [DayViews(day, found.get(day, Counts())) for day in period]
@@ -85,10 +97,13 @@ class Analytics:
         """Return the products with the most views of people in a period; ties by id, which is by age.
 
         Who asks for the same period meanwhile shares the work, which goes on when a request runs out of time: a year of
-        a large catalogue may take longer than one has, and the next one finds it further.
+        a large catalogue may take longer than one has, and the next one finds it further. Raises Overloaded past
+        `_MOST_PERIODS`, and Unavailable when the work takes longer than `_LONGEST`.
         """
         adding = self._adding.get(period)
         if adding is None:
+            if len(self._adding) >= _MOST_PERIODS:
+                raise Overloaded
             adding = self._adding[period] = asyncio.create_task(self._add_up(period))
             adding.add_done_callback(lambda task: self._added_up(period, task))
         leaders = await asyncio.shield(adding)
@@ -101,6 +116,13 @@ class Analytics:
         ]
 
     async def _add_up(self, period: Period) -> ProductCounts:
+        try:
+            async with asyncio.timeout(_LONGEST):
+                return await self._counted(period)
+        except (TimeoutError, NoRoom) as error:
+            raise _given_up(error) from error
+
+    async def _counted(self, period: Period) -> ProductCounts:
         totals = await self._store.totals(period)
         leaders = ProductCounts()
         await gather((self._add_tables(leaders, day) for day in totals), at_once=_TABLES_AT_ONCE)
@@ -132,3 +154,8 @@ class Analytics:
     def _uncounted(self, period: Period, rolled_up: Collection[date]) -> list[date]:
         today = self._clock().date()
         return [day for day in period if day not in rolled_up and day <= today]
+
+
+def _given_up(error: OSError) -> Unavailable:
+    log.warning("report_given_up", error=type(error).__name__)
+    return Unavailable()

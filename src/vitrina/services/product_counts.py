@@ -10,9 +10,9 @@ from vitrina.domain.reports import ROW_BYTES, Counts, product_id_of
 from vitrina.services import packed
 
 _FEW: Final = 256
-"""Rows that may wait to be added up whatever the sums: small things that stay for long leave large ones no room."""
-_TIMES: Final = 4
-"""Past the few, as many times as many rows as there are sums may wait."""
+"""Rows per wait when there are few sums: small things that stay for long in memory leave large ones no room."""
+_WAIT: Final = 4
+"""Rows wait until they are so many times as many as the sums: then adding up costs a row little."""
 _PRODUCT: Final = (0, 16)
 _NUMBERS: Final = ((16, 20), (20, 24), (24, 28))
 """Where a row of a packed table has its counts, as `domain.reports` packs it."""
@@ -36,7 +36,7 @@ class ProductCounts:
         with self._lock:
             self._parts.append(part)
             self._waiting += len(part)
-            if self._waiting > _TIMES * max(len(self._parts[0]), _FEW):
+            if self._waiting > _WAIT * max(len(self._parts[0]), _FEW):
                 self._sum()
 
     def add_table(self, table: bytes) -> None:

@@ -21,7 +21,7 @@ from vitrina.domain.reports import (
     product_id_of,
 )
 from vitrina.domain.views import PackedViews, shard_of
-from vitrina.errors import TableUnavailable
+from vitrina.errors import NoRoom, TableUnavailable
 from vitrina.services.concurrency import gather
 from vitrina.services.tally import Tally, Totals
 from vitrina.store import keys
@@ -163,7 +163,7 @@ class RollupQueue:
                 try:
                     if await self._rollups.roll_up(day):
                         log.info("views_rolled_up", day=day.isoformat())
-                except (TableUnavailable, OSError) as error:  # The table does not answer, or the disk is full.
+                except (TableUnavailable, NoRoom) as error:
                     log.warning("rollup_failed", day=day.isoformat(), error=type(error).__name__)
                 finally:
                     self._days.pop(day, None)

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from vitrina.domain.reports import OTHER, Counts
 from vitrina.domain.views import BOT, VIEW_BYTES, PackedViews
+from vitrina.errors import NoRoom
 from vitrina.services import packed
 from vitrina.services.product_counts import ProductCounts
 
@@ -60,7 +61,7 @@ class Tally:
         self._pairs.close()
 
     def add(self, segments: Sequence[PackedViews]) -> None:
-        """Count the views of segments. Raises OSError when the disk has no room for the temporary file."""
+        """Count the views of segments. Raises NoRoom."""
         segments = [segment for segment in segments if segment]
         if not segments:
             return
@@ -76,7 +77,7 @@ class Tally:
         self._pairs.add(pc.binary_slice(views, *_PAIR).filter(people))
 
     def totals(self) -> Totals:
-        """Return what has been counted; nothing is to be added after it."""
+        """Return what has been counted; nothing is to be added after it. Raises NoRoom."""
         visitors = 0
         for rows in self._pairs.parts():
             pairs, views = _counted(rows)
@@ -138,8 +139,6 @@ class _Pairs:
         """Write what is there as a block, ordered by part; a block's parts begin where `_blocks` says, in rows."""
         if not self._rows:
             return
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="vitrina-tally-", buffering=0)  # noqa: SIM115 - see `close`
         rows = pa.concat_arrays(self._rows)
         self._rows, self._number = [], 0
         _, first_bytes = pc.binary_slice(rows, *_VISITOR_BYTE).buffers()
@@ -148,7 +147,14 @@ class _Pairs:
         sizes = Counter(first_bytes.to_pybytes()[: len(rows)])
         start = self._blocks[-1][-1] if self._blocks else 0
         self._blocks.append(array("Q", accumulate((sizes[part] for part in range(_PARTS)), initial=start)))
-        rest = memoryview(data)[: len(rows) * _PAIR[1]]
+        try:
+            self._write(memoryview(data)[: len(rows) * _PAIR[1]])
+        except OSError as error:
+            raise NoRoom(error.errno, error.strerror) from error
+
+    def _write(self, rest: memoryview) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="vitrina-tally-", buffering=0)  # noqa: SIM115 - see `close`
         while rest:
             rest = rest[self._file.write(rest) :]
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.unit.views import MIDNIGHT_MS, PRODUCTS, VIEWS
 from vitrina.domain.reports import (
     MOST_DAYS,
     Counts,
@@ -21,17 +22,6 @@ from vitrina.domain.views import PackedViews, View, pack, unpack
 from vitrina.errors import ValidationFailed
 
 DAY = date(2026, 11, 24)
-MIDNIGHT_MS = int(datetime(2026, 11, 24, tzinfo=UTC).timestamp() * 1000)
-PRODUCTS = [str(uuid.UUID(int=number << 64 | number)) for number in (1, 2, 3)]
-VIEWS = st.builds(
-    View,
-    product_id=st.sampled_from(PRODUCTS),
-    at_ms=st.integers(min_value=MIDNIGHT_MS, max_value=MIDNIGHT_MS + 86_399_999),
-    # Few visitors, some of whose bytes look like a product's.
-    visitor=st.sampled_from([bytes(11) + bytes([number]) for number in range(4)]) | st.binary(min_size=12, max_size=12),
-    referrer_host=st.none() | st.sampled_from(["a.example", "b.example"]),
-    bot=st.booleans(),
-)
 COUNTS = st.builds(Counts, *[st.integers(min_value=0, max_value=2**32 - 1)] * 3)
 
 

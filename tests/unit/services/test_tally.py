@@ -2,30 +2,18 @@
 
 import errno
 import tempfile
-import uuid
 from collections import Counter
-from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from tests.unit.views import MIDNIGHT_MS, PRODUCTS, VIEWS
 from vitrina.domain.reports import OTHER, Counts, product_key
 from vitrina.domain.views import VISITOR_BYTES, View, pack
+from vitrina.errors import NoRoom
 from vitrina.services import packed, product_counts, tally as module
 from vitrina.services.tally import Tally, Totals
-
-MIDNIGHT_MS = int(datetime(2026, 11, 24, tzinfo=UTC).timestamp() * 1000)
-PRODUCTS = [str(uuid.UUID(int=number << 64 | number)) for number in (1, 2, 3)]
-VIEWS = st.builds(
-    View,
-    product_id=st.sampled_from(PRODUCTS),
-    at_ms=st.integers(min_value=MIDNIGHT_MS, max_value=MIDNIGHT_MS + 86_399_999),
-    # Few visitors, some of whose bytes look like a product's.
-    visitor=st.sampled_from([bytes(11) + bytes([number]) for number in range(4)]) | st.binary(min_size=12, max_size=12),
-    referrer_host=st.none() | st.sampled_from(["a.example", "b.example"]),
-    bot=st.booleans(),
-)
 
 
 @pytest.fixture(params=["in memory", "on disk"])
@@ -116,7 +104,7 @@ def test_a_disk_without_room_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPa
     full = Full()
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: full)
     monkeypatch.setattr(module, "_MOST_IN_MEMORY", 1)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(NoRoom, match="No space left"):
         counted([[view(), view()]])
     assert full.closed
 

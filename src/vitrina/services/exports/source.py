@@ -15,6 +15,7 @@ from vitrina.store.table import MOST_KEYS
 from vitrina.store.views import Segment, ViewStore
 
 _CALLS_AT_ONCE: Final = 10
+"""Calls for SKUs, which a whole batch waits for."""
 _PAGES_AT_ONCE: Final = 8
 """Pages under way: each takes several times its size until it has been parsed."""
 _PAGE: Final = 40
