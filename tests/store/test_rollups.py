@@ -2,8 +2,9 @@
 
 import asyncio
 import itertools
+import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from vitrina.domain.views import View, shard_of
 from vitrina.errors import NoRoom, TableUnavailable
 from vitrina.ids import new_id
 from vitrina.services.rollups import DayOpen, RollupQueue, Rollups, SegmentsGone
+from vitrina.services.tally import Tally
 from vitrina.store import keys, rollups as rollups_module
 from vitrina.store.items import Item
 from vitrina.store.reads import Query
@@ -240,22 +242,27 @@ async def test_who_counts_hears_of_each_page(table: Table, rollups: Rollups) -> 
     assert sum(heard) == len(PRODUCTS)
 
 
-async def test_others_have_their_turn_while_a_shard_is_counted(table: Table, rollups: Rollups) -> None:
-    """It is counted in a thread."""
+async def test_nobody_waits_while_views_are_counted(
+    table: Table, rollups: Rollups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that takes long is done beside the loop."""
     await write(table, [view(PRODUCTS[0]) for _ in range(50)])
-    turns = 0
+    threads: dict[str, threading.Thread] = {}
 
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
+    def watched(name: str) -> Callable[..., Any]:
+        method = getattr(Tally, name)
 
-    task = asyncio.create_task(others())
-    summary, _ = await rollups.count_day(DAY)
-    task.cancel()
-    assert turns > 5
-    assert summary.total.views == 50
+        def call(*arguments: Any) -> Any:  # noqa: ANN401
+            threads[name] = threading.current_thread()
+            return method(*arguments)
+
+        return call
+
+    for name in ("add", "totals"):
+        monkeypatch.setattr(Tally, name, watched(name))
+    assert (await rollups.count_day(DAY))[0].total.views == 50
+    assert len(threads) == 2
+    assert threading.current_thread() not in threads.values()
 
 
 async def test_days_are_rolled_up_in_the_background_once(table: Table, store: RollupStore, rollups: Rollups) -> None:
