@@ -159,6 +159,24 @@ def test_standard_output_is_one_file_and_nothing_else(
         assert closed.stderr.read() == b""
 
 
+@pytest.mark.usefixtures("raw_items")
+@pytest.mark.parametrize("command", [("views", "export", *RANGE, "--format", "csv"), ("products", "export")])
+def test_standard_output_without_room_is_said_in_a_sentence(
+    environment: dict[str, str], command: tuple[str, ...]
+) -> None:
+    """Once, and not again when the process ends."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "vitrina", *command, "--out", "-"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **environment},
+            check=False,
+        )
+    assert done.stderr == b"Error: standard output: No space left on device\n"
+    assert done.returncode == 1
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

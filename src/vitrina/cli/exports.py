@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from vitrina.aws import connect
-from vitrina.cli.running import Misused, Refused, load_settings, run, temporary_files
+from vitrina.cli.running import Misused, Refused, load_settings, run, standard_output, temporary_files
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.reports import Period
@@ -115,11 +115,11 @@ async def _exported(folder: Path, period: Period) -> AsyncIterator[_Opened]:
 
 
 async def _to_standard_output(source: Source, period: Period, form: Format) -> None:
-    with _progress(len(period)) as report, Exporter(source, report=report) as exporter:
+    with standard_output() as output, _progress(len(period)) as report, Exporter(source, report=report) as exporter:
         async with aclosing(exporter.stream(period, new_encoder(form))) as pieces:
             async for piece in pieces:
-                await asyncio.to_thread(sys.stdout.buffer.write, piece)
-        await asyncio.to_thread(sys.stdout.buffer.flush)
+                await asyncio.to_thread(output.write, piece)
+        await asyncio.to_thread(output.flush)
 
 
 async def _to_folder(opened: _Opened, period: Period, form: Format, out: Path) -> None:

@@ -1,7 +1,6 @@
 """`vitrina products export`."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ import click
 
 from vitrina.aws import connect
 from vitrina.cli.progress import progress
-from vitrina.cli.running import Refused, load_settings, run
+from vitrina.cli.running import Refused, load_settings, run, standard_output
 from vitrina.config import Settings
 from vitrina.services.imports.source import FileFormat
 from vitrina.services.product_export import WRITERS, live_products
@@ -63,7 +62,8 @@ async def _export(settings: Settings, file: BinaryIO, file_format: FileFormat) -
 def _writing(out: str) -> Iterator[BinaryIO]:
     """Open standard output, or a file beside `out` that takes its name when all is written. Raises Refused."""
     if out == "-":
-        yield sys.stdout.buffer
+        with standard_output() as output:
+            yield output
         return
     target = Path(out)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import os
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
 import structlog
@@ -61,6 +63,20 @@ def temporary_files() -> Iterator[None]:
     except (sqlite3.OperationalError, NoRoom) as error:
         folder = tempfile.gettempdir()
         raise Refused(f"a temporary file in {folder}: {error}; TMPDIR names another folder for it") from error
+
+
+@contextmanager
+def standard_output() -> Iterator[BinaryIO]:
+    """Have standard output as bytes. Raises Refused where it can't be written; who stops reading it is no failure."""
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise  # click ends quietly.
+    except OSError as error:
+        # What is left in the buffer must not fail once more when the process ends (Python's note on SIGPIPE).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Refused(f"standard output: {error.strerror}") from error
 
 
 def _sentence(location: tuple[int | str, ...], message: str) -> str:
