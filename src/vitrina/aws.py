@@ -10,7 +10,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
 from vitrina.config import Settings
-from vitrina.dynamodb_answers import AnswerParserFactory
+from vitrina.dynamodb.client import extend_clients
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -51,7 +51,7 @@ def client_config(settings: Settings, *, read_timeout: float | None = None) -> A
 async def connect(settings: Settings) -> AsyncIterator[Clients]:
     """Open the clients; one and the same client serves both routes where a single endpoint does."""
     core = get_session()
-    core.register_component("response_parser_factory", AnswerParserFactory())
+    extend_clients(core)
     session = aioboto3.Session(region_name=settings.region, botocore_session=core)
     config = client_config(settings)
     async with AsyncExitStack() as stack:

@@ -270,7 +270,7 @@ async def test_a_full_batch_to_twenty_admins_takes_few_calls(world: World) -> No
     for _ in range(20):
         await world.admin()
     calls: Counter[str] = Counter()
-    world.table._writer.meta.events.register("before-call.dynamodb", lambda model, **_: calls.update([model.name]))
+    world.table._writer.meta.events.register("after-call.dynamodb", lambda model, **_: calls.update([model.name]))
     process = world.process()
     events = changes(20, changed_by=(await world.admin(EmailMode.OFF)).id)
     calls.clear()

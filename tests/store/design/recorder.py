@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from botocore.model import OperationModel
+from botocore.exceptions import ClientError
 
 from tests.store.design.capacity import WriteUnits, write_units
 from vitrina.store.items import RawItem
@@ -23,7 +23,6 @@ Place = Literal["writer", "reader"]
 GENERAL = frozenset({"calls.py", "table.py", "paging.py", "transactions.py"})
 """What carries out any pattern, and is none."""
 NOTHING = WriteUnits(0, 0)
-_CONTEXT_KEY = "recorded"
 _READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
 
 
@@ -113,31 +112,36 @@ class Recorder:
 
     def attach(self, client: "DynamoDBClient", place: Place) -> None:
         """Listen to a client."""
+        make: Any = client._make_api_call  # type: ignore[attr-defined]
 
-        async def begin(params: dict[str, Any], model: OperationModel, context: dict[str, Any], **_: object) -> None:
-            call = Call(operation=model.name, place=place, arguments=dict(params), code=_code())
-            if call.operation == "TransactWriteItems":
+        async def heard(operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+            call = Call(operation=operation, place=place, arguments=dict(arguments), code=_code())
+            if operation == "TransactWriteItems":
                 self._before[id(call)] = await self._look(call)
             call.began = next(self._clock)
-            context[_CONTEXT_KEY] = call
             self.calls.append(call)
+            answer: dict[str, Any] = {}
+            try:
+                answer = await make(operation, arguments)
+            except ClientError:
+                call.cancelled = True
+                raise
+            finally:
+                call.ended = next(self._clock)
+                await self._weigh(call, answer)
+            return answer
 
-        async def end(parsed: dict[str, Any], context: dict[str, Any], **_: object) -> None:
-            call: Call = context[_CONTEXT_KEY]
-            call.ended = next(self._clock)
-            call.cancelled = "Error" in parsed
-            if call.operation == "TransactWriteItems":
-                await self._settle(call)
-            else:
-                consumed = parsed.get("ConsumedCapacity", ())
-                tables = consumed if isinstance(consumed, list) else [consumed] if consumed else ()
-                call.units = sum(table["CapacityUnits"] for table in tables)
-                found = parsed.get("Responses") if call.operation == "BatchGetItem" else None
-                call.count = len(call.keys) if found is None else sum(map(len, found.values()))
+        client._make_api_call = heard  # type: ignore[attr-defined]
 
-        # aiobotocore awaits what a handler returns, which the types do not say.
-        client.meta.events.register("before-parameter-build.dynamodb", begin)  # type: ignore[arg-type]
-        client.meta.events.register("after-call.dynamodb", end)  # type: ignore[arg-type]
+    async def _weigh(self, call: Call, answer: dict[str, Any]) -> None:
+        if call.operation == "TransactWriteItems":
+            await self._settle(call)
+            return
+        consumed = answer.get("ConsumedCapacity", ())
+        tables = consumed if isinstance(consumed, list) else [consumed] if consumed else ()
+        call.units = sum(table["CapacityUnits"] for table in tables)
+        found = answer.get("Responses") if call.operation == "BatchGetItem" else None
+        call.count = len(call.keys) if found is None else sum(map(len, found.values()))
 
     @contextmanager
     def during(self) -> Iterator[list[Call]]:

@@ -9,13 +9,13 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
-from aiobotocore.parsers import AioJSONParser, AioResponseParserFactory
+from aiobotocore.parsers import AioJSONParser
+from botocore.exceptions import HTTPClientError
 from botocore.model import Shape
-from botocore.parsers import ResponseParser
 from botocore.utils import lowercase_dict
 from pybase64 import b64decode
 
-_OPERATIONS: Final = frozenset({
+OPERATIONS: Final = frozenset({
     "BatchGetItem",
     "BatchWriteItem",
     "DeleteItem",
@@ -27,32 +27,26 @@ _OPERATIONS: Final = frozenset({
     "TransactWriteItems",
     "UpdateItem",
 })  # fmt: skip
-
-
-class AnswerParserFactory(AioResponseParserFactory):
-    """What a botocore session for DynamoDB alone takes as its component `response_parser_factory`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._parser = AnswerParser()
-
-    def create_parser(self, protocol_name: str) -> ResponseParser:
-        """Return one parser for all calls, which has no state; botocore would make one for each."""
-        return self._parser if protocol_name == "json" else super().create_parser(protocol_name)
+"""The operations that read and write items."""
 
 
 class AnswerParser(AioJSONParser):
-    """Reads answers about items; errors, operations on tables and what is not JSON go botocore's own way."""
+    """Reads answers about items; errors and operations on tables go botocore's own way."""
 
     async def parse(self, response: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
-        """Return the answer, with botocore's `ResponseMetadata`."""
+        """Return the answer, with botocore's `ResponseMetadata`.
+
+        Raises HTTPClientError for what is not JSON, which botocore takes for an answer without an item.
+        """
         body, headers = response["body"], response["headers"]
-        if response["status_code"] != HTTPStatus.OK or response["context"]["operation_name"] not in _OPERATIONS:
+        if response["status_code"] != HTTPStatus.OK or response["context"]["operation_name"] not in OPERATIONS:
             return await super().parse(response, shape)
         try:
             answer: dict[str, Any] = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return await super().parse(response, shape)
+        except orjson.JSONDecodeError as error:
+            raise HTTPClientError(
+                error=f"{response['context']['operation_name']} was not answered with JSON"
+            ) from error
         if b'"B"' in body or b'"BS"' in body:
             _decode(answer)
         metadata = {"HTTPStatusCode": response["status_code"], "HTTPHeaders": lowercase_dict(headers)}
