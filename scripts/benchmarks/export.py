@@ -1,8 +1,10 @@
 """Exports of the history of views (R13), beside a bare loop that pages the same segments and throws them away."""
 
 import re
+import shutil
 import statistics
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -16,14 +18,14 @@ from vitrina.cli.engines import dynamodb_local
 from vitrina.store import keys
 
 EVENTS: Final = 1_000_000
-ROUNDS: Final = 7
+ROUNDS: Final = 11
 GROWTH: Final = 4
 FORMATS: Final = ("parquet", "csv", "jsonl")
 _EXPORTED: Final = re.compile(r"([\d,]+) events of 1 days, ([\d,]+) a second")
 
 
 async def measure(folder: Path, progress: Progress, *, events: int = EVENTS) -> Report:
-    """Fill a day, and one of four times as many; export them in turn with the bare loop."""
+    """Fill a day, and one of four times as many; export them, each time after a bare loop."""
     report = Report("export")
     async with dynamodb_local() as endpoint:
         settings = settings_for(endpoint, "vitrina").model_copy(update={"read_timeout": 10.0})
@@ -38,26 +40,26 @@ async def measure(folder: Path, progress: Progress, *, events: int = EVENTS) -> 
             days = ("--from", f"{of}", "--to", f"{of}", "--format", form)
             out = folder / f"{form}-{of}-{number}"
             output, peak = await run_vitrina(settings, "views", "export", *days, "--out", str(out))
+            shutil.rmtree(out)
             match = _EXPORTED.search(output)
             if match is None or int(match[1].replace(",", "")) != (events if of == day else GROWTH * events):
                 raise RuntimeError(f"not what was to be exported: {output}")
             return float(match[2].replace(",", "")), peak
 
-        task = progress.add_task("exports", total=ROUNDS * (1 + len(FORMATS)) + 1)
+        task = progress.add_task("exports", total=ROUNDS * len(FORMATS) + 1)
         await bare_loop(settings, day, at_once=keys.VIEW_SHARDS)
-        bare: list[float] = []
+        bare: dict[str, list[float]] = {form: [] for form in FORMATS}
         found: dict[str, list[tuple[float, float]]] = {form: [] for form in FORMATS}
-        for number in range(ROUNDS):
-            bare.append(await bare_loop(settings, day, at_once=keys.VIEW_SHARDS))
-            progress.advance(task)
-            for form in FORMATS:
+        for form in FORMATS:
+            for number in range(ROUNDS):
+                bare[form].append(await bare_loop(settings, day, at_once=keys.VIEW_SHARDS))
                 found[form].append(await export(form, day, number))
                 progress.advance(task)
         large_peak = (await export("parquet", large, 0))[1]
         progress.advance(task)
-    report.add(Figure(name="bare loop: events a second", value=statistics.median(bare)))
+    report.add(Figure(name="bare loop: events a second", value=statistics.median(chain.from_iterable(bare.values()))))
     for form, rounds in found.items():
-        ratios = [rate / its for (rate, _), its in zip(rounds, bare, strict=True)]
+        ratios = [rate / its for (rate, _), its in zip(rounds, bare[form], strict=True)]
         report.add(
             Figure(name=f"{form}: events a second", value=statistics.median(rate for rate, _ in rounds)),
             Figure(name=f"{form}, times the bare loop's rate", value=statistics.median(ratios), at_least=0.7),
