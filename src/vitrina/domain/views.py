@@ -20,7 +20,7 @@ MOST_IN_SEGMENT: Final = 400
 """Views of one segment: 14 KB."""
 MOST_OF_REFERRERS: Final = 2_200
 """Bytes of one segment's list of referrers, which with its views and keys keep it under 16 KB."""
-_DAY_MS: Final = 86_400_000
+DAY_MS: Final = 86_400_000
 
 
 class View(NamedTuple):
@@ -85,7 +85,7 @@ def pack(views: Sequence[View]) -> PackedViews:
     for product_id, at_ms, visitor, referrer_host, bot in views:
         referrer = 0 if referrer_host is None else referrers.setdefault(referrer_host, len(referrers) + 1)
         product = bytes.fromhex(product_id.replace("-", ""))
-        events += _RECORD.pack(product, visitor, at_ms % _DAY_MS, referrer, BOT if bot else 0)
+        events += _RECORD.pack(product, visitor, at_ms % DAY_MS, referrer, BOT if bot else 0)
     return PackedViews(events=bytes(events), referrers=list(referrers))
 
 

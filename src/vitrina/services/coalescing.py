@@ -21,15 +21,15 @@ class Coalescer(Generic[T, R]):
     With `linger`, a call waits for those whom the previous one has just answered: clients that ask again at once
     would otherwise split into two halves that take turns for ever, each call half as large as it could be. It ends as
     soon as as many have gathered as were seen together lately, after `linger` times the previous call's length at the
-    latest, and never delays a request that comes alone. `expected` counts requests that are known to be on their way,
-    and are waited for as well; who knows of them keeps the count.
+    latest, and never delays a request that comes alone; `flush` may set it anew each time. `expected` counts requests
+    that are known to be on their way, and are waited for as well; who knows of them keeps the count.
     """
 
     def __init__(self, flush: Callable[[list[T]], Awaitable[Sequence[R]]], *, most: int, linger: float = 0.0) -> None:
         """Take the call to make; nothing runs until something is submitted."""
         self._flush = flush
         self._most = most
-        self._linger = linger
+        self.linger = linger
         self._gathering: list[tuple[T, asyncio.Future[R]]] = []
         self._under_way: list[tuple[T, asyncio.Future[R]]] = []
         self.expected = 0
@@ -68,8 +68,8 @@ class Coalescer(Generic[T, R]):
                 await self._settle(self._under_way)
                 answered = len(self._under_way)
                 self._under_way = []
-                if self._linger and answered > 1 and 0 < len(self._gathering) < self._most:
-                    await self._await_company(answered, (loop.time() - started) * self._linger)
+                if self.linger and answered > 1 and 0 < len(self._gathering) < self._most:
+                    await self._await_company(answered, (loop.time() - started) * self.linger)
         finally:
             self._worker = None
 

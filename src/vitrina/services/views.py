@@ -12,7 +12,7 @@ import crawleruseragents  # type: ignore[import-untyped]
 import structlog
 
 from vitrina import metrics
-from vitrina.domain.views import View, visitor_hash, visitor_key
+from vitrina.domain.views import DAY_MS, View, visitor_hash, visitor_key
 from vitrina.errors import Overloaded, TableUnavailable
 from vitrina.services.coalescing import Coalescer
 from vitrina.store.items import ViewSegmentItem
@@ -22,7 +22,11 @@ log = structlog.get_logger(__name__)
 
 _MOST_IN_FLUSH: Final = 2_000
 _LINGER: Final = 2.0
-"""Measured with 32 connections: flushes of 30 views, against 16 without; beyond it nothing is gained."""
+"""For flushes into several segments, each of which costs a unit however few views it has.
+
+Measured with 32 connections: flushes of 26 views, against 15 without; beyond it nothing is gained. Into one segment 32
+views cost what twice 16 do, and those who read one product have their answers a tenth sooner without.
+"""
 _REMEMBERED: Final = 10_000
 """Visitors and user agents remembered, so that hashing and matching are done once for each."""
 _LONGEST_PAUSE: Final = 2.0
@@ -90,6 +94,7 @@ class ViewRecorder:
     async def _flush(self, views: list[View]) -> list[None]:
         """Write views until the table takes them: the same segments under the same keys, so none counts twice."""
         segments = self._store.segments(views)
+        self._coalescer.linger = _LINGER if len(segments) > 1 else 0.0
         metrics.VIEWS_QUEUED.set(len(self._coalescer))
         pause = 0.05
         while not await self._put(segments):
@@ -109,7 +114,7 @@ class ViewRecorder:
         return True
 
     def _visitor(self, at_ms: int, address: str, user_agent: str) -> tuple[bytes, bool]:
-        day_number = at_ms // 86_400_000
+        day_number = at_ms // DAY_MS
         if day_number != self._day_number:
             day: date = datetime.fromtimestamp(at_ms / 1000, UTC).date()
             self._day_number, self._day_key = day_number, visitor_key(self._secret, day)

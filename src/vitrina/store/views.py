@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from vitrina.clock import Clock, epoch_seconds, now
-from vitrina.domain.views import MOST_IN_SEGMENT, MOST_OF_REFERRERS, PackedViews, View, pack, shard_of, unpack
+from vitrina.domain.views import DAY_MS, MOST_IN_SEGMENT, MOST_OF_REFERRERS, PackedViews, View, pack, shard_of, unpack
 from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id
 from vitrina.store import keys
@@ -47,10 +47,13 @@ class ViewStore:
 
     def segments(self, views: Sequence[View]) -> list[ViewSegmentItem]:
         """Make the items for `views`, one a day and shard unless there are too many for one."""
-        groups: dict[tuple[date, int], list[View]] = {}
+        groups: dict[tuple[int, int], list[View]] = {}
         for view in views:
-            groups.setdefault((view.day, shard_of(view.product_id, keys.VIEW_SHARDS)), []).append(view)
-        return [self._segment(day, shard, part) for (day, shard), group in groups.items() for part in _parts(group)]
+            place = view.at_ms // DAY_MS, shard_of(view.product_id, keys.VIEW_SHARDS)
+            groups.setdefault(place, []).append(view)
+        return [
+            self._segment(group[0].day, shard, part) for (_, shard), group in groups.items() for part in _parts(group)
+        ]
 
     async def put(self, segments: Sequence[ViewSegmentItem]) -> None:
         """Write segments, `MOST_PUTS` a call. Writing the same ones again changes nothing."""

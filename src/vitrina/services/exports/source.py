@@ -6,7 +6,7 @@ from datetime import date
 from itertools import chain
 from typing import Final, Protocol
 
-from vitrina.domain.views import midnight_ms
+from vitrina.domain.views import DAY_MS, midnight_ms
 from vitrina.ids import time_ms
 from vitrina.services.concurrency import gather
 from vitrina.store import keys
@@ -20,7 +20,6 @@ _PAGES_AT_ONCE: Final = 8
 """Pages under way: each takes several times its size until it has been parsed."""
 _PAGE: Final = 40
 """Segments of a page: half of the 1 MB that it may have, for work to begin sooner and no page to hold up others."""
-_DAY_MS: Final = 86_400_000
 
 
 class Day(Protocol):
@@ -111,7 +110,7 @@ class _Shard:
         """Tell by the time in a segment's id how far through its day this is."""
         if self._ended or not self.rest:
             return float(self._ended)
-        return min(max((time_ms(self.rest[0].id) - midnight_ms) / _DAY_MS, 0.0), 1.0)
+        return min(max((time_ms(self.rest[0].id) - midnight_ms) / DAY_MS, 0.0), 1.0)
 
     async def close(self) -> None:
         self._next.cancel()

@@ -1,0 +1,84 @@
+"""When the recorder of views flushes."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from vitrina.aws import Clients
+from vitrina.domain.views import View
+from vitrina.ids import new_id
+from vitrina.services import views
+from vitrina.services.views import ViewRecorder
+from vitrina.store.items import ViewSegmentItem
+from vitrina.store.table import Table
+from vitrina.store.views import ViewStore
+
+NOBODY: Any = None
+"""A client that is never asked."""
+
+
+class HeldStore(ViewStore):
+    """A store that takes segments when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(Table(Clients(reader=NOBODY, writer=NOBODY), name="views"))
+        self.flushed: list[int] = []
+        self._free = asyncio.Semaphore(0)
+
+    def segments(self, views: Sequence[View]) -> list[ViewSegmentItem]:
+        """Note how many views a flush has."""
+        self.flushed.append(len(views))
+        return super().segments(views)
+
+    async def put(self, segments: Sequence[ViewSegmentItem]) -> None:  # noqa: ARG002
+        """Wait to be told."""
+        await self._free.acquire()
+
+    async def let_go(self) -> None:
+        """Take one flush; returns when whatever follows at once has begun."""
+        self._free.release()
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("products", ["of one shard", "of two shards"])
+async def test_only_flushes_into_several_segments_wait_for_company(
+    products: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One segment costs the same per view however many flushes fill it; several, a unit each."""
+    monkeypatch.setattr(views, "_LINGER", 1_000.0)
+    store = HeldStore()
+    recorder = ViewRecorder(store, secret=b"secret", queue=100, commit_timeout=30)
+    one, other = _products_of_two_shards()
+    apart = products == "of two shards"
+    readers: list[asyncio.Task[Any]] = []
+
+    async def read(*product_ids: str) -> None:
+        for product_id in product_ids:
+            recording = recorder.record(product_id, address="192.0.2.1", user_agent="test", referrer=None)
+            readers.append(asyncio.create_task(recording))
+        await asyncio.sleep(0)
+
+    await read(one)
+    await asyncio.sleep(0.01)
+    await read(one, other if apart else one)
+    await store.let_go()
+    await read(one)
+    await store.let_go()
+    assert store.flushed == ([1, 2] if apart else [1, 2, 1])
+    await read(one, one)
+    for _ in range(2):
+        await store.let_go()
+    assert store.flushed == ([1, 2, 3] if apart else [1, 2, 1, 2])
+    async with asyncio.timeout(5):
+        await asyncio.gather(*readers)
+
+
+def _products_of_two_shards() -> tuple[str, str]:
+    one = new_id()
+    while True:
+        other = new_id()
+        views = [View(product_id, 0, bytes(12), None, bot=False) for product_id in (one, other)]
+        if len(HeldStore().segments(views)) > 1:
+            return one, other
