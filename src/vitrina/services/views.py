@@ -25,7 +25,7 @@ _LINGER: Final = 2.0
 """For flushes into several segments, each of which costs a unit however few views it has.
 
 Measured with 32 connections: flushes of 26 views, against 15 without; beyond it nothing is gained. Into one segment 32
-views cost what twice 16 do, and those who read one product have their answers a tenth sooner without.
+views cost what twice 16 do, and those who read one product have their answers a little sooner without.
 """
 _REMEMBERED: Final = 10_000
 """Visitors and user agents remembered, so that hashing and matching are done once for each."""
