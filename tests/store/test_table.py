@@ -276,12 +276,24 @@ async def test_what_a_batch_did_not_read_is_asked_for_again() -> None:
     }
 
 
+@pytest.mark.engine("moto", "dynamodb_local", "ministack")
+async def test_a_batch_of_one_finds_what_a_batch_would(table: Table) -> None:
+    """The item, or the attributes that are asked for; and nothing where there is none."""
+    other = keys.sku("desk")
+    await table.put_many([CLAIM])
+    assert set(await table.get_many([KEY], consistent=True)) == {KEY}
+    for attributes, found in (((), RAW), (("product_id",), {"product_id": {"S": "1"}})):
+        assert await table.get_many_raw([KEY], consistent=False, attributes=attributes) == [found]
+        assert [found] == await table.get_many_raw([KEY, other], consistent=False, attributes=attributes)
+        assert await table.get_many_raw([other], consistent=False, attributes=attributes) == []
+
+
 async def test_a_batch_that_never_comes_to_an_end_is_an_outage() -> None:
     """Reading or writing."""
     unread = {"Responses": {}, "UnprocessedKeys": {"vitrina": {"Keys": [{"pk": {"S": KEY.pk}, "sk": {"S": KEY.sk}}]}}}
     table, client = scripted(unread)
     with pytest.raises(TableUnavailable):
-        await table.get_many([KEY], consistent=True)
+        await table.get_many([KEY, keys.sku("desk")], consistent=True)
     assert len(client.calls) == 5
     table, client = scripted({"UnprocessedItems": {"vitrina": [{"PutRequest": {"Item": RAW}}]}})
     with pytest.raises(TableUnavailable):

@@ -89,7 +89,8 @@ class Pattern:
 
     def is_of(self, call: Call) -> bool:
         """Say whether a call that was sent is of this pattern."""
-        if (call.operation, call.place) != (self.operation, self.place):
+        operations = {self.operation, "GetItem"} if self.operation == "BatchGetItem" else {self.operation}
+        if call.operation not in operations or call.place != self.place:
             return False
         if call.code is not None and call.code not in self.links:
             return False
