@@ -217,8 +217,8 @@ def test_a_reader_that_is_gone_ends_nothing() -> None:
     sink.close()
 
 
-def test_processes_that_share_a_pipe_do_not_mix_their_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe takes 4,096 bytes whole."""
+def test_processes_that_share_a_pipe_do_not_mix_their_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A pipe takes 4,096 bytes whole; a file takes what there is, at once."""
     sizes: list[int] = []
 
     def write(_descriptor: int, data: memoryview) -> int:
@@ -226,10 +226,14 @@ def test_processes_that_share_a_pipe_do_not_mix_their_lines(monkeypatch: pytest.
         return len(data)
 
     monkeypatch.setattr(os, "write", write)
-    sink = Sink(-1)
-    sink.write(*[b"x" * 999] * 10, b"y" * 9_999, b"z")
-    sink.close()
-    assert sizes == [4000, 4000, 2000, 10_000, 2]
+    lines = [*[b"x" * 999] * 10, b"y" * 9_999, b"z"]
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing), (tmp_path / "log").open("wb") as file:
+        for descriptor in (writing, file.fileno(), -1):
+            sink = Sink(descriptor)
+            sink.write(*lines)
+            sink.close()
+    assert sizes == [4000, 4000, 2000, 10_000, 2, 20_002, 4000, 4000, 2000, 10_000, 2]
 
 
 def test_a_line_that_comes_while_others_are_written_is_written_before_the_end() -> None:

@@ -1,6 +1,7 @@
 """Where log lines go: a thread of its own writes them in groups, so that nobody waits for who reads the log."""
 
 import os
+import stat
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -23,6 +24,8 @@ class Sink:
     def __init__(self, descriptor: int) -> None:
         """Take what to write to; nothing is written before there is something to write."""
         self._descriptor = descriptor
+        # Each write is a moment in which the thread asks for the interpreter's lock: a file takes all lines by one.
+        self._most = _MOST_WAITING if _is_file(descriptor) else _ATOMIC
         self._lines: list[bytes] = []
         self._waiting = 0
         self._dropped = 0
@@ -72,19 +75,28 @@ class Sink:
         dropped, self._dropped = self._dropped, 0
         if dropped:
             lines.append(orjson.dumps({"event": "log_lines_dropped", "level": "warning", "number": dropped}))
-        for chunk in _chunks(lines):
+        for chunk in _chunks(lines, self._most):
             rest = memoryview(chunk)
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
 
 
-def _chunks(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Join lines to chunks of `_ATOMIC` bytes at most; a longer line is one of its own."""
-    chunk = b""
+def _is_file(descriptor: int) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
+
+
+def _chunks(lines: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """Join lines to chunks of `most` bytes at most; a longer line is one of its own."""
+    chunk: list[bytes] = []
+    size = 0
     for line in lines:
-        if chunk and len(chunk) + len(line) >= _ATOMIC:
-            yield chunk
-            chunk = b""
-        chunk += line + b"\n"
+        if chunk and size + len(line) >= most:
+            yield b"".join(chunk)
+            chunk, size = [], 0
+        chunk += (line, b"\n")
+        size += len(line) + 1
     if chunk:
-        yield chunk
+        yield b"".join(chunk)

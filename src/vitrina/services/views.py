@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Final
@@ -54,7 +55,7 @@ class ViewRecorder:
         self._store = store
         self._secret = secret
         self._queue = queue
-        self._commit_timeout = commit_timeout
+        self._patience = _Patience(commit_timeout)
         self._now_ms = now_ms
         self._coalescer: Coalescer[View, None] = Coalescer(self._flush, most=_MOST_IN_FLUSH, linger=_LINGER)
         self._day_number = 0
@@ -78,11 +79,8 @@ class ViewRecorder:
         visitor, bot = self._visitor(at_ms, address, user_agent)
         host = referrer_host(referrer) if referrer else None
         stored = self._coalescer.submit(View(product_id, at_ms, visitor, host, bot))
-        timer = asyncio.get_running_loop().call_later(self._commit_timeout, _answer_late, stored)
-        try:
-            await stored
-        finally:
-            timer.cancel()
+        self._patience.watch(stored)
+        await stored
 
     async def drain(self, *, seconds: float) -> int:
         """Wait until all views are stored, `seconds` at most; returns how many are not."""
@@ -145,7 +143,29 @@ def referrer_host(referrer: str) -> str | None:
     return host[:_LONGEST_HOST] if host and host.isascii() and host.isprintable() else None
 
 
-def _answer_late(stored: "asyncio.Future[None]") -> None:
-    if not stored.done():
-        metrics.VIEWS_LATE.inc()
-        stored.set_result(None)
+class _Patience:
+    """Lets readers go who have waited too long, by one timer for all: a timer for each costs 2 µs."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._watched: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, stored: "asyncio.Future[None]") -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._seconds
+        self._watched.append((due, stored))
+        if self._timer is None:
+            self._timer = loop.call_at(due, self._let_go, loop)
+
+    def _let_go(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        while self._watched:
+            due, stored = self._watched[0]
+            if not stored.done():
+                if due > now:
+                    break
+                metrics.VIEWS_LATE.inc()
+                stored.set_result(None)
+            self._watched.popleft()
+        self._timer = loop.call_at(self._watched[0][0], self._let_go, loop) if self._watched else None

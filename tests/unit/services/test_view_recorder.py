@@ -9,6 +9,7 @@ import pytest
 from vitrina.aws import Clients
 from vitrina.domain.views import View
 from vitrina.ids import new_id
+from vitrina.metrics import VIEWS_LATE
 from vitrina.services import views
 from vitrina.services.views import ViewRecorder
 from vitrina.store.items import ViewSegmentItem
@@ -73,6 +74,39 @@ async def test_only_flushes_into_several_segments_wait_for_company(
     assert store.flushed == ([1, 2, 3] if apart else [1, 2, 1, 2])
     async with asyncio.timeout(5):
         await asyncio.gather(*readers)
+
+
+async def test_each_reader_waits_as_long_as_the_setting_says_and_no_longer() -> None:
+    """However many wait: one who came later is let go later, one whose view is stored is not late, one who left either.
+
+    The views of those who were let go are stored all the same.
+    """
+    store = HeldStore()
+    recorder = ViewRecorder(store, secret=b"secret", queue=100, commit_timeout=0.1)
+    loop = asyncio.get_running_loop()
+    late = VIEWS_LATE._value.get()
+
+    async def read() -> float:
+        began = loop.time()
+        await recorder.record(new_id(), address="192.0.2.1", user_agent="test", referrer=None)
+        return loop.time() - began
+
+    stored = asyncio.create_task(read())
+    await asyncio.sleep(0.01)
+    await store.let_go()
+    await stored
+    readers = []
+    for _ in range(4):
+        readers.append(asyncio.create_task(read()))
+        await asyncio.sleep(0.03)
+    readers.pop(2).cancel()
+    async with asyncio.timeout(5):
+        waited = await asyncio.gather(*readers)
+    assert all(seconds >= 0.1 for seconds in waited)
+    assert VIEWS_LATE._value.get() - late == 3
+    while await recorder.drain(seconds=0.01):
+        await store.let_go()
+    assert sum(store.flushed) == 5
 
 
 def _products_of_two_shards() -> tuple[str, str]:
