@@ -27,7 +27,7 @@ async def measure(folder: Path, progress: Progress) -> Report:
     async with stand(folder, progress) as servers:
 
         async def trial(
-            name: str, paths: Sequence[str], connections: int, *, rounds: int = 5
+            name: str, paths: Sequence[str], connections: int, *, rounds: int = 9
         ) -> dict[str, list[Sample]]:
             load = Load(paths=paths, connections=connections, seconds=3)
             samples = await interleave(name, load, list(servers), rounds=rounds, progress=progress)
@@ -36,8 +36,8 @@ async def measure(folder: Path, progress: Progress) -> Report:
 
         hot = await trial("1 product, 32 connections", HOT, 32)
         many = await trial("1,000 products, 32 connections", PATHS, 32)
-        hot_alone = await trial("1 product, 1 connection", HOT, 1, rounds=3)
-        many_alone = await trial("1,000 products, 1 connection", PATHS, 1, rounds=3)
+        hot_alone = await trial("1 product, 1 connection", HOT, 1)
+        many_alone = await trial("1,000 products, 1 connection", PATHS, 1)
         crowd = await trial("1,000 products, 256 connections", PATHS, 256, rounds=3)
         report.add(
             Figure(name="1 product, 32 connections: rate, times naive's", value=_rate(hot, "naive"), at_least=12),

@@ -9,7 +9,8 @@ from rich.progress import Progress
 from benchmarks.load import Load, Sample
 from benchmarks.peers import Server
 
-WARM_UP_SECONDS = 1.0
+WARM_UP_SECONDS = 5.0
+"""For each server, since the engine's JVM compiles what a kind of call needs while it makes the first thousands."""
 Samples = dict[str, list[Sample]]
 """The rounds of a load by the server's name."""
 
