@@ -214,12 +214,6 @@ async def test_what_is_not_json_is_refused(body: bytes) -> None:
         await AnswerParser().parse(response, MODEL.shape_for("GetItemOutput"))
 
 
-async def test_an_operation_without_an_answer_has_none() -> None:
-    """Its model has no shape to read one by."""
-    ours, botocores = await both_read("TagResource", b"{}")
-    assert ours == botocores
-
-
 async def test_an_answer_may_come_without_an_id() -> None:
     """A stand-in for DynamoDB need not send one."""
     ours, botocores = await both_read("Query", b'{"Items": []}', Server="any")

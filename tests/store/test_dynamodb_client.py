@@ -163,6 +163,7 @@ def test_a_signature_is_botocores(
         (says(200, ITEM, **{"x-amz-crc32": "1"}), 2),
         (hangs_up, 2),
         (says(200, b"<html>"), 2),
+        (says(502, b"<html>"), 2),
         (refuses(400, "ValidationException"), 1),
         (refuses(400, "ConditionalCheckFailedException"), 1),
     ],

@@ -6,7 +6,7 @@ for 25 products. There is no need to, since the JSON of these answers is what ca
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from aiobotocore.parsers import AioJSONParser
@@ -15,23 +15,9 @@ from botocore.model import Shape
 from botocore.utils import lowercase_dict
 from pybase64 import b64decode
 
-OPERATIONS: Final = frozenset({
-    "BatchGetItem",
-    "BatchWriteItem",
-    "DeleteItem",
-    "GetItem",
-    "PutItem",
-    "Query",
-    "Scan",
-    "TransactGetItems",
-    "TransactWriteItems",
-    "UpdateItem",
-})  # fmt: skip
-"""The operations that read and write items."""
-
 
 class AnswerParser(AioJSONParser):
-    """Reads answers about items; errors and operations on tables go botocore's own way."""
+    """Reads answers about items; errors go botocore's own way."""
 
     async def parse(self, response: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
         """Return the answer, with botocore's `ResponseMetadata`.
@@ -39,7 +25,7 @@ class AnswerParser(AioJSONParser):
         Raises HTTPClientError for what is not JSON, which botocore takes for an answer without an item.
         """
         body, headers = response["body"], response["headers"]
-        if response["status_code"] != HTTPStatus.OK or response["context"]["operation_name"] not in OPERATIONS:
+        if response["status_code"] != HTTPStatus.OK:
             return await super().parse(response, shape)
         try:
             answer: dict[str, Any] = orjson.loads(body)

@@ -15,9 +15,21 @@ from botocore.exceptions import BotoCoreError, NoCredentialsError
 from botocore.model import OperationModel
 from pybase64 import b64encode_as_string
 
-from vitrina.dynamodb.answers import OPERATIONS, AnswerParser
+from vitrina.dynamodb.answers import AnswerParser
 from vitrina.dynamodb.signature import Form, ItemSignature
 
+_OPERATIONS: Final = frozenset({
+    "BatchGetItem",
+    "BatchWriteItem",
+    "DeleteItem",
+    "GetItem",
+    "PutItem",
+    "Query",
+    "Scan",
+    "TransactGetItems",
+    "TransactWriteItems",
+    "UpdateItem",
+})  # fmt: skip
 _PARSER: Final = AnswerParser()
 _REFUSED: Final = 300
 
@@ -51,7 +63,7 @@ class ItemClient(AioBaseClient):
 
     async def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> dict[str, Any]:
         """Return the answer. Raises BotoCoreError, and the ClientError of a call that DynamoDB refused."""
-        if operation_name not in OPERATIONS:
+        if operation_name not in _OPERATIONS:
             return await super()._make_api_call(operation_name, api_params)  # type: ignore[misc, no-any-return]
         operation = self.meta.service_model.operation_model(operation_name)
         form = self._forms.get(operation_name) or await self._prepare(operation, api_params)
