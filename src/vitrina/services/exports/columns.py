@@ -1,7 +1,7 @@
 """A batch of an export as columns: every step works on all of its rows at once."""
 
 from binascii import hexlify
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -24,14 +24,16 @@ class Products(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Events:
-    """Some events of a day, each value once: `referrer` points into `hosts`.
+    """Some events of a day; what many of them share is there once.
 
-    `of_day` is in milliseconds since midnight, UTC; `hosts` begins with None, for those that came from nowhere.
+    The events are those of `segments` in turn, `sizes` of each. `of_day` is in milliseconds since midnight, UTC.
+    `referrer` points into `hosts`, which begins with None, for those that came from nowhere.
     """
 
     day: date
     rows: int
-    event_id: pa.Array
+    segments: Sequence[str]
+    sizes: Sequence[int]
     of_day: pa.Array
     products: Products
     visitor: pa.Array
@@ -39,9 +41,22 @@ class Events:
     hosts: list[str | None]
     bot: pa.Array
 
+    def event_id(self) -> pa.Array:
+        """Return the id of each: its segment's, and its place in it."""
+        return pc.binary_join_element_wise(self.of_segments("{}-".format), self.of_places(str), "")
+
     def at(self) -> pa.Array:
         """Return when each was, as `timestamp[ms, UTC]`."""
         return pc.add(self.of_day.cast(pa.int64()), midnight_ms(self.day)).cast(pa.timestamp("ms", "UTC"))
+
+    def of_segments(self, text: Callable[[str], str]) -> pa.Array:
+        """Return for each what `text` makes of its segment's id."""
+        return packed.repeated(pa.array(map(text, self.segments), pa.string()), self.sizes)
+
+    def of_places(self, text: Callable[[int], str]) -> pa.Array:
+        """Return for each what `text` makes of its place in its segment."""
+        places = pa.array(map(text, range(max(self.sizes))), pa.string())
+        return pa.concat_arrays([places[:size] for size in self.sizes])
 
 
 def products_of(segments: Sequence[Segment]) -> Products:
@@ -59,7 +74,8 @@ def decode(day: date, segments: Sequence[Segment], products: Products) -> Events
     return Events(
         day=day,
         rows=len(data) // VIEW_BYTES,
-        event_id=_event_ids(segments, [len(part) for part in parts]),
+        segments=[segment.id for segment in segments],
+        sizes=[len(part) for part in parts],
         of_day=packed.number(data, packed.TIME, pa.int32()),
         products=products,
         visitor=_in_hex(pc.binary_slice(packed.fixed(data), *packed.VISITOR)),
@@ -75,13 +91,6 @@ def _in_hex(values: pa.Array) -> pa.Array:
     width = values.type.byte_width
     digits = hexlify(data[values.offset * width : (values.offset + len(values)) * width])
     return packed.fixed(digits, 2 * width).cast(pa.string())
-
-
-def _event_ids(segments: Sequence[Segment], sizes: Sequence[int]) -> pa.Array:
-    """Return the id of each event: its segment's, and its place in it."""
-    ids = packed.repeated(pa.array([segment.id for segment in segments]), sizes)
-    numbers = pa.array([str(number) for number in range(max(sizes))])
-    return pc.binary_join_element_wise(ids, pa.concat_arrays([numbers[:size] for size in sizes]), "-")
 
 
 def _hosts(lists: Iterable[Sequence[str]]) -> tuple[list[str | None], list[int]]:

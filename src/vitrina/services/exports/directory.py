@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -23,6 +24,8 @@ from vitrina.services.exports.stream import Exporter
 
 MANIFEST: Final = "_manifest.json"
 """Readers of folders of Parquet pass over names that begin with an underscore or a dot."""
+_CACHED: Final = 8 << 20
+"""Bytes of a file that wait in the system's cache at most."""
 
 
 class DirectoryRefused(Exception):
@@ -156,6 +159,7 @@ class PartitionWriter:
         """Take the open file."""
         self._file = file
         self._digest = hashlib.sha256()
+        self._cached = 0
         self.rows = 0
         self.bytes = 0
 
@@ -168,8 +172,18 @@ class PartitionWriter:
         """Write some of the file; blocks."""
         self._digest.update(data)
         self.bytes += len(data)
+        self._cached += len(data)
         while data:
             data = data[self._file.write(data) :]
+        if self._cached >= _CACHED:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Have what was written on the disk, and its memory for what comes: a file of any size fills no cache."""
+        self._cached = 0
+        if sys.platform == "linux":
+            os.fdatasync(self._file.fileno())
+            os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 @contextmanager

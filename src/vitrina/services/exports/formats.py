@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 import pyarrow as pa
@@ -14,24 +14,19 @@ import pyarrow.parquet as pq
 from vitrina.domain.spreadsheets import escape
 from vitrina.services.exports.columns import Events
 
+_NAMES: Final = pa.dictionary(pa.int32(), pa.string())
 _SCHEMA: Final = pa.schema(
     [
         pa.field("event_id", pa.string(), nullable=False),
         pa.field("day", pa.date32(), nullable=False),
         pa.field("at", pa.timestamp("ms", "UTC"), nullable=False),
-        pa.field("product_id", pa.string(), nullable=False),
-        pa.field("sku", pa.string()),
+        pa.field("product_id", _NAMES, nullable=False),
+        pa.field("sku", _NAMES),
         pa.field("visitor", pa.string(), nullable=False),
-        pa.field("referrer_host", pa.string()),
+        pa.field("referrer_host", _NAMES),
         pa.field("bot", pa.bool_(), nullable=False),
     ]
 )
-_CSV: Final = "<event_id>,<day>,<day>T<time>Z,<product_id>,<sku>,<visitor>,<referrer_host>,<bot>\r\n"
-_JSON: Final = (
-    '{"event_id":"<event_id>","day":"<day>","at":"<day>T<time>Z","product_id":"<product_id>","sku":<sku>,'
-    '"visitor":"<visitor>","referrer_host":<referrer_host>,"bot":<bot>}\n'
-)
-_COLUMN: Final = re.compile(r"<(\w+)>")
 _NEEDS_QUOTES: Final = re.compile(r'[",\r\n]')
 
 Skus = Sequence[str | None]
@@ -91,6 +86,8 @@ class ParquetEncoder:
             self._schema,
             compression="zstd",
             use_dictionary=["product_id", "sku", "referrer_host"],
+            column_encoding={"at": "DELTA_BINARY_PACKED"},  # Quicker than to have zstd find what the times share.
+            store_schema=False,  # It would have readers of Arrow make dictionaries of what is text to all others.
             write_statistics=["at"],  # The other columns are in no order: least and greatest would rule nothing out.
         )
 
@@ -101,13 +98,13 @@ class ParquetEncoder:
     def encode(self, events: Events, skus: Skus) -> memoryview:
         """Return a row group."""
         columns = {
-            "event_id": events.event_id,
+            "event_id": events.event_id(),
             "day": pa.repeat(pa.scalar(events.day, pa.date32()), events.rows),
             "at": events.at(),
-            "product_id": pa.array(events.products.ids, pa.string()).take(events.products.of_event),
-            "sku": pa.array(skus, pa.string()).take(events.products.of_event),
+            "product_id": _names(events.products.ids, events.products.of_event),
+            "sku": _names(skus, events.products.of_event),
             "visitor": events.visitor,
-            "referrer_host": pa.array(events.hosts, pa.string()).take(events.referrer),
+            "referrer_host": _names(events.hosts, events.referrer),
             "bot": events.bot,
         }
         arrays = [columns[name] for name in self._schema.names]
@@ -118,6 +115,12 @@ class ParquetEncoder:
         """Return the footer."""
         self._writer.close()
         return self._tape.take()
+
+
+def _names(values: Sequence[str | None], places: pa.Array) -> pa.Array:
+    """Return the value at each place as Parquet has it: a dictionary of distinct values, and null for None."""
+    distinct = pa.array(values, pa.string()).dictionary_encode()
+    return pa.DictionaryArray.from_arrays(distinct.indices.take(places), distinct.dictionary)
 
 
 class _Tape(io.RawIOBase):
@@ -144,13 +147,36 @@ class _Tape(io.RawIOBase):
         return taken
 
 
+class _Line(NamedTuple):
+    """A line in pieces that many events share; between `place` and `product` is the time, before `end` the visitor."""
+
+    segment: str
+    place: str
+    product: str
+    end: str
+
+
+_CSV: Final = _Line(
+    segment="{}-",
+    place="{place},{day},{day}T",
+    product="Z,{product_id},{sku},",
+    end=",{host},{bot}\r\n",
+)
+_JSON: Final = _Line(
+    segment='{{"event_id":"{}-',
+    place='{place}","day":"{day}","at":"{day}T',
+    product='Z","product_id":"{product_id}","sku":{sku},"visitor":"',
+    end='","referrer_host":{host},"bot":{bot}}}\n',
+)
+
+
 class _TextEncoder:
-    """A line an event. All lines of a batch are joined at once, and what may need escaping is, once a value."""
+    """A line an event. A piece of it is made, and escaped, once for all events that share it; Arrow joins them."""
 
     rows = 32_768
 
-    def __init__(self, line: str, text: Callable[[str | None], str], *, header: str = "") -> None:
-        """Take the form of a line with its columns as `<name>`, how a text is written in it, and the first line."""
+    def __init__(self, line: _Line, text: Callable[[str | None], str], *, header: str = "") -> None:
+        """Take the form of a line, how a text is written in it, and the first line."""
         self._line = line
         self._text = text
         self._header = header
@@ -161,21 +187,23 @@ class _TextEncoder:
 
     def encode(self, events: Events, skus: Skus) -> memoryview:
         """Return lines."""
-        columns = {
-            "event_id": events.event_id,
-            "day": events.day.isoformat(),
-            "time": events.of_day.cast(pa.time32("ms")).cast(pa.string()),
-            "product_id": pa.array(events.products.ids, pa.string()).take(events.products.of_event),
-            "sku": pa.array(map(self._text, skus), pa.string()).take(events.products.of_event),
-            "visitor": events.visitor,
-            "referrer_host": pa.array(map(self._text, events.hosts), pa.string()).take(events.referrer),
-            "bot": events.bot.cast(pa.string()),
-        }
-        pieces = _COLUMN.split(self._line)
-        pieces[1::2] = [columns[name] for name in pieces[1::2]]
+        line, text, day = self._line, self._text, events.day.isoformat()
+        products = [
+            line.product.format(product_id=product_id, sku=text(sku))
+            for product_id, sku in zip(events.products.ids, skus, strict=True)
+        ]
+        ends = [line.end.format(host=text(host), bot=bot) for host in events.hosts for bot in ("false", "true")]
+        pieces = (
+            events.of_segments(line.segment.format),
+            events.of_places(lambda place: line.place.format(place=place, day=day)),
+            events.of_day.cast(pa.time32("ms")).cast(pa.string()),
+            pa.array(products, pa.string()).take(events.products.of_event),
+            events.visitor,
+            pa.array(ends, pa.string()).take(pc.add(pc.multiply(events.referrer, 2), events.bot.cast(pa.int32()))),
+        )
         lines = pc.binary_join_element_wise(*pieces, "")
-        _, ends, data = lines.buffers()
-        return memoryview(data)[: memoryview(ends).cast("i")[len(lines)]]
+        _, offsets, data = lines.buffers()
+        return memoryview(data)[: memoryview(offsets).cast("i")[len(lines)]]
 
     def end(self) -> bytes:
         """Return nothing."""

@@ -90,8 +90,8 @@ def expected(history: History, day: date = DAY) -> Rows:
 @given(views=VIEWS, rows=st.integers(1, 50), page=st.integers(1, 4))
 @pytest.mark.parametrize("form", Format)
 def test_an_export_has_every_event_once_and_in_order(form: Format, views: list[View], rows: int, page: int) -> None:
-    """However they are packed, paged and batched, and whatever is in them."""
-    history = History([], skus={LAMP: "-LAMP"}, page=page)
+    """However they are packed, paged and batched, and whatever is in them; a SKU may have been two products'."""
+    history = History([], skus={LAMP: "-LAMP", KETTLE: "-LAMP"}, page=page)
     for first in range(0, len(views), 7):
         history.add(views[first : first + 7])
     encoder = new_encoder(form)
@@ -157,6 +157,7 @@ def test_duckdb_and_pyarrow_read_the_folders_with_their_types(tmp_path: Path) ->
     partitioning = ds.partitioning(pa.schema([("day", pa.date32())]), flavor="hive")
     dataset = ds.dataset(tmp_path, partitioning=partitioning)
     assert dataset.schema.field("at").type == pa.timestamp("ms", "UTC")
+    assert dataset.schema.field("sku").type == pa.string()
     (row,) = dataset.to_table().to_pylist()
     assert (row["day"], row["sku"]) == (DAY, "LAMP")
     assert pq.read_table(tmp_path).num_rows == 1  # The manifest is in nobody's way.
