@@ -117,17 +117,23 @@ def test_the_sample_is_as_large_as_the_page_says(measured: Measured, item: str, 
 
 @pytest.mark.parametrize("cells", ENTITIES, ids=lambda cells: str(cells[0]))
 def test_an_entity_is_written_as_the_chart_says(measured: Measured, cells: list[str]) -> None:
-    """By which patterns, under which key, into which indexes; each attribute is there at some time."""
-    (kind,), (key,) = code(cells[0]), code(cells[2])
+    """By which patterns, under which keys, into which indexes; each key and attribute is there at some time."""
+    (kind,), templates = code(cells[0]), code(cells[2])
     images = measured.images(kind)
     attributes = {name for image in images for name in image}
-    assert all(fits(key, f"{image['pk']['S']} / {image['sk']['S']}") for image in images)
+    written = {f"{image['pk']['S']} / {image['sk']['S']}" for image in images}
+    assert {key for template in templates for key in written if fits(template, key)} == written
+    assert all(any(fits(template, key) for key in written) for template in templates)
     assert set(code(cells[4])) == attributes & {
         name for index in keys.INDEXES for name in (index.partition, index.sort)
     }
     assert set(code(cells[5])) <= attributes
     assert ("expires_at" in attributes) == (cells[7] != NOT_REPORTED)
-    writing = {number for number, calls in measured.patterns.items() if any(_touches(call, key) for call in calls)}
+    writing = {
+        number
+        for number, calls in measured.patterns.items()
+        if any(_touches(call, template) for call in calls for template in templates)
+    }
     assert numbers(cells[6]) == writing
 
 

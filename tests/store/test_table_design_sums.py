@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -52,31 +53,37 @@ VIEWS_HEADER = (
 
 @pytest.mark.parametrize("cells", [cells for _, cells in rows(*VIEWS_HEADER)], ids=lambda it: str(it[0]))
 def test_views_cost_what_the_formula_says(cells: list[str]) -> None:
-    """Of one product by the segments that the code makes, of many by the binomial of a shard."""
+    """Of one product by the segments that the code makes, of many by the binomial of a shard unless they are mixed."""
     views, price = int(cells[0]), _price("write")
-    one = sum(map(_units, _segment_sizes(views)))
+    one = sum(map(_units, _segment_sizes([new_id()] * views)))
     many = keys.VIEW_SHARDS * sum(
         math.comb(views, k) * 7 ** (views - k) / 8**views * _units(76 + 35 * k) for k in range(1, views + 1)
     )
-    shards = keys.VIEW_SHARDS * (1 - (7 / 8) ** views)  # Those that get any.
+    segments = keys.VIEW_SHARDS * (1 - (7 / 8) ** views)  # Of those shards that get any.
+    bare = 76
+    if 2 * (mixed := _units(82 + 35 * views)) <= many:
+        many, segments, bare = mixed, 1, 82
     assert cells[1:4] == [str(one), f"{one / views + 1e-9:.3f}", f"{one / views * price + 1e-9:.2f}"]
-    assert cells[5:8] == [f"{many:.2f}", f"{many / views:.3f}", f"{many / views * price + 1e-9:.2f}"]
-    assert [cells[4], cells[8]] == [f"{segments / views * (76 + 100) + 35 + 1e-9:.1f}" for segments in (1, shards)]
+    assert cells[4] == f"{(76 + 100) / views + 35 + 1e-9:.1f}"
+    assert cells[5:8] == [f"{many:.2f}", f"{many / views + 1e-9:.3f}", f"{many / views * price + 1e-9:.2f}"]
+    assert cells[8] == f"{segments / views * (bare + 100) + 35 + 1e-9:.1f}"
 
 
 def test_a_segment_is_as_large_as_the_formula_says() -> None:
-    """76 bytes, and 35 a view."""
+    """76 bytes, six more if it is mixed, and 35 a view."""
     for views in (1, 27, MOST_IN_SEGMENT):
-        assert _segment_sizes(views) == [76 + 35 * views]
+        assert _segment_sizes([new_id()] * views) == [76 + 35 * views]
+    many = [new_id() for _ in range(90)]
+    assert _segment_sizes(many) == [82 + 35 * 90]
     assert _units(76 + 35 * 27) == 1 < _units(76 + 35 * 28)
     for figure in ("76 + 35 n", f"{MOST_IN_SEGMENT} at most ({76 + 35 * MOST_IN_SEGMENT:,} bytes)"):
         assert figure in " ".join(PAGE.split())
 
 
-def _segment_sizes(views: int) -> list[int]:
+def _segment_sizes(product_ids: Sequence[str]) -> list[int]:
     store = ViewStore(cast("Any", None))  # Nothing is stored.
-    view = View(new_id(), 0, bytes(12), None, bot=False)
-    return [item_size(segment.serialize()) for segment in store.segments([view] * views)]
+    views = [View(product_id, 0, bytes(12), None, bot=False) for product_id in product_ids]
+    return [item_size(segment.serialize()) for segment in store.segments(views)]
 
 
 def _units(size: int) -> int:

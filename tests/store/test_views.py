@@ -1,11 +1,15 @@
 """View segments: every view is there once, whatever is repeated, and its day and shard are fixed (R11)."""
 
+import math
+from collections import Counter
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from tests.store.samples import START
-from vitrina.domain.views import MOST_IN_SEGMENT, View, shard_of
+from vitrina.domain.views import MOST_IN_SEGMENT, PackedViews, View, shard_of, unpack
 from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id, time_ms
 from vitrina.store import keys
@@ -14,6 +18,7 @@ from vitrina.store.table import Table
 from vitrina.store.views import StoredView, ViewStore
 
 pytestmark = pytest.mark.engine("moto", "dynamodb_local", "ministack")
+NO_TABLE: Any = None
 TODAY = START.date()
 NOON_MS = int(datetime(TODAY.year, TODAY.month, TODAY.day, 12, tzinfo=UTC).timestamp() * 1000)
 
@@ -34,19 +39,71 @@ async def stored(store: ViewStore, day: date, *, page: int = 200) -> list[Stored
     return [one for shard in range(keys.VIEW_SHARDS) async for one in store.read(day, shard, page=page)]
 
 
-async def test_views_come_back_as_they_were(store: ViewStore) -> None:
-    """To the millisecond, with referrer and bot flag, each in the shard of its product."""
-    views = [
-        view(
-            new_id(), ms=number, referrer_host=[None, "www.google.com", "news.example.org"][number % 3], bot=number == 5
-        )
-        for number in range(40)
+async def of_product(store: ViewStore, product_id: str) -> list[View]:
+    """Read today's views that a report of a product looks through."""
+    return [
+        one
+        for pages in store.pages_of_product(TODAY, product_id)
+        async for segments in pages
+        for segment in segments
+        for one in unpack(segment.packed, TODAY)
     ]
-    await store.put(store.segments(views))
+
+
+@pytest.mark.parametrize(("number", "segments"), [(1, 1), (40, 1), (400, 8)])
+async def test_views_come_back_as_they_were(store: ViewStore, number: int, segments: int) -> None:
+    """To the millisecond, with referrer and bot flag, be they mixed or each in the segment of its product's shard."""
+    hosts = [None, "www.google.com", "news.example.org"]
+    views = [view(new_id(), ms=ms, referrer_host=hosts[ms % 3], bot=ms == 5) for ms in range(number)]
+    items = store.segments(views)
+    assert len(items) == segments
+    await store.put(items)
     assert sorted(one.view for one in await stored(store, TODAY)) == sorted(views)
-    for one in await stored(store, TODAY):
-        shard = shard_of(one.view.product_id, keys.VIEW_SHARDS)
-        assert one in [other async for other in store.read(TODAY, shard)]
+    assert len(await stored(store, TODAY)) == number
+    for one in views[:20]:
+        assert one in await of_product(store, one.product_id)
+
+
+async def test_a_report_of_a_product_looks_through_its_shard_and_what_is_mixed(store: ViewStore) -> None:
+    """And through nothing else: each of what it reads is there once."""
+    product_id = new_id()
+    shard = shard_of(product_id, keys.VIEW_SHARDS)
+    apart = [view(new_id(), ms=ms) for ms in range(400)]
+    mixed = [[view(new_id(), ms=1_000 * flush + ms) for ms in range(10)] for flush in range(1, 20)]
+    for views in (apart, *mixed):
+        await store.put(store.segments(views))
+    read = await of_product(store, product_id)
+    own = [one for one in apart if shard_of(one.product_id, keys.VIEW_SHARDS) == shard]
+    assert sorted(read) == sorted([*own, *(one for views in mixed for one in views)])
+
+
+@given(st.lists(st.integers(0, 40), max_size=150))
+def test_views_are_mixed_where_that_halves_the_units(products: list[int]) -> None:
+    """Whatever gathered: all of it, once, in one kind of segments, for at most half of what the other kind costs."""
+    store = ViewStore(NO_TABLE)
+    views = [view(f"01a20ceb-ab32-7095-a216-7a34ed21{number:04}") for number in products]
+    segments = store.segments(views)
+    packed = [PackedViews(events=segment.events, referrers=segment.referrers or []) for segment in segments]
+    assert sorted(one for part in packed for one in unpack(part, TODAY)) == sorted(views)
+    shards = Counter(shard_of(one.product_id, keys.VIEW_SHARDS) for one in views)
+    mixed, apart = units(len(views)), sum(map(units, shards.values()))
+    if 2 * mixed <= apart:
+        assert [segment.sk.startswith("MIXED#") for segment in segments] == [True] * bool(views)
+    else:
+        assert sorted(keys.day_and_shard(segment.pk)[1] for segment in segments) == sorted(shards)
+        assert not any(segment.sk.startswith("MIXED#") for segment in segments)
+
+
+def units(views: int) -> int:
+    """What it costs to write so many views as one segment."""
+    return math.ceil((82 + 35 * views) / 1024)
+
+
+async def test_mixed_segments_spread_over_the_partitions(store: ViewStore) -> None:
+    """However few products there are, so that no partition takes all that a busy shop writes."""
+    views = [view("01a20ceb-ab32-7095-a216-7a34ed216944"), view("01a20ceb-ab32-7095-a216-7a34ed216945")]
+    partitions = {segment.pk for _ in range(200) for segment in store.segments(views)}
+    assert partitions == {keys.view_segments(TODAY, shard) for shard in range(keys.VIEW_SHARDS)}
 
 
 async def test_ids_of_events_are_unique_and_stay_the_same(store: ViewStore) -> None:
@@ -61,10 +118,10 @@ async def test_ids_of_events_are_unique_and_stay_the_same(store: ViewStore) -> N
 
 async def test_a_flush_that_is_repeated_counts_nothing_twice(store: ViewStore) -> None:
     """The same segments have the same keys."""
-    segments = store.segments([view(new_id()) for _ in range(50)])
+    segments = [*store.segments([view(new_id()) for _ in range(50)]), *store.segments([view(new_id())])]
     await store.put(segments)
     await store.put(segments)
-    assert len(await stored(store, TODAY)) == 50
+    assert len(await stored(store, TODAY)) == 51
 
 
 async def test_more_views_of_a_product_than_a_segment_holds_take_several(store: ViewStore) -> None:
@@ -161,5 +218,8 @@ async def test_a_segment_tells_its_partition_and_its_time(store: ViewStore) -> N
     day, shard = keys.day_and_shard(segment.pk)
     assert keys.view_segments(day, shard) == segment.pk
     assert before <= time_ms(segment.sk) <= int(datetime.now(UTC).timestamp() * 1000)
+    (mixed,) = store.segments([view(f"01a20ceb-ab32-7095-a216-7a34ed21694{last}") for last in range(8)])
+    assert mixed.sk == f"MIXED#{keys.segment_id(mixed.sk)}"
+    assert before <= time_ms(keys.segment_id(mixed.sk)) <= int(datetime.now(UTC).timestamp() * 1000)
     with pytest.raises(ValueError, match="holds no views"):
         keys.day_and_shard("PRODUCT#2026-11-24#1")

@@ -1,7 +1,6 @@
 """Reports of views (R12): closed days from their rollups, all others counted when they are asked for."""
 
 import asyncio
-import itertools
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
@@ -17,14 +16,14 @@ from vitrina.ids import is_id
 from vitrina.services.concurrency import gather
 from vitrina.services.product_counts import ProductCounts
 from vitrina.services.rollups import RollupQueue, Rollups
-from vitrina.store import keys
 from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore
 
 log = structlog.get_logger(__name__)
 
-_AT_ONCE: Final = 8
-"""Calls of a report that finds little, beside each other."""
+_DAYS_AT_ONCE: Final = 2
+"""Days of a product that are counted from their segments beside each other, each by `_CALLS_AT_ONCE`."""
+_CALLS_AT_ONCE: Final = 4
 _TABLES_AT_ONCE: Final = 3
 """Calls that each bring many products, which others have to wait for."""
 _MOST_PERIODS: Final = 8
@@ -84,9 +83,9 @@ class Analytics:
         counted = await self._store.of_product(product_id, period) if totals else {}
         days = self._uncounted(period, totals.keys())
         packed = product_key(product_id)
-        counting = (self._rollups.count_product(day, product_id, packed) for day in days)
+        counting = (self._rollups.count_product(day, product_id, packed, at_once=_CALLS_AT_ONCE) for day in days)
         try:
-            live = await gather(counting, at_once=_AT_ONCE)
+            live = await gather(counting, at_once=_DAYS_AT_ONCE)
         except NoRoom as error:
             raise _given_up(error) from error
         self._roll_up(days)
@@ -127,8 +126,7 @@ class Analytics:
         leaders = ProductCounts()
         await gather((self._add_tables(leaders, day) for day in totals), at_once=_TABLES_AT_ONCE)
         days = self._uncounted(period, totals.keys())
-        live = itertools.product(days, range(keys.VIEW_SHARDS))
-        await gather((self._add_live(leaders, day, shard) for day, shard in live), at_once=_AT_ONCE)
+        await gather((self._add_live(leaders, day) for day in days), at_once=_DAYS_AT_ONCE)
         self._roll_up(days)
         return leaders
 
@@ -141,8 +139,8 @@ class Analytics:
         async for table in self._store.tables(day):
             await asyncio.to_thread(leaders.add_table, table)
 
-    async def _add_live(self, leaders: ProductCounts, day: date, shard: int) -> None:
-        products = await self._rollups.count(day, shard)
+    async def _add_live(self, leaders: ProductCounts, day: date) -> None:
+        _, products = await self._rollups.count_day(day, at_once=_CALLS_AT_ONCE)
         await asyncio.to_thread(lambda: leaders.add_table(pack_table(products)))
 
     def _roll_up(self, days: Collection[date]) -> None:

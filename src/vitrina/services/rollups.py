@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import date
 
 import structlog
@@ -51,17 +51,11 @@ class Rollups:
         self._store = store
         self._clock = clock
 
-    async def count(self, day: date, shard: int) -> dict[bytes, Counts]:
-        """Count the products of a shard of a day from its segments."""
+    async def count_product(self, day: date, product_id: str, product: bytes, *, at_once: int = 1) -> Counts:
+        """Count a day of a product from the segments that may hold it; `at_once` calls beside each other."""
         with Tally() as tally:
-            await self._add(tally, day, [shard])
-            return (await asyncio.to_thread(tally.totals)).products
-
-    async def count_product(self, day: date, product_id: str, product: bytes) -> Counts:
-        """Count a day of a product from the segments of its shard."""
-        shard = shard_of(product_id, keys.VIEW_SHARDS)
-        with Tally() as tally:
-            await self._add(tally, day, [shard], chosen=lambda packed: only(packed, product))
+            pages = self._views.pages_of_product(day, product_id)
+            await self._add(tally, pages, at_once=at_once, chosen=lambda packed: only(packed, product))
             return (await asyncio.to_thread(tally.totals)).products.get(product, Counts())
 
     async def count_day(
@@ -72,7 +66,8 @@ class Rollups:
         `at_once` is how many shards are read beside each other.
         """
         with Tally() as tally:
-            await self._add(tally, day, range(keys.VIEW_SHARDS), at_once=at_once, advance=advance)
+            pages = (self._views.pages(day, shard) for shard in range(keys.VIEW_SHARDS))
+            await self._add(tally, pages, at_once=at_once, advance=advance)
             totals = await asyncio.to_thread(tally.totals)
             return _summary(day, tally, totals), totals.products
 
@@ -106,26 +101,25 @@ class Rollups:
     async def _add(
         self,
         tally: Tally,
-        day: date,
-        shards: Iterable[int],
+        partitions: Iterable[AsyncIterator[Sequence[Segment]]],
         *,
         at_once: int = 1,
         advance: Advance = lambda _: None,
         chosen: Callable[[PackedViews], PackedViews] = lambda packed: packed,
     ) -> None:
-        """Count what is chosen of shards."""
+        """Count what is chosen of the pages of partitions."""
         counting = asyncio.Lock()
 
         def count(segments: Sequence[Segment]) -> None:
             tally.add([chosen(segment.packed) for segment in segments])
 
-        async def read(shard: int) -> None:
-            async for segments in self._views.pages(day, shard):
+        async def read(pages: AsyncIterator[Sequence[Segment]]) -> None:
+            async for segments in pages:
                 async with counting:
                     await asyncio.to_thread(count, segments)
                 advance(sum(len(segment.packed) for segment in segments))
 
-        await gather(map(read, shards), at_once=at_once)
+        await gather(map(read, partitions), at_once=at_once)
 
 
 class RollupQueue:

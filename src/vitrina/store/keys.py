@@ -196,8 +196,21 @@ def day_and_shard(partition: str) -> tuple[date, int]:
 
 
 def view_segment(day: date, shard: int, segment_id: str) -> Key:
-    """Return the key of a segment; its id is ordered by time."""
+    """Return the key of a segment of one shard's products; its id is ordered by time."""
     return Key(view_segments(day, shard), segment_id)
+
+
+MIXED_PREFIX: Final = "MIXED#"
+
+
+def mixed_view_segment(day: date, shard: int, segment_id: str) -> Key:
+    """Return the key of a segment of products of all shards; it may be in the partition of any, after its own ones."""
+    return Key(view_segments(day, shard), MIXED_PREFIX + segment_id)
+
+
+def segment_id(sort: str) -> str:
+    """Return the id of a segment, of one shard or mixed."""
+    return sort.removeprefix(MIXED_PREFIX)
 
 
 VIEW_DAY_PREFIX: Final = "VIEWS#"

@@ -28,10 +28,11 @@ class TableExportRefused(Exception):
 
 
 class FoundSegment(NamedTuple):
-    """A segment, and whose it is."""
+    """A segment, whose it is, and the sort key that has its place among the others."""
 
     day: date
     shard: int
+    sort: str
     segment: Segment
 
 
@@ -86,7 +87,9 @@ class TableExport:
                     return None
                 referrers = orjson.loads(item["referrers"]["S"]) if "referrers" in item else []
                 packed = PackedViews(events=b64decode(item["events"]["B"], validate=True), referrers=referrers)
-                return FoundSegment(*keys.day_and_shard(item["pk"]["S"]), Segment(item["sk"]["S"], packed))
+                sort = item["sk"]["S"]
+                day, shard = keys.day_and_shard(item["pk"]["S"])
+                return FoundSegment(day, shard, sort, Segment(keys.segment_id(sort), packed))
             case "product":
                 return FoundSku(item["id"]["S"], item.get("original_sku", item["sku"])["S"])
             case _:

@@ -1,15 +1,32 @@
-"""View segments in the table (R11): a day's views, spread over shards of products, many to an item."""
+"""View segments in the table (R11): a day's views, many to an item, spread over shards of products.
+
+Views of several shards that gathered are one mixed segment where that at least halves the units of writing them: a few
+views fill a segment of their shard badly, and there are far more views than reports of the open day, which have to look
+through the mixed segments of all products.
+"""
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
 from typing import Final, NamedTuple
 
 import orjson
 
 from vitrina.clock import Clock, epoch_seconds, now
-from vitrina.domain.views import DAY_MS, MOST_IN_SEGMENT, MOST_OF_REFERRERS, PackedViews, View, pack, shard_of, unpack
+from vitrina.domain.views import (
+    DAY_MS,
+    MOST_IN_SEGMENT,
+    MOST_OF_REFERRERS,
+    VIEW_BYTES,
+    PackedViews,
+    View,
+    day_of,
+    pack,
+    shard_of,
+    unpack,
+)
 from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id
 from vitrina.store import keys
@@ -17,6 +34,10 @@ from vitrina.store.items import Item, RawItem, ViewSegmentItem
 from vitrina.store.reads import Query
 from vitrina.store.table import MOST_PUTS, Table
 
+_UNIT: Final = 1024
+"""Bytes that a unit writes."""
+_BARE: Final = 82
+"""Bytes of a mixed segment beside its views and their referrers."""
 _QUOTED: Final = 4
 """Bytes that JSON adds to a host in a list: quotes, a comma, a space."""
 
@@ -29,7 +50,7 @@ class StoredView(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """A segment as it is stored: its id, ordered by time, and its views in their packed form."""
+    """A segment as it is stored: its id, which tells its time, and its views in their packed form."""
 
     id: str
     packed: PackedViews
@@ -46,14 +67,12 @@ class ViewStore:
         self._pause = pause
 
     def segments(self, views: Sequence[View]) -> list[ViewSegmentItem]:
-        """Make the items for `views`, one a day and shard unless there are too many for one."""
-        groups: dict[tuple[int, int], list[View]] = {}
+        """Make the items for `views`: for each day one a shard or a mixed one, unless there are too many for one."""
+        days: dict[int, dict[int, list[View]]] = {}
         for view in views:
-            place = view.at_ms // DAY_MS, shard_of(view.product_id, keys.VIEW_SHARDS)
-            groups.setdefault(place, []).append(view)
-        return [
-            self._segment(group[0].day, shard, part) for (_, shard), group in groups.items() for part in _parts(group)
-        ]
+            shards = days.setdefault(view.at_ms // DAY_MS, {})
+            shards.setdefault(shard_of(view.product_id, keys.VIEW_SHARDS), []).append(view)
+        return [segment for number, shards in days.items() for segment in self._of_day(day_of(number * DAY_MS), shards)]
 
     async def put(self, segments: Sequence[ViewSegmentItem]) -> None:
         """Write segments, `MOST_PUTS` a call. Writing the same ones again changes nothing."""
@@ -61,18 +80,33 @@ class ViewStore:
             await self._table.put_many(segments[first : first + MOST_PUTS])
 
     async def read(self, day: date, shard: int, *, page: int = 200) -> AsyncIterator[StoredView]:
-        """Read a day's views of one shard in the order in which their segments were made; `page` segments a call."""
+        """Read a day's views in one shard's partition in the order of their segments; `page` segments a call."""
         async for segments in self.pages(day, shard, page=page):
             for segment in segments:
                 for place, view in enumerate(unpack(segment.packed, day)):
                     yield StoredView(f"{segment.id}-{place}", view)
 
-    async def pages(self, day: date, shard: int, *, page: int = 400, tries: int = 1) -> AsyncIterator[list[Segment]]:
-        """Read a day's segments of one shard as they are packed, a list for each call: up to `page`, 1 MB at most.
+    def pages(self, day: date, shard: int, *, page: int = 400, tries: int = 1) -> AsyncIterator[list[Segment]]:
+        """Read a day's segments in one shard's partition as they are packed, those of the shard before mixed ones.
 
-        What takes hours tries a page more than once, with pauses, before it raises TableUnavailable.
+        Each list is a call: up to `page` segments, 1 MB at most. What takes hours tries a page more than once, with
+        pauses, before it raises TableUnavailable.
         """
-        query = Query(condition=Item.pk == keys.view_segments(day, shard))
+        return self._pages(Query(condition=Item.pk == keys.view_segments(day, shard)), page, tries)
+
+    def pages_of_product(self, day: date, product_id: str) -> list[AsyncIterator[list[Segment]]]:
+        """Return the pages that may hold views of a product: of its shard's partition, and mixed ones of the others."""
+        own = shard_of(product_id, keys.VIEW_SHARDS)
+        return [
+            self.pages(day, shard) if shard == own else self._mixed_pages(day, shard)
+            for shard in range(keys.VIEW_SHARDS)
+        ]
+
+    def _mixed_pages(self, day: date, shard: int) -> AsyncIterator[list[Segment]]:
+        partition = Item.pk == keys.view_segments(day, shard)
+        return self._pages(Query(condition=partition & Item.sk.startswith(keys.MIXED_PREFIX)), page=400, tries=1)
+
+    async def _pages(self, query: Query, page: int, tries: int) -> AsyncIterator[list[Segment]]:
         items, position = await self._page(query, page, None, tries)
         while True:
             yield self._good(items)
@@ -95,7 +129,7 @@ class ViewStore:
         at = epoch_seconds(self._clock())
         return [
             Segment(
-                item["sk"]["S"],
+                keys.segment_id(item["sk"]["S"]),
                 PackedViews(
                     events=item["events"]["B"],
                     referrers=orjson.loads(item["referrers"]["S"]) if "referrers" in item else [],
@@ -105,21 +139,38 @@ class ViewStore:
             if "expires_at" not in item or int(item["expires_at"]["N"]) > at
         ]
 
-    def _segment(self, day: date, shard: int, views: Sequence[View]) -> ViewSegmentItem:
+    def _of_day(self, day: date, shards: Mapping[int, Sequence[View]]) -> Iterator[ViewSegmentItem]:
+        views = list(chain.from_iterable(shards.values()))
+        if 2 * _units(views) <= sum(map(_units, shards.values())):
+            for part in _parts(views):
+                segment_id = new_id()
+                shard = shard_of(segment_id, keys.VIEW_SHARDS)
+                yield self._segment(keys.mixed_view_segment(day, shard, segment_id), day, part)
+        else:
+            for shard, of_shard in shards.items():
+                for part in _parts(of_shard):
+                    yield self._segment(keys.view_segment(day, shard, new_id()), day, part)
+
+    def _segment(self, key: keys.Key, day: date, views: Sequence[View]) -> ViewSegmentItem:
         packed = pack(views)
         expires_at = None
         if self._retention_days:
             last_day = day + timedelta(days=self._retention_days + 1)
             expires_at = epoch_seconds(datetime.combine(last_day, time.min, UTC))
         return ViewSegmentItem.keyed(
-            keys.view_segment(day, shard, new_id()),
+            key,
             events=packed.events,
             referrers=packed.referrers or None,
             expires_at=expires_at,
         )
 
 
-def _parts(views: Sequence[View]) -> Iterator[list[View]]:
+def _units(views: Sequence[View]) -> int:
+    """Return what it costs to write views as one segment, whatever their referrers."""
+    return -(-(_BARE + VIEW_BYTES * len(views)) // _UNIT)
+
+
+def _parts(views: Iterable[View]) -> Iterator[list[View]]:
     """Split views so that each part, with the hosts that it names, is a segment of at most 16 KB."""
     part: list[View] = []
     hosts: set[str] = set()

@@ -194,11 +194,18 @@ def of_shard(shard: int) -> str:
     return product_id
 
 
+@row("views of eight products that gathered")
+async def _(w: World) -> Work:
+    store, now_ms = ViewStore(w.table), w.services.views._now_ms()
+    views = [View(of_shard(shard), now_ms, bytes(12), None, bot=False) for shard in range(keys.VIEW_SHARDS)]
+    return store.put(store.segments(views))
+
+
 @row("the views of a day, all shards")
 async def _(w: World) -> Work:
     store, now_ms = ViewStore(w.table, retention_days=30), w.services.views._now_ms()
     views = [View(of_shard(shard), now_ms, bytes(12), None, bot=False) for shard in range(keys.VIEW_SHARDS)]
-    await store.put(store.segments(views))
+    await store.put([segment for view in views for segment in store.segments([view])])
 
     async def read(shard: int) -> list[object]:
         return [view async for view in store.read(day_of(now_ms), shard)]

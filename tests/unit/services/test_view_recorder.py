@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from vitrina.aws import Clients
-from vitrina.domain.views import View
+from vitrina.domain.views import View, shard_of
 from vitrina.ids import new_id
 from vitrina.metrics import VIEWS_LATE
 from vitrina.services import views
 from vitrina.services.views import ViewRecorder
 from vitrina.store.items import ViewSegmentItem
+from vitrina.store.keys import VIEW_SHARDS
 from vitrina.store.table import Table
 from vitrina.store.views import ViewStore
 
@@ -47,7 +48,10 @@ class HeldStore(ViewStore):
 async def test_only_flushes_into_several_segments_wait_for_company(
     products: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One segment costs the same per view however many flushes fill it; several, a unit each."""
+    """One segment costs the same per view however many flushes fill it; several, a unit each.
+
+    Views of two shards are mixed in one segment until a unit does not hold them.
+    """
     monkeypatch.setattr(views, "_LINGER", 1_000.0)
     store = HeldStore()
     recorder = ViewRecorder(store, secret=b"secret", queue=100, commit_timeout=30)
@@ -63,15 +67,15 @@ async def test_only_flushes_into_several_segments_wait_for_company(
 
     await read(one)
     await asyncio.sleep(0.01)
-    await read(one, other if apart else one)
+    await read(*[one] * 14, *[other if apart else one] * 14)
     await store.let_go()
     await read(one)
     await store.let_go()
-    assert store.flushed == ([1, 2] if apart else [1, 2, 1])
-    await read(one, one)
+    assert store.flushed == ([1, 28] if apart else [1, 28, 1])
+    await read(*[one] * 28)
     for _ in range(2):
         await store.let_go()
-    assert store.flushed == ([1, 2, 3] if apart else [1, 2, 1, 2])
+    assert store.flushed == ([1, 28, 29] if apart else [1, 28, 1, 28])
     async with asyncio.timeout(5):
         await asyncio.gather(*readers)
 
@@ -110,9 +114,7 @@ async def test_each_reader_waits_as_long_as_the_setting_says_and_no_longer() -> 
 
 
 def _products_of_two_shards() -> tuple[str, str]:
-    one = new_id()
-    while True:
+    one = other = new_id()
+    while shard_of(other, VIEW_SHARDS) == shard_of(one, VIEW_SHARDS):
         other = new_id()
-        views = [View(product_id, 0, bytes(12), None, bot=False) for product_id in (one, other)]
-        if len(HeldStore().segments(views)) > 1:
-            return one, other
+    return one, other

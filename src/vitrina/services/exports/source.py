@@ -148,7 +148,9 @@ class _OpenedDay:
         while live := [shard for shard in self._shards if await shard.turn()]:
             rounds = min(len(shard.rest) for shard in live)
             yield list(chain.from_iterable(zip(*(shard.take(rounds) for shard in live), strict=True)))
-            self.passed = sum(shard.passed(self._midnight_ms) for shard in self._shards) / len(self._shards)
+            # Mixed segments come after a shard's own, from the beginning of the day: no progress is taken back.
+            passed = sum(shard.passed(self._midnight_ms) for shard in self._shards) / len(self._shards)
+            self.passed = max(self.passed, passed)
 
     async def close(self) -> None:
         """Let go of the pages that are on their way."""

@@ -25,12 +25,12 @@ from vitrina.store.views import Segment
 _PREPARE: Final = """
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
-    CREATE TABLE segments (day TEXT, shard INTEGER, id TEXT, events BLOB, referrers BLOB);
+    CREATE TABLE segments (day TEXT, shard INTEGER, sort TEXT, events BLOB, referrers BLOB);
     CREATE TABLE skus (product_id TEXT PRIMARY KEY, sku TEXT) WITHOUT ROWID;
 """
-_ORDER: Final = "CREATE UNIQUE INDEX in_order ON segments (day, shard, id)"
+_ORDER: Final = "CREATE UNIQUE INDEX in_order ON segments (day, shard, sort)"
 _PAGE: Final = """
-    SELECT id, events, referrers FROM segments WHERE day = ? AND shard = ? AND id > ? ORDER BY id LIMIT 64
+    SELECT sort, events, referrers FROM segments WHERE day = ? AND shard = ? AND sort > ? ORDER BY sort LIMIT 64
 """
 
 
@@ -76,7 +76,8 @@ class SpilledSource:
         last = ""
         while rows := await asyncio.to_thread(self._all, _PAGE, day.isoformat(), shard, last):
             yield [
-                Segment(id_, PackedViews(events=events, referrers=orjson.loads(hosts))) for id_, events, hosts in rows
+                Segment(keys.segment_id(sort), PackedViews(events=events, referrers=orjson.loads(hosts)))
+                for sort, events, hosts in rows
             ]
             last = rows[-1][0]
 
@@ -91,8 +92,8 @@ def _insert(database: sqlite3.Connection, found: Iterable[FoundSegment | FoundSk
         match one:
             case FoundSku():
                 database.execute("INSERT OR REPLACE INTO skus VALUES (?, ?)", one)
-            case FoundSegment(day, shard, segment) if period.first <= day <= period.last:
+            case FoundSegment(day, shard, sort, segment) if period.first <= day <= period.last:
                 packed = segment.packed
-                row = (day.isoformat(), shard, segment.id, packed.events, orjson.dumps(packed.referrers))
+                row = (day.isoformat(), shard, sort, packed.events, orjson.dumps(packed.referrers))
                 database.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", row)
     database.execute("COMMIT")

@@ -25,15 +25,15 @@ class History:
         self.asked: list[str] = []
         self.opened: list[date] = []
         self._page = page
-        self._segments: dict[tuple[date, int], list[Segment]] = {}
+        self._segments: dict[tuple[date, int], list[tuple[str, Segment]]] = {}
         self.add(views)
 
     def add(self, views: Sequence[View]) -> None:
         """Store views."""
         for item in ViewStore(cast(Table, None)).segments(views):
-            _, day, shard = item.pk.split("#")
             packed = PackedViews(events=item.events, referrers=item.referrers or [])
-            self._segments.setdefault((date.fromisoformat(day), int(shard)), []).append(Segment(item.sk, packed))
+            segment = Segment(keys.segment_id(item.sk), packed)
+            self._segments.setdefault(keys.day_and_shard(item.pk), []).append((item.sk, segment))
 
     async def open(self, day: date) -> Day:
         """Begin to read a day."""
@@ -47,16 +47,16 @@ class History:
         return {product_id: self.known[product_id] for product_id in product_ids if product_id in self.known}
 
     async def _pages(self, day: date, shard: int) -> AsyncGenerator[list[Segment], None]:
-        segments = iter(sorted(self._segments.get((day, shard), []), key=lambda segment: segment.id))
+        segments = iter(self._of_shard(day, shard))
         while page := list(islice(segments, self._page)):
             yield page
 
+    def _of_shard(self, day: date, shard: int) -> list[Segment]:
+        return [segment for _, segment in sorted(self._segments.get((day, shard), []))]
+
     def rows(self, day: date) -> list[dict[str, Any]]:
         """Return a day's events as rows, in the order of an export: a segment of each shard in turn."""
-        shards = [
-            sorted(self._segments.get((day, shard), []), key=lambda segment: segment.id)
-            for shard in range(keys.VIEW_SHARDS)
-        ]
+        shards = [self._of_shard(day, shard) for shard in range(keys.VIEW_SHARDS)]
         longest = max(map(len, shards))
         return [
             row
