@@ -17,24 +17,14 @@ class Coalescer(Generic[T, R]):
     """Gathers requests and hands them to `flush`, which returns a result for each, in order.
 
     A failure of `flush` is raised to all whose requests it held. `most` bounds the requests of one call.
-
-    With `linger`, a call waits for those whom the previous one has just answered: clients that ask again at once
-    would otherwise split into two halves that take turns for ever, each call half as large as it could be. It ends as
-    soon as as many have gathered as were seen together lately, after `linger` times the previous call's length at the
-    latest, and never delays a request that comes alone; `flush` may set it anew each time. `expected` counts requests
-    that are known to be on their way, and are waited for as well; who knows of them keeps the count.
     """
 
-    def __init__(self, flush: Callable[[list[T]], Awaitable[Sequence[R]]], *, most: int, linger: float = 0.0) -> None:
+    def __init__(self, flush: Callable[[list[T]], Awaitable[Sequence[R]]], *, most: int) -> None:
         """Take the call to make; nothing runs until something is submitted."""
         self._flush = flush
         self._most = most
-        self.linger = linger
         self._gathering: list[tuple[T, asyncio.Future[R]]] = []
         self._under_way: list[tuple[T, asyncio.Future[R]]] = []
-        self.expected = 0
-        self._enough = 0
-        self._full: asyncio.Event = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -49,8 +39,6 @@ class Coalescer(Generic[T, R]):
         if self._worker is None:
             # The work is shared: it runs in a context of its own, not in that of the request that came first.
             self._worker = loop.create_task(self._work(), context=contextvars.Context())
-        elif len(self._gathering) == self._enough:
-            self._full.set()
         return future
 
     async def drained(self) -> None:
@@ -59,17 +47,12 @@ class Coalescer(Generic[T, R]):
             await asyncio.wait([self._worker])
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             while self._gathering:
                 self._under_way = self._gathering[: self._most]
                 del self._gathering[: self._most]
-                started = loop.time()
                 await self._settle(self._under_way)
-                answered = len(self._under_way)
                 self._under_way = []
-                if self.linger and answered > 1 and 0 < len(self._gathering) < self._most:
-                    await self._await_company(answered, (loop.time() - started) * self.linger)
         finally:
             self._worker = None
 
@@ -84,14 +67,3 @@ class Coalescer(Generic[T, R]):
             for (_, future), result in zip(batch, results, strict=True):
                 if not future.done():
                     future.set_result(result)
-
-    async def _await_company(self, answered: int, at_most: float) -> None:
-        self._enough = min(answered + self.expected + len(self._gathering), self._most)
-        self._full.clear()
-        try:
-            async with asyncio.timeout(at_most):
-                await self._full.wait()
-        except TimeoutError:
-            pass
-        finally:
-            self._enough = 0

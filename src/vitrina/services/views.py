@@ -22,13 +22,6 @@ from vitrina.store.views import ViewStore
 log = structlog.get_logger(__name__)
 
 _MOST_IN_FLUSH: Final = 2_000
-_LINGER: Final = 2.0
-"""For flushes into several segments, each of which costs a unit however few views it has.
-
-Measured with 32 connections over 1,000 products: flushes of 26 views, against 15 without; beyond it nothing is gained.
-One segment holds 27 views for a unit, so that a flush of one loses little by going at once (0.08 units a view, against
-0.07), and its readers, who may not come back, wait for nobody.
-"""
 _REMEMBERED: Final = 10_000
 """Visitors and user agents remembered, so that hashing and matching are done once for each."""
 _LONGEST_PAUSE: Final = 2.0
@@ -58,21 +51,22 @@ class ViewRecorder:
         self._queue = queue
         self._patience = _Patience(commit_timeout)
         self._now_ms = now_ms
-        self._coalescer: Coalescer[View, None] = Coalescer(self._flush, most=_MOST_IN_FLUSH, linger=_LINGER)
+        self._coalescer: Coalescer[View, None] = Coalescer(self._flush, most=_MOST_IN_FLUSH)
+        self._expected = 0
         self._day_number = 0
         self._day_key = b""
         self._visitors: dict[tuple[str, str], tuple[bytes, bool]] = {}
 
     def expect(self) -> None:
         """Count a reader whose product is being read. Raises Overloaded when no view more can be kept for later."""
-        if len(self._coalescer) + self._coalescer.expected >= self._queue:
+        if len(self._coalescer) + self._expected >= self._queue:
             metrics.VIEWS_REFUSED.inc()
             raise Overloaded
-        self._coalescer.expected += 1
+        self._expected += 1
 
     def has_read(self) -> None:
         """Count a reader off who was expected: now a view is recorded, or there is none."""
-        self._coalescer.expected -= 1
+        self._expected -= 1
 
     async def record(self, product_id: str, *, address: str, user_agent: str, referrer: str | None) -> None:
         """Store a view."""
@@ -93,7 +87,6 @@ class ViewRecorder:
     async def _flush(self, views: list[View]) -> list[None]:
         """Write views until the table takes them: the same segments under the same keys, so none counts twice."""
         segments = self._store.segments(views)
-        self._coalescer.linger = _LINGER if len(segments) > 1 else 0.0
         metrics.VIEWS_QUEUED.set(len(self._coalescer))
         pause = 0.05
         while not await self._put(segments):
