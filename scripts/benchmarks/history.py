@@ -6,7 +6,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Final
 
 from rich.progress import Progress
@@ -15,7 +15,7 @@ from benchmarks import catalogue
 from benchmarks.peers import PEERS
 from vitrina import aws
 from vitrina.config import Settings
-from vitrina.domain.views import MOST_IN_SEGMENT, VISITOR_BYTES, View, shard_of
+from vitrina.domain.views import MOST_IN_SEGMENT, VISITOR_BYTES, View, midnight_ms, shard_of
 from vitrina.store import keys
 from vitrina.store.table import MOST_PUTS, Table
 from vitrina.store.views import ViewStore
@@ -25,50 +25,70 @@ BOTS: Final = 0.2
 WRITERS: Final = 4
 
 
-async def fill(settings: Settings, sizes: dict[date, int], progress: Progress) -> None:
-    """Write views as the service's store does, a few products drawing most of them."""
+async def fill(settings: Settings, sizes: dict[date, int], progress: Progress, *, together: int = 0) -> None:
+    """Write views as the service's store does, a few products drawing most of them.
+
+    They fill whole segments, or are those of flushes of `together` readers.
+    """
     task = progress.add_task("views", total=sum(sizes.values()))
     chance = random.Random(20261124)  # noqa: S311 - the same views each time
     async with aws.connect(settings) as clients:
         store = ViewStore(Table(clients, name=settings.table_name, deadline=30))
-        batches = _batches(sizes, chance)
+        batches = _gathered(sizes, chance, together) if together else _batches(sizes, chance)
 
         async def write() -> None:
-            for views in batches:
-                await store.put(store.segments(views))
-                progress.advance(task, len(views))
+            for flushes in batches:
+                await store.put([segment for views in flushes for segment in store.segments(views)])
+                progress.advance(task, sum(map(len, flushes)))
 
         async with asyncio.TaskGroup() as writers:
             for _ in range(WRITERS):
                 writers.create_task(write())
 
 
-def _batches(sizes: dict[date, int], chance: random.Random) -> Iterator[list[View]]:
+def _batches(sizes: dict[date, int], chance: random.Random) -> Iterator[list[list[View]]]:
     """Yield views that fill whole segments: of each day, shard by shard."""
-    weights = list(itertools.accumulate(1 / (place + 3) for place in range(catalogue.BASE)))
     hosts = [None, None, *(f"www.host-{number}.example" for number in range(40))]
-    ids = catalogue.ids()
     for day, size in sizes.items():
-        midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+        midnight = midnight_ms(day)
         visitors = [chance.randbytes(VISITOR_BYTES) for _ in range(VISITORS)]
-        seen = chance.choices(ids, cum_weights=weights, k=size)
         groups: dict[int, list[str]] = {}
-        for product_id in seen:
+        for product_id in _seen(chance, size):
             groups.setdefault(shard_of(product_id, keys.VIEW_SHARDS), []).append(product_id)
         most = MOST_IN_SEGMENT * MOST_PUTS
         for group in groups.values():
             for first in range(0, len(group), most):
                 part = group[first : first + most]
                 yield [
-                    View(
-                        product_id,
-                        midnight + (first + place) * 86_000_000 // len(group),
-                        chance.choice(visitors),
-                        chance.choice(hosts),
-                        chance.random() < BOTS,
-                    )
-                    for place, product_id in enumerate(part)
+                    [
+                        View(
+                            product_id,
+                            midnight + (first + place) * 86_000_000 // len(group),
+                            chance.choice(visitors),
+                            chance.choice(hosts),
+                            chance.random() < BOTS,
+                        )
+                        for place, product_id in enumerate(part)
+                    ]
                 ]
+
+
+def _gathered(sizes: dict[date, int], chance: random.Random, together: int) -> Iterator[list[list[View]]]:
+    """Yield views as flushes of `together` readers have them, as many flushes as one call may."""
+    for day, size in sizes.items():
+        views = [
+            View(product_id, midnight_ms(day) + place, chance.randbytes(VISITOR_BYTES), None, bot=False)
+            for place, product_id in enumerate(_seen(chance, size))
+        ]
+        flushes = [views[first : first + together] for first in range(0, size, together)]
+        for first in range(0, len(flushes), MOST_PUTS):
+            yield flushes[first : first + MOST_PUTS]
+
+
+def _seen(chance: random.Random, views: int) -> list[str]:
+    """Choose the products of views."""
+    weights = list(itertools.accumulate(1 / (place + 3) for place in range(catalogue.BASE)))
+    return chance.choices(catalogue.ids(), cum_weights=weights, k=views)
 
 
 async def bare_loop(settings: Settings, day: date, *, at_once: int) -> float:

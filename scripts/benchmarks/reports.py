@@ -24,6 +24,8 @@ OPEN_DAY: Final = 100_000
 CLOSED_DAYS: Final = 30
 ROUNDS: Final = 3
 REPORTS: Final = 60
+GATHERED: Final = (1, 14)
+"""Readers of a flush on an open day: one at a time, and as 32 connections over 1,000 products make them."""
 AT_ONCE: Final = 3
 """Shards that the bare loop reads beside each other, as the rollup does."""
 PAGE_BYTES: Final = 1 << 20
@@ -50,6 +52,8 @@ async def measure(folder: Path, progress: Progress) -> Report:
         await run_vitrina(settings, "views", "rollup", "--from", f"{closed[0]}", "--to", f"{closed[-1]}")
         async with service("vitrina", settings, folder=folder) as vitrina:
             await _measure_reports(report, vitrina, closed, today)
+        for together in GATHERED:
+            await _measure_open_day(report, endpoint, together, folder, progress)
     return report
 
 
@@ -105,6 +109,22 @@ async def _measure_reports(report: Report, vitrina: Service, closed: Sequence[da
             value=units,
             at_most=OVERHEAD + (size + PAGE_BYTES) / BLOCK_BYTES / 2,
         ),
+    )
+
+
+async def _measure_open_day(report: Report, endpoint: str, together: int, folder: Path, progress: Progress) -> None:
+    """Ask for a product's open day whose views did not fill their segments."""
+    settings = settings_for(endpoint, f"gathered-{together}")
+    await create_table(settings)
+    await catalogue.load(settings, catalogue.BASE, advance=lambda _: None)
+    today = datetime.now(UTC).date()
+    await fill(settings, {today: OPEN_DAY}, progress, together=together)
+    async with service(settings.table_name, settings, folder=folder) as vitrina:
+        path = f"/v1/products/{catalogue.product_id(0)}/views?from={today}&to={today}"
+        p50, units = await _asked(vitrina, path, await vitrina.sign_in())
+    report.add(
+        Figure(name=f"… that came {together} to a flush: p50, ms", value=p50),
+        Figure(name=f"… that came {together} to a flush: RCU", value=units),
     )
 
 
