@@ -248,7 +248,7 @@ async def test_work_that_is_shared_has_bounds(
         monkeypatch.setattr(module, "_LONGEST", 0.05)
         problem(await client.get(TOP), 503, "unavailable")
 
-        async def full(*_: object) -> None:
+        async def full(*_: object, **__: object) -> None:
             raise NoRoom
 
         monkeypatch.setattr(analytics, "_counted", full)
