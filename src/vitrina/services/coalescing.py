@@ -2,15 +2,24 @@
 
 While no call is under way, one starts at once; while one is, requests gather; when it ends, the next takes what
 gathered. The busier the service, the larger the calls and the cheaper each request.
+
+Clients that ask again as soon as they are answered would so become two halves that take turns for ever, each call half
+as large as it could be. Hence those who were just answered get to ask again: a call starts when a few turns of the event
+loop, each of which looks at all sockets once, brought nobody.
 """
 
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+_QUIET_TURNS: Final = 5
+"""Turns without a new request before the next call, some tens of µs.
+
+Measured with 32 connections on one product: calls of 31.8 views with 4, 6 and 10 turns, of 16 with 2 and with none.
+"""
 
 
 class Coalescer(Generic[T, R]):
@@ -53,8 +62,17 @@ class Coalescer(Generic[T, R]):
                 del self._gathering[: self._most]
                 await self._settle(self._under_way)
                 self._under_way = []
+                await self._quiet()
         finally:
             self._worker = None
+
+    async def _quiet(self) -> None:
+        """Return when a few turns of the loop have brought nobody, or when a call is full."""
+        quiet = 0
+        while quiet < _QUIET_TURNS and len(self._gathering) < self._most:
+            before = len(self._gathering)
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if len(self._gathering) == before else 0
 
     async def _settle(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:

@@ -147,6 +147,39 @@ async def test_the_call_is_nobodys_own() -> None:
     assert flush.names == ["nobody"]
 
 
+async def test_those_who_ask_again_when_they_are_answered_share_the_next_call() -> None:
+    """Though others were already waiting; and those do not wait for a timer."""
+    flush = Flush(held=True)
+    coalescer = Coalescer(flush, most=10)
+
+    async def client(number: int) -> None:
+        for _ in range(3):
+            await coalescer.submit(number)
+            await turns(2)  # The answer is written, the next request read.
+
+    clients = [asyncio.create_task(client(1))]
+    await turns()
+    clients += [asyncio.create_task(client(number)) for number in (2, 3)]
+    await turns()
+    flush.let_go()
+    await asyncio.gather(*clients)
+    assert [sorted(batch) for batch in flush.batches] == [[1], [1, 2, 3], [1, 2, 3], [2, 3]]
+
+
+async def test_a_call_that_is_full_waits_for_nobody() -> None:
+    """However many ask again."""
+    flush = Flush(held=True)
+    coalescer = Coalescer(flush, most=2)
+    first = coalescer.submit(0)
+    await turns()
+    others = [coalescer.submit(number) for number in (1, 2)]
+    flush.let_go()
+    await first
+    await turns(2)
+    assert flush.batches == [[0], [1, 2]]
+    await asyncio.gather(*others)
+
+
 async def _wait(coalescer: Coalescer[int, int], number: int) -> int:
     return await coalescer.submit(number)
 
