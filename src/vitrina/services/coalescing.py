@@ -3,9 +3,9 @@
 While no call is under way, one starts at once; while one is, requests gather; when it ends, the next takes what
 gathered. The busier the service, the larger the calls and the cheaper each request.
 
-Clients that ask again as soon as they are answered would so become two halves that alternate for ever, each call half as
-large as it could be. Hence those who were just answered get to ask again: the next call starts when a few turns of the
-event loop, each of which looks at all sockets once, brought nobody.
+Clients that ask again as soon as they are answered would so become two halves that alternate for ever, each call half
+as large as it could be. Hence those who were just answered get to ask again: the next call starts when a few turns of
+the event loop, each of which looks at all sockets once, brought nobody.
 """
 
 import asyncio
