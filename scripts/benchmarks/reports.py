@@ -16,6 +16,7 @@ from benchmarks.history import bare_loop, fill, run_vitrina
 from benchmarks.service import Service, create_table, service, settings_for
 from vitrina.cli.engines import dynamodb_local
 from vitrina.config import Settings
+from vitrina.domain.reports import GRACE
 from vitrina.store import keys
 
 MANY: Final = 1_000_000
@@ -43,9 +44,10 @@ async def measure(folder: Path, progress: Progress) -> Report:
         await create_table(settings)
         await catalogue.load(settings, catalogue.BASE, advance=lambda _: None)
         today = datetime.now(UTC).date()
-        large = today - timedelta(days=CLOSED_DAYS + 1)
+        not_closed = (datetime.now(UTC) - GRACE).date()  # In the first hour of a day the one before, too.
+        large = not_closed - timedelta(days=CLOSED_DAYS + 1)
         larger = large - timedelta(days=1)
-        closed = [today - timedelta(days=days) for days in range(CLOSED_DAYS, 0, -1)]
+        closed = [not_closed - timedelta(days=days) for days in range(CLOSED_DAYS, 0, -1)]
         sizes = {large: MANY, larger: GROWTH * MANY} | dict.fromkeys(closed, MANY // CLOSED_DAYS) | {today: OPEN_DAY}
         await fill(settings, sizes, progress)
         await _measure_rollup(report, settings, large, larger, progress)
