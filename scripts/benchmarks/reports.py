@@ -40,7 +40,7 @@ async def measure(folder: Path, progress: Progress) -> Report:
     """Fill a day of a million views, thirty that have a million together, and today; then roll up and report."""
     report = Report("reports")
     async with dynamodb_local() as endpoint:
-        settings = settings_for(endpoint, "vitrina").model_copy(update={"read_timeout": 10.0})
+        settings = settings_for(endpoint, "vitrina", read_timeout=10.0)
         await create_table(settings)
         await catalogue.load(settings, catalogue.BASE, advance=lambda _: None)
         today = datetime.now(UTC).date()
@@ -54,7 +54,8 @@ async def measure(folder: Path, progress: Progress) -> Report:
         await run_vitrina(settings, "views", "rollup", "--from", f"{closed[0]}", "--to", f"{closed[-1]}")
         async with service("vitrina", settings, folder=folder) as vitrina:
             await _measure_reports(report, vitrina, closed, today)
-        for together in GATHERED:
+    for together in GATHERED:
+        async with dynamodb_local() as endpoint:
             await _measure_open_day(report, endpoint, together, folder, progress)
     return report
 
@@ -116,7 +117,7 @@ async def _measure_reports(report: Report, vitrina: Service, closed: Sequence[da
 
 async def _measure_open_day(report: Report, endpoint: str, together: int, folder: Path, progress: Progress) -> None:
     """Ask for a product's open day whose views did not fill their segments."""
-    settings = settings_for(endpoint, f"gathered-{together}")
+    settings = settings_for(endpoint, f"gathered-{together}", read_timeout=10.0)
     await create_table(settings)
     await catalogue.load(settings, catalogue.BASE, advance=lambda _: None)
     today = datetime.now(UTC).date()
