@@ -18,7 +18,7 @@ from vitrina.store import keys, schema
 from vitrina.store.definition import UNSUPPORTED, Seen, creation, differences
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
-from vitrina.store.schema import SchemaError, ensure, renew_stream, status
+from vitrina.store.schema import SchemaError, end_stream, ensure, status
 from vitrina.store.stream import find_stream
 from vitrina.store.table import Table
 
@@ -116,16 +116,18 @@ async def test_a_stream_with_other_images_is_begun_anew(clients: Clients, settin
 
 
 @pytest.mark.engine("dynamodb_local", "ministack")
-async def test_to_readers_of_a_renewed_stream_what_was_before_is_no_news(
+async def test_to_readers_of_the_next_stream_what_was_written_without_one_is_no_news(
     clients: Clients, settings: Settings, said: list[str]
 ) -> None:
     """It is another stream, and has nothing yet."""
     await ensure(clients.writer, settings, said.append)
     store = ProductStore(Table(clients, name=settings.table_name, deadline=30))
-    await create(store)
     async with connect_streams(settings) as streams:
         before = await find_stream(clients, streams, settings.table_name)
-        await renew_stream(clients.writer, settings, said.append)
+        await end_stream(clients.writer, settings, said.append)
+        assert (await status(clients.writer, settings)).differences == ("the stream is off",)
+        await create(store)
+        await ensure(clients.writer, settings, said.append)
         stream = await find_stream(clients, streams, settings.table_name)
         assert before is not None
         assert stream is not None

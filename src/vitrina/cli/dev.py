@@ -22,7 +22,7 @@ from vitrina.cli.running import Refused, run
 from vitrina.cli.table import prepare
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
 from vitrina.queue.creation import ensure as ensure_queue
-from vitrina.store.schema import renew_stream
+from vitrina.store.schema import end_stream, ensure
 
 _BCRYPT_COST: Final = 8
 """Signing in should be quick in a demo, whose password everybody knows."""
@@ -146,10 +146,12 @@ async def _prepare(settings: Settings, console: Console, *, catalogue: bool) -> 
     async with connect_queue(settings) as sqs:
         await ensure_queue(sqs, settings)
     if is_new:
-        await demo.make(settings, catalogue=catalogue, console=console)
-        # Its prices of weeks ago are history, not news to mail.
+        # Its prices of weeks ago are history, not news to mail; and the fewer records DynamoDB Local has of streams,
+        # the quicker is each of its writes.
         async with connect(settings) as clients:
-            await renew_stream(clients.writer, settings, lambda _: None)
+            await end_stream(clients.writer, settings, lambda _: None)
+            await demo.make(settings, catalogue=catalogue, console=console)
+            await ensure(clients.writer, settings, lambda _: None)
 
 
 def _greet(console: Console, url: str, endpoints: _Endpoints) -> None:

@@ -97,14 +97,12 @@ async def ensure(client: "DynamoDBClient", settings: Settings, report: Report, *
         raise SchemaError(f"not ready within {seconds:g} s ({doing}): run this again to go on") from error
 
 
-async def renew_stream(client: "DynamoDBClient", settings: Settings, report: Report) -> None:
-    """End the table's stream and begin another, to whose readers all that was written before is no news.
+async def end_stream(client: "DynamoDBClient", settings: Settings, report: Report) -> None:
+    """End the table's stream; `ensure` begins another, to whose readers all that is written until then is no news.
 
-    For a table that has just been filled: whoever reads the old stream loses what it has not read. Raises as `ensure`.
+    For a table that is new and is to be filled. Raises as `ensure`.
     """
-    end = Difference("the stream has what the table was filled with", "update_table", END_STREAM)
-    await _apply(client, settings, report, end)
-    await ensure(client, settings, report)
+    await _apply(client, settings, report, Difference("the table is to be filled", "update_table", END_STREAM))
 
 
 async def status(client: "DynamoDBClient", settings: Settings) -> TableStatus:
