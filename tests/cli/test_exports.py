@@ -74,7 +74,8 @@ def raw_items(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> I
                     for day in (DAYS[0], DAYS[2])
                     for each in (lamp.id, gone.id, new_id())
                 ]
-                await store.put(store.segments(views))
+                for flush in [[view] for view in views] if number % 2 else [views]:  # Alone, and mixed.
+                    await store.put(store.segments(flush))
             items: list[dict[str, Any]] = (await clients.writer.scan(TableName=configured.table_name))["Items"]
             return items
 

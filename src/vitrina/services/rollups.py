@@ -63,7 +63,7 @@ class Rollups:
     ) -> tuple[DaySummary, dict[bytes, Counts]]:
         """Count a day of the whole shop from its segments: what it tells, and each product.
 
-        `at_once` is how many shards are read beside each other.
+        `at_once` is how many partitions are read beside each other.
         """
         with Tally() as tally:
             pages = (self._views.pages(day, shard) for shard in range(keys.VIEW_SHARDS))

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import itertools
 import json
 import os
 import signal
@@ -13,8 +14,9 @@ from typing import NoReturn
 
 import pytest
 
-from tests.unit.services.exports.history import DAY, LAMP, History
+from tests.unit.services.exports.history import DAY, KETTLE, LAMP, History
 from vitrina.domain.views import View, midnight_ms
+from vitrina.ids import new_id
 from vitrina.services.exports.directory import MANIFEST, Directory, DirectoryRefused, PartitionWriter, fill
 from vitrina.services.exports.formats import Format
 from vitrina.services.exports.stream import Exporter, Progress
@@ -96,6 +98,29 @@ def test_a_large_file_is_on_the_disk_and_out_of_the_cache_while_it_is_written(
     assert len(synced) > 2
     name = f"day={DAY}/views.jsonl"
     assert (tmp_path / "in parts" / name).read_bytes() == (tmp_path / "at once" / name).read_bytes()
+
+
+def test_progress_is_never_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though mixed segments of the whole day come after those of a shard."""
+    made = itertools.count(midnight_ms(DAY), 600_000)
+
+    def id_of_the_day() -> str:
+        time = f"{next(made):012x}"
+        return f"{time[:8]}-{time[8:]}-{new_id()[14:]}"
+
+    monkeypatch.setattr("vitrina.store.views.new_id", id_of_the_day)
+    source = History([], page=1)
+    for hour in range(24):
+        for products in ([LAMP], [LAMP, KETTLE, *(new_id() for _ in range(8))]):
+            source.add([View(each, midnight_ms(DAY) + hour, bytes(12), None, bot=False) for each in products])
+
+    async def read() -> list[float]:
+        day = await source.open(DAY)
+        return [day.passed async for _ in day.segments()]
+
+    told = asyncio.run(read())
+    assert told == sorted(told)
+    assert len(set(told)) > 3
 
 
 def test_a_file_that_is_not_what_it_was_is_made_again(tmp_path: Path) -> None:
