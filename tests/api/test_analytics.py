@@ -214,16 +214,39 @@ async def test_who_asks_for_the_same_days_shares_the_work(
 
         monkeypatch.setattr(store, "totals", held_up)
         client = Client(http, hurried.url, token=admin.token)
-        for reply in await asyncio.gather(*(client.get(TOP, params={"limit": limit}) for limit in "123")):
+        only_today = {"from": f"{today()}"}
+        for reply in await asyncio.gather(*(client.get(TOP, params=only_today | {"limit": limit}) for limit in "123")):
             problem(reply, 503, "unavailable")
         assert begun == 1
         asyncio.get_running_loop().call_later(0.1, gate.set)
-        assert "items" in ok(await client.get(TOP))
+        assert "items" in ok(await client.get(TOP, params=only_today))
         assert begun == 1
         gate.clear()
         problem(await client.get(TOP), 503, "unavailable")
         assert begun == 2
     assert not hurried.services.analytics._adding
+
+
+async def test_days_that_take_too_long_to_count_are_rolled_up_all_the_same(
+    service: Service, admin: Person, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks again would run out of time, too, for ever."""
+    product_id = await made(admin)
+    for day, path in (ago(60), f"/v1/products/{product_id}/views"), (ago(61), TOP):
+        await write(service, [view(product_id, day)])
+        async with serving(service.settings.model_copy(update={"request_timeout": 0.5})) as hurried:
+            monkeypatch.setattr(module, "_LONGEST", 0.4)
+            client = Client(http, hurried.url, token=admin.token)
+            with monkeypatch.context() as slow:
+
+                async def for_ever(*_: object, **__: object) -> None:
+                    await asyncio.Event().wait()
+
+                slow.setattr(hurried.services.analytics._rollups, "count_product", for_ever)
+                slow.setattr(Analytics, "_add_live", for_ever)
+                problem(await client.get(path, params={"from": f"{day}", "to": f"{day}"}), 503, "unavailable")
+            await queue_of(hurried).done()
+        assert day in await RollupStore(service.services.table).totals(Period(day, day))
 
 
 async def test_work_that_is_shared_has_bounds(

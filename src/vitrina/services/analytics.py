@@ -1,10 +1,10 @@
 """Reports of views (R12): closed days from their rollups, all others counted when they are asked for."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -20,6 +20,8 @@ from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 _DAYS_AT_ONCE: Final = 2
 """Days of a product that are counted from their segments beside each other, each by `_CALLS_AT_ONCE`."""
@@ -85,10 +87,9 @@ class Analytics:
         packed = product_key(product_id)
         counting = (self._rollups.count_product(day, product_id, packed, at_once=_CALLS_AT_ONCE) for day in days)
         try:
-            live = await gather(counting, at_once=_DAYS_AT_ONCE)
+            live = await self._live(days, counting)
         except NoRoom as error:
             raise _given_up(error) from error
-        self._roll_up(days)
         found = {day: counted.get(day, Counts()) for day in totals} | dict(zip(days, live, strict=True))
         return [DayViews(day, found.get(day, Counts())) for day in period]
 
@@ -126,8 +127,7 @@ class Analytics:
         leaders = ProductCounts()
         await gather((self._add_tables(leaders, day) for day in totals), at_once=_TABLES_AT_ONCE)
         days = self._uncounted(period, totals.keys())
-        await gather((self._add_live(leaders, day) for day in days), at_once=_DAYS_AT_ONCE)
-        self._roll_up(days)
+        await self._live(days, (self._add_live(leaders, day) for day in days))
         return leaders
 
     def _added_up(self, period: Period, task: asyncio.Task[ProductCounts]) -> None:
@@ -142,6 +142,16 @@ class Analytics:
     async def _add_live(self, leaders: ProductCounts, day: date) -> None:
         _, products = await self._rollups.count_day(day, at_once=_CALLS_AT_ONCE)
         await asyncio.to_thread(lambda: leaders.add_table(pack_table(products)))
+
+    async def _live(self, days: Collection[date], counting: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+        """Count days live and have them rolled up after it, above all if time runs out: who asks again finds them."""
+        try:
+            counted = await gather(counting, at_once=_DAYS_AT_ONCE)
+        except asyncio.CancelledError:
+            self._roll_up(days)
+            raise
+        self._roll_up(days)
+        return counted
 
     def _roll_up(self, days: Collection[date]) -> None:
         """Have the closed ones of days that were counted live rolled up, empty ones too: a lookup costs as much."""
