@@ -71,8 +71,7 @@ def _logging_stays() -> Iterator[None]:
 def pytest_configure(config: pytest.Config) -> None:
     """Keep a developer's own settings and AWS account out of the tests."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "VITRINA_"))]:
-        if name != "VITRINA_MINISTACK_PYTHON":
-            del os.environ[name]
+        del os.environ[name]
     os.environ |= {
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",

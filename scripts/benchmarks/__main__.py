@@ -1,4 +1,4 @@
-"""`scripts/bench reads|writes|list|reports|export|import`: measure, print, and exit with 1 if a target is missed."""
+"""`scripts/bench reads|writes|list|notices|reports|export|import`: measure; exits with 1 if a target is missed."""
 
 import asyncio
 import os

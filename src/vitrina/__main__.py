@@ -1,5 +1,7 @@
 """The command line: `vitrina`, or `python -m vitrina`."""
 
+import click
+
 from vitrina.cli import LazyGroup
 
 main = LazyGroup(
@@ -19,6 +21,8 @@ main = LazyGroup(
         "postman": ("vitrina.cli.postman:postman", "Print the Postman collection."),
     },
 )
+
+click.version_option(package_name="vitrina")(main)
 
 if __name__ == "__main__":
     main()

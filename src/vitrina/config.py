@@ -48,13 +48,17 @@ class Settings(BaseSettings):
     notify_actor: bool = Field(default=False, description="Tell also the admin who changed the price.")
     notice_retention_days: int = Field(90, ge=1, description="Days that inbox entries are kept.")
     notices_before_digest: int = Field(
-        3, ge=0, description="Notices a window that are mailed at once, to an admin who gets digests."
+        3, ge=0, description="Notices of a window that are mailed at once, before the rest wait for its digest."
     )
-    digest_minutes: int = Field(15, ge=1, le=1_440, description="Minutes of a digest's window, unless an admin says.")
-    default_language: Literal["en", "es"] = Field("en", description="Of mail, unless an admin says.")
+    digest_minutes: int = Field(
+        15, ge=1, le=1_440, description="Minutes of a digest's window, unless the admin chose others."
+    )
+    default_language: Literal["en", "es"] = Field(
+        "en", description="Language of mail, `en` or `es`, unless the admin chose one."
+    )
     # Mail
     mail_transport: Literal["smtp", "ses", "directory"] = Field(
-        "smtp", description="`directory` writes each mail into a file, for development."
+        "smtp", description="`smtp`, `ses` or `directory`, which writes each mail into a file, for development."
     )
     mail_from: str = Field("Vitrina <vitrina@localhost>", description="Sender of mail.")
     mail_directory: str = Field("", description="Where `directory` writes.")
@@ -63,7 +67,9 @@ class Settings(BaseSettings):
     mail_lease_time: float = Field(60.0, gt=0, description="After which a mail whose sender died is sent by another.")
     smtp_host: str = Field("localhost", description="Mail server.")
     smtp_port: int = Field(25, ge=1, le=65_535, description="Its port.")
-    smtp_security: Literal["none", "starttls", "tls"] = Field("none", description="How the connection is encrypted.")
+    smtp_security: Literal["none", "starttls", "tls"] = Field(
+        "none", description="How the connection is encrypted: `none`, `starttls` or `tls`."
+    )
     smtp_username: str = Field("", description="Empty: no sign-in.")
     smtp_password: SecretStr = Field(SecretStr(""), description="For `smtp_username`.")
     ses_endpoint: str | None = Field(None, description="Where SES is; AWS itself if empty.")
@@ -116,7 +122,9 @@ class Settings(BaseSettings):
     )
     shutdown_timeout: float = Field(25.0, gt=0, description="For requests in flight and queued views at a stop.")
     docs: bool = Field(default=True, description="Serve the interactive page at `/docs`.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged: `debug`, `info`, `warning` or `error`."
+    )
     log_format: Literal["json", "console"] = Field("json", description="`console` for people.")
 
     @field_validator("trusted_proxies", "cors_origins", mode="before")
@@ -135,15 +143,18 @@ class Settings(BaseSettings):
     def _check_keys(self) -> Self:
         """Refuse to start with a missing, short or published key (R14): a service that anyone can sign for is worse."""
         if len(self.token_keys) != self.signing_keys.get_secret_value().count(",") + 1:
-            raise ValueError("signing_keys: a key id is given twice")
+            raise ValueError("VITRINA_SIGNING_KEYS: a key id is given twice")
         for kid, secret in self.token_keys.items():
             if not kid or len(secret) < SHORTEST_KEY:
-                raise ValueError(f"signing_keys: each is kid:secret with a secret of at least {SHORTEST_KEY} bytes")
+                raise ValueError(
+                    f"VITRINA_SIGNING_KEYS: each is kid:secret with a secret of at least {SHORTEST_KEY} bytes"
+                )
         if len(self.secret_key.get_secret_value().encode()) < SHORTEST_KEY:
-            raise ValueError(f"secret_key: at least {SHORTEST_KEY} bytes")
-        demo = {self.signing_keys.get_secret_value(), self.secret_key.get_secret_value()}
-        if self.environment == "production" and any("demo-" in key for key in demo):
-            raise ValueError("signing_keys, secret_key: the demo's keys are public; make your own")
+            raise ValueError(f"VITRINA_SECRET_KEY: at least {SHORTEST_KEY} bytes")
+        demo = {DEMO_SECRET_KEY, DEMO_SIGNING_KEYS.partition(":")[2]}
+        given = {self.secret_key.get_secret_value(), *(secret.decode() for secret in self.token_keys.values())}
+        if self.environment == "production" and demo & given:
+            raise ValueError("VITRINA_SIGNING_KEYS, VITRINA_SECRET_KEY: the demo's keys are public; make your own")
         return self
 
     @property

@@ -23,7 +23,6 @@ async def catch(folder: Path, name: str = "Oak <b>Lamp</b>") -> str:
         recipient=recipient(),
         language=Language.ENGLISH,
         sender=sender_address("vitrina@shop.example"),
-        public_url="",
     )
     await DirectoryTransport(folder).send(message)
     return caught_mails(folder, most=1)[0].name

@@ -46,7 +46,7 @@ def test_settings_that_will_not_do_are_told_by_name_and_never_by_value() -> None
     assert "Traceback" not in done.output
     assert "canary" not in done.output
     done = Vitrina(VITRINA_SECRET_KEY="too-short", VITRINA_SIGNING_KEYS="k:" + "x" * 32)("table", "status")
-    assert (done.exit_code, "secret_key: at least 32 bytes" in done.stderr) == (2, True)
+    assert (done.exit_code, "VITRINA_SECRET_KEY: at least 32 bytes" in done.stderr) == (2, True)
     assert "too-short" not in done.output
 
 

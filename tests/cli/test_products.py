@@ -161,7 +161,7 @@ def test_somebody_does_it(vitrina: Vitrina, file: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("x.csv", "sku,nmae\n", "the file will not do: it has columns that no product has: 'nmae'"),
+        ("x.csv", "sku,nmae\n", "the file can't be imported: it has columns that no product has: 'nmae'"),
         ("x.txt", "", "say by --format whether it is csv or jsonl"),
         ("missing.csv", None, "missing.csv: No such file or directory"),
     ],

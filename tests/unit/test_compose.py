@@ -120,12 +120,12 @@ def test_queue_and_mail_are_where_the_service_looks_for_them() -> None:
 
 
 def test_the_image_keeps_step() -> None:
-    """It sets what is a setting, copies what is there, runs as nobody in particular and can say how it is."""
+    """It sets what is a setting, copies what is there and runs as nobody in particular."""
     assert set(re.findall(r"\bVITRINA_\w+(?==)", DOCKERFILE)) <= VARIABLES
     for sources in re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE):
         assert all((ROOT / source).exists() for source in sources.split())
     assert re.search(r"^USER vitrina$", DOCKERFILE, re.MULTILINE)
-    assert re.search(r"^HEALTHCHECK ", DOCKERFILE, re.MULTILINE)
+    assert "HEALTHCHECK" not in DOCKERFILE  # Its commands differ in how they are asked; docker-compose.yml says how.
     assert all(
         re.search(r":\d+\.\d+\.\d+-slim", base) for base in re.findall(r"^FROM (\S+:\S+)", DOCKERFILE, re.MULTILINE)
     )
@@ -141,7 +141,9 @@ def test_what_the_image_copies_is_in_its_context() -> None:
 def test_ci_runs_the_two_gates_on_the_oldest_and_the_image_s_python() -> None:
     """The workflow is the same two scripts that a person runs."""
     job = load(".github/workflows/ci.yml")["jobs"]["gates"]
-    assert [step["run"] for step in job["steps"] if "run" in step] == ["scripts/check", "scripts/test"]
+    tools, *gates = [step["run"] for step in job["steps"] if "run" in step]
+    assert gates == ["scripts/check", "scripts/test"]
+    assert "faketime" in tools
     assert job["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
     assert "FROM python:3.13." in DOCKERFILE
 

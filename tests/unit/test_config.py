@@ -50,6 +50,7 @@ def test_the_demos_keys_are_refused_in_production(options: dict[str, str]) -> No
     with pytest.raises(ValidationError, match="public"):
         settings(**options)
     assert settings(environment="development", **options).token_keys
+    assert settings(secret_key="my-shop-demo-" + "t" * 32).environment == "production"
 
 
 def test_a_key_id_is_given_once() -> None:

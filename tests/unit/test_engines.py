@@ -136,9 +136,9 @@ def test_stopping_what_never_ran_is_harmless() -> None:
         engine.wait()
 
 
-def test_a_missing_ministack_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_ministack_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The message says what to run."""
-    monkeypatch.setenv("VITRINA_MINISTACK_PYTHON", "/nonexistent/python")
+    monkeypatch.setattr(engines, "ROOT", tmp_path)
     with pytest.raises(EngineError, match="run scripts/install ministack"):
         embedded().start()
 

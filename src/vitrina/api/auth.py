@@ -29,14 +29,11 @@ from vitrina.domain.users import EVERY_ROLE, Role
 from vitrina.errors import (
     Conflict,
     EmailTaken,
-    IdempotencyInProgress,
-    IdempotencyKeyReused,
     InvalidCredentials,
     InvalidCursor,
     InvalidToken,
     NotFound,
     Overloaded,
-    RateLimited,
     TokenReused,
     WrongPassword,
 )
@@ -110,7 +107,7 @@ ROUTES: Final = (
         tags=_TAGS,
         body=UserRegister,
         answers={201: UserResource},
-        errors=(EmailTaken, IdempotencyKeyReused, IdempotencyInProgress, Conflict, Overloaded),
+        errors=(EmailTaken, Conflict, Overloaded),
         response_headers=("ETag",),
         idempotent=True,
     ),
@@ -124,7 +121,7 @@ ROUTES: Final = (
         tags=_TAGS,
         body=SignIn,
         answers={200: TokenResource},
-        errors=(InvalidCredentials, RateLimited, Overloaded),
+        errors=(InvalidCredentials, Overloaded),
         rate_limited=True,
     ),
     Route(

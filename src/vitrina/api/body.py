@@ -40,10 +40,10 @@ async def read_body(request: web.Request, *, media_types: tuple[str, ...], secon
     """
     headers = request.headers
     if headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType
+        raise UnsupportedMediaType(media_types)
     # Some clients name a type for no body, and the type of nothing does not matter.
     if request.body_exists and "Content-Type" in headers and not _is_media_type(request, media_types):
-        raise UnsupportedMediaType
+        raise UnsupportedMediaType(media_types)
     if (request.content_length or 0) > MAX_BODY:
         raise PayloadTooLarge
     await _ask_for_body(request)
@@ -59,7 +59,7 @@ async def read_body(request: web.Request, *, media_types: tuple[str, ...], secon
     except (ClientError, ConnectionError, web.RequestPayloadError) as error:
         raise BadRequest from error
     if body and "Content-Type" not in headers:
-        raise UnsupportedMediaType
+        raise UnsupportedMediaType(media_types)
     return bytes(body)
 
 

@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from vitrina import errors
-from vitrina.api.problems import MethodNotAllowed, describe
+from vitrina.api.problems import MethodNotAllowed, UnsupportedMediaType, describe
 from vitrina.errors import FieldError, VitrinaError
 
 Json = dict[str, Any]
@@ -104,6 +104,7 @@ SCHEMAS: Final[Json] = {
 _A_PRODUCT: Final = "019ab5f0-3c1e-7e64-9c3a-5f1d2b7a9e10"
 _SAMPLES: Final[dict[type[VitrinaError], VitrinaError]] = {
     MethodNotAllowed: MethodNotAllowed(("GET", "HEAD")),
+    UnsupportedMediaType: UnsupportedMediaType(("application/json",)),
     errors.RateLimited: errors.RateLimited(retry_after=30, limit=10),
     errors.SkuTaken: errors.SkuTaken(holder_id=_A_PRODUCT),
     errors.ValidationFailed: errors.ValidationFailed([FieldError("/price", "is required")]),

@@ -15,7 +15,7 @@ CONTENT_TYPE: Final = "application/problem+json"
 
 @dataclass(eq=False)
 class BadRequest(VitrinaError):
-    """This is not HTTP as it should be."""
+    """The request is not well-formed HTTP."""
 
 
 @dataclass(eq=False)
@@ -32,7 +32,7 @@ class MethodNotAllowed(VitrinaError):
 
 @dataclass(eq=False)
 class RequestTimeout(VitrinaError):
-    """The body did not arrive in time."""
+    """The body did not arrive in time: send it again."""
 
 
 @dataclass(eq=False)
@@ -42,7 +42,13 @@ class PayloadTooLarge(VitrinaError):
 
 @dataclass(eq=False)
 class UnsupportedMediaType(VitrinaError):
-    """The body must be one of the media types that this route takes, in UTF-8 and not compressed."""
+    """The body must be of a media type that this route takes, in UTF-8 and not compressed."""
+
+    media_types: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return the sentence that names them."""
+        return f"The body must be {' or '.join(self.media_types)}, in UTF-8 and not compressed."
 
 
 @dataclass(eq=False)

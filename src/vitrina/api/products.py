@@ -31,14 +31,11 @@ from vitrina.domain.text import fold
 from vitrina.domain.users import PRODUCT_MANAGERS
 from vitrina.errors import (
     Conflict,
-    IdempotencyInProgress,
-    IdempotencyKeyReused,
     InvalidCursor,
     NotDeleted,
     NotFound,
     SkuTaken,
     ValidationFailed,
-    VersionMismatch,
 )
 from vitrina.store.idempotency import Answer
 
@@ -157,7 +154,7 @@ ROUTES: Final = (
         tags=_TAGS,
         body=ProductCreate,
         answers={201: ManagedProduct},
-        errors=(SkuTaken, IdempotencyKeyReused, IdempotencyInProgress, Conflict),
+        errors=(SkuTaken, Conflict),
         response_headers=("Location", "ETag"),
         idempotent=True,
     ),
@@ -198,7 +195,7 @@ ROUTES: Final = (
         body=ProductPatch,
         media_types=(JSON, MERGE_PATCH),
         answers={200: ManagedProduct},
-        errors=(NotFound, VersionMismatch, Conflict, SkuTaken),
+        errors=(NotFound, Conflict, SkuTaken),
         response_headers=("ETag",),
         conditional=True,
     ),
@@ -211,7 +208,7 @@ ROUTES: Final = (
         operation_id="deleteProduct",
         tags=_TAGS,
         answers={204: None},
-        errors=(NotFound, VersionMismatch, Conflict),
+        errors=(NotFound, Conflict),
         conditional=True,
     ),
     Route(

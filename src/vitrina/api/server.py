@@ -17,6 +17,7 @@ from typing import Final
 
 import structlog
 from aiohttp import web
+from uvloop import new_event_loop
 
 from vitrina import logging
 from vitrina.api.application import protocol_options
@@ -24,7 +25,6 @@ from vitrina.api.headers import secure
 from vitrina.api.keys import READINESS
 from vitrina.api.problems import BadRequest, InternalError, problem
 from vitrina.config import Settings
-from vitrina.loops import new_event_loop
 
 log = structlog.get_logger(__name__)
 

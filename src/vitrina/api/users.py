@@ -17,13 +17,10 @@ from vitrina.domain.users import ACCOUNT_MANAGERS, EVERY_ROLE, Role, User
 from vitrina.errors import (
     Conflict,
     EmailTaken,
-    IdempotencyInProgress,
-    IdempotencyKeyReused,
     InvalidCursor,
     NotFound,
     Overloaded,
     SuperAdminProtected,
-    VersionMismatch,
 )
 from vitrina.services.accounts import UserChanges, UserDraft
 from vitrina.store.idempotency import Answer
@@ -118,7 +115,7 @@ ROUTES: Final = (
         tags=_TAGS,
         body=UserCreate,
         answers={201: UserResource},
-        errors=(EmailTaken, IdempotencyKeyReused, IdempotencyInProgress, Conflict, Overloaded),
+        errors=(EmailTaken, Conflict, Overloaded),
         response_headers=("Location", "ETag"),
         idempotent=True,
     ),
@@ -159,7 +156,7 @@ ROUTES: Final = (
         body=UserPatch,
         media_types=(JSON, MERGE_PATCH),
         answers={200: UserResource},
-        errors=(NotFound, SuperAdminProtected, VersionMismatch, EmailTaken, Conflict, Overloaded),
+        errors=(NotFound, SuperAdminProtected, EmailTaken, Conflict, Overloaded),
         response_headers=("ETag",),
         conditional=True,
     ),
@@ -172,7 +169,7 @@ ROUTES: Final = (
         operation_id="deleteUser",
         tags=_TAGS,
         answers={204: None},
-        errors=(NotFound, SuperAdminProtected, VersionMismatch, Conflict),
+        errors=(NotFound, SuperAdminProtected, Conflict),
         conditional=True,
     ),
 )

@@ -1,19 +1,21 @@
 """The notifier as two Lambda functions: `handler` on the queue, `mail` on a schedule of a minute.
 
-The event source mapping has `ReportBatchItemFailures`. Powertools gives the types alone: its batch processor handles
-one record after the other, where the recipients of ten are found by the calls of one.
+The event source mapping has `ReportBatchItemFailures`. Powertools gives its types alone, to the type checker: its
+batch processor handles one record after the other, where the recipients of ten are found by the calls of one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from vitrina.aws_lambda.containers import Container
 from vitrina.errors import TableUnavailable
 from vitrina.workers.notifier import Parts, open_parts
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 log = structlog.get_logger(__name__)
 
@@ -23,12 +25,12 @@ _RESERVE_MS: Final = 15_000
 """Milliseconds of an invocation in which no mail is begun: one takes up to `mail_timeout` and a few calls."""
 
 
-def handler(event: Mapping[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+def handler(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemFailureResponse":
     """Tell of messages, then send what mail is due while time remains; what the answer names comes again."""
     return CONTAINER.run(lambda parts: _notify(event["Records"], parts, _time_remains(context)))
 
 
-def mail(_event: Mapping[str, Any], context: LambdaContext) -> None:
+def mail(_event: Mapping[str, Any], context: "LambdaContext") -> None:
     """Send what mail is due, that of digests among it; what remains when the time is over, the next one sends."""
     CONTAINER.run(lambda parts: _send(parts, _time_remains(context)))
 
@@ -47,7 +49,7 @@ def failures(records: Sequence[Mapping[str, Any]], done: set[str]) -> list[str]:
 
 async def _notify(
     records: Sequence[Mapping[str, Any]], parts: Parts, go_on: Callable[[], bool]
-) -> PartialItemFailureResponse:
+) -> "PartialItemFailureResponse":
     outcome = await parts.teller.tell({record["messageId"]: record["body"] for record in records})
     if outcome.mail_is_due:
         try:
@@ -64,5 +66,5 @@ async def _send(parts: Parts, go_on: Callable[[], bool]) -> None:
         more = await parts.mailer.send_due(go_on=go_on)
 
 
-def _time_remains(context: LambdaContext) -> Callable[[], bool]:
+def _time_remains(context: "LambdaContext") -> Callable[[], bool]:
     return lambda: context.get_remaining_time_in_millis() > _RESERVE_MS

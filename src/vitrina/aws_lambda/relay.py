@@ -1,16 +1,15 @@
 """The relay as a Lambda function on the table's stream: Lambda reads the shards, keeps the place and comes again.
 
 The event source mapping has the filter of `vitrina.store.stream.FILTER` and `ReportBatchItemFailures`. Powertools gives
-the types alone: its batch processor handles one record after the other, a call to SQS each, where ten fit into one.
+its types alone, to the type checker: its batch processor handles one record after the other, a call to SQS each, where
+ten fit into one.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from vitrina import aws
 from vitrina.aws_lambda.containers import Container
@@ -19,6 +18,10 @@ from vitrina.errors import QueueUnavailable
 from vitrina.queue.notices import NoticeQueue
 from vitrina.store.stream import Record, passes, sequence_number
 from vitrina.workers.relay_records import changes_in, deliver
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 log = structlog.get_logger(__name__)
 
@@ -32,12 +35,12 @@ async def _open(settings: Settings) -> AsyncIterator[NoticeQueue]:
 CONTAINER: Final = Container(_open)
 
 
-def handler(event: Mapping[str, Any], _context: LambdaContext) -> PartialItemFailureResponse:
+def handler(event: Mapping[str, Any], _context: "LambdaContext") -> "PartialItemFailureResponse":
     """Send the changed prices among the records; what the answer names comes again, with all that follows it."""
     return CONTAINER.run(lambda queue: _relay(event["Records"], queue))
 
 
-async def _relay(records: Sequence[Record], queue: NoticeQueue) -> PartialItemFailureResponse:
+async def _relay(records: Sequence[Record], queue: NoticeQueue) -> "PartialItemFailureResponse":
     wanted = [record for record in records if passes(record)]
     try:
         await deliver(changes_in(wanted), queue)

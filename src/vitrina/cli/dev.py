@@ -24,6 +24,14 @@ from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
 from vitrina.queue.creation import ensure as ensure_queue
 from vitrina.store.schema import end_stream, ensure
 
+_DEMO: Final = {
+    "VITRINA_ENVIRONMENT": "development",
+    "VITRINA_SIGNING_KEYS": DEMO_SIGNING_KEYS,
+    "VITRINA_SECRET_KEY": DEMO_SECRET_KEY,
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+}
+"""What each process of the demo needs, and a person who runs a command beside it."""
 _BCRYPT_COST: Final = 8
 """Signing in should be quick in a demo, whose password everybody knows."""
 
@@ -90,7 +98,7 @@ def start(stack: ExitStack, *engines: Engine) -> list[str]:
 
 def worker(name: Literal["relay", "notifier"], settings: Settings) -> Engine:
     """Return a worker as a process of its own, which is there when its `/healthz` answers."""
-    shared = ("table_name", "writer_endpoint", "queue_endpoint", "mail_transport", "mail_directory", "public_url")
+    shared = ("table_name", "writer_endpoint", "queue_endpoint", "mail_transport", "mail_directory")
     variables = {f"VITRINA_{field.upper()}": str(getattr(settings, field)) for field in shared}
     variables |= {"VITRINA_READER_ENDPOINT": "", "VITRINA_HOST": LOOPBACK}
     return Engine(
@@ -117,12 +125,7 @@ def _mails(stack: ExitStack, state: Path | None) -> Path:
 
 def _settings(endpoints: _Endpoints, port: int, *, mails: Path) -> Settings:
     """Return the demo's settings; those of the environment come first, but for where the parts are."""
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "local")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "local")
-    demo_settings = {
-        "VITRINA_ENVIRONMENT": "development",
-        "VITRINA_SIGNING_KEYS": DEMO_SIGNING_KEYS,
-        "VITRINA_SECRET_KEY": DEMO_SECRET_KEY,
+    demo_settings = _DEMO | {
         "VITRINA_BCRYPT_COST": str(_BCRYPT_COST),
         "VITRINA_LOG_FORMAT": "console" if sys.stderr.isatty() else "json",
         "VITRINA_PUBLIC_URL": f"http://127.0.0.1:{port}" if port else "",
@@ -163,4 +166,7 @@ def _greet(console: Console, url: str, endpoints: _Endpoints) -> None:
     console.print(f"DynamoDB  {endpoints.table}")
     console.print(f"SQS       {endpoints.queue}")
     console.print(f"Sign in   {', '.join(emails)} with {demo.PASSWORD}")
+    variables = _DEMO | {"VITRINA_WRITER_ENDPOINT": endpoints.table, "VITRINA_QUEUE_ENDPOINT": endpoints.queue}
+    exports = " ".join(f"{name}={value}" for name, value in variables.items())
+    console.print(f"Commands  export {exports}", soft_wrap=True)
     print(f"ready {url}", flush=True)

@@ -156,9 +156,9 @@ def embedded(*, state: Path | None = None) -> Engine:
     SIGTERM, which the kernel sends it too when its starter is killed. What a SIGKILL of the engine itself, or a crash
     of the machine, takes is all that changed since its start. Records of streams are never kept.
 
-    VITRINA_MINISTACK_PYTHON names another Python to run it by. Starting it raises EngineError when it is not installed.
+    Starting it raises EngineError when it is not installed.
     """
-    python = Path(os.environ.get("VITRINA_MINISTACK_PYTHON") or ROOT / ".venv-ministack" / "bin" / "python")
+    python = ROOT / ".venv-ministack" / "bin" / "python"
 
     def command(_: int) -> list[str]:
         if not python.exists():

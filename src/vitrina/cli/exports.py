@@ -49,7 +49,12 @@ class _Opened(NamedTuple):
 @click.option("--from", "first", type=_DAY, help="First day, UTC.  [default: 29 days before the last]")
 @click.option("--to", "last", type=_DAY, help="Last day.  [default: today]")
 @click.option(
-    "--format", "form", type=click.Choice(Format, case_sensitive=False), default=Format.PARQUET, show_default=True
+    "--format",
+    "form",
+    type=click.Choice(Format, case_sensitive=False),
+    default=Format.PARQUET,
+    show_default="parquet",
+    help="One for each folder.",
 )
 @click.option(
     "--table-export",
@@ -62,7 +67,7 @@ def export(first: datetime | None, last: datetime | None, form: Format, table_ex
 
     Run again into the same folder it makes what is missing: days that were not exported, were not closed yet (ended,
     UTC, an hour ago or more), or whose file is not what it was. A product's SKU is what it is now; a deleted one's,
-    what it was. Ends with 2 when the days will not do.
+    what it was. Ends with 2 when the days are no range.
     """
     period = _period(first and first.date(), last and last.date())
     if out == _STANDARD_OUTPUT and form is Format.PARQUET and sys.stdout.isatty():

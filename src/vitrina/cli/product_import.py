@@ -74,9 +74,14 @@ def _currency(_: click.Context, __: click.Parameter, value: str | None) -> str |
     type=click.Choice([*map(str, Profile)]),
     default=str(Profile.VITRINA),
     show_default=True,
-    help="Who wrote it.",
+    help="Whose layout of columns a CSV file has.",
 )
-@click.option("--as", "email", metavar="EMAIL", help="The admin who does it.  [default: the one super_admin]")
+@click.option(
+    "--as",
+    "email",
+    metavar="EMAIL",
+    help="E-mail of its author, an admin.  [default: the one super_admin]",
+)
 @click.option("--brand", help="Brand of rows that name none.")
 @click.option("--currency", callback=_currency, help="Currency of rows that name none.")
 @click.option("--require-sku", is_flag=True, help="Refuse a row of another shop that has no SKU; else one is derived.")
@@ -159,7 +164,7 @@ def _read(binary: BinaryIO, file_format: FileFormat, reading: Reading, book: Wor
             task = display.add_task("Reading (bytes)", total=source.size)
             read(source, reading, book, lambda more: display.advance(task, more))
     except UnreadableFile as error:
-        raise Misused(f"the file will not do: {error}") from error
+        raise Misused(f"the file can't be imported: {error}") from error
 
 
 async def _plan_and_apply(

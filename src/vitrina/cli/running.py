@@ -13,10 +13,10 @@ from typing import Any, BinaryIO, TypeVar
 import click
 import structlog
 from pydantic import ValidationError
+from uvloop import new_event_loop
 
 from vitrina.config import Settings
 from vitrina.errors import NoRoom, QueueUnavailable, TableUnavailable, VitrinaError
-from vitrina.loops import new_event_loop
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         lines = [_sentence(problem["loc"], problem["msg"]) for problem in error.errors(include_input=False)]
-        raise Misused("\n".join(["the settings will not do:", *lines])) from error
+        raise Misused("\n".join(["invalid settings:", *lines])) from error
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

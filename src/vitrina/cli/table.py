@@ -83,9 +83,11 @@ async def _create(settings: Settings) -> None:
         if baseline.state is not State.FINISHED:  # nothing of ours is in it, whoever made it
             await _run_migrations(opened.table, again=None)
         waiting = [entry for entry in await standing(opened.table) if entry.state is not State.FINISHED]
-    click.echo(f"table {settings.table_name} is {'made' if is_new else 'up to date'}")
     if waiting:
+        click.echo(f"table {settings.table_name} has its indexes, TTL and stream")
         click.echo(f"migrations to run: {_names(waiting)} (vitrina table migrate)")
+    else:
+        click.echo(f"table {settings.table_name} is {'made' if is_new else 'up to date'}")
 
 
 async def _status(settings: Settings, *, as_json: bool) -> int:

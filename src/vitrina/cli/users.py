@@ -37,19 +37,19 @@ def users() -> None:
 
 
 @users.command()
-@click.option("--email", callback=_cleaned(clean_email), required=True)
-@click.option("--name", callback=_cleaned(clean_line), required=True)
+@click.option("--email", callback=_cleaned(clean_email), required=True, help="What it signs in with.")
+@click.option("--name", callback=_cleaned(clean_line), required=True, help="What others see it as.")
 def create_super_admin(email: str, name: str) -> None:
     """Make a super_admin; the password is asked for, or read from standard input when that is no terminal.
 
-    Ends with 1 when the e-mail is taken, and with 2 when the password will not do.
+    Ends with 1 when the e-mail is taken, and with 2 when the password is refused.
     """
     settings = load_settings()
     run(_create(settings, email=email, name=name, password=_password()))
 
 
 @users.command()
-@click.option("--email", callback=_cleaned(clean_email), required=True)
+@click.option("--email", callback=_cleaned(clean_email), required=True, help="Whose account it is.")
 def remove_super_admin(email: str) -> None:
     """Delete a super_admin and end its sessions; ends with 1 when there is none of this e-mail, or no other."""
     run(_remove(load_settings(), email=email))

@@ -58,20 +58,20 @@ class _Shown:
     changed_by: str
     changed_at: str
     request_id: str
-    link: str
 
 
 def compose(
-    mail: Mail, notices: Sequence[Notice], *, recipient: User, language: Language, sender: Address, public_url: str
+    mail: Mail, notices: Sequence[Notice], *, recipient: User, language: Language, sender: Address
 ) -> EmailMessage:
     """Write the message of a mail, text and HTML, about `notices`: those of it that were not mailed before.
 
-    A digest of one reads like that notice by itself. Nothing in a name can add a header or a line. Raises ValueError
-    when the account's e-mail is none that DNS can find.
+    A digest of one reads like that notice by itself. There is no link: the API's answers are for programs, and
+    to follow one would record a view (R4). Nothing in a name can add a header or a line. Raises ValueError when the
+    account's e-mail is none that DNS can find.
     """
     words = WORDS[language]
     newest_first = sorted(notices, key=lambda notice: notice.id, reverse=True)
-    shown = [_shown(notice, words, public_url) for notice in newest_first[:MOST_SHOWN]]
+    shown = [_shown(notice, words) for notice in newest_first[:MOST_SHOWN]]
     if len(notices) == 1:
         template = "notice"
         subject = words.subject.format(name=shown[0].name, old=shown[0].old_price, new=shown[0].new_price)
@@ -86,7 +86,6 @@ def compose(
         "notices": shown,
         "number": len(notices),
         "more": len(notices) - len(shown),
-        "inbox": f"{public_url.rstrip('/')}/v1/notifications" if public_url else "",
     }
     message = EmailMessage(policy=_POLICY)
     message["From"] = sender
@@ -131,7 +130,7 @@ def _identity(mail: Mail) -> str:
     return f"digest.{digest.hexdigest()[:40]}.{mail.user_id}"
 
 
-def _shown(notice: Notice, words: Words, public_url: str) -> _Shown:
+def _shown(notice: Notice, words: Words) -> _Shown:
     change = notice.change
     return _Shown(
         name=one_line(change.name),
@@ -141,5 +140,4 @@ def _shown(notice: Notice, words: Words, public_url: str) -> _Shown:
         changed_by=one_line(notice.changed_by_name or "") or words.somebody,
         changed_at=f"{rfc3339(change.changed_at)[:19].replace('T', ' ')} UTC",
         request_id=one_line(change.request_id),
-        link=f"{public_url.rstrip('/')}/v1/products/{change.product_id}" if public_url else "",
     )

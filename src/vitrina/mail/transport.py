@@ -12,7 +12,7 @@ from vitrina.config import Settings
 
 
 class MailRefused(Exception):
-    """The server will never take this mail; the text says why in the server's words, without an address."""
+    """The server will never take this mail; the text is a code or words of ours: its own could repeat an address."""
 
 
 class MailNotSent(Exception):

@@ -25,7 +25,6 @@ class Words:
     changed_at: str
     request: str
     somebody: str
-    inbox: str
     reason: str
 
 
@@ -45,7 +44,6 @@ WORDS: Final[Mapping[Language, Words]] = {
         changed_at="When",
         request="Request",
         somebody="an account that is gone",
-        inbox="Your inbox",
         reason=(
             "You get this because you look after the catalogue. "
             "What you are mailed is up to you: PUT /v1/me/notification-preferences."
@@ -66,7 +64,6 @@ WORDS: Final[Mapping[Language, Words]] = {
         changed_at="Cuándo",
         request="Petición",
         somebody="una cuenta que ya no existe",
-        inbox="Su bandeja",
         reason=(
             "Recibe este correo porque cuida del catálogo. "
             "Usted decide qué se le envía: PUT /v1/me/notification-preferences."

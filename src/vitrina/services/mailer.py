@@ -76,7 +76,6 @@ class Mailer:
         self._store = store
         self._transport = transport
         self._sender = sender_address(settings.mail_from)
-        self._public_url = settings.public_url
         self._language = Language(settings.default_language)
         self._timeout = settings.mail_timeout
         self._attempts = settings.mail_attempts
@@ -185,9 +184,7 @@ class Mailer:
             MAILS.labels("dropped").inc()
             return None
         language = preferences.language if preferences else self._language
-        return compose(
-            mail, notices, recipient=user, language=language, sender=self._sender, public_url=self._public_url
-        )
+        return compose(mail, notices, recipient=user, language=language, sender=self._sender)
 
     async def _keep(self, held: _Held, *, at_least: float) -> None:
         """See to it that a mail is this process's for so many seconds: a long digest outlasts a lease.

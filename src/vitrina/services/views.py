@@ -32,8 +32,8 @@ _LONGEST_AGENT: Final = 512
 class ViewRecorder:
     """Stores views in groups, and keeps their readers waiting for at most `commit_timeout` seconds.
 
-    A reader who is answered before that is a late view: it stays queued and is still stored. What a crash can take is
-    the late views alone, and `vitrina_views_late_total` counts them.
+    A reader who is answered before that is a late view: it stays queued and is still stored. Of readers who were
+    answered, a crash can take the late views alone, and `vitrina_views_late_total` counts them.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ FILTER: Final[Mapping[str, Any]] = {
     "eventName": ["INSERT"],
     "dynamodb": {"NewImage": {"type": {"S": ["change"]}, "old_price": {"S": [{"exists": True}]}}},
 }
-"""What the relay wants, as a Lambda event filter says it; the worker evaluates it and the template has it from here."""
+"""What the relay wants, as a Lambda event filter says it; the worker evaluates the same."""
 
 _DEADLINE: Final = 12.0
 """Seconds for a call: a page may be 1 MB."""

@@ -44,7 +44,7 @@ class Parts:
     mailer: Mailer
 
     async def probe(self) -> None:
-        """Raise TableUnavailable unless the table answers: 1 call, for a key that does not exist."""
+        """Raise TableUnavailable unless the table answers: 1 call; whether the item is there does not matter."""
         await self.table.get(keys.SUPER_ADMINS, consistent=True)
 
 

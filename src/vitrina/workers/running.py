@@ -15,10 +15,10 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import structlog
 from prometheus_client import make_wsgi_app
+from uvloop import new_event_loop
 
 from vitrina import logging
 from vitrina.config import Settings
-from vitrina.loops import new_event_loop
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

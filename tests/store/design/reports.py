@@ -113,7 +113,7 @@ async def _lease_a_shard(leases: LeaseStore) -> None:
     await leases.delete(mine)
 
 
-plain("vitrina notifier, before it begins", lambda w: w.table.get(keys.SUPER_ADMINS, consistent=True))
+plain("vitrina notifier, before it gives messages back", lambda w: w.table.get(keys.SUPER_ADMINS, consistent=True))
 
 
 @row("vitrina notifier, a change that the relay could not read")

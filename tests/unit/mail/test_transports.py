@@ -38,7 +38,6 @@ def message(to: str = "ana@example.com", sender: str = "notices@shop.example") -
         recipient=recipient(email=to),
         language=Language.ENGLISH,
         sender=sender_address(sender),
-        public_url="",
     )
 
 

@@ -72,7 +72,7 @@ SIGN_IN: Final = (
         keep={"newcomer_token": _TOKEN},
     ),
     Step(
-        name="A password is changed by who knows it",
+        name="A wrong current password is refused",
         operation="changePassword",
         caller="newcomer",
         body={"current_password": "not-{{password}}", "new_password": _OTHER_PASSWORD},
@@ -122,7 +122,7 @@ MANAGE_ACCOUNTS: Final = (
         headers={"If-None-Match": "{{etag}}"},
         not_modified=True,
     ),
-    Step(name="Nobody has no account", operation="readOwnAccount", code="authentication_required"),
+    Step(name="An anonymous caller has no account", operation="readOwnAccount", code="authentication_required"),
     Step(
         name="Read the super_admin's account",
         operation="readOwnAccount",

@@ -54,7 +54,12 @@ PRODUCTS: Final = (
         facts={"two fields are refused": "body.errors.length === 2"},
     ),
     Step(name="Users create no products", operation="createProduct", caller="user", body=_KETTLE, code="forbidden"),
-    Step(name="Nobody creates products", operation="createProduct", body=_KETTLE, code="authentication_required"),
+    Step(
+        name="An anonymous caller cannot create products",
+        operation="createProduct",
+        body=_KETTLE,
+        code="authentication_required",
+    ),
     Step(
         name="Look at a product, which leaves a view",
         operation="readProduct",

@@ -1,6 +1,6 @@
 """0002: products and accounts get the index keys that `keys.py` derives from their attributes today.
 
-Run it again (`vitrina table migrate --again 2`) whenever a template of an index key has changed.
+Run it again (`vitrina table migrate --again 2`) whenever a template of their index keys has changed.
 """
 
 from typing import Final
