@@ -50,6 +50,8 @@ class InvalidCredentials(VitrinaError):
 class WrongPassword(VitrinaError):
     """The current password is wrong."""
 
+    allowance: Allowance | None = None
+
 
 @dataclass(eq=False)
 class Forbidden(VitrinaError):

@@ -18,6 +18,7 @@ HTTP_SECONDS: Final = Histogram(
 
 VIEWS_STORED: Final = Counter("vitrina_views_stored", "Anonymous views stored.")
 VIEWS_LATE: Final = Counter("vitrina_views_late", "Views whose reader was answered before they were stored.")
+VIEWS_LOST: Final = Counter("vitrina_views_lost", "Views that the table refused for good, by a fault of ours.")
 VIEWS_REFUSED: Final = Counter("vitrina_views_refused", "Reads refused because the queue of views was full.")
 VIEWS_QUEUED: Final = Gauge("vitrina_views_queued", "Views that wait to be stored.", multiprocess_mode="livesum")
 VIEWS_BATCH: Final = Histogram(

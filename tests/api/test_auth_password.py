@@ -1,10 +1,13 @@
 """POST /v1/auth/password: a change of one's own password, open to every signed-in role (R2)."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from tests.api.client import PASSWORD, Client, Person, ok, problem, refused, sign_in, sign_up
+from tests.service import Service
+from vitrina.domain.users import Session
 
 NEW = "green-harbour-1987"
 CHANGE = {"current_password": PASSWORD, "new_password": NEW}
@@ -81,6 +84,59 @@ async def test_every_role_may(anonymous: Client, super_admin: Person) -> None:
         ok(await person.post("/v1/auth/password", CHANGE), 204)
     ok(await super_admin.post("/v1/auth/password", CHANGE), 204)
     ok(await super_admin.post("/v1/auth/password", {"current_password": NEW, "new_password": PASSWORD}), 204)
+
+
+async def test_guesses_run_out_for_this_session_alone(anonymous: Client, somebody: Person) -> None:
+    """Who has stolen a token can't find the password by it; the owner, who signs in anew, can still change it."""
+    guess = CHANGE | {"current_password": "wrong-lantern-2026"}
+    for left in range(9, -1, -1):
+        reply = await somebody.post("/v1/auth/password", guess)
+        problem(reply, 422, "wrong_password")
+        assert (reply.headers["RateLimit-Limit"], reply.headers["RateLimit-Remaining"]) == ("10", str(left))
+    for body in (guess, CHANGE):
+        reply = await somebody.post("/v1/auth/password", body)
+        problem(reply, 429, "rate_limited")
+        assert 1 <= int(reply.headers["Retry-After"]) <= 900
+    owner = await sign_in(anonymous, somebody.account)
+    reply = await owner.post("/v1/auth/password", CHANGE)
+    assert (reply.status, reply.headers["RateLimit-Remaining"]) == (204, "10")
+
+
+async def test_who_signs_in_by_the_old_password_meanwhile_is_out(
+    service: Service, anonymous: Client, somebody: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the session is written after the others were cleared away."""
+    sessions = service.services.authentication._sessions
+    create, checked, changed = sessions.create, asyncio.Event(), asyncio.Event()
+
+    async def late(session: Session) -> None:
+        checked.set()
+        await changed.wait()
+        await create(session)
+
+    monkeypatch.setattr(sessions, "create", late)
+    signing_in = asyncio.create_task(sign_in(anonymous, somebody.account))
+    await checked.wait()
+    ok(await somebody.post("/v1/auth/password", CHANGE), 204)
+    changed.set()
+    problem(await (await signing_in).get("/v1/me"), 401, "invalid_token")
+
+
+async def test_a_refresh_beside_it_is_no_reuse(
+    service: Service, anonymous: Client, somebody: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session was carried over between the refresh's read and its write."""
+    sessions = service.services.authentication._sessions
+    rotate = sessions.rotate
+
+    async def after_the_change(session: Session, **options: Any) -> bool:  # noqa: ANN401
+        monkeypatch.setattr(sessions, "rotate", rotate)
+        ok(await somebody.post("/v1/auth/password", CHANGE), 204)
+        return await rotate(session, **options)
+
+    monkeypatch.setattr(sessions, "rotate", after_the_change)
+    reply = await anonymous.post("/v1/auth/refresh", {"refresh_token": somebody.tokens["refresh_token"]})
+    ok(await anonymous.bearing(ok(reply)["access_token"]).get("/v1/me"))
 
 
 @pytest.mark.engine("dynamodb_local")

@@ -1,13 +1,14 @@
 """What a process keeps of a product for anonymous readers: one read for all, stale by no more than is said."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.api.client import Client, JsonObject, Person, ok, problem, product_body
+from tests.api.client import Client, JsonObject, Person, Reply, ok, problem, product_body
 from tests.api.views import count, stored_views
 from tests.service import Service, serving
 from vitrina.errors import TableUnavailable
@@ -226,3 +227,29 @@ async def test_what_is_known_to_be_gone_is_not_brought_back_by_an_outage(
             patch.setattr(service.services.table, "_call", refuse)
             for path in (by_id(product), by_sku(product)):
                 problem(await reader.get(path), 503, "table_unavailable")
+
+
+async def test_a_write_whose_answer_was_lost_leaves_nothing_of_the_old_version(
+    other: Other, admin: Person, product: JsonObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been carried out, so what was kept may be gone, whether the table answers again or not."""
+    async with other(product_cache_ttl=60, stale_if_error=60, view_commit_timeout=0.05) as (service, reader):
+        store, writer = service.services.products._store, reader.bearing(admin.token)
+        writes: list[tuple[str, Callable[[], Awaitable[Reply]]]] = [
+            ("update", lambda: writer.patch(by_id(product), {"price": "1.00"})),
+            ("delete", lambda: writer.delete(by_id(product))),
+        ]
+        for method, write in writes:
+            ok(await reader.get(by_id(product)))
+            carry_out = getattr(store, method)
+
+            async def committed(*changes: Any, _carry_out: Any = carry_out) -> None:  # noqa: ANN401
+                await _carry_out(*changes)
+                raise TableUnavailable
+
+            with monkeypatch.context() as patch:
+                patch.setattr(store, method, committed)
+                problem(await write(), 503, "table_unavailable")
+                patch.setattr(service.services.table, "_call", refuse)
+                problem(await reader.get(by_id(product)), 503, "table_unavailable")
+        problem(await reader.get(by_id(product)), 404, "not_found")

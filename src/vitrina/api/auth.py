@@ -90,10 +90,10 @@ async def end_session(call: Call[None, None]) -> web.Response:
 
 async def change_password(call: Call[PasswordChange, None]) -> web.Response:
     """Change one's own password."""
-    await call.app[SERVICES].authentication.change_password(
+    allowance = await call.app[SERVICES].authentication.change_password(
         call.caller, current=call.body.current_password, new=call.body.new_password
     )
-    return answer(status=204)
+    return answer(status=204, headers=rate_limit_headers(allowance))
 
 
 ROUTES: Final = (
@@ -181,5 +181,6 @@ ROUTES: Final = (
         body=PasswordChange,
         answers={204: None},
         errors=(WrongPassword, Conflict, Overloaded),
+        rate_limited=True,
     ),
 )

@@ -3,7 +3,6 @@
 import asyncio
 import codecs
 import json
-from collections.abc import Iterator
 from typing import Any, Final, Self
 
 from aiohttp import ClientError, web
@@ -110,23 +109,18 @@ def _refuse(constant: str) -> Any:  # noqa: ANN401 - it never returns
 
 
 def _check_strings(value: object) -> None:
-    for text in _strings(value):
-        if "\0" in text:
-            raise ValueError("NUL in a string")
-        text.encode()  # UnicodeEncodeError, a ValueError, for half a surrogate pair.
-
-
-def _strings(value: object) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case list():
-            for item in value:
-                yield from _strings(item)
-        case dict():
-            for name, item in value.items():
-                yield name
-                yield from _strings(item)
+    left = [value]
+    while left:
+        match left.pop():
+            case str() as text:
+                if "\0" in text:
+                    raise ValueError("NUL in a string")
+                text.encode()  # UnicodeEncodeError, a ValueError, for half a surrogate pair.
+            case list() as items:
+                left += items
+            case dict() as members:
+                left += members
+                left += members.values()
 
 
 _DECODER: Final = json.JSONDecoder(

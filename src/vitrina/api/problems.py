@@ -185,6 +185,8 @@ def _headers(error: VitrinaError) -> dict[str, str]:  # noqa: PLR0911 - a row fo
         case errors.InvalidCredentials():
             limits = rate_limit_headers(error.allowance) if error.allowance else {}
             return limits | {"WWW-Authenticate": 'Bearer realm="vitrina"'}
+        case errors.WrongPassword():
+            return rate_limit_headers(error.allowance) if error.allowance else {}
         case MethodNotAllowed():
             return {"Allow": ", ".join(error.allowed)}
         case _:

@@ -25,7 +25,7 @@ from vitrina.services.passwords import Passwords
 from vitrina.services.product_cache import ProductCache
 from vitrina.services.products import Products
 from vitrina.services.rollups import RollupQueue, Rollups
-from vitrina.services.throttle import SignInThrottle
+from vitrina.services.throttle import Throttle
 from vitrina.services.tokens import Tokens
 from vitrina.services.views import ViewRecorder
 from vitrina.store import keys
@@ -132,8 +132,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )
 
 
-def _throttle(table: Table, settings: Settings) -> SignInThrottle:
-    return SignInThrottle(
+def _throttle(table: Table, settings: Settings) -> Throttle:
+    return Throttle(
         FailureStore(table),
         key=derive(settings, "throttle"),
         window=settings.login_window,

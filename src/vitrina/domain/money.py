@@ -44,7 +44,7 @@ def parse_amount(text: str) -> Decimal:
 def fit(amount: Decimal, currency: str) -> Decimal:
     """Return `amount` with just the decimals of its currency; raises ValueError if it has more."""
     decimals = DECIMALS[currency]
-    exponent = amount.normalize().as_tuple().exponent
-    if isinstance(exponent, int) and -exponent > decimals:
+    # Not `normalize`, which rounds to the 28 digits of the context first.
+    if len(f"{amount:f}".partition(".")[2].rstrip("0")) > decimals:
         raise ValueError(f"has more than the {decimals} decimals of {currency}")
     return amount.quantize(Decimal(1).scaleb(-decimals))

@@ -1,16 +1,16 @@
 """Signing in and out (R14)."""
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from vitrina.clock import Clock, now
 from vitrina.domain.pages import Page, Position
-from vitrina.domain.users import Principal, Session
+from vitrina.domain.users import Principal, Session, User
 from vitrina.errors import Allowance, InvalidCredentials, InvalidToken, NotFound, TokenReused, WrongPassword
 from vitrina.ids import is_id, new_id
 from vitrina.services.accounts import check_password
 from vitrina.services.passwords import Passwords
-from vitrina.services.throttle import SignInThrottle
+from vitrina.services.throttle import Throttle
 from vitrina.services.tokens import ACCESS, REFRESH, Claims, Tokens
 from vitrina.store.sessions import SessionStore
 from vitrina.store.users import UserStore
@@ -37,7 +37,7 @@ class Authentication:
         *,
         passwords: Passwords,
         tokens: Tokens,
-        throttle: SignInThrottle,
+        throttle: Throttle,
         access_lifetime: int,
         refresh_lifetime: int,
         clock: Clock = now,
@@ -58,16 +58,12 @@ class Authentication:
         The account and the session are read at each request, so what ends a session ends it at once.
         """
         at = self._clock()
-        claims = self._tokens.verify(token, kind=ACCESS, at=at)
-        found = await self._sessions.with_user(claims.user_id, claims.session_id, at=at)
-        if found is None:
-            raise InvalidToken
-        user, session = found
+        user, session = await self._good(self._tokens.verify(token, kind=ACCESS, at=at), at)
         return Principal(user=user, session=session)
 
     async def sign_in(self, email: str, password: str, *, address: str, user_agent: str) -> tuple[TokenPair, Allowance]:
         """Start a session. Raises InvalidCredentials, which says nothing of what was wrong, and RateLimited."""
-        async with self._throttle.attempt(email, address) as allowance:
+        async with self._throttle.sign_in(email, address) as allowance:
             user = await self._users.by_email(email)
             usable = user is not None and user.active
             matches = await self._passwords.matches(password, user.password_hash if user and usable else None)
@@ -95,18 +91,15 @@ class Authentication:
         """
         at = self._clock()
         claims = self._tokens.verify(token, kind=REFRESH, at=at)
-        found = await self._sessions.with_user(claims.user_id, claims.session_id, at=at)
-        if found is None:
-            raise InvalidToken
-        _, session = found
         expires_at = at + timedelta(seconds=self._refresh_lifetime)
-        current = replace(session, generation=claims.generation)
-        if claims.generation != session.generation or not await self._sessions.rotate(
-            current, at=at, expires_at=expires_at
-        ):
-            await self._sessions.discard(session.user_id, session.id)
-            raise TokenReused
-        return self._pair(replace(session, generation=session.generation + 1, refreshed_at=at))
+        _, session = await self._good(claims, at)
+        while session.generation == claims.generation:
+            if await self._sessions.rotate(session, at=at, expires_at=expires_at):
+                return self._pair(replace(session, generation=session.generation + 1, refreshed_at=at))
+            # Another was faster to spend the token, or the session was carried over a change of the password.
+            _, session = await self._good(claims, at)
+        await self._sessions.discard(session.user_id, session.id)
+        raise TokenReused
 
     async def sign_out(self, principal: Principal) -> None:
         """End the session that asks."""
@@ -122,14 +115,15 @@ class Authentication:
             raise NotFound
         await self._sessions.end(principal.user, session_id, at=self._clock())
 
-    async def change_password(self, principal: Principal, *, current: str, new: str) -> None:
-        """Change one's own password and end one's other sessions (R2).
+    async def change_password(self, principal: Principal, *, current: str, new: str) -> Allowance:
+        """Change one's own password, end one's other sessions (R2), and return the tries that are left.
 
-        Raises WrongPassword, ValidationFailed, Conflict.
+        Raises WrongPassword, RateLimited, ValidationFailed, Conflict.
         """
         user = principal.user
-        if not await self._passwords.matches(current, user.password_hash):
-            raise WrongPassword
+        async with self._throttle.password_change(principal.session.id) as allowance:
+            if not await self._passwords.matches(current, user.password_hash):
+                raise WrongPassword
         await check_password(self._passwords, new, email=user.email, name=user.name, pointer="/new_password")
         after = replace(
             user,
@@ -140,6 +134,13 @@ class Authentication:
         )
         await self._users.update(user, after, keep_session=principal.session.id)
         await self._sessions.clear(user.id, keep=principal.session.id)
+        return allowance
+
+    async def _good(self, claims: Claims, at: datetime) -> tuple[User, Session]:
+        found = await self._sessions.with_user(claims.user_id, claims.session_id, at=at)
+        if found is None:
+            raise InvalidToken
+        return found
 
     def _pair(self, session: Session) -> TokenPair:
         claims = Claims(user_id=session.user_id, session_id=session.id, generation=session.generation)

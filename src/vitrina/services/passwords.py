@@ -30,26 +30,27 @@ _ESTIMATING: Final = threading.Lock()
 
 
 class Passwords:
-    """Hashes and checks, never on the event loop: one hash takes it away for a fifth of a second."""
+    """Hashes and checks, never on the event loop: one hash takes it away for a fifth of a second.
+
+    New passwords have half of the threads at most: a crowd that registers does not keep people from signing in.
+    """
 
     def __init__(self, *, cost: int, workers: int, queue: int, wait: float) -> None:
         """Take bcrypt's cost, the threads, how many may wait for one, and for how many seconds."""
         self._cost = cost
-        self._queue = queue
-        self._wait = wait
-        self._waiting = 0
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="password")
-        self._free = asyncio.Semaphore(workers)
+        self._checks = _Lane(self._threads, at_once=workers, queue=queue, wait=wait)
+        self._new = _Lane(self._threads, at_once=max(workers // 2, 1), queue=queue, wait=wait)
         self._nobodys = bcrypt.hashpw(b"nobody has this password", bcrypt.gensalt(cost)).decode()
 
     async def hash(self, password: str) -> str:
         """Return a password's hash. Raises Overloaded when no thread is free in time."""
-        return await self._run(lambda: bcrypt.hashpw(_digest(password), bcrypt.gensalt(self._cost)).decode())
+        return await self._new.run(lambda: bcrypt.hashpw(_digest(password), bcrypt.gensalt(self._cost)).decode())
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
         """Say whether a password has this hash; without one it takes the same time and is False."""
         wanted = (password_hash or self._nobodys).encode()
-        same = await self._run(lambda: bcrypt.checkpw(_digest(password), wanted))
+        same = await self._checks.run(lambda: bcrypt.checkpw(_digest(password), wanted))
         return same and password_hash is not None
 
     async def is_common(self, password: str, *, context: tuple[str, ...]) -> bool:
@@ -57,23 +58,35 @@ class Passwords:
         words = {"vitrina", *context, *re.split(r"\W+", " ".join(context))}
         if fold(password) in map(fold, words):
             return True
-        return await self._run(lambda: _guesses(password[:_ESTIMATED], sorted(words)) < _FEWEST_GUESSES)
+        return await self._new.run(lambda: _guesses(password[:_ESTIMATED], sorted(words)) < _FEWEST_GUESSES)
 
     def close(self) -> None:
         """Let the threads go."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        if self._waiting >= self._queue:
+
+class _Lane:
+    """Work of one kind: so much of it at once, and so much that waits."""
+
+    def __init__(self, threads: ThreadPoolExecutor, *, at_once: int, queue: int, wait: float) -> None:
+        self._threads = threads
+        self._free = asyncio.Semaphore(at_once)
+        self._queue = queue
+        self._wait = wait
+        self.waiting = 0
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do work in a thread. Raises Overloaded when none is free in time."""
+        if self.waiting >= self._queue:
             raise Overloaded
-        self._waiting += 1
+        self.waiting += 1
         try:
             async with asyncio.timeout(self._wait):
                 await self._free.acquire()
         except TimeoutError as error:
             raise Overloaded from error
         finally:
-            self._waiting -= 1
+            self.waiting -= 1
         loop = asyncio.get_running_loop()
         job = self._threads.submit(work)
         # A thread is free once its work is done, not once whoever waited for that has gone.

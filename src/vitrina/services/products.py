@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -80,8 +81,8 @@ class Products:
         )
         answer = render(product)
         change = describe(None, product, action=Action.CREATED, request_id=request_id)
-        await self._store.create(product, change, also=keep(answer))
-        self._cache.drop(product)
+        with self._dropping(product):
+            await self._store.create(product, change, also=keep(answer))
         return answer
 
     async def change(
@@ -98,8 +99,8 @@ class Products:
                 return before
             after = before.edited(draft, by=by, at=self._after(before))
             change = describe(before, after, action=Action.UPDATED, request_id=request_id)
-            await self._store.update(before, after, change)
-            self._cache.drop(before, after)
+            with self._dropping(before, after):
+                await self._store.update(before, after, change)
             return after
 
         return await self._retried(product_id, expected, attempt)
@@ -110,8 +111,8 @@ class Products:
         async def attempt(before: Product) -> Product:
             after = before.deleted(by=by, at=self._after(before))
             change = describe(before, after, action=Action.DELETED, request_id=request_id)
-            await self._store.delete(before, after, change)
-            self._cache.drop(before)
+            with self._dropping(before):
+                await self._store.delete(before, after, change)
             return after
 
         await self._retried(product_id, expected, attempt)
@@ -127,8 +128,8 @@ class Products:
                 raise NotDeleted
             after = before.restored(sku or before.original_sku, by=by, at=self._after(before))
             change = describe(before, after, action=Action.RESTORED, request_id=request_id)
-            await self._store.restore(before, after, change)
-            self._cache.drop(after)
+            with self._dropping(after):
+                await self._store.restore(before, after, change)
             return after
 
         return await self._retried(product_id, None, attempt, live=False)
@@ -195,6 +196,14 @@ class Products:
                 except Conflict:
                     continue
             raise Conflict
+
+    @contextmanager
+    def _dropping(self, *products: Product) -> Iterator[None]:
+        """Drop the kept answers of products, also when a write fails: it may be that its answer alone is lost."""
+        try:
+            yield
+        finally:
+            self._cache.drop(*products)
 
     def _after(self, before: Product) -> datetime:
         """Return the time of the next version, never before this one's, whatever the clocks of two processes say."""

@@ -85,13 +85,21 @@ class ViewRecorder:
         return len(self._coalescer)
 
     async def _flush(self, views: list[View]) -> list[None]:
-        """Write views until the table takes them: the same segments under the same keys, so none counts twice."""
+        """Write views until the table takes them: the same segments under the same keys, so none counts twice.
+
+        Whatever else fails is a fault of ours. Late readers don't hear of it, so it is logged and counted here.
+        """
         segments = self._store.segments(views)
         metrics.VIEWS_QUEUED.set(len(self._coalescer))
         pause = 0.05
-        while not await self._put(segments):
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+        try:
+            while not await self._put(segments):
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+        except Exception:
+            log.exception("views_lost", number=len(views))
+            metrics.VIEWS_LOST.inc(len(views))
+            raise
         metrics.VIEWS_STORED.inc(len(views))
         metrics.VIEWS_BATCH.observe(len(views))
         metrics.VIEWS_QUEUED.set(len(self._coalescer) - len(views))

@@ -60,6 +60,13 @@ def test_a_decimal_too_many_is_refused(currency: str, whole: int) -> None:
         fit(parse_amount(f"{whole}.{'0' * DECIMALS[currency]}1"), currency)
 
 
+@pytest.mark.parametrize("text", ["19.99" + "0" * 30 + "1", "999999999999." + "9" * 21, "0." + "0" * 400 + "1"])
+def test_no_decimal_is_rounded_away(text: str) -> None:
+    """However many there are: a context's 28 digits are not the limit."""
+    with pytest.raises(ValueError, match="decimals of USD"):
+        fit(parse_amount(text), "USD")
+
+
 def test_currencies_have_their_decimals() -> None:
     """A few of each kind (ISO 4217)."""
     assert [DECIMALS[currency] for currency in ("USD", "EUR", "JPY", "KRW", "BHD", "KWD")] == [2, 2, 0, 0, 3, 3]

@@ -29,7 +29,7 @@ def held(passwords: Passwords) -> Iterator[Callable[[], asyncio.Task[None]]]:
     let_go = threading.Event()
 
     async def work() -> None:
-        await passwords._run(let_go.wait)
+        await passwords._checks.run(let_go.wait)
 
     yield lambda: asyncio.create_task(work())
     let_go.set()
@@ -117,7 +117,7 @@ async def test_who_finds_the_queue_full_is_sent_away_at_once(
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
         async with asyncio.timeout(0.02):
-            await passwords.hash("blue-lantern-2026")
+            await passwords.matches("blue-lantern-2026", None)
     results = asyncio.gather(*tasks[2:], return_exceptions=True)
     assert [type(result) for result in await results] == [Overloaded, Overloaded]
 
@@ -132,7 +132,7 @@ async def test_who_waits_too_long_is_sent_away_and_leaves_its_place(
     for _ in range(5):
         with pytest.raises(Overloaded):
             await passwords.matches("blue-lantern-2026", None)
-    assert passwords._waiting == 0
+    assert passwords._checks.waiting == 0
 
 
 async def test_who_goes_away_while_waiting_leaves_its_place(
@@ -141,13 +141,13 @@ async def test_who_goes_away_while_waiting_leaves_its_place(
     """As a client does whose request is cut off."""
     for _ in range(2):
         held()
-    waiting = [asyncio.create_task(passwords.hash("blue-lantern-2026")) for _ in range(2)]
+    waiting = [asyncio.create_task(passwords.matches("blue-lantern-2026", None)) for _ in range(2)]
     await asyncio.sleep(0)
     for task in waiting:
         task.cancel()
     await asyncio.wait(waiting)
     assert all(task.cancelled() for task in waiting)
-    assert passwords._waiting == 0
+    assert passwords._checks.waiting == 0
 
 
 async def test_who_goes_away_from_work_under_way_leaves_its_thread_to_it(
@@ -161,7 +161,19 @@ async def test_who_goes_away_from_work_under_way_leaves_its_thread_to_it(
     await asyncio.wait(gone)
     with pytest.raises(Overloaded):
         async with asyncio.timeout(5):
-            await passwords.hash("blue-lantern-2026")
+            await passwords.matches("blue-lantern-2026", None)
+
+
+async def test_a_crowd_that_registers_leaves_a_thread_to_those_who_sign_in(passwords: Passwords) -> None:
+    """And its queue is its own."""
+    let_go = threading.Event()
+    crowd = [asyncio.create_task(passwords._new.run(let_go.wait)) for _ in range(4)]
+    await asyncio.sleep(0.01)
+    assert not await passwords.matches("blue-lantern-2026", None)
+    let_go.set()
+    results = await asyncio.gather(*crowd, return_exceptions=True)
+    assert results[0] is True
+    assert isinstance(results[3], Overloaded)
 
 
 async def test_the_loop_goes_on_while_a_password_is_hashed() -> None:

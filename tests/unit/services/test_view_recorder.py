@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+import structlog
+
 from vitrina.aws import Clients
 from vitrina.domain.views import View
 from vitrina.ids import new_id
-from vitrina.metrics import VIEWS_LATE
+from vitrina.metrics import VIEWS_LATE, VIEWS_LOST
 from vitrina.services.views import ViewRecorder
 from vitrina.store.items import ViewSegmentItem
 from vitrina.store.table import Table
@@ -71,3 +74,21 @@ async def test_each_reader_waits_as_long_as_the_setting_says_and_no_longer() -> 
     while await recorder.drain(seconds=0.01):
         await store.let_go()
     assert sum(store.flushed) == 5
+
+
+async def test_a_view_that_the_table_refuses_for_good_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reader may have been answered already: then nobody else would know."""
+    store = HeldStore()
+    recorder = ViewRecorder(store, secret=b"secret", queue=100, commit_timeout=0.01)
+    lost = VIEWS_LOST._value.get()
+
+    async def refuse(_: Sequence[ViewSegmentItem]) -> None:
+        await asyncio.sleep(0.05)
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(store, "put", refuse)
+    with structlog.testing.capture_logs() as logs:
+        await recorder.record(new_id(), address="192.0.2.1", user_agent="test", referrer=None)
+        assert await recorder.drain(seconds=5) == 0
+    assert VIEWS_LOST._value.get() == lost + 1
+    assert [(log["event"], log["number"]) for log in logs] == [("views_lost", 1)]
