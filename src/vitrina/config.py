@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     )
     view_commit_timeout: float = Field(0.25, gt=0, description="How long a reader waits for its view to be stored.")
     view_queue: int = Field(50_000, ge=1, description="Views that may wait to be stored; past that readers get 503.")
-    views_retention_days: int = Field(0, ge=0, description="Days that view segments are kept; 0: for good.")
+    views_retention_days: int = Field(0, ge=0, le=36_500, description="Days that view segments are kept; 0: for good.")
     # HTTP
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
     port: int = Field(8080, ge=0, le=65_535, description="Port that the API listens on; 0 takes a free one.")

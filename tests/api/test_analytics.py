@@ -10,15 +10,18 @@ import pytest
 
 from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, refused
 from tests.service import Service, serving
-from vitrina.domain.reports import Period
+from vitrina.domain.reports import Counts, Period
 from vitrina.domain.views import View
 from vitrina.errors import NoRoom, TableUnavailable
 from vitrina.ids import new_id
 from vitrina.services import analytics as module
 from vitrina.services.analytics import Analytics
-from vitrina.services.rollups import RollupQueue
+from vitrina.services.rollups import RollupQueue, Rollups
+from vitrina.store import keys
+from vitrina.store.items import ProductItem
 from vitrina.store.rollups import RollupStore
 from vitrina.store.views import ViewStore
+from vitrina.store.writes import Update
 
 pytestmark = pytest.mark.engine("dynamodb_local")
 TOP = "/v1/analytics/top-products"
@@ -46,9 +49,13 @@ async def write(service: Service, views: Sequence[View]) -> None:
     await store.put(store.segments(views))
 
 
-async def made(admin: Person) -> str:
-    """A live product."""
-    return str(ok(await admin.post("/v1/products", product_body()), 201)["id"])
+async def made(admin: Person, service: Service | None = None) -> str:
+    """A live product; of a service's, one that was there long before its views."""
+    product_id = str(ok(await admin.post("/v1/products", product_body()), 201)["id"])
+    if service:
+        long_ago = datetime.now(UTC) - timedelta(days=400)
+        await service.services.table.update(Update(keys.product(product_id), [ProductItem.created_at.set(long_ago)]))
+    return product_id
 
 
 def queue_of(service: Service) -> RollupQueue:
@@ -58,7 +65,7 @@ def queue_of(service: Service) -> RollupQueue:
 
 async def test_a_report_has_every_day_with_people_and_bots_apart(service: Service, admin: Person) -> None:
     """`total`, `views` and `unique_visitors` leave bots out; a visitor of two days counts on both."""
-    product_id, other = await made(admin), await made(admin)
+    product_id, other = await made(admin, service), await made(admin, service)
     await write(
         service,
         [
@@ -101,6 +108,22 @@ async def test_a_read_by_an_anonymous_visitor_is_in_the_report_at_once(
     ok(await admin.get(f"/v1/products/{product_id}"))
     report = ok(await super_admin.get(f"/v1/products/{product_id}/views"))
     assert (report["total"], report["unique_visitors"], report["bots"]) == (3, 1, 1)
+
+
+async def test_no_day_is_counted_on_which_the_product_was_not_there(
+    admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A year of a new product is its own days alone, and no year of calls within one request."""
+    counted: list[date] = []
+
+    async def count(_: object, day: date, *__: object, **___: object) -> Counts:
+        counted.append(day)
+        return Counts()
+
+    monkeypatch.setattr(Rollups, "count_product", count)
+    path = f"/v1/products/{await made(admin)}/views"
+    report = ok(await admin.get(path, params={"from": f"{ago(365)}", "to": f"{today()}"}))
+    assert (len(report["days"]), counted) == (366, [today()])
 
 
 async def test_the_default_is_the_last_thirty_days(admin: Person) -> None:
@@ -158,7 +181,7 @@ async def test_an_unknown_product_is_not_found(admin: Person, product_id: str) -
 
 async def test_a_deleted_product_keeps_its_report(service: Service, admin: Person) -> None:
     """R7: its history hangs on it; among the top products it says when it was deleted."""
-    product_id = await made(admin)
+    product_id = await made(admin, service)
     await write(service, [view(product_id, ago(-1000), visitor=number) for number in range(3)])
     await write(service, [view(product_id, today(), visitor=number) for number in range(500)])
     ok(await admin.delete(f"/v1/products/{product_id}"), 204)
@@ -171,7 +194,7 @@ async def test_a_deleted_product_keeps_its_report(service: Service, admin: Perso
 
 async def test_top_products_are_ordered_by_views_over_rolled_up_and_live_days(service: Service, admin: Person) -> None:
     """Exact over the range; bots are left out; ties by id; a product with no view of a person is none."""
-    first, second, third, bots_only = [await made(admin) for _ in range(4)]
+    first, second, third, bots_only = [await made(admin, service) for _ in range(4)]
     days = {"from": f"{ago(41)}", "to": f"{ago(40)}"}
     await write(
         service,
@@ -231,7 +254,7 @@ async def test_days_that_take_too_long_to_count_are_rolled_up_all_the_same(
     service: Service, admin: Person, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever asks again would run out of time, too, for ever."""
-    product_id = await made(admin)
+    product_id = await made(admin, service)
     for day, path in (ago(60), f"/v1/products/{product_id}/views"), (ago(61), TOP):
         await write(service, [view(product_id, day)])
         async with serving(service.settings.model_copy(update={"request_timeout": 0.5})) as hurried:

@@ -87,7 +87,9 @@ def raw_items(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> I
     asyncio.run(drop())
 
 
-def write_table_export(folder: Path, items: list[dict[str, Any]], *, files: int = 3) -> None:
+def write_table_export(
+    folder: Path, items: list[dict[str, Any]], *, files: int = 3, at: str = "2026-11-24T07:00:00.000Z"
+) -> None:
     """Write items as DynamoDB's export to S3 does."""
     (folder / "data").mkdir(parents=True)
     listed = []
@@ -98,7 +100,7 @@ def write_table_export(folder: Path, items: list[dict[str, Any]], *, files: int 
         (folder / "data" / name).write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
         listed.append({"itemCount": len(part), "dataFileS3Key": f"AWSDynamoDB/01693685827463-2d8752fd/data/{name}"})
     (folder / "manifest-files.json").write_text("".join(f"{json.dumps(entry)}\n" for entry in listed))
-    summary = {"outputFormat": "DYNAMODB_JSON", "exportType": "FULL_EXPORT", "exportTime": "2026-11-24T07:00:00.000Z"}
+    summary = {"outputFormat": "DYNAMODB_JSON", "exportType": "FULL_EXPORT", "exportTime": at}
     (folder / "manifest-summary.json").write_text(json.dumps(summary))
 
 
@@ -137,6 +139,46 @@ def test_the_table_and_its_own_export_give_the_same_files(
     )
     rows = duckdb.connect().execute(counted).fetchall()
     assert rows == [(day, sku, 6, 1) for day in (DAYS[0], DAYS[2]) for sku in ("=LAMP", "GONE", None)]
+
+
+def test_days_that_an_export_of_the_table_does_not_cover_are_made_by_the_next(
+    vitrina: Vitrina, raw_items: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """What counts is when the table was exported, and not today; without its manifest nobody knows."""
+    write_table_export(tmp_path / "s3", raw_items, at=f"{DAYS[2]}T12:00:00.000Z")
+    (tmp_path / "bare").mkdir()
+    for file in (tmp_path / "s3" / "data").iterdir():
+        (tmp_path / "bare" / file.name).write_bytes(file.read_bytes())
+    for source, made in (("s3", 1), ("bare", 3)):
+        out = tmp_path / f"out-{source}"
+        done = Vitrina()("views", "export", *RANGE, "--table-export", str(tmp_path / source), "--out", str(out))
+        assert done.exit_code == 0, done.output
+        done = vitrina("views", "export", *RANGE, "--out", str(out))
+        assert f" events of {made} days" in done.stdout
+        assert vitrina("views", "export", *RANGE, "--out", str(out)).stdout.endswith("3 days were there already\n")
+
+
+def test_a_day_that_has_fewer_events_than_its_file_keeps_it(
+    vitrina: Vitrina, raw_items: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """As an older state of the table has: 1, and the day by its name."""
+    views = [item for item in raw_items if item["type"]["S"] == "views"]
+    write_table_export(
+        tmp_path / "s3", [item for item in raw_items if item not in views[1:]], at=f"{DAYS[0]}T12:00:00Z"
+    )
+    (tmp_path / "s3" / "manifest-summary.json").unlink()
+    out = tmp_path / "out"
+    assert vitrina("views", "export", *RANGE, "--format", "csv", "--out", str(out)).exit_code == 0
+    before = digests(out)
+    (out / f"day={DAYS[0]}" / "views.csv").write_text("not what it was")
+    damaged = digests(out)
+    arguments = ("--table-export", str(tmp_path / "s3"), "--format", "csv", "--out", str(out))
+    done = Vitrina()("views", "export", *RANGE, *arguments)
+    assert done.exit_code == 1
+    assert f"kept as they were, for fewer events are there now (another folder takes those): {DAYS[0]}\n" in done.stderr
+    assert digests(out) == damaged
+    assert vitrina("views", "export", *RANGE, "--format", "csv", "--out", str(out)).exit_code == 0
+    assert digests(out) == before
 
 
 @pytest.mark.usefixtures("raw_items")
@@ -211,6 +253,9 @@ def test_what_stands_in_the_way_is_said_in_a_sentence(
     assert (done.exit_code, done.stderr) == (
         1, f"Error: {tmp_path / 'other'} holds an export as csv: take another folder for parquet\n",
     )  # fmt: skip
+    done = vitrina("views", "export", "--to", "0001-01-02", "--out", str(tmp_path / "early"))
+    assert done.exit_code == 1
+    assert "Traceback" not in done.output
 
 
 def test_a_table_export_that_is_not_whole_is_refused(tmp_path: Path) -> None:

@@ -189,9 +189,12 @@ def test_a_currency_must_be_one_and_a_report_a_place(vitrina: Vitrina, file: Pat
     code, lines = run(vitrina, "import", file, "--currency", "usd")
     assert (code, "Invalid value for '--currency': it is not an ISO 4217" in lines[-1]) == (2, True)
     done = vitrina("products", "import", str(file), "--dry-run", "--report", str(tmp_path / "no" / "where"))
-    assert (done.exit_code, "No such file or directory" in done.stderr) == (1, True)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"--report: {tmp_path / 'no'} is no folder that can be written to" in done.stderr
     done = vitrina("products", "export", "--out", str(tmp_path / "no" / "where"))
     assert (done.exit_code, "No such file or directory" in done.stderr) == (1, True)
+    done = vitrina("products", "export", "--out", str(tmp_path))
+    assert (done.exit_code, f"{tmp_path} is a folder: name a file" in done.stderr) == (2, True)
     assert list(tmp_path.iterdir()) == [file]
 
 

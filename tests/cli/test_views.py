@@ -148,6 +148,11 @@ def test_a_day_that_will_go_uncounted_is_warned_of(vitrina: Vitrina, configured:
     done = vitrina("views", "rollup", VITRINA_VIEWS_RETENTION_DAYS="5")
     assert (done.exit_code, done.stderr) == (0, "")
     assert min(totals(configured, ago(99), today())) == ago(5)
+    done = vitrina("views", "rollup", VITRINA_VIEWS_RETENTION_DAYS="36500")
+    assert (done.exit_code, done.stderr) == (0, "")  # All that a report may ask for.
+    done = vitrina("views", "rollup", "--to", "0001-01-01", VITRINA_VIEWS_RETENTION_DAYS="1")
+    assert done.exit_code == 0
+    assert done.stderr.endswith(f"(vitrina views rollup --from {ago(366)})\n") or not done.stderr
 
 
 @pytest.mark.parametrize(
@@ -196,7 +201,8 @@ def test_a_report_is_one_page_of_closed_and_open_days(vitrina: Vitrina, configur
     assert today() not in totals(configured, ago(9), today())
     assert page.index("Rug") < page.index("Lamp &lt;1&gt;")
     assert "shop.example" in page
-    assert rug.sku in page
+    assert f"{rug.original_sku} · deleted" in page
+    assert rug.sku not in page
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 

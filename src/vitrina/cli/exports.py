@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,7 +18,7 @@ from vitrina.aws import connect
 from vitrina.cli.running import Misused, Refused, load_settings, run, standard_output, temporary_files
 from vitrina.clock import now
 from vitrina.config import Settings
-from vitrina.domain.reports import Period
+from vitrina.domain.reports import Period, days_before
 from vitrina.services.exports.directory import Directory, DirectoryRefused, fill
 from vitrina.services.exports.formats import Format, new_encoder
 from vitrina.services.exports.source import LiveSource, Source
@@ -39,9 +39,10 @@ _STANDARD_OUTPUT: Final = Path("-")
 
 
 class _Opened(NamedTuple):
-    """What is read, and when that began."""
+    """What is read, the time of its state if that is known, and when the reading began."""
 
     source: Source
+    at: datetime | None
     began: float
 
 
@@ -66,8 +67,9 @@ def export(first: datetime | None, last: datetime | None, form: Format, table_ex
     """Write the events of days, both among them: a file a day in folders `day=…`, or one file on standard output.
 
     Run again into the same folder it makes what is missing: days that were not exported, were not closed yet (ended,
-    UTC, an hour ago or more), or whose file is not what it was. A product's SKU is what it is now; a deleted one's,
-    what it was. Ends with 2 when the days are no range.
+    UTC, an hour or more before what was read), or whose file is not what it was. A day that has fewer events now keeps
+    its file, and the command ends with 1; with 2 when the days are no range. A product's SKU is what it is now; a
+    deleted one's, what it was.
     """
     period = _period(first and first.date(), last and last.date())
     if out == _STANDARD_OUTPUT and form is Format.PARQUET and sys.stdout.isatty():
@@ -85,7 +87,7 @@ def _period(first: date | None, last: date | None) -> Period:
     last = last or today
     if last > today:
         raise Misused(f"--to: {last} is yet to come; today is {today}, UTC")
-    first = first or last - timedelta(days=_DEFAULT_DAYS - 1)
+    first = first or days_before(last, _DEFAULT_DAYS - 1)
     if first > last:
         raise Misused(f"--from: {first} is after {last}, the last day")
     return Period(first, last)
@@ -106,7 +108,7 @@ async def _live(settings: Settings) -> AsyncIterator[_Opened]:
     async with connect(patient) as clients:
         table = Table(clients, name=settings.table_name, deadline=2 * _PATIENCE)
         views = ViewStore(table, retention_days=settings.views_retention_days)
-        yield _Opened(LiveSource(views, ProductStore(table), tries=_TRIES), time.perf_counter())
+        yield _Opened(LiveSource(views, ProductStore(table), tries=_TRIES), now(), time.perf_counter())
 
 
 @asynccontextmanager
@@ -116,7 +118,7 @@ async def _exported(folder: Path, period: Period) -> AsyncIterator[_Opened]:
     with _bar("reading", export.files, "files") as (progress, task):
         async with SpilledSource.spill(export, period, advance=lambda: progress.advance(task)) as source:
             progress.stop()
-            yield _Opened(source, began)
+            yield _Opened(source, export.at, began)
 
 
 async def _to_standard_output(source: Source, period: Period, form: Format) -> None:
@@ -131,10 +133,13 @@ async def _to_folder(opened: _Opened, period: Period, form: Format, out: Path) -
     with Directory.open(out, form) as directory:
         days = await asyncio.to_thread(_missing, directory, period)
         with _progress(len(days)) as report, Exporter(opened.source, report=report) as exporter:
-            await fill(directory, exporter, days, at=now())
+            shrunk = await fill(directory, exporter, days, at=opened.at)
     rate = f", {exporter.rows / (time.perf_counter() - opened.began):,.0f} a second" if exporter.rows else ""
     kept = f"; {len(period) - len(days):,} days were there already" if len(days) < len(period) else ""
     click.echo(f"{out}: {exporter.rows:,} events of {len(days):,} days{rate}{kept}")
+    if shrunk:
+        names = ", ".join(map(str, shrunk))
+        raise Refused(f"kept as they were, for fewer events are there now (another folder takes those): {names}")
 
 
 def _missing(directory: Directory, period: Period) -> Sequence[date]:

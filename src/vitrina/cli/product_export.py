@@ -10,7 +10,7 @@ import click
 
 from vitrina.aws import connect
 from vitrina.cli.progress import progress
-from vitrina.cli.running import Refused, load_settings, run, standard_output
+from vitrina.cli.running import Misused, Refused, load_settings, run, standard_output
 from vitrina.config import Settings
 from vitrina.services.imports.source import FileFormat
 from vitrina.services.product_export import WRITERS, live_products
@@ -60,12 +60,14 @@ async def _export(settings: Settings, file: BinaryIO, file_format: FileFormat) -
 
 @contextmanager
 def _writing(out: str) -> Iterator[BinaryIO]:
-    """Open standard output, or a file beside `out` that takes its name when all is written. Raises Refused."""
+    """Open standard output, or a file beside `out` that takes its name when all is written. Raises Refused, Misused."""
     if out == "-":
         with standard_output() as output:
             yield output
         return
     target = Path(out)
+    if target.is_dir():
+        raise Misused(f"{out} is a folder: name a file")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with part.open("xb") as file:

@@ -1,6 +1,7 @@
 """`vitrina products import`."""
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -121,6 +122,8 @@ def import_products(
     filling = {name: text for name, text in (("brand", brand), ("currency", currency)) if text}
     reading = Reading(profile=Profile(profile_name), require_sku=require_sku, unpublished=unpublished, filling=filling)
     file_format = FileFormat(format_name) if format_name else _format_of(file)
+    if report and not os.access(report.parent, os.W_OK):
+        raise Misused(f"--report: {report.parent} is no folder that can be written to")
     settings = load_settings()
     with temporary_files(), Workbook() as book:
         with _opened_file(file) as binary:

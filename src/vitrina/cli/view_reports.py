@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from vitrina.aws import connect
 from vitrina.cli.running import Misused, Refused, load_settings, run, temporary_files
 from vitrina.clock import now
 from vitrina.config import Settings
-from vitrina.domain.reports import GRACE, MOST_DAYS, Period
+from vitrina.domain.reports import GRACE, MOST_DAYS, Period, days_before
 from vitrina.errors import ValidationFailed
 from vitrina.services.rollups import Rollups, SegmentsGone
 from vitrina.services.view_report.data import ReportReader
@@ -78,17 +78,15 @@ def report(first: datetime | None, last: datetime | None, out: Path) -> None:
 
 
 def _last_closed() -> date:
-    return (now() - GRACE).date() - timedelta(days=1)
+    return days_before((now() - GRACE).date(), 1)
 
 
 def _first_held(settings: Settings, until: date) -> date:
     """Return the first day that reports may ask for and whose segments are all still there."""
-    first = until - timedelta(days=MOST_DAYS - 1)
-    return max(first, _oldest(settings)) if settings.views_retention_days else first
-
-
-def _oldest(settings: Settings) -> date:
-    return now().date() - timedelta(days=settings.views_retention_days)
+    first = days_before(until, MOST_DAYS - 1)
+    if not settings.views_retention_days:
+        return first
+    return min(max(first, days_before(now().date(), settings.views_retention_days)), until)
 
 
 async def _rollup(settings: Settings, period: Period, *, again: bool) -> None:
@@ -123,13 +121,14 @@ async def _warn(settings: Settings, store: RollupStore) -> None:
     """Say which days will soon have no segments and have no rollup either."""
     if not settings.views_retention_days:
         return
-    held = Period(_oldest(settings), _last_closed())
+    held = Period(_first_held(settings, _last_closed()), _last_closed())
     rolled_up = await store.totals(held)
     missing = [day for day in held if day not in rolled_up]
     if missing:
         click.echo(
             f"warning: {len(missing)} days from {missing[0]} on are not rolled up; views_retention_days is "
-            f"{settings.views_retention_days}, and a day whose segments have gone can't be counted any more",
+            f"{settings.views_retention_days}, and a day whose segments have gone can't be counted any more "
+            f"(vitrina views rollup --from {missing[0]})",
             err=True,
         )
 

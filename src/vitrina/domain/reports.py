@@ -78,7 +78,7 @@ class Period:
         Raises ValidationFailed, which names `/from`, for days in the wrong order or more than `MOST_DAYS`.
         """
         last = last or today
-        first = first or date.fromordinal(max(1, last.toordinal() - _DEFAULT_DAYS + 1))
+        first = first or days_before(last, _DEFAULT_DAYS - 1)
         if first > last:
             raise ValidationFailed.of("/from", f"must not be after {last}, the last day")
         period = cls(first, last)
@@ -91,6 +91,11 @@ class Period:
 
     def __iter__(self) -> Iterator[date]:
         return map(date.fromordinal, range(self.first.toordinal(), self.last.toordinal() + 1))
+
+
+def days_before(day: date, number: int) -> date:
+    """Return the day so many before, or the first day that there is."""
+    return date.fromordinal(max(1, day.toordinal() - number))
 
 
 def is_closed(day: date, at: datetime) -> bool:

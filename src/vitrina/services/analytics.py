@@ -83,7 +83,8 @@ class Analytics:
         if product is None:
             raise NotFound
         counted = await self._store.of_product(product_id, period) if totals else {}
-        days = self._uncounted(period, totals.keys())
+        # Nobody can have seen it on a day before it was made.
+        days = [day for day in self._uncounted(period, totals.keys()) if day >= product.created_at.date()]
         packed = product_key(product_id)
         counting = (self._rollups.count_product(day, product_id, packed, at_once=_CALLS_AT_ONCE) for day in days)
         try:

@@ -50,12 +50,15 @@ class _File:
 
 
 class TableExport:
-    """An export: with its manifests, or a bare folder of `.json.gz` files."""
+    """An export: with its manifests, or a bare folder of `.json.gz` files, which says nothing of its time, `at`."""
 
     def __init__(self, folder: Path) -> None:
         """Take the folder. Raises TableExportRefused when files are missing or it is of another kind."""
-        self._files, at = _manifest(folder) if (folder / _SUMMARY).exists() else (_bare(folder), None)
-        self._at = None if at is None else epoch_seconds(at)
+        self.at: datetime | None = None
+        if (folder / _SUMMARY).exists():
+            self._files, self.at = _manifest(folder)
+        else:
+            self._files = _bare(folder)
         self.files = len(self._files)
 
     def read(self) -> Iterator[Iterator[FoundSegment | FoundSku]]:
@@ -83,7 +86,7 @@ class TableExport:
     def _found(self, item: dict[str, Any]) -> FoundSegment | FoundSku | None:
         match item.get("type", {}).get("S"):
             case "views":
-                if self._at is not None and "expires_at" in item and int(item["expires_at"]["N"]) <= self._at:
+                if self.at and "expires_at" in item and int(item["expires_at"]["N"]) <= epoch_seconds(self.at):
                     return None
                 referrers = orjson.loads(item["referrers"]["S"]) if "referrers" in item else []
                 packed = PackedViews(events=b64decode(item["events"]["B"], validate=True), referrers=referrers)

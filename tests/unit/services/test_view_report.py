@@ -81,6 +81,14 @@ def test_a_page_is_whole_by_itself() -> None:
         assert expected in page.text, expected
 
 
+def test_a_deleted_product_has_the_sku_that_it_had() -> None:
+    """And is said to be deleted."""
+    gone = product(sku="OAK-1").deleted(by="somebody", at=MADE_AT)
+    text = render(report(day(1), leaders=[LeaderTrend(product=gone, counts=Counts(1, 1), trend=[1])]), made_at=MADE_AT)
+    assert "OAK-1 · deleted" in text
+    assert "_delete_" not in text
+
+
 def test_what_a_name_holds_is_text() -> None:
     """Of a product, its brand and SKU, and of a host."""
     nasty = "<script>alert('x')</script>\"&"

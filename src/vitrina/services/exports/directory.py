@@ -32,6 +32,10 @@ class DirectoryRefused(Exception):
     """The folder holds something else, is being written by another export, or can't be written."""
 
 
+class DayShrunk(Exception):
+    """A day has fewer events than its file: some have expired since, or it is read from an older state of the table."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
     """A day as it was exported: `closed` if it can't have changed since; `file` is None for one without events."""
@@ -51,6 +55,7 @@ class Directory:
         self.path = path
         self.form = form
         self._days = days
+        self._unsaved = False
 
     @classmethod
     @contextmanager
@@ -71,7 +76,12 @@ class Directory:
                 days = _read_manifest(path / MANIFEST, form)
                 for left in path.glob(f"day=*/.views.{form}"):
                     left.unlink()
-            yield cls(path, form, days)
+            directory = cls(path, form, days)
+            try:
+                yield directory
+            finally:
+                with _refusing(path):
+                    directory.save()
         finally:
             os.close(lock)
 
@@ -85,13 +95,17 @@ class Directory:
         try:
             with (self.path / partition.file).open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest() == partition.sha256
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             return False
 
     @contextmanager
     def writing(self, day: date, *, closed: bool) -> Iterator["PartitionWriter"]:
-        """Write a day's file: it is there, and in the manifest, once the block ends well. Raises DirectoryRefused."""
+        """Write a day's file: it is there, and in the manifest, once the block ends well.
+
+        Raises DirectoryRefused, and DayShrunk, with which the file that is there stays.
+        """
         file = self._file(day)
+        before = self._days.get(day.isoformat())
         with _refusing(file):
             file.parent.mkdir(exist_ok=True)
             part = file.with_name(f".{file.name}")
@@ -99,6 +113,8 @@ class Directory:
                 with part.open("wb", buffering=0) as opened:
                     writer = PartitionWriter(opened)
                     yield writer
+                    if before and writer.rows < before.rows and file.exists():
+                        raise DayShrunk
                     os.fsync(opened.fileno())
                 if writer.rows:
                     part.replace(file)
@@ -108,9 +124,6 @@ class Directory:
                 part.unlink(missing_ok=True)
                 with suppress(OSError):  # There is something in it.
                     file.parent.rmdir()
-            if writer.rows:
-                _sync(file.parent)
-            _sync(self.path)
             self._days[day.isoformat()] = Partition(
                 rows=writer.rows,
                 bytes=writer.bytes if writer.rows else 0,
@@ -118,12 +131,18 @@ class Directory:
                 file=str(file.relative_to(self.path)) if writer.rows else None,
                 closed=closed,
             )
-            self._write_manifest()
+            self._unsaved = True
+            if writer.rows:  # Days without any are many, and are read again in no time.
+                _sync(file.parent)
+                self.save()
 
     def _file(self, day: date) -> Path:
         return self.path / f"day={day}" / f"views.{self.form}"
 
-    def _write_manifest(self) -> None:
+    def save(self) -> None:
+        """Write the manifest if it has changed."""
+        if not self._unsaved:
+            return
         days = {day: asdict(partition) for day, partition in sorted(self._days.items())}
         content = orjson.dumps({"version": 1, "format": self.form, "days": days}, option=orjson.OPT_INDENT_2)
         manifest = self.path / MANIFEST
@@ -134,22 +153,30 @@ class Directory:
             os.fsync(opened.fileno())
         part.replace(manifest)
         _sync(self.path)
+        self._unsaved = False
 
 
-async def fill(directory: Directory, exporter: Exporter, days: Iterable[date], *, at: datetime) -> None:
-    """Export days, each into its file; one that is not closed `at` the time is made again by the next run.
+async def fill(directory: Directory, exporter: Exporter, days: Iterable[date], *, at: datetime | None) -> list[date]:
+    """Export days, each into its file, and return those whose file stayed since they have fewer events now.
 
+    A day that is not closed `at` the time of what is read, or if that is not known, is made again by the next run.
     Raises DirectoryRefused, and what reading raises.
     """
+    kept = []
     async with aclosing(exporter.days(days)) as opened:
         async for day in opened:
             encoder = new_encoder(directory.form, partitioned=True)
-            with directory.writing(day.day, closed=is_closed(day.day, at)) as writer:
-                before = exporter.rows
-                async with aclosing(exporter.file(day, encoder)) as pieces:
-                    async for piece in pieces:
-                        await asyncio.to_thread(writer.write, piece)
-                writer.rows = exporter.rows - before
+            closed = at is not None and is_closed(day.day, at)
+            try:
+                with directory.writing(day.day, closed=closed) as writer:
+                    before = exporter.rows
+                    async with aclosing(exporter.file(day, encoder)) as pieces:
+                        async for piece in pieces:
+                            await asyncio.to_thread(writer.write, piece)
+                    writer.rows = exporter.rows - before
+            except DayShrunk:
+                kept.append(day.day)
+    return kept
 
 
 class PartitionWriter:

@@ -6,11 +6,9 @@ bytes an event, and the SKU of each product, until the export is done.
 
 import asyncio
 import sqlite3
-import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from datetime import date
-from pathlib import Path
 from typing import Any, Final, Self
 
 import orjson
@@ -48,18 +46,17 @@ class SpilledSource:
         cls, export: TableExport, period: Period, *, advance: Callable[[], object] = lambda: None
     ) -> AsyncIterator[Self]:
         """Sort the segments of a period; `advance` is called for each file. Raises TableExportRefused."""
-        with tempfile.TemporaryDirectory(prefix="vitrina-export-") as folder:
-            database = sqlite3.connect(Path(folder) / "spilled", check_same_thread=False, isolation_level=None)
-            with closing(database):
-                database.executescript(_PREPARE)
-                for found in export.read():
-                    await asyncio.to_thread(_insert, database, found, period)
-                    advance()
-                try:
-                    await asyncio.to_thread(database.execute, _ORDER)
-                except sqlite3.IntegrityError as error:
-                    raise TableExportRefused("items are there twice: is it more than one export?") from error
-                yield cls(database)
+        # SQLite's name for a database of one connection, whose file it deletes itself, whatever becomes of the process.
+        with closing(sqlite3.connect("", check_same_thread=False, isolation_level=None)) as database:
+            database.executescript(_PREPARE)
+            for found in export.read():
+                await asyncio.to_thread(_insert, database, found, period)
+                advance()
+            try:
+                await asyncio.to_thread(database.execute, _ORDER)
+            except sqlite3.IntegrityError as error:
+                raise TableExportRefused("items are there twice: is it more than one export?") from error
+            yield cls(database)
 
     async def open(self, day: date) -> Day:
         """Begin to read a day, in the order in which the table itself is read."""

@@ -12,6 +12,8 @@ from vitrina.services.imports.entries import LeftOut, Record, refused
 
 LONGEST_LINE: Final = 1024 * 1024
 """Bytes of a line of JSON, and of the header of a CSV."""
+_LONGEST_CELL: Final = 8 * 1024 * 1024
+"""Characters of a cell: shops put pictures into their descriptions. One longer is a quote that is never closed."""
 _DELIMITERS: Final = ",;\t"
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -92,6 +94,7 @@ class Source:
     def _rows(self) -> Generator[tuple[int, list[str] | str], None, None]:
         """Read rows with the line where each begins: cells, or what is wrong with it."""
         self._file.seek(0)
+        csv.field_size_limit(_LONGEST_CELL)
         text = io.TextIOWrapper(self._file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         try:
             reader = csv.reader(text, delimiter=self._delimiter, strict=True)
@@ -102,6 +105,8 @@ class Source:
                 except StopIteration:
                     return
                 except csv.Error as error:
+                    if "field limit" in str(error):  # What follows would be read from the midst of it.
+                        raise UnreadableFile(f"a cell of line {line} is too long: is its quote closed?") from error
                     yield line, f"it is not CSV, down to line {reader.line_num}: {error}"
         finally:
             text.detach()
@@ -116,7 +121,7 @@ class Source:
             if line == 1:
                 raw = raw.removeprefix(codecs.BOM_UTF8)
             if raw.strip():
-                yield _json_record(line, raw)
+                yield _json_record(line, raw.strip())
 
 
 def _json_record(line: int, raw: bytes) -> Record | LeftOut:

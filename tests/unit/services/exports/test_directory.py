@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,8 +19,8 @@ from vitrina.domain.views import PackedViews, View, midnight_ms
 from vitrina.ids import new_id
 from vitrina.services.exports.directory import MANIFEST, Directory, DirectoryRefused, PartitionWriter, fill
 from vitrina.services.exports.formats import Format
-from vitrina.services.exports.source import open_day
-from vitrina.services.exports.stream import Exporter, Progress
+from vitrina.services.exports.source import Day, open_day
+from vitrina.services.exports.stream import Exporter, Progress, Report
 from vitrina.store.views import Segment
 
 NEXT = DAY + timedelta(days=1)
@@ -36,16 +36,21 @@ def history() -> History:
     )
 
 
-def export(folder: Path, source: History, form: Format = Format.JSONL) -> list[Progress]:
-    """Export what is missing; returns what was told of the progress."""
-    told: list[Progress] = []
+def export(
+    folder: Path,
+    source: History,
+    form: Format = Format.JSONL,
+    *,
+    at: datetime | None = AT,
+    report: Report = lambda _: None,
+) -> list[date]:
+    """Export what is missing; returns the days whose files were kept."""
 
-    async def run() -> None:
-        with Directory.open(folder, form) as directory, Exporter(source, report=told.append) as exporter:
-            await fill(directory, exporter, [day for day in DAYS if not directory.has(day)], at=AT)
+    async def run() -> list[date]:
+        with Directory.open(folder, form) as directory, Exporter(source, report=report) as exporter:
+            return await fill(directory, exporter, [day for day in DAYS if not directory.has(day)], at=at)
 
-    asyncio.run(run())
-    return told
+    return asyncio.run(run())
 
 
 def files(folder: Path) -> list[str]:
@@ -56,7 +61,8 @@ def files(folder: Path) -> list[str]:
 def test_closed_days_are_made_once_and_the_open_one_again(tmp_path: Path) -> None:
     """A day without views has no file; the manifest knows of it all the same."""
     folder = tmp_path / "new" / "folder"
-    told = export(folder, history())
+    told: list[Progress] = []
+    export(folder, history(), report=told.append)
     assert files(folder) == [MANIFEST, f"day={DAY}/views.jsonl", f"day={OPEN}/views.jsonl"]
     assert told[-1] == Progress(days=3, rows=10)
     manifest = json.loads((folder / MANIFEST).read_bytes())
@@ -136,11 +142,41 @@ def test_a_file_that_is_not_what_it_was_is_made_again(tmp_path: Path) -> None:
     assert file.read_bytes() == whole
 
 
-def test_a_day_that_has_lost_its_views_has_no_file(tmp_path: Path) -> None:
-    """Retention may have come between."""
-    export(tmp_path, history())
-    export(tmp_path, History([]))
-    assert files(tmp_path) == [MANIFEST, f"day={DAY}/views.jsonl"]
+def test_a_day_that_has_lost_views_keeps_its_file(tmp_path: Path) -> None:
+    """Retention may have come between, and the file is all that is left of them."""
+    assert export(tmp_path, history()) == []
+    before = (tmp_path / MANIFEST).read_bytes()
+    for left in (History([]), History([View(LAMP, midnight_ms(OPEN), bytes(12), None, bot=False)])):
+        assert export(tmp_path, left) == [OPEN]
+        assert files(tmp_path) == [MANIFEST, f"day={DAY}/views.jsonl", f"day={OPEN}/views.jsonl"]
+        assert (tmp_path / MANIFEST).read_bytes() == before
+    (tmp_path / f"day={OPEN}" / "views.jsonl").unlink()
+    assert export(tmp_path, left) == []
+    assert json.loads((tmp_path / MANIFEST).read_bytes())["days"][f"{OPEN}"]["rows"] == 1
+
+
+def test_of_a_time_that_is_not_known_no_day_is_closed(tmp_path: Path) -> None:
+    """The next export, of a later state, makes all of them again."""
+    export(tmp_path, history(), at=None)
+    again = history()
+    export(tmp_path, again)
+    assert again.opened == list(DAYS)
+
+
+def test_days_without_views_are_known_when_the_export_ends(tmp_path: Path) -> None:
+    """However it ends; to write each of them down would take longer than to read it."""
+    source = History([])
+
+    class Interrupted(History):
+        async def open(self, day: date) -> Day:
+            if day == OPEN:
+                raise KeyError("interrupted")
+            return await super().open(day)
+
+    with pytest.raises(KeyError):
+        export(tmp_path, Interrupted([]))
+    export(tmp_path, source)
+    assert source.opened == [OPEN]
 
 
 def test_one_folder_holds_one_format_and_one_export_at_a_time(tmp_path: Path) -> None:
@@ -194,7 +230,7 @@ export(Path(sys.argv[1]), history())
 
 
 def test_a_kill_loses_the_day_under_way_and_no_other(tmp_path: Path) -> None:
-    """The next run clears what was left and makes what is missing."""
+    """The next run clears what was left, makes what is missing, and reads again what had no views."""
     killed = subprocess.run(
         [sys.executable, "-c", _KILLED, tmp_path], check=False, env={**os.environ, "PYTHONPATH": "."}
     )
@@ -202,5 +238,5 @@ def test_a_kill_loses_the_day_under_way_and_no_other(tmp_path: Path) -> None:
     assert files(tmp_path) == [MANIFEST, f"day={DAY}/views.jsonl", f"day={OPEN}/.views.jsonl"]
     source = history()
     export(tmp_path, source)
-    assert source.opened == [OPEN]
+    assert source.opened == [NEXT, OPEN]
     assert files(tmp_path) == [MANIFEST, f"day={DAY}/views.jsonl", f"day={OPEN}/views.jsonl"]

@@ -108,3 +108,15 @@ def test_a_line_without_an_end_is_no_json_lines() -> None:
     """Memory is bounded by the longest line that is read."""
     with pytest.raises(UnreadableFile, match="its line 2 has more than 1,048,576 bytes: is it JSON Lines"):
         read(b"{}\n[" + b" " * LONGEST_LINE, FileFormat.JSONL)
+
+
+def test_a_cell_may_hold_a_picture_and_no_more() -> None:
+    """What follows a cell that is too long would be read from the midst of it, as rows of their own."""
+    for size, fits in ((200_000, True), (9_000_000, False)):
+        content = b'sku,name\na,"' + b"A" * size + b'\nxx,evil\n more"\nb,ok\n'
+        records = source(content, FileFormat.CSV).records()
+        if fits:
+            assert [record.line for record in records] == [2, 5]
+        else:
+            with pytest.raises(UnreadableFile, match="a cell of line 2 is too long: is its quote closed"):
+                list(records)
