@@ -92,6 +92,7 @@ async def test_bytes_that_are_not_http_get_a_problem(small: Client, sent: bytes)
     assert head.startswith(b"HTTP/1.0 400 ")
     assert b"Content-Type: application/problem+json" in head
     assert b"nosniff" in head
+    assert b"X-Request-ID: " in head
     assert b"aiohttp" not in reply
     assert orjson.loads(body)["code"] == "bad_request"
 

@@ -2,9 +2,12 @@
 
 import asyncio
 
+import aiohttp
 import pytest
+from multidict import CIMultiDict
 
 from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, refused, unique
+from tests.service import Service
 
 pytestmark = pytest.mark.engine("dynamodb_local")  # moto copies the table at each transaction
 
@@ -134,6 +137,18 @@ async def test_a_deleted_product_cannot_be_changed(admin: Person, product: JsonO
     ok(await admin.delete(path_of(product)), 204)
     for headers in ({}, {"If-Match": "*"}, {"If-Match": '"2"'}, {"If-Match": '"1"'}):
         problem(await admin.patch(path_of(product), {"name": "x"}, headers=headers), 404, "not_found")
+
+
+async def test_a_list_of_versions_may_come_in_several_lines(
+    service: Service, http: aiohttp.ClientSession, admin: Person, product: JsonObject
+) -> None:
+    """As one (RFC 9110 section 5.3), in whatever order; so may that of `If-None-Match`."""
+    lines = CIMultiDict([("Authorization", f"Bearer {admin.token}"), ("If-Match", '"9"'), ("If-Match", '"1"')])
+    async with http.patch(service.url + path_of(product), json={"name": "x"}, headers=lines) as reply:
+        assert (reply.status, (await reply.json())["version"]) == (200, 2)
+    read = CIMultiDict([("If-None-Match", '"1"'), ("If-None-Match", '"2"')])
+    async with http.get(service.url + path_of(product), headers=read) as reply:
+        assert reply.status == 304
 
 
 @pytest.mark.parametrize("condition", ["*", '"1"', '"7", "1"', None])

@@ -177,6 +177,18 @@ async def test_a_description_may_have_line_breaks_and_tabs(admin: Person) -> Non
     assert (await created(admin, description=" a\r\n\tb\u2028c "))["description"] == "a\r\n\tb\u2028c"
 
 
+@pytest.mark.parametrize("blank", ["", " \n\u2003"])
+async def test_a_description_without_text_is_none(admin: Person, blank: str) -> None:
+    """`null` when absent: front ends send what was left empty."""
+    made = await created(admin, description=blank)
+    assert made["description"] is None
+    path = f"/v1/products/{made['id']}"
+    ok(await admin.patch(path, {"description": "x"}))
+    emptied = ok(await admin.patch(path, {"description": blank}))
+    assert (emptied["description"], emptied["version"]) == (None, 3)
+    assert ok(await admin.patch(path, {"description": blank}))["version"] == 3
+
+
 async def test_a_description_has_at_most_10_000_characters(admin: Person) -> None:
     """10,000 are taken, of any width."""
     longest = "\U0001f4a1" * 10_000

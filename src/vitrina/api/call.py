@@ -93,11 +93,16 @@ class Call(Generic[BodyT, QueryT]):
 
     def if_match(self) -> Expected:
         """Return the versions that the caller expects; None is any."""
-        return conditions.if_match(self.request.headers.get("If-Match"))
+        return conditions.if_match(self._list("If-Match"))
 
     def if_none_match(self, etag: int | str) -> bool:
         """Say whether the caller has what `etag` names, so that 304 will do."""
-        return conditions.if_none_match(self.request.headers.get("If-None-Match"), etag)
+        return conditions.if_none_match(self._list("If-None-Match"), etag)
+
+    def _list(self, name: str) -> str | None:
+        """Return a header that is a list, whether it came in one line or in several (RFC 9110 section 5.3)."""
+        lines = self.request.headers.getall(name, None)
+        return None if lines is None else ", ".join(lines)
 
     def url(self, path: str) -> str:
         """Return `path` on the host that links name: the setting's, or the one that was asked."""

@@ -5,7 +5,8 @@ from typing import Final
 
 from vitrina.domain.versions import Expected
 
-_TAGS: Final = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
+_TAG: Final = re.compile(r'[ \t,]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,[ \t,]*|$)')
+"""One of a list, in which elements may be empty (section 5.6.1.2)."""
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
@@ -31,7 +32,7 @@ def _tags(header: str) -> list[tuple[bool, str]]:
     tags: list[tuple[bool, str]] = []
     position = 0
     while position < len(header):
-        match = _TAGS.match(header, position)
+        match = _TAG.match(header, position)
         if match is None:
             return []
         tags.append((match[1] is not None, match[2]))

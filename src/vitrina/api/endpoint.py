@@ -155,4 +155,9 @@ def _request_id(request: web.Request) -> str:
     given = request.headers.get("X-Request-ID")
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """Return an id that no other request gets, of this process or of another."""
     return f"{_PROCESS}-{next(_NUMBERS):x}"

@@ -33,6 +33,10 @@ def _check_password(value: str) -> str:
     return value
 
 
+def _clean_description(value: str) -> str | None:
+    return clean_paragraphs(value) if value.strip() else None  # As front ends send a field that was left empty.
+
+
 def absent() -> Any:  # noqa: ANN401 - stands for any field that was not sent
     """Return what a field has that was not sent; who reads it asks first which were."""
     return None
@@ -55,7 +59,7 @@ Sku = Annotated[
 ]
 Line = Annotated[str, AfterValidator(clean_line), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_NAME})]
 Description = Annotated[
-    str, AfterValidator(clean_paragraphs), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_DESCRIPTION})
+    str, AfterValidator(_clean_description), Field(json_schema_extra={"maxLength": MAX_DESCRIPTION})
 ]
 Price = Annotated[Decimal, BeforeValidator(_read_price), WithJsonSchema(_PRICE_SCHEMA, mode="validation")]
 Currency = Annotated[

@@ -33,6 +33,7 @@ from vitrina.errors import (
     Forbidden,
     IdempotencyInProgress,
     IdempotencyKeyReused,
+    InvalidCredentials,
     InvalidToken,
     RateLimited,
     TableUnavailable,
@@ -40,6 +41,7 @@ from vitrina.errors import (
     ValidationFailed,
     VersionMismatch,
     VitrinaError,
+    WrongPassword,
 )
 
 Json = dict[str, Any]
@@ -211,6 +213,8 @@ def _responses(route: AnyRoute, references: dict[type[BaseModel], Json]) -> dict
             headers.append("ETag")
         if route.idempotent:
             headers.append("Idempotency-Replayed")
+        if route.rate_limited:
+            headers += parts.RATE_LIMIT_HEADERS
         responses[status] = {
             "description": parts.phrase(status),
             "headers": _headers(headers),
@@ -222,9 +226,12 @@ def _responses(route: AnyRoute, references: dict[type[BaseModel], Json]) -> dict
     for error in errors_of(route):
         by_status.setdefault(TABLE[error].status.value, []).append(error)
     for status, errors in by_status.items():
+        headers = list(parts.ERROR_HEADERS.get(status, ()))
+        if {InvalidCredentials, WrongPassword}.intersection(errors):
+            headers += parts.RATE_LIMIT_HEADERS
         responses[status] = {
             "description": "; ".join(TABLE[error].title for error in errors),
-            "headers": _headers(parts.ERROR_HEADERS.get(status, ())),
+            "headers": _headers(headers),
             "content": {
                 CONTENT_TYPE: {
                     "schema": {"$ref": _REFERENCE.format(model="Problem")},

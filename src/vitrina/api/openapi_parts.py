@@ -61,9 +61,10 @@ HEADERS: Final[Json] = {
     "WWW-Authenticate": _string("`Bearer`, and what was wrong with the token (RFC 6750)."),
     "X-Request-ID": _string("The id under which this request is logged."),
 }
+RATE_LIMIT_HEADERS: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 ERROR_HEADERS: Final[dict[int, tuple[str, ...]]] = {
     HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate",),
-    HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
+    HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After", *RATE_LIMIT_HEADERS),
     HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After",),
 }
 SCHEMAS: Final[Json] = {

@@ -21,6 +21,7 @@ from uvloop import new_event_loop
 
 from vitrina import logging
 from vitrina.api.application import protocol_options
+from vitrina.api.endpoint import new_request_id
 from vitrina.api.headers import secure
 from vitrina.api.keys import READINESS
 from vitrina.api.problems import BadRequest, InternalError, problem
@@ -36,7 +37,7 @@ _BACKLOG: Final = 1024
 class Protocol(web.RequestHandler):
     """aiohttp's connection, whose own refusals are problems too and name no versions.
 
-    What reaches `handle_error` never became a request: bytes that are not HTTP. It knows of no id and no path.
+    What reaches `handle_error` never became a request: bytes that are not HTTP. It has no path, and no id of its own.
     """
 
     __slots__ = ()
@@ -57,6 +58,7 @@ class Protocol(web.RequestHandler):
             log.error("connection_failed", exc_info=exc)
             response = problem(InternalError(), instance="")
         secure(response)
+        response.headers["X-Request-ID"] = new_request_id()
         response.force_close()
         return response
 

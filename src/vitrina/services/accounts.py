@@ -2,21 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
 
 from vitrina.clock import Clock, now
 from vitrina.domain.pages import Page, Position
 from vitrina.domain.users import Role, User
 from vitrina.domain.versions import Expected, check_expected
-from vitrina.errors import Conflict, EmailTaken, NotFound, SuperAdminProtected, ValidationFailed
+from vitrina.errors import EmailTaken, NotFound, SuperAdminProtected, ValidationFailed
 from vitrina.ids import is_id, new_id
 from vitrina.services.idempotency import Keep
 from vitrina.services.passwords import Passwords
+from vitrina.services.turns import Turns
 from vitrina.store.idempotency import Answer
 from vitrina.store.sessions import SessionStore
 from vitrina.store.users import UserStore
-
-_TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +53,7 @@ class Accounts:
         self._sessions = sessions
         self._passwords = passwords
         self._clock = clock
+        self._turns = Turns()
 
     async def create(self, draft: UserDraft, *, render: Callable[[User], Answer], keep: Keep) -> Answer:
         """Make an account and return its answer. Raises EmailTaken, ValidationFailed."""
@@ -86,7 +85,9 @@ class Accounts:
         Raises NotFound, VersionMismatch, SuperAdminProtected, EmailTaken, Conflict, ValidationFailed.
         """
         password_hash: str | None = None
-        for _ in range(_TRIES):
+
+        async def attempt() -> User:
+            nonlocal password_hash
             before = await self._changeable(user_id, expected)
             if changes.password is not None and password_hash is None:
                 email, name = changes.email or before.email, changes.name or before.name
@@ -94,29 +95,24 @@ class Accounts:
             after = self._changed(before, changes, password_hash)
             if after is before:
                 return before
-            try:
-                await self._users.update(before, after)
-            except Conflict:
-                continue
+            await self._users.update(before, after)
             if after.session_epoch != before.session_epoch:
                 await self._sessions.clear(user_id)
             return after
-        raise Conflict
+
+        return await self._turns.take(user_id, attempt)
 
     async def delete(self, user_id: str, *, expected: Expected) -> None:
         """Delete an account with its sessions and inbox.
 
         Raises NotFound, VersionMismatch, SuperAdminProtected, Conflict.
         """
-        for _ in range(_TRIES):
-            user = await self._changeable(user_id, expected)
-            try:
-                await self._users.delete(user)
-            except Conflict:
-                continue
+
+        async def attempt() -> None:
+            await self._users.delete(await self._changeable(user_id, expected))
             await self._users.clear(user_id)
-            return
-        raise Conflict
+
+        await self._turns.take(user_id, attempt)
 
     async def remove_super_admin(self, email: str) -> None:
         """Delete a super_admin: from the command line only (R1). Raises NotFound, LastSuperAdmin, Conflict."""

@@ -1,30 +1,27 @@
 """Products: what people may do with them (R5 to R8, R10)."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
 from vitrina.clock import Clock, now
 from vitrina.domain.money import fit
 from vitrina.domain.pages import Page, Position
 from vitrina.domain.products import Action, Change, PricePeriod, Product, ProductDraft, Sort, describe
 from vitrina.domain.versions import Expected, check_expected
-from vitrina.errors import Conflict, NotDeleted, NotFound, ValidationFailed
+from vitrina.errors import NotDeleted, NotFound, ValidationFailed
 from vitrina.ids import is_id, new_id
 from vitrina.services.idempotency import Keep
 from vitrina.services.product_cache import NoCache, ProductCache
+from vitrina.services.turns import Turns
 from vitrina.store.idempotency import Answer
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 
-_TRIES: Final = 8
-_FIRST_PAUSE: Final = 0.005
 _OMNIBUS: Final = timedelta(days=30)
 """How far back a shop must look for the lowest price (Directive 98/6/EC, article 6a)."""
 
@@ -48,7 +45,7 @@ class Products:
         self._listings = listings
         self._cache = cache
         self._clock = clock
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()
 
     async def read(self, product_id: str) -> Product:
         """Return a product, live or deleted, as it is now. Raises NotFound."""
@@ -175,27 +172,20 @@ class Products:
         self,
         product_id: str,
         expected: Expected,
-        attempt: Callable[[Product], Awaitable[Product]],
+        change: Callable[[Product], Awaitable[Product]],
         *,
         live: bool = True,
     ) -> Product:
-        """Read, check and try, again while others are faster; a caller who named a version is told instead.
+        """Read, check and change, again while others are faster; a caller who named a version is told instead."""
 
-        The writers of one product in this process take turns, so that only those of other processes are in their way.
-        """
-        async with self._turns.setdefault(product_id, asyncio.Lock()):
-            for turn in range(_TRIES):
-                if turn:
-                    await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**turn))  # noqa: S311 - not a secret
-                before = await self.read(product_id)
-                if live and before.deleted_at is not None:
-                    raise NotFound
-                check_expected(expected, before.version)
-                try:
-                    return await attempt(before)
-                except Conflict:
-                    continue
-            raise Conflict
+        async def attempt() -> Product:
+            before = await self.read(product_id)
+            if live and before.deleted_at is not None:
+                raise NotFound
+            check_expected(expected, before.version)
+            return await change(before)
+
+        return await self._turns.take(product_id, attempt)
 
     @contextmanager
     def _dropping(self, *products: Product) -> Iterator[None]:

@@ -21,6 +21,8 @@ from vitrina.api.conditions import if_match, if_none_match
         ("3", set()),
         ('"3', set()),
         ('"3" "4"', set()),
+        (',"3",, "4" ,', {3, 4}),
+        (", ,", set()),
         ('"3", 4', set()),
         ("", set()),
     ],
@@ -43,6 +45,7 @@ def test_if_match_is_a_strong_comparison_and_a_malformed_one_matches_nothing(
         ('"2"', False),
         ("3", False),
         ('"3" x', False),
+        (',"2",, "3"', True),
     ],
 )
 def test_if_none_match_is_a_weak_comparison(header: str | None, holds: bool) -> None:  # noqa: FBT001
