@@ -10,7 +10,7 @@ import asyncio
 import gc
 import multiprocessing
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -26,6 +26,7 @@ from vitrina.api.headers import secure
 from vitrina.api.keys import READINESS
 from vitrina.api.problems import BadRequest, InternalError, problem
 from vitrina.config import Settings
+from vitrina.shutdown import heed_signals
 
 log = structlog.get_logger(__name__)
 
@@ -106,7 +107,7 @@ def url_of(host: str, port: int) -> str:
 
 async def _serve(create_app: CreateApp, settings: Settings, on_ready: OnReady, *, supervised: bool) -> None:
     stop = asyncio.Event()
-    _heed_signals(stop, (signal.SIGTERM,) if supervised else (signal.SIGINT, signal.SIGTERM))
+    heed_signals(stop, (signal.SIGTERM,) if supervised else (signal.SIGINT, signal.SIGTERM))
     if supervised:
         _heed_parent(stop)
     app = create_app(settings)
@@ -118,20 +119,6 @@ async def _serve(create_app: CreateApp, settings: Settings, on_ready: OnReady, *
         app[READINESS].ready = False
         await asyncio.sleep(settings.drain_delay)
     log.info("stopped")
-
-
-def _heed_signals(stop: asyncio.Event, signals: Iterable[signal.Signals]) -> None:
-    """Set `stop` at the first signal, cancel this task at the second."""
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - called from a coroutine
-
-    def heed() -> None:
-        if stop.is_set():
-            task.cancel()
-        stop.set()
-
-    for number in signals:
-        asyncio.get_running_loop().add_signal_handler(number, heed)
 
 
 def _heed_parent(stop: asyncio.Event) -> None:

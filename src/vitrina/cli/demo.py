@@ -1,9 +1,8 @@
 """Demo data: four accounts, a furnished catalogue and two weeks of visitors, made by the code that serves people."""
 
-import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -20,6 +19,7 @@ from vitrina.domain.reports import is_closed
 from vitrina.domain.users import Role
 from vitrina.domain.views import View, visitor_hash, visitor_key
 from vitrina.services.accounts import Accounts, UserDraft
+from vitrina.services.concurrency import gather
 from vitrina.services.derived_keys import derive
 from vitrina.services.passwords import Passwords
 from vitrina.services.product_cache import ProductCache
@@ -178,7 +178,7 @@ async def _make_products(maker: _Maker, admins: list[str], chance: random.Random
         for draft in _drafts(chance)
     ]
     progress.update(task, total=len(work))
-    return await _some_at_once(work)
+    return await gather(work, at_once=_AT_ONCE)
 
 
 async def _make_views(maker: _Maker, product_ids: list[str], chance: random.Random, progress: Progress) -> None:
@@ -203,16 +203,6 @@ async def _make_views(maker: _Maker, product_ids: list[str], chance: random.Rand
         if is_closed(midnight.date(), now):
             await maker.rollups.roll_up(midnight.date(), at_once=keys.VIEW_SHARDS)
         progress.advance(task)
-
-
-async def _some_at_once(work: Sequence[Awaitable[str]]) -> list[str]:
-    free = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(job: Awaitable[str]) -> str:
-        async with free:
-            return await job
-
-    return await asyncio.gather(*(one(job) for job in work))
 
 
 def _named(item_id: str) -> Answer:

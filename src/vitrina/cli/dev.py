@@ -14,14 +14,14 @@ from rich.console import Console
 
 from vitrina.api.app import create_app
 from vitrina.api.server import serve
-from vitrina.aws import connect, connect_queue
+from vitrina.aws import connect
 from vitrina.cli import demo
 from vitrina.cli.dynamodb_local import MissingToolError
 from vitrina.cli.engines import LOOPBACK, ROOT, Engine, EngineError, dynamodb_local, embedded
+from vitrina.cli.queue import prepare as prepare_queue
 from vitrina.cli.running import Refused, run
 from vitrina.cli.table import prepare
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
-from vitrina.queue.creation import ensure as ensure_queue
 from vitrina.store.schema import end_stream, ensure
 
 _DEMO: Final = {
@@ -146,8 +146,7 @@ def _settings(endpoints: _Endpoints, port: int, *, mails: Path) -> Settings:
 async def _prepare(settings: Settings, console: Console, *, catalogue: bool) -> None:
     """Bring table and queue up to date, and fill a table that is new."""
     is_new = await prepare(settings)
-    async with connect_queue(settings) as sqs:
-        await ensure_queue(sqs, settings)
+    await prepare_queue(settings)
     if is_new:
         # Its prices of weeks ago are history, not news to mail; and the fewer records DynamoDB Local has of streams,
         # the quicker is each of its writes.

@@ -1,4 +1,4 @@
-"""`vitrina views export`: the history of views, one row an event (R13)."""
+"""`vitrina views export`: the history of views, one row per event (R13)."""
 
 import asyncio
 import gc
@@ -14,8 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from vitrina.aws import connect
-from vitrina.cli.running import Misused, Refused, load_settings, run, standard_output, temporary_files
+from vitrina.cli.running import Misused, Refused, load_settings, patient_table, run, standard_output, temporary_files
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.reports import Period, days_before
@@ -25,12 +24,9 @@ from vitrina.services.exports.source import LiveSource, Source
 from vitrina.services.exports.spilled import SpilledSource
 from vitrina.services.exports.stream import Exporter, Progress as Done, Report
 from vitrina.store.products import ProductStore
-from vitrina.store.table import Table
 from vitrina.store.table_export import TableExport, TableExportRefused
 from vitrina.store.views import ViewStore
 
-_PATIENCE: Final = 10.0
-"""Seconds for one answer of the table: nobody waits for a request here."""
 _TRIES: Final = 6
 """Of a page, with pauses that grow to half a minute in all: what takes hours outlasts a moment's throttling."""
 _DEFAULT_DAYS: Final = 30
@@ -64,7 +60,7 @@ class _Opened(NamedTuple):
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder, or - for standard output.")
 def export(first: datetime | None, last: datetime | None, form: Format, table_export: Path | None, out: Path) -> None:
-    """Write the events of days, both among them: a file a day in folders `day=…`, or one file on standard output.
+    """Write the events of days, both among them: a file per day in folders `day=…`, or one file on standard output.
 
     Run again into the same folder it makes what is missing: days that were not exported, were not closed yet (ended,
     UTC, an hour or more before what was read), or whose file is not what it was. A day that has fewer events now keeps
@@ -104,9 +100,7 @@ async def _export(opening: AbstractAsyncContextManager[_Opened], period: Period,
 
 @asynccontextmanager
 async def _live(settings: Settings) -> AsyncIterator[_Opened]:
-    patient = settings.model_copy(update={"read_timeout": max(settings.read_timeout, _PATIENCE)})
-    async with connect(patient) as clients:
-        table = Table(clients, name=settings.table_name, deadline=2 * _PATIENCE)
+    async with patient_table(settings) as table:
         views = ViewStore(table, retention_days=settings.views_retention_days)
         yield _Opened(LiveSource(views, ProductStore(table), tries=_TRIES), now(), time.perf_counter())
 

@@ -4,21 +4,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 import click
 
-from vitrina.aws import connect
 from vitrina.cli.progress import progress
-from vitrina.cli.running import Misused, Refused, load_settings, run, standard_output
+from vitrina.cli.running import Misused, Refused, load_settings, patient_table, run, standard_output
 from vitrina.config import Settings
 from vitrina.services.imports.source import FileFormat
 from vitrina.services.product_export import WRITERS, live_products
 from vitrina.store.listings import ProductListings
-from vitrina.store.table import Table
-
-_PATIENCE: Final = 10.0
-"""Seconds for one answer of the table: a page is up to a megabyte."""
 
 
 @click.command()
@@ -43,12 +38,11 @@ def export(format_name: str | None, out: str) -> None:
 
 
 async def _export(settings: Settings, file: BinaryIO, file_format: FileFormat) -> int:
-    patient = settings.model_copy(update={"read_timeout": max(settings.read_timeout, _PATIENCE)})
     head, write = WRITERS[file_format]
     file.write(head)
     count = 0
-    async with connect(patient) as clients:
-        listings = ProductListings(Table(clients, name=settings.table_name, deadline=2 * _PATIENCE))
+    async with patient_table(settings) as table:
+        listings = ProductListings(table)
         with progress() as display:
             task = display.add_task("Products", total=None)
             async for products in live_products(listings):

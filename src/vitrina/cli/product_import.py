@@ -12,9 +12,8 @@ from typing import BinaryIO, Final, NamedTuple
 
 import click
 
-from vitrina.aws import connect
 from vitrina.cli.progress import progress
-from vitrina.cli.running import Misused, Refused, load_settings, run, temporary_files
+from vitrina.cli.running import Misused, Refused, load_settings, patient_table, run, temporary_files
 from vitrina.config import Settings
 from vitrina.domain.money import check_currency
 from vitrina.domain.users import PRODUCT_MANAGERS, Role, User
@@ -28,11 +27,8 @@ from vitrina.services.product_cache import NoCache
 from vitrina.services.products import Products
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
-from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 
-_PATIENCE: Final = 10.0
-"""Seconds for one answer of the table: nobody waits for a request here."""
 _SHOWN: Final = 100
 """Rows that are shown of each outcome; `--report` has all."""
 _EXTENSIONS: Final = {".csv": FileFormat.CSV, ".jsonl": FileFormat.JSONL, ".ndjson": FileFormat.JSONL}
@@ -200,9 +196,7 @@ async def _plan_and_apply(
 
 @asynccontextmanager
 async def _open(settings: Settings, book: Workbook) -> AsyncIterator[_Opened]:
-    patient = settings.model_copy(update={"read_timeout": max(settings.read_timeout, _PATIENCE)})
-    async with connect(patient) as clients:
-        table = Table(clients, name=settings.table_name, deadline=2 * _PATIENCE)
+    async with patient_table(settings) as table:
         store = ProductStore(table)
         products = Products(store, ProductListings(table), NoCache())
         yield _Opened(Importer(products, store, book), UserStore(table))

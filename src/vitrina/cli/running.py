@@ -6,19 +6,23 @@ import os
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Any, BinaryIO, TypeVar
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, BinaryIO, Final, TypeVar
 
 import click
 import structlog
 from pydantic import ValidationError
 from uvloop import new_event_loop
 
+from vitrina.aws import connect
 from vitrina.config import Settings
 from vitrina.errors import NoRoom, QueueUnavailable, TableUnavailable, VitrinaError
+from vitrina.store.table import Table
 
 T = TypeVar("T")
+PATIENCE: Final = 10.0
+"""Seconds for one answer of the table."""
 
 
 class Refused(click.ClickException):
@@ -53,6 +57,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise Refused(f"{error}\n{error.__cause__ or ''}".rstrip()) from error
     except VitrinaError as error:
         raise Refused(str(error)) from error
+
+
+@asynccontextmanager
+async def patient_table(settings: Settings) -> AsyncIterator[Table]:
+    """Open the table for a command: an answer may take ten seconds, for no request waits for it."""
+    patient = settings.model_copy(update={"read_timeout": max(settings.read_timeout, PATIENCE)})
+    async with connect(patient) as clients:
+        yield Table(clients, name=settings.table_name, deadline=2 * PATIENCE)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from vitrina.aws import Clients, connect
-from vitrina.cli.running import Misused, Refused, load_settings, run
+from vitrina.cli.running import PATIENCE, Misused, Refused, load_settings, run
 from vitrina.config import Settings
 from vitrina.store import consistency, schema
 from vitrina.store.migrations.ledger import Entry, Lost, State
@@ -23,7 +23,6 @@ from vitrina.store.schema import SchemaError, TableStatus
 from vitrina.store.suspicions import Finding
 from vitrina.store.table import Table
 
-_PATIENCE = 10.0
 """Seconds for one answer: nobody waits for a page here, and making a table takes longer than reading an item."""
 
 
@@ -154,10 +153,10 @@ async def _check(settings: Settings, *, mend: bool, as_json: bool) -> int:
 @asynccontextmanager
 async def _open(settings: Settings) -> AsyncIterator[_Opened]:
     """Open the clients, patient ones. Raises Refused for what the table or a migration refuses."""
-    patient = settings.model_copy(update={"read_timeout": max(settings.read_timeout, _PATIENCE)})
+    patient = settings.model_copy(update={"read_timeout": max(settings.read_timeout, PATIENCE)})
     async with connect(patient) as clients:
         try:
-            yield _Opened(patient, clients, Table(clients, name=settings.table_name, deadline=2 * _PATIENCE))
+            yield _Opened(patient, clients, Table(clients, name=settings.table_name, deadline=2 * PATIENCE))
         except (SchemaError, Lost, ForeignItems) as error:
             raise Refused(str(error)) from error
 

@@ -14,8 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from vitrina.aws import connect
-from vitrina.cli.running import Misused, Refused, load_settings, run, temporary_files
+from vitrina.cli.running import Misused, Refused, load_settings, patient_table, run, temporary_files
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.reports import GRACE, MOST_DAYS, Period, days_before
@@ -25,11 +24,8 @@ from vitrina.services.view_report.data import ReportReader
 from vitrina.services.view_report.page import render
 from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore
-from vitrina.store.table import Table
 from vitrina.store.views import ViewStore
 
-_PATIENCE: Final = 10.0
-"""Seconds for one answer of the table: nobody waits for a request here."""
 _SHARDS_AT_ONCE: Final = 3
 _DAY: Final = click.DateTime(["%Y-%m-%d"])
 
@@ -149,9 +145,7 @@ async def _report(settings: Settings, period: Period, out: Path) -> None:
 
 @asynccontextmanager
 async def _open(settings: Settings) -> AsyncIterator[_Opened]:
-    patient = settings.model_copy(update={"read_timeout": max(settings.read_timeout, _PATIENCE)})
-    async with connect(patient) as clients:
-        table = Table(clients, name=settings.table_name, deadline=2 * _PATIENCE)
+    async with patient_table(settings) as table:
         store = RollupStore(table)
         views = ViewStore(table, retention_days=settings.views_retention_days)
         yield _Opened(store, Rollups(views, store), ProductStore(table))

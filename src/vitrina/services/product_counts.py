@@ -10,7 +10,7 @@ from vitrina.domain.reports import ROW_BYTES, Counts, product_id_of
 from vitrina.services import packed
 
 _FEW: Final = 256
-"""Rows per wait when there are few sums: small things that stay for long in memory leave large ones no room."""
+"""Fewer sums than this count as this many: small parts are not added up one by one, nor kept for long in memory."""
 _WAIT: Final = 4
 """Rows wait until they are so many times as many as the sums: then adding up costs a row little."""
 _PRODUCT: Final = (0, 16)

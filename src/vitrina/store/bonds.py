@@ -16,8 +16,8 @@ from vitrina.store.keys import Key
 class Bond:
     """Ties a companion (a claim, a marker) to its owner; the transactions of the stores write both or none.
 
-    `make` returns the companion that an owner should have, None for one that should have none; `says` names what it
-    says, first of all whose it is.
+    `make` returns the companion that an owner should have, None for one that should have none; `says` lists the
+    attributes that must match, the owner's id first.
     """
 
     what: str

@@ -25,7 +25,7 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The reading of a shard. `counter` moves as long as its owner lives, None is nobody."""
+    """The reading of a shard. `counter` moves while the owner lives; `owner` is None when nobody reads it."""
 
     shard_id: str
     parent: str | None = None

@@ -98,7 +98,7 @@ async def ensure(client: "DynamoDBClient", settings: Settings, report: Report, *
 
 
 async def end_stream(client: "DynamoDBClient", settings: Settings, report: Report) -> None:
-    """End the table's stream; `ensure` begins another, to whose readers all that is written until then is no news.
+    """End the table's stream; `ensure` begins another, which does not contain what was written before.
 
     For a table that is new and is to be filled. Raises as `ensure`.
     """

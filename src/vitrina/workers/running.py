@@ -5,7 +5,6 @@ sys.exit(run_worker("relay", work, settings))   # until SIGTERM or Ctrl-C; a sec
 
 import asyncio
 import contextlib
-import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from uvloop import new_event_loop
 
 from vitrina import logging
 from vitrina.config import Settings
+from vitrina.shutdown import heed_signals
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -55,7 +55,7 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
 
 async def _run(name: str, work: Work, settings: Settings) -> int:
     stop = asyncio.Event()
-    _heed_signals(stop)
+    heed_signals(stop)
     with _watched(settings):
         log.info("started", worker=name)
         task = asyncio.ensure_future(work(settings, stop))
@@ -77,20 +77,6 @@ async def _run(name: str, work: Work, settings: Settings) -> int:
             task.cancel()
     log.info("stopped", worker=name)
     return 0
-
-
-def _heed_signals(stop: asyncio.Event) -> None:
-    """Set `stop` at the first signal, cancel this task at the second."""
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - called from a coroutine
-
-    def heed() -> None:
-        if stop.is_set():
-            task.cancel()
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, heed)
 
 
 @contextmanager
