@@ -66,23 +66,24 @@ def is_running(pid: int) -> bool:
 
 
 def test_readme_curls_work_as_printed_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
-    """The five lines, in one shell, on demo data that is as api.md promises."""
+    """All of them in one shell, on demo data that is as api.md promises."""
     lines = re.search(r"```sh\n(curl .*?)```", README, re.DOTALL)
     assert lines is not None
-    assert lines[1].count("curl ") == 5
+    assert lines[1].count("curl ") == 7
     with demo(tmp_path) as (url, process):
         parts = children(process)
         assert len(parts) == 3
         script = lines[1].replace("http://127.0.0.1:8080", url).replace("curl -s", "curl -sS --fail-with-body -w '\\n'")
         shell = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, timeout=30, check=False)
         assert shell.returncode == 0, shell.stdout + shell.stderr
-        cheapest, lamp, created, deleted = (json.loads(line) for line in shell.stdout.splitlines() if line)
+        cheapest, lamp, created, deleted, changed = (json.loads(line) for line in shell.stdout.splitlines() if line)
         prices = [float(product["price"]) for product in cheapest["items"]]
         assert len(prices) == 3
         assert prices == sorted(prices)
         assert lamp["sku"] == "AA-LAM-OAK"
         assert (created["name"], created["price"], created["version"]) == ("Enamel kettle", "24.50", 1)
         assert deleted == {"items": [], "next_cursor": None}
+        assert (changed["id"], changed["price"], changed["version"]) == (created["id"], "19.90", 2)
         products = _all(f"{url}/v1/products?limit=100")
         assert len(products) >= 200
         assert len({product["brand"] for product in products}) == 10
@@ -92,8 +93,8 @@ def test_readme_curls_work_as_printed_and_ctrl_c_leaves_nothing(tmp_path: Path) 
 
 
 def test_empty_has_four_accounts_and_nothing_else() -> None:
-    """Each account has the role that api.md gives it."""
-    with demo(Path("unused"), "--empty") as (url, _):
+    """Each account has the role that api.md gives it; commands run beside it by the line that it prints."""
+    with demo(Path("unused"), "--empty") as (url, process):
         assert ask(f"{url}/v1/products") == {"items": [], "next_cursor": None}
         token = sign_in(url, "super@example.com")
         users = ask(f"{url}/v1/users", token=token)["items"]
@@ -105,6 +106,11 @@ def test_empty_has_four_accounts_and_nothing_else() -> None:
         }
         with pytest.raises(urllib.error.HTTPError, match="403"):
             ask(f"{url}/v1/users", token=sign_in(url, "ana@example.com"))
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if line.startswith("Commands  export "))
+        commands = f"{said.removeprefix('Commands  ')}\n{sys.executable} -m vitrina table status"
+        shell = subprocess.run(["sh", "-ec", commands], capture_output=True, text=True, timeout=30, check=False)
+        assert "state                   ACTIVE" in shell.stdout, shell.stderr
     assert not Path("unused").exists()
 
 
