@@ -78,10 +78,14 @@ class Settings(BaseSettings):
     )
     # Secrets
     signing_keys: SecretStr = Field(
-        description="`kid:secret[,kid:secret]`: the first signs tokens, all verify them; each at least 32 bytes."
+        SecretStr(""),
+        description="`kid:secret[,kid:secret]`, without which the API does not start: the first signs tokens, all "
+        "verify them; each at least 32 bytes.",
     )
     secret_key: SecretStr = Field(
-        description="Keys cursors, visitor hashes and stored fingerprints, one derived key each; at least 32 bytes."
+        SecretStr(""),
+        description="At least 32 bytes, without which the API does not start: keys cursors, visitor hashes and stored "
+        "fingerprints, one derived key each.",
     )
     # Accounts and sessions
     access_token_lifetime: int = Field(900, ge=1, description="How long an access token is good for.")
@@ -141,26 +145,34 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
-        """Refuse to start with a missing, short or published key (R14): a service that anyone can sign for is worse."""
-        if len(self.token_keys) != self.signing_keys.get_secret_value().count(",") + 1:
+        """Refuse a short or published key (R14): a service that anyone can sign for is worse than none."""
+        signing_keys, secret_key = self.signing_keys.get_secret_value(), self.secret_key.get_secret_value()
+        if signing_keys and len(self.token_keys) != signing_keys.count(",") + 1:
             raise ValueError("VITRINA_SIGNING_KEYS: a key id is given twice")
         for kid, secret in self.token_keys.items():
             if not kid or len(secret) < SHORTEST_KEY:
                 raise ValueError(
                     f"VITRINA_SIGNING_KEYS: each is kid:secret with a secret of at least {SHORTEST_KEY} bytes"
                 )
-        if len(self.secret_key.get_secret_value().encode()) < SHORTEST_KEY:
+        if secret_key and len(secret_key.encode()) < SHORTEST_KEY:
             raise ValueError(f"VITRINA_SECRET_KEY: at least {SHORTEST_KEY} bytes")
         demo = {DEMO_SECRET_KEY, DEMO_SIGNING_KEYS.partition(":")[2]}
-        given = {self.secret_key.get_secret_value(), *(secret.decode() for secret in self.token_keys.values())}
+        given = {secret_key, *(secret.decode() for secret in self.token_keys.values())}
         if self.environment == "production" and demo & given:
             raise ValueError("VITRINA_SIGNING_KEYS, VITRINA_SECRET_KEY: the demo's keys are public; make your own")
         return self
 
+    def require_keys(self) -> None:
+        """Raise ValueError unless both secrets are there: whoever signs and hashes needs them, and nobody else."""
+        for name in ("signing_keys", "secret_key"):
+            if not getattr(self, name).get_secret_value():
+                raise ValueError(f"VITRINA_{name.upper()}: is required")
+
     @property
     def token_keys(self) -> dict[str, bytes]:
         """Signing keys by key id, the one that signs first."""
-        pairs = (pair.partition(":") for pair in self.signing_keys.get_secret_value().split(","))
+        given = self.signing_keys.get_secret_value()
+        pairs = (pair.partition(":") for pair in (given.split(",") if given else ()))
         return {kid.strip(): secret.strip().encode() for kid, _, secret in pairs}
 
     @property

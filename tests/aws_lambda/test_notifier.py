@@ -21,15 +21,13 @@ from vitrina.store.definition import creation
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 
-KEYS = {"SIGNING_KEYS": "test:signing-key-of-the-tests-0123456789", "SECRET_KEY": "secret-key-of-the-tests-0123456789"}
-
 
 @pytest.fixture
 def settings(
     dynamodb_local: str, table_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Settings]:
     """The environment of a function that catches its mail; its container is a new one."""
-    chosen = KEYS | {"TABLE_NAME": table_name, "WRITER_ENDPOINT": dynamodb_local, "ENVIRONMENT": "development"}
+    chosen = {"TABLE_NAME": table_name, "WRITER_ENDPOINT": dynamodb_local, "ENVIRONMENT": "development"}
     chosen |= {"CONNECT_TIMEOUT": "10", "READ_TIMEOUT": "20", "LOG_LEVEL": "error"}
     chosen |= {"MAIL_TRANSPORT": "directory", "MAIL_DIRECTORY": str(tmp_path)}
     for name, value in chosen.items():

@@ -23,13 +23,12 @@ from vitrina.store.stream import Record, find_stream
 from vitrina.store.table import Table
 
 CONTEXT = cast("Any", None)
-KEYS = {"SIGNING_KEYS": "test:signing-key-of-the-tests-0123456789", "SECRET_KEY": "secret-key-of-the-tests-0123456789"}
 
 
 @pytest.fixture
 def settings(ministack: str, table_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """The environment of a function; its container is a new one."""
-    chosen = KEYS | {"QUEUE_NAME": table_name, "QUEUE_ENDPOINT": ministack, "TABLE_NAME": table_name}
+    chosen = {"QUEUE_NAME": table_name, "QUEUE_ENDPOINT": ministack, "TABLE_NAME": table_name}
     chosen |= {"CONNECT_TIMEOUT": "10", "READ_TIMEOUT": "20", "LOG_LEVEL": "error"}
     for name, value in chosen.items():
         monkeypatch.setenv(f"VITRINA_{name}", value)

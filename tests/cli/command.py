@@ -12,8 +12,6 @@ def settings(engine: str, table_name: str) -> dict[str, str]:
         "VITRINA_ENVIRONMENT": "development",
         "VITRINA_WRITER_ENDPOINT": engine,
         "VITRINA_TABLE_NAME": table_name,
-        "VITRINA_SIGNING_KEYS": "test:signing-key-of-the-tests-0123456789",
-        "VITRINA_SECRET_KEY": "secret-key-of-the-tests-0123456789",
         "VITRINA_BCRYPT_COST": "4",
         "VITRINA_CONNECT_TIMEOUT": "10",
         "VITRINA_READ_TIMEOUT": "20",

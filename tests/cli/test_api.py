@@ -61,6 +61,10 @@ def test_a_refused_configuration_is_said_in_plain_words() -> None:
     assert "at least 32 bytes" in said
     assert "canary" not in said
     assert "Traceback" not in said
+    for name in KEYS:
+        with _running("0", **{name: ""}) as it:
+            _, said = it.communicate(timeout=20)
+        assert (it.returncode, said) == (2, f"Error: invalid settings:\n  {name}: is required\n")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -16,8 +16,6 @@ COMMAND = [sys.executable, "-m", "vitrina", "relay"]
 NOWHERE = {
     "VITRINA_WRITER_ENDPOINT": "http://127.0.0.1:9",
     "VITRINA_QUEUE_ENDPOINT": "http://127.0.0.1:9",
-    "VITRINA_SIGNING_KEYS": "k:" + "s" * 32,
-    "VITRINA_SECRET_KEY": "t" * 32,
 }
 
 

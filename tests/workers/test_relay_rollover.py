@@ -86,8 +86,6 @@ async def relay_process(settings: Settings) -> AsyncIterator[asyncio.subprocess.
         "QUEUE_NAME": settings.queue_name,
         "QUEUE_ENDPOINT": str(settings.queue_endpoint),
         "RELAY_LEASE_TIME": str(settings.relay_lease_time),
-        "SIGNING_KEYS": settings.signing_keys.get_secret_value(),
-        "SECRET_KEY": settings.secret_key.get_secret_value(),
         "CONNECT_TIMEOUT": "10",
         "READ_TIMEOUT": "20",
         "LOG_LEVEL": "warning",

@@ -51,10 +51,9 @@ def test_a_second_signal_ends_it_at_once() -> None:
 
 
 def _run(manner: str, *signals: signal.Signals, patience: str) -> tuple[int, str]:
-    keys = {"VITRINA_SIGNING_KEYS": "k:" + "s" * 32, "VITRINA_SECRET_KEY": "t" * 32}
     with subprocess.Popen(
         [sys.executable, "-c", WORKER, manner],
-        env=os.environ | keys | {"VITRINA_SHUTDOWN_TIMEOUT": patience},
+        env=os.environ | {"VITRINA_SHUTDOWN_TIMEOUT": patience},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

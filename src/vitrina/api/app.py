@@ -18,7 +18,11 @@ ROUTES: Final = (
 
 
 def create_app(settings: Settings) -> web.Application:
-    """Return the API; it connects when it starts and stores the views that still wait when it stops."""
+    """Return the API; it connects when it starts and stores the views that still wait when it stops.
+
+    Raises ValueError without the secrets that it signs and hashes by.
+    """
+    settings.require_keys()
     app = new_application(settings, ROUTES)
     app.cleanup_ctx.append(_services)
     return app

@@ -18,7 +18,7 @@ from vitrina.errors import VitrinaError
 def api(host: str | None, port: int | None, workers: int) -> None:
     """Serve the API until SIGTERM or Ctrl-C, which let requests in flight finish; a second one does not."""
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    settings = load_settings().model_copy(update=given)
+    settings = load_settings(with_keys=True).model_copy(update=given)
     try:
         if workers == 1:
             code = server.serve(create_app, settings, on_ready=_announce)

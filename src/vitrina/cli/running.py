@@ -37,13 +37,21 @@ class Misused(Refused):
     exit_code = 2
 
 
-def load_settings() -> Settings:
-    """Read the settings. Raises Misused, which says of each variable what is wrong and never what was in it."""
+def load_settings(*, with_keys: bool = False) -> Settings:
+    """Read the settings, with the secrets if the command needs them.
+
+    Raises Misused, which says of each variable what is wrong and never what was in it.
+    """
     try:
-        return Settings()
+        settings = Settings()
+        if with_keys:
+            settings.require_keys()
     except ValidationError as error:
         lines = [_sentence(problem["loc"], problem["msg"]) for problem in error.errors(include_input=False)]
         raise Misused("\n".join(["invalid settings:", *lines])) from error
+    except ValueError as error:
+        raise Misused(f"invalid settings:\n  {error}") from error
+    return settings
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

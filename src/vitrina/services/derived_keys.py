@@ -6,7 +6,11 @@ from vitrina.config import Settings
 
 
 def derive(settings: Settings, purpose: str) -> bytes:
-    """Return the 32-byte key for `purpose` (HMAC-SHA256 as a pseudo-random function, NIST SP 800-108)."""
+    """Return the 32-byte key for `purpose` (HMAC-SHA256 as a pseudo-random function, NIST SP 800-108).
+
+    Raises ValueError without a secret: what is derived from none, anyone knows.
+    """
+    settings.require_keys()
     return hmac.digest(settings.secret_key.get_secret_value().encode(), purpose.encode(), "sha256")
 
 

@@ -1,0 +1,216 @@
+"""Every route while the table fails in every way: 503 in time or done, nothing by half, and well again at once."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.api.client import PASSWORD, Client, Person, Reply, fresh_email, ok, product_body, sign_in, sign_up
+from tests.chaos.faults import Fault, FaultyTable, faulty_table
+from tests.service import drop_table, make_table, settings_for
+from vitrina import aws
+from vitrina.api.app import ROUTES
+from vitrina.cli.engines import Engine
+from vitrina.ids import new_id
+from vitrina.services.accounts import Accounts
+from vitrina.services.passwords import Passwords
+from vitrina.store import consistency
+from vitrina.store.sessions import SessionStore
+from vitrina.store.table import Table
+from vitrina.store.users import UserStore
+
+pytestmark = pytest.mark.engine("dynamodb_local")
+IN_TIME = 3.5
+"""Seconds: 3, and half of one for a busy machine."""
+Ask = Callable[[], Coroutine[Any, Any, Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A service as it runs in production, over a table behind a proxy."""
+
+    table: FaultyTable
+    anonymous: Client
+    super_admin: Person
+    admin: Person
+    direct: Table
+
+
+@pytest.fixture(scope="module")
+async def shop(engine: str) -> AsyncIterator[Shop]:
+    """With the timeouts of production; only its hashes are quick."""
+    settings = settings_for(engine)
+    await make_table(settings)
+    variables = {
+        "VITRINA_ENVIRONMENT": "development",
+        "VITRINA_SIGNING_KEYS": settings.signing_keys.get_secret_value(),
+        "VITRINA_SECRET_KEY": settings.secret_key.get_secret_value(),
+        "VITRINA_TABLE_NAME": settings.table_name,
+        "VITRINA_BCRYPT_COST": "4",
+        "VITRINA_LOG_LEVEL": "error",
+    }
+    async with faulty_table(engine) as (table, url), aws.connect(settings) as clients, aiohttp.ClientSession() as http:
+        direct = Table(clients, name=settings.table_name, deadline=30)
+        passwords = Passwords(cost=4, workers=1, queue=9, wait=30)
+        accounts = Accounts(UserStore(direct), SessionStore(direct), passwords=passwords)
+        email = fresh_email()
+        await accounts.create_super_admin(email=email, password=PASSWORD, name="Sol")
+        api = Engine(
+            "api",
+            lambda port: [sys.executable, "-m", "vitrina", "api", "--port", str(port)],
+            environment=lambda _: variables | {"VITRINA_WRITER_ENDPOINT": url},
+            probe="/healthz",
+        )
+        async with api as address:
+            anonymous = Client(http, address)
+            super_admin = await sign_in(anonymous, {"email": email})
+            made = {"email": fresh_email(), "password": PASSWORD, "name": "Ana", "role": "admin"}
+            admin = await sign_in(anonymous, ok(await super_admin.post("/v1/users", made), 201))
+            yield Shop(table, anonymous, super_admin, admin, direct)
+        passwords.close()
+    await drop_table(settings)
+
+
+async def calls(shop: Shop) -> dict[tuple[str, str], Ask]:
+    """Return a request for each route that needs the table, each about things of its own that are there."""
+    anonymous, admin, super_admin = shop.anonymous, shop.admin, shop.super_admin
+    products = [ok(await admin.post("/v1/products", product_body()), 201) for _ in range(9)]
+    paths = [f"/v1/products/{product['id']}" for product in products]
+    ok(await admin.delete(paths[0]), 204)
+    people = [await sign_up(anonymous) for _ in range(7)]
+    product, seen, changed, gone = paths[1:5]
+    signing_out, changing, ending, refreshing, signing_in, renamed, leaving = people
+    today = datetime.now(UTC).date()
+    password = {"current_password": PASSWORD, "new_password": "green-harbour-1987"}
+    account = {"password": PASSWORD, "name": "Somebody"}
+    session = f"/v1/auth/sessions/{ending.tokens['session_id']}"
+    token = {"refresh_token": refreshing.tokens["refresh_token"]}
+    preferences = {"email": "each"}
+    by_sku = f"/v1/products/by-sku/{products[6]['sku']}"
+    return {
+        ("POST", "/v1/auth/register"): lambda: anonymous.post("/v1/auth/register", account | {"email": fresh_email()}),
+        ("POST", "/v1/auth/login"): lambda: anonymous.post("/v1/auth/login", signing_in.credentials),
+        ("POST", "/v1/auth/refresh"): lambda: anonymous.post("/v1/auth/refresh", token),
+        ("POST", "/v1/auth/logout"): lambda: signing_out.post("/v1/auth/logout"),
+        ("GET", "/v1/auth/sessions"): lambda: admin.get("/v1/auth/sessions"),
+        ("DELETE", "/v1/auth/sessions/{session_id}"): lambda: ending.delete(session),
+        ("POST", "/v1/auth/password"): lambda: changing.post("/v1/auth/password", password),
+        ("GET", "/v1/me"): lambda: admin.get("/v1/me"),
+        ("POST", "/v1/users"): lambda: super_admin.post(
+            "/v1/users", account | {"email": fresh_email(), "role": "user"}
+        ),
+        ("GET", "/v1/users"): lambda: super_admin.get("/v1/users"),
+        ("GET", "/v1/users/{user_id}"): lambda: super_admin.get(f"/v1/users/{renamed.id}"),
+        ("PATCH", "/v1/users/{user_id}"): lambda: super_admin.patch(f"/v1/users/{renamed.id}", {"name": "Other"}),
+        ("DELETE", "/v1/users/{user_id}"): lambda: super_admin.delete(f"/v1/users/{leaving.id}"),
+        ("POST", "/v1/products"): lambda: admin.post("/v1/products", product_body()),
+        ("GET", "/v1/products"): lambda: anonymous.get("/v1/products"),
+        ("GET", "/v1/products/deleted"): lambda: admin.get("/v1/products/deleted"),
+        ("GET", "/v1/products/by-sku/{sku}"): lambda: anonymous.get(by_sku),
+        ("GET", "/v1/products/{product_id}"): lambda: anonymous.get(seen),
+        ("PATCH", "/v1/products/{product_id}"): lambda: admin.patch(changed, {"sku": f"{products[3]['sku']}-new"}),
+        ("DELETE", "/v1/products/{product_id}"): lambda: admin.delete(gone),
+        ("POST", "/v1/products/{product_id}/restore"): lambda: admin.post(f"{paths[0]}/restore"),
+        ("GET", "/v1/products/{product_id}/history"): lambda: admin.get(f"{product}/history"),
+        ("GET", "/v1/products/{product_id}/prices"): lambda: anonymous.get(f"{product}/prices"),
+        ("GET", "/v1/notifications"): lambda: admin.get("/v1/notifications"),
+        ("POST", "/v1/notifications/{notification_id}/read"): lambda: admin.post(f"/v1/notifications/{new_id()}/read"),
+        ("POST", "/v1/notifications/read-all"): lambda: admin.post("/v1/notifications/read-all"),
+        ("GET", "/v1/me/notification-preferences"): lambda: admin.get("/v1/me/notification-preferences"),
+        ("PUT", "/v1/me/notification-preferences"): lambda: admin.request(
+            "PUT", "/v1/me/notification-preferences", preferences
+        ),
+        ("GET", "/v1/products/{product_id}/views"): lambda: admin.get(f"{product}/views"),
+        ("GET", "/v1/analytics/top-products"): lambda: admin.get("/v1/analytics/top-products"),
+        ("GET", "/v1/analytics/views/export"): lambda: admin.get(f"/v1/analytics/views/export?from={today}"),
+    }
+
+
+async def timed(ask: Ask) -> tuple[Reply, float]:
+    """Ask, and say how long it took."""
+    began = time.monotonic()
+    return await ask(), time.monotonic() - began
+
+
+async def ask_all(shop: Shop, fault: Fault) -> dict[tuple[str, str], Reply]:
+    """Ask for every route at once while the table fails; no answer may be late, nor one of 500."""
+    asked = await calls(shop)
+    assert asked.keys() == {(route.method, route.template) for route in ROUTES}
+    shop.table.fault = fault
+    try:
+        answers = await asyncio.gather(*map(timed, asked.values()))
+        ready = await timed(lambda: shop.anonymous.get("/readyz"))
+    finally:
+        shop.table.fault = None
+    for route, (reply, seconds) in zip([*asked, "readyz"], [*answers, ready], strict=True):
+        assert seconds < IN_TIME, (route, reply, seconds)
+        assert reply.status != 500, (route, reply)
+        if reply.status == 503:
+            assert int(reply.headers["Retry-After"]) >= 1 or route == "readyz", (route, reply)
+    return {route: reply for route, (reply, _) in zip(asked, answers, strict=True)}
+
+
+async def assert_well(shop: Shop) -> None:
+    """Assert that it works again within five seconds, and that nothing is there by half."""
+    async with asyncio.timeout(5):
+        while (await shop.anonymous.get("/readyz")).status != 200:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.05)
+        ok(await shop.admin.post("/v1/products", product_body()), 201)
+    assert [finding async for finding in consistency.check(shop.direct, mend=False)] == []
+
+
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.BROKEN, Fault.RESET, Fault.HANGING, Fault.LOST])
+async def test_a_table_that_does_not_answer_is_503_in_time(shop: Shop, fault: Fault) -> None:
+    """On every route, whether or not what was asked has been carried out."""
+    replies = await ask_all(shop, fault)
+    assert {route: reply.status for route, reply in replies.items() if reply.status != 503} == {}
+    await assert_well(shop)
+
+
+async def test_a_slow_table_is_waited_for_as_long_as_there_is_time(shop: Shop) -> None:
+    """What takes one call is done; what takes too many is 503, in time."""
+    replies = await ask_all(shop, Fault.SLOW)
+    assert {reply.status for reply in replies.values()} <= {200, 201, 204, 404, 503}
+    assert replies["GET", "/v1/products/{product_id}"].status == 200
+    assert replies["GET", "/v1/me"].status == 200
+    await assert_well(shop)
+
+
+async def test_a_call_that_is_tried_again_is_not_taken_for_another(shop: Shop) -> None:
+    """Whatever a lost answer had told is done once, and answered as if nothing had been."""
+    replies = await ask_all(shop, Fault.LOST_ONCE)
+    assert replies.pop(("POST", "/v1/notifications/{notification_id}/read")).status in {404, 503}  # There is none.
+    # Each pause before a second try may be a second, so that what takes many calls may be out of time.
+    assert {route: reply for route, reply in replies.items() if reply.status not in {200, 201, 204, 503}} == {}
+    assert replies["POST", "/v1/products"].status == 201
+    assert replies["GET", "/v1/products"].status == 200
+    await assert_well(shop)
+
+
+async def test_a_long_outage_is_not_made_worse_by_trying_again(shop: Shop) -> None:
+    """At most 1.2 calls of the table for each that was to be made."""
+    before, asked = shop.table.calls, await made(shop)
+    shop.table.fault = Fault.THROTTLED
+    try:
+        for _ in range(25):
+            replies = await asyncio.gather(*(shop.admin.get("/v1/me") for _ in range(40)))
+            assert {reply.status for reply in replies} == {503}
+    finally:
+        shop.table.fault = None
+    asked = await made(shop) - asked
+    assert asked >= 1000
+    assert shop.table.calls - before <= 1.2 * asked
+    await assert_well(shop)
+
+
+async def made(shop: Shop) -> float:
+    """Return how many calls the service has made, without those that were tried again."""
+    metrics = (await shop.anonymous.get("/metrics")).body.decode()
+    lines = (line.rpartition(" ") for line in metrics.splitlines() if line.startswith("vitrina_dynamodb_calls_total{"))
+    return sum(float(number) for _, _, number in lines)
