@@ -211,6 +211,27 @@ async def test_a_page_that_fails_is_tried_again_as_often_as_was_asked(
         await anext(store.pages(TODAY, shard, tries=2))
 
 
+async def test_a_page_asks_for_as_many_segments_as_fit(
+    store: ViewStore, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Full ones at first, then such as there were; all are read."""
+    product = "01a20ceb-ab32-7095-a216-7a34ed216944"
+    few = [store.segments([view(product, ms=ms)]) for ms in range(150)]
+    full = [store.segments([view(product, ms=ms) for ms in range(MOST_IN_SEGMENT)]) for _ in range(75)]
+    await store.put([segment for segments in [*few, *full] for segment in segments])
+    read, asked = table.query_raw, []
+
+    async def count(query: Query, *, limit: int, start: dict[str, str] | None = None) -> Any:  # noqa: ANN401
+        asked.append(limit)
+        return await read(query, limit=limit, start=start)
+
+    monkeypatch.setattr(table, "query_raw", count)
+    pages = [len(page) async for page in store.pages(TODAY, shard_of(product, keys.VIEW_SHARDS))]
+    assert sum(pages) == 225
+    assert asked[:2] == [74, 1_000]
+    assert len(pages) == len(asked) == 3
+
+
 async def test_a_segment_tells_its_partition_and_its_time(store: ViewStore) -> None:
     """Exports of the table know their segments by them."""
     before = int(datetime.now(UTC).timestamp() * 1000)

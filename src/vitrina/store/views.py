@@ -38,6 +38,10 @@ _UNIT: Final = 1024
 """Bytes that a unit writes."""
 _BARE: Final = 82
 """Bytes of a mixed segment beside its views and their referrers."""
+_PAGE_BYTES: Final = 1024 * 1024
+"""What one call reads at most."""
+_FULL: Final = _PAGE_BYTES // (_BARE + VIEW_BYTES * MOST_IN_SEGMENT)
+"""Full segments of a page."""
 _QUOTED: Final = 4
 """Bytes that JSON adds to a host in a list: quotes, a comma, a space."""
 
@@ -86,7 +90,7 @@ class ViewStore:
                 for place, view in enumerate(unpack(segment.packed, day)):
                     yield StoredView(f"{segment.id}-{place}", view)
 
-    def pages(self, day: date, shard: int, *, page: int = 400, tries: int = 1) -> AsyncIterator[list[Segment]]:
+    def pages(self, day: date, shard: int, *, page: int = 1_000, tries: int = 1) -> AsyncIterator[list[Segment]]:
         """Read a day's segments in one shard's partition as they are packed, those of the shard before mixed ones.
 
         Each list is a call: up to `page` segments, 1 MB at most. What takes hours tries a page more than once, with
@@ -104,15 +108,17 @@ class ViewStore:
 
     def _mixed_pages(self, day: date, shard: int) -> AsyncIterator[list[Segment]]:
         partition = Item.pk == keys.view_segments(day, shard)
-        return self._pages(Query(condition=partition & Item.sk.startswith(keys.MIXED_PREFIX)), page=400, tries=1)
+        return self._pages(Query(condition=partition & Item.sk.startswith(keys.MIXED_PREFIX)), page=1_000, tries=1)
 
     async def _pages(self, query: Query, page: int, tries: int) -> AsyncIterator[list[Segment]]:
-        items, position = await self._page(query, page, None, tries)
+        limit = min(page, _FULL)
+        items, position = await self._page(query, limit, None, tries)
         while True:
             yield self._good(items)
             if position is None:
                 return
-            items, position = await self._page(query, page, position, tries)
+            limit = min(page, _fitting(items) or limit)
+            items, position = await self._page(query, limit, position, tries)
 
     async def _page(
         self, query: Query, limit: int, start: dict[str, str] | None, tries: int
@@ -163,6 +169,12 @@ class ViewStore:
             referrers=packed.referrers or None,
             expires_at=expires_at,
         )
+
+
+def _fitting(items: Sequence[RawItem]) -> int:
+    """Return how many segments like these a page holds: DynamoDB Local reads what is more for nothing."""
+    size = sum(_BARE + len(item["events"]["B"]) for item in items)
+    return _PAGE_BYTES * len(items) // size if size else 0
 
 
 def _units(views: Sequence[View]) -> int:

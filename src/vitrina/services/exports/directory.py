@@ -25,7 +25,7 @@ from vitrina.services.exports.stream import Exporter
 MANIFEST: Final = "_manifest.json"
 """Readers of folders of Parquet pass over names that begin with an underscore or a dot."""
 _CACHED: Final = 8 << 20
-"""Bytes of a file that wait in the system's cache at most."""
+"""Bytes of a file after which the system is told that its cache need not keep them."""
 
 
 class DirectoryRefused(Exception):
@@ -203,13 +203,12 @@ class PartitionWriter:
         while data:
             data = data[self._file.write(data) :]
         if self._cached >= _CACHED:
-            self._settle()
+            self._cached = 0
+            self._let_go()
 
-    def _settle(self) -> None:
-        """Have what was written on the disk, and its memory for what comes: a file of any size fills no cache."""
-        self._cached = 0
+    def _let_go(self) -> None:
+        """Have what was written on its way to the disk, and the memory of what is there for what comes."""
         if sys.platform == "linux":
-            os.fdatasync(self._file.fileno())
             os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 

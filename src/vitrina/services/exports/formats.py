@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vitrina.domain.spreadsheets import escape
-from vitrina.services.exports.columns import Events
+from vitrina.services.exports.columns import REMEMBERED, Events
 
 _NAMES: Final = pa.dictionary(pa.int32(), pa.string())
 _SCHEMA: Final = pa.schema(
@@ -180,6 +181,7 @@ class _TextEncoder:
         self._line = line
         self._text = text
         self._header = header
+        self._product = lru_cache(REMEMBERED)(self._of_product)
 
     def begin(self) -> bytes:
         """Return the header."""
@@ -188,10 +190,7 @@ class _TextEncoder:
     def encode(self, events: Events, skus: Skus) -> memoryview:
         """Return lines."""
         line, text, day = self._line, self._text, events.day.isoformat()
-        products = [
-            line.product.format(product_id=product_id, sku=text(sku))
-            for product_id, sku in zip(events.products.ids, skus, strict=True)
-        ]
+        products = map(self._product, events.products.ids, skus)
         ends = [line.end.format(host=text(host), bot=bot) for host in events.hosts for bot in ("false", "true")]
         pieces = (
             events.of_segments(line.segment.format),
@@ -208,6 +207,9 @@ class _TextEncoder:
     def end(self) -> bytes:
         """Return nothing."""
         return b""
+
+    def _of_product(self, product_id: str, sku: str | None) -> str:
+        return self._line.product.format(product_id=product_id, sku=self._text(sku))
 
 
 def _csv_cell(value: str | None) -> str:

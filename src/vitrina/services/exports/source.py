@@ -18,8 +18,6 @@ _CALLS_AT_ONCE: Final = 10
 """Calls for SKUs, which a whole batch waits for."""
 _PAGES_AT_ONCE: Final = 8
 """Pages under way: each takes several times its size until it has been parsed."""
-_PAGE: Final = 40
-"""Segments of a page: half of the 1 MB that it may have, for work to begin sooner and no page to hold up others."""
 
 
 class Day(Protocol):
@@ -58,7 +56,7 @@ class LiveSource:
 
     async def open(self, day: date) -> Day:
         """Begin to read a day: up to 1 MB of each shard. Raises TableUnavailable."""
-        pages = [self._views.pages(day, shard, page=_PAGE, tries=self._tries) for shard in range(keys.VIEW_SHARDS)]
+        pages = [self._views.pages(day, shard, tries=self._tries) for shard in range(keys.VIEW_SHARDS)]
         return await open_day(day, pages, free=self._free)
 
     async def skus(self, product_ids: Sequence[str]) -> Mapping[str, str]:
