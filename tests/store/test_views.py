@@ -228,7 +228,7 @@ async def test_a_page_asks_for_as_many_segments_as_fit(
     monkeypatch.setattr(table, "query_raw", count)
     pages = [len(page) async for page in store.pages(TODAY, shard_of(product, keys.VIEW_SHARDS))]
     assert sum(pages) == 225
-    assert asked[:2] == [74, 1_000]
+    assert asked[:2] == [64, 1_000]
     assert len(pages) == len(asked) == 3
 
 

@@ -40,8 +40,9 @@ _BARE: Final = 82
 """Bytes of a mixed segment beside its views and their referrers."""
 _PAGE_BYTES: Final = 1024 * 1024
 """What one call reads at most."""
-_FULL: Final = _PAGE_BYTES // (_BARE + VIEW_BYTES * MOST_IN_SEGMENT)
-"""Full segments of a page."""
+_LARGEST: Final = 64
+"""Segments of 16 KB, the largest that there are, that it holds."""
+_NO_REFERRERS: Final = {"S": ""}
 _QUOTED: Final = 4
 """Bytes that JSON adds to a host in a list: quotes, a comma, a space."""
 
@@ -111,7 +112,7 @@ class ViewStore:
         return self._pages(Query(condition=partition & Item.sk.startswith(keys.MIXED_PREFIX)), page=1_000, tries=1)
 
     async def _pages(self, query: Query, page: int, tries: int) -> AsyncIterator[list[Segment]]:
-        limit = min(page, _FULL)
+        limit = min(page, _LARGEST)
         items, position = await self._page(query, limit, None, tries)
         while True:
             yield self._good(items)
@@ -173,7 +174,7 @@ class ViewStore:
 
 def _fitting(items: Sequence[RawItem]) -> int:
     """Return how many segments like these a page holds: DynamoDB Local reads what is more for nothing."""
-    size = sum(_BARE + len(item["events"]["B"]) for item in items)
+    size = sum(_BARE + len(item["events"]["B"]) + len(item.get("referrers", _NO_REFERRERS)["S"]) for item in items)
     return _PAGE_BYTES * len(items) // size if size else 0
 
 
