@@ -2,6 +2,7 @@
 
 import asyncio
 
+import bcrypt
 import pytest
 
 from tests.api.client import PASSWORD, Client, Person, fresh_email, ok, problem, sign_in, sign_up
@@ -9,9 +10,19 @@ from tests.api.client import PASSWORD, Client, Person, fresh_email, ok, problem,
 pytestmark = pytest.mark.engine("dynamodb_local")
 
 
-async def test_of_forty_registrations_of_one_email_one_wins(anonymous: Client, super_admin: Person) -> None:
-    """In any case of letters, by oneself or by a super_admin; the others get 409."""
-    for _ in range(2):
+async def test_of_forty_registrations_of_one_email_one_wins(
+    anonymous: Client, super_admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In any case of letters, by oneself or by a super_admin; the others get 409, and cost no hash."""
+    hashpw, hashed = bcrypt.hashpw, 0
+
+    def count(password: bytes, salt: bytes) -> bytes:
+        nonlocal hashed
+        hashed += 1
+        return hashpw(password, salt)
+
+    monkeypatch.setattr(bcrypt, "hashpw", count)
+    for number in range(2):
         email = fresh_email()
         body = {"email": email, "password": PASSWORD, "name": "Racer"}
         replies = await asyncio.gather(
@@ -23,6 +34,7 @@ async def test_of_forty_registrations_of_one_email_one_wins(anonymous: Client, s
                 problem(reply, 409, "email_taken")
         winner = next(reply.json for reply in replies if reply.status == 201)
         assert [reply.status for reply in replies].count(201) == 1
+        assert hashed == number + 1
         assert (await sign_in(anonymous, winner)).id == winner["id"]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from vitrina.clock import Clock, now
 from vitrina.domain.pages import Page, Position
+from vitrina.domain.text import fold
 from vitrina.domain.users import Role, User
 from vitrina.domain.versions import Expected, check_expected
 from vitrina.errors import EmailTaken, NotFound, SuperAdminProtected, ValidationFailed
@@ -56,11 +57,18 @@ class Accounts:
         self._turns = Turns()
 
     async def create(self, draft: UserDraft, *, render: Callable[[User], Answer], keep: Keep) -> Answer:
-        """Make an account and return its answer. Raises EmailTaken, ValidationFailed."""
-        user = await self._drafted(draft)
-        answer = render(user)
-        await self._users.create(user, also=keep(answer))
-        return answer
+        """Make an account and return its answer. Raises EmailTaken, ValidationFailed, Conflict.
+
+        Who wants an e-mail waits for those who want the same one: the first takes it, and the others need no hash.
+        """
+
+        async def attempt() -> Answer:
+            user = await self._drafted(draft)
+            answer = render(user)
+            await self._users.create(user, also=keep(answer))
+            return answer
+
+        return await self._turns.take(fold(draft.email), attempt)
 
     async def create_super_admin(self, *, email: str, password: str, name: str) -> User:
         """Make a super_admin: from the command line only (R1). Raises EmailTaken, ValidationFailed."""
