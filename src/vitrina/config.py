@@ -95,7 +95,11 @@ class Settings(BaseSettings):
     password_queue: int = Field(256, ge=1, description="Password checks that may wait; past that the answer is 503.")
     password_wait: float = Field(2.0, gt=0, description="How long a password check may wait for a thread before 503.")
     login_window: int = Field(900, ge=1, description="The window in which failed sign-ins are counted.")
-    login_limit: int = Field(10, ge=1, description="Failed sign-ins a window, for one account from one address.")
+    login_limit: int = Field(
+        10,
+        ge=1,
+        description="Failed sign-ins a window, for one account from one address; wrong current passwords, for one session.",
+    )
     login_address_limit: int = Field(100, ge=1, description="Failed sign-ins a window from one address.")
     login_account_limit: int = Field(
         100, ge=1, description="Failed sign-ins a window on one account, past which a new address gets two tries."
