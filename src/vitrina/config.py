@@ -98,7 +98,8 @@ class Settings(BaseSettings):
     login_limit: int = Field(
         10,
         ge=1,
-        description="Failed sign-ins a window, for one account from one address; wrong current passwords, for one session.",
+        description="Failed sign-ins a window, for one account from one address; wrong current passwords, for one "
+        "session.",
     )
     login_address_limit: int = Field(100, ge=1, description="Failed sign-ins a window from one address.")
     login_account_limit: int = Field(

@@ -145,14 +145,14 @@ def test_a_day_that_will_go_uncounted_is_warned_of(vitrina: Vitrina, configured:
     done = vitrina("views", "rollup", "--from", f"{ago(3)}", "--to", f"{ago(3)}", VITRINA_VIEWS_RETENTION_DAYS="5")
     assert done.exit_code == 0
     assert f"days from {ago(5)} on are not rolled up; views_retention_days is 5" in done.stderr
+    assert done.stderr.endswith(f"(vitrina views rollup --from {ago(5)})\n")
     done = vitrina("views", "rollup", VITRINA_VIEWS_RETENTION_DAYS="5")
     assert (done.exit_code, done.stderr) == (0, "")
     assert min(totals(configured, ago(99), today())) == ago(5)
     done = vitrina("views", "rollup", VITRINA_VIEWS_RETENTION_DAYS="36500")
     assert (done.exit_code, done.stderr) == (0, "")  # All that a report may ask for.
     done = vitrina("views", "rollup", "--to", "0001-01-01", VITRINA_VIEWS_RETENTION_DAYS="1")
-    assert done.exit_code == 0
-    assert done.stderr.endswith(f"(vitrina views rollup --from {ago(366)})\n") or not done.stderr
+    assert (done.exit_code, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

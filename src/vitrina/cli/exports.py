@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from vitrina.cli.running import Misused, Refused, load_settings, patient_table, run, standard_output, temporary_files
 from vitrina.clock import now
 from vitrina.config import Settings
-from vitrina.domain.reports import Period, days_before
+from vitrina.domain.reports import DEFAULT_DAYS, Period, days_before
 from vitrina.services.exports.directory import Directory, DirectoryRefused, fill
 from vitrina.services.exports.formats import Format, new_encoder
 from vitrina.services.exports.source import LiveSource, Source
@@ -29,7 +29,6 @@ from vitrina.store.views import ViewStore
 
 _TRIES: Final = 6
 """Of a page, with pauses that grow to half a minute in all: what takes hours outlasts a moment's throttling."""
-_DEFAULT_DAYS: Final = 30
 _DAY: Final = click.DateTime(["%Y-%m-%d"])
 _STANDARD_OUTPUT: Final = Path("-")
 
@@ -83,7 +82,7 @@ def _period(first: date | None, last: date | None) -> Period:
     last = last or today
     if last > today:
         raise Misused(f"--to: {last} is yet to come; today is {today}, UTC")
-    first = first or days_before(last, _DEFAULT_DAYS - 1)
+    first = first or days_before(last, DEFAULT_DAYS - 1)
     if first > last:
         raise Misused(f"--from: {first} is after {last}, the last day")
     return Period(first, last)

@@ -12,7 +12,8 @@ from vitrina.errors import ValidationFailed
 
 MOST_DAYS: Final = 366
 """Days of one report."""
-_DEFAULT_DAYS: Final = 30
+DEFAULT_DAYS: Final = 30
+"""Days of a report or an export that names no first one."""
 GRACE: Final = timedelta(hours=1)
 """How long after its end a day stays open, for views that are stored late."""
 
@@ -78,7 +79,7 @@ class Period:
         Raises ValidationFailed, which names `/from`, for days in the wrong order or more than `MOST_DAYS`.
         """
         last = last or today
-        first = first or days_before(last, _DEFAULT_DAYS - 1)
+        first = first or days_before(last, DEFAULT_DAYS - 1)
         if first > last:
             raise ValidationFailed.of("/from", f"must not be after {last}, the last day")
         period = cls(first, last)

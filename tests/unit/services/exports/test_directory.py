@@ -75,7 +75,6 @@ def test_closed_days_are_made_once_and_the_open_one_again(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system is told what to keep in its cache")
-@pytest.mark.skipif(sys.platform != "linux", reason="no other system is told what to keep in its cache")
 def test_a_large_file_leaves_the_cache_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whenever so much more is there; the bytes are what they would be."""
     let_go: list[int] = []
