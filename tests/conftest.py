@@ -6,11 +6,15 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
 from tests.engines import CANNOT_RUN, ON_CI, UNPROVEN, Engines
 from vitrina import logging
+
+hypothesis.settings.register_profile("patient", deadline=None)  # a pause of the machine is no failure of the code
+hypothesis.settings.load_profile("patient")
 
 ENGINES = pytest.StashKey[Engines]()
 MODULE = pytest.StashKey[Path]()

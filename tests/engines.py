@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
-from vitrina.cli import engines
-from vitrina.cli.dynamodb_local import MissingToolError
+from scripts.devstack import engines
+from scripts.devstack.dynamodb_local import MissingToolError
 
 ON_CI = os.environ.get("CI") == "true"
 """There nothing may be left out: DynamoDB Local is required, and a skipped test is a failure."""

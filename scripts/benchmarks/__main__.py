@@ -13,10 +13,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import export, imports, listing, load, notices, reads, reports, writes
-from benchmarks.figures import Report
-from vitrina.cli.dynamodb_local import MissingToolError
-from vitrina.cli.engines import EngineError
+from scripts.benchmarks import export, imports, listing, load, notices, reads, reports, writes
+from scripts.benchmarks.figures import Report
+from scripts.devstack.dynamodb_local import MissingToolError
+from scripts.devstack.engines import EngineError
 
 LOCAL_CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "local",

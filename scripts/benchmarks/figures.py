@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks import machine
-from benchmarks.load import Sample
+from scripts.benchmarks import machine
+from scripts.benchmarks.load import Sample
 
 VERDICTS = {True: "[green]pass[/]", False: "[bold red]MISS[/]", None: ""}
 

@@ -11,8 +11,8 @@ from typing import Final
 
 from rich.progress import Progress
 
-from benchmarks import catalogue
-from benchmarks.peers import PEERS
+from scripts.benchmarks import catalogue
+from scripts.benchmarks.peers import PEERS
 from vitrina import aws
 from vitrina.config import Settings
 from vitrina.domain.views import MOST_IN_SEGMENT, VISITOR_BYTES, View, midnight_ms, shard_of

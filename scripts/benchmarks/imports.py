@@ -12,21 +12,21 @@ from typing import Any, Final
 
 from rich.progress import Progress
 
-from benchmarks.catalogue import products
-from benchmarks.figures import Figure, Report
-from benchmarks.service import create_table, settings_for
+from scripts.benchmarks.catalogue import products
+from scripts.benchmarks.figures import Figure, Report
+from scripts.benchmarks.service import create_table, settings_for
+from scripts.devstack.engines import dynamodb_local
 from vitrina.aws import Clients, connect
-from vitrina.cli.engines import dynamodb_local
 from vitrina.domain.products import Action, Product, describe
 from vitrina.ids import new_id
+from vitrina.services.exports.products import WRITERS
 from vitrina.services.imports.entries import Outcome
+from vitrina.services.imports.import_file import FileFormat, Source
 from vitrina.services.imports.importer import AT_ONCE, Importer, read
+from vitrina.services.imports.plan import Workbook
 from vitrina.services.imports.profiles import Reading
-from vitrina.services.imports.source import FileFormat, Source
-from vitrina.services.imports.workbook import Workbook
-from vitrina.services.product_cache import NoCache
-from vitrina.services.product_export import WRITERS
-from vitrina.services.products import Products
+from vitrina.services.products.cache import NoCache
+from vitrina.services.products.products import Products
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table

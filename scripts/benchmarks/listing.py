@@ -7,13 +7,13 @@ from urllib.parse import urlencode
 
 from rich.progress import Progress
 
-from benchmarks import catalogue
-from benchmarks.figures import Figure, Report
-from benchmarks.load import Load
-from benchmarks.rounds import interleave, ratio_of_p50
-from benchmarks.service import Service
-from benchmarks.stand import filled_service, stand
-from vitrina.cli.engines import dynamodb_local
+from scripts.benchmarks import catalogue
+from scripts.benchmarks.figures import Figure, Report
+from scripts.benchmarks.load import Load
+from scripts.benchmarks.rounds import interleave, ratio_of_p50
+from scripts.benchmarks.service import Service
+from scripts.benchmarks.stand import filled_service, stand
+from scripts.devstack.engines import dynamodb_local
 
 MANY: Final = 100_000
 PAGES: Final = 2

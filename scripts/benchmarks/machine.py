@@ -33,5 +33,5 @@ def _processor() -> str:
 
 
 def _first_line(*command: str) -> str:
-    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603 - our own words
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     return next(iter(output.splitlines()), "unknown").partition(" Copyright")[0]

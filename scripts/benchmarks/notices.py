@@ -18,16 +18,16 @@ from aiosmtpd.smtp import SMTP, Envelope, Session as SmtpSession
 from prometheus_client.parser import text_string_to_metric_families
 from rich.progress import Progress
 
-from benchmarks import catalogue
-from benchmarks.figures import Figure, Report
-from benchmarks.service import Service, create_table, environment, service, settings_for
+from scripts.benchmarks import catalogue
+from scripts.benchmarks.figures import Figure, Report
+from scripts.benchmarks.service import Service, create_table, environment, service, settings_for
+from scripts.devstack.engines import Engine, dynamodb_local, embedded, free_port
 from vitrina import aws
-from vitrina.cli.engines import Engine, dynamodb_local, embedded, free_port
 from vitrina.config import Settings
 from vitrina.domain.users import Role, User
 from vitrina.domain.views import View
 from vitrina.ids import new_id
-from vitrina.queue.creation import ensure
+from vitrina.queue.provisioning import ensure
 from vitrina.store import keys
 from vitrina.store.items import Item, NoticeItem
 from vitrina.store.paging import every

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import aioboto3
 
-from benchmarks import catalogue
-from benchmarks.load import Load, Sample, drive
-from vitrina.cli.engines import Engine
+from scripts.benchmarks import catalogue
+from scripts.benchmarks.load import Load, Sample, drive
+from scripts.devstack.engines import Engine
 from vitrina.clock import rfc3339
 from vitrina.domain.products import Product
 

@@ -7,12 +7,12 @@ from typing import Final
 
 from rich.progress import Progress
 
-from benchmarks import catalogue
-from benchmarks.figures import Figure, Report
-from benchmarks.load import Load, Sample
-from benchmarks.rounds import interleave, ratio_of_p50, ratio_of_rates
-from benchmarks.service import LOG_SECONDS, Service
-from benchmarks.stand import stand
+from scripts.benchmarks import catalogue
+from scripts.benchmarks.figures import Figure, Report
+from scripts.benchmarks.load import Load, Sample
+from scripts.benchmarks.rounds import interleave, ratio_of_p50, ratio_of_rates
+from scripts.benchmarks.service import LOG_SECONDS, Service
+from scripts.benchmarks.stand import stand
 
 PATHS: Final = [f"/v1/products/{product_id}" for product_id in catalogue.ids()]
 HOT: Final = PATHS[:1]

@@ -10,11 +10,11 @@ from typing import Final
 
 from rich.progress import Progress
 
-from benchmarks import catalogue
-from benchmarks.figures import Figure, Report
-from benchmarks.history import bare_loop, fill, run_vitrina
-from benchmarks.service import Service, create_table, service, settings_for
-from vitrina.cli.engines import dynamodb_local
+from scripts.benchmarks import catalogue
+from scripts.benchmarks.figures import Figure, Report
+from scripts.benchmarks.history import bare_loop, fill, run_vitrina
+from scripts.benchmarks.service import Service, create_table, service, settings_for
+from scripts.devstack.engines import dynamodb_local
 from vitrina.config import Settings
 from vitrina.domain.reports import GRACE
 from vitrina.store import keys

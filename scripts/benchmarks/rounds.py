@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from rich.progress import Progress
 
-from benchmarks.load import Load, Sample
-from benchmarks.peers import Server
+from scripts.benchmarks.load import Load, Sample
+from scripts.benchmarks.peers import Server
 
 WARM_UP_SECONDS = 5.0
 """For each server, since the engine's JVM compiles what a kind of call needs while it makes the first thousands."""

@@ -15,9 +15,9 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from benchmarks.load import Load, Sample, Usage
-from benchmarks.peers import Server
-from vitrina.cli.engines import Engine
+from scripts.benchmarks.load import Load, Sample, Usage
+from scripts.benchmarks.peers import Server
+from scripts.devstack.engines import Engine
 from vitrina.config import Settings
 
 EMAIL: Final = "bench@example.com"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from benchmarks import catalogue, peers
-from benchmarks.peers import Server
-from benchmarks.service import Service, create_table, service, settings_for
-from vitrina.cli.engines import dynamodb_local
+from scripts.benchmarks import catalogue, peers
+from scripts.benchmarks.peers import Server
+from scripts.benchmarks.service import Service, create_table, service, settings_for
+from scripts.devstack.engines import dynamodb_local
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,12 @@ from typing import Final
 
 from rich.progress import Progress
 
-from benchmarks import catalogue
-from benchmarks.figures import Figure, Report
-from benchmarks.load import Load
-from benchmarks.rounds import interleave
-from benchmarks.service import Answered, Service
-from benchmarks.stand import stand
+from scripts.benchmarks import catalogue
+from scripts.benchmarks.figures import Figure, Report
+from scripts.benchmarks.load import Load
+from scripts.benchmarks.rounds import interleave
+from scripts.benchmarks.service import Answered, Service
+from scripts.benchmarks.stand import stand
 
 PATHS: Final = [f"/v1/products/{product_id}" for product_id in catalogue.ids()]
 NEW_PRODUCT: Final = (

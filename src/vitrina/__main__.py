@@ -9,7 +9,6 @@ main = LazyGroup(
     help="An asynchronous product catalogue on one DynamoDB table.",
     commands={
         "api": ("vitrina.cli.api:api", "Serve the HTTP API."),
-        "dev": ("vitrina.cli.dev:dev", "Serve it on this machine with an engine of its own and demo data."),
         "relay": ("vitrina.cli.relay:relay", "Send changed prices from the table's stream to the queue."),
         "notifier": ("vitrina.cli.notifier:notifier", "Tell admins of changed prices, in their inbox and by mail."),
         "queue": ("vitrina.cli.queue:queue", "Make and watch the queue; list, replay and purge its dead letters."),
@@ -18,7 +17,6 @@ main = LazyGroup(
         "users": ("vitrina.cli.users:users", "Make and remove super_admins."),
         "views": ("vitrina.cli.views:views", "Roll up, report and export the history of views."),
         "openapi": ("vitrina.cli.openapi:openapi", "Print the OpenAPI document."),
-        "postman": ("vitrina.cli.postman:postman", "Print the Postman collection."),
     },
 )
 

@@ -10,14 +10,14 @@ from typing import Annotated, Any, Final
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from vitrina.api.answers import answer, not_modified
 from vitrina.api.application import new_application
-from vitrina.api.body import JSON, MERGE_PATCH
-from vitrina.api.call import Call
-from vitrina.api.keys import AUTHENTICATOR
-from vitrina.api.routing import PUBLIC, Route
-from vitrina.api.server import listening
-from vitrina.api.validation import BodyModel, QueryInt, QueryModel
+from vitrina.api.http.app_keys import AUTHENTICATOR
+from vitrina.api.http.body import JSON, MERGE_PATCH
+from vitrina.api.http.request import Call
+from vitrina.api.http.responses import answer, not_modified
+from vitrina.api.http.routing import PUBLIC, Route
+from vitrina.api.http.validation import BodyModel, QueryInt, QueryModel
+from vitrina.api.server.process import listening
 from vitrina.config import Settings
 from vitrina.domain.users import ACCOUNT_MANAGERS, EVERY_ROLE, Principal, Role, Session, User
 from vitrina.errors import InvalidToken, NotFound, SkuTaken, TableUnavailable

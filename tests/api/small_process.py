@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from tests.api import small
-from vitrina.api import server, supervisor
+from vitrina.api.server import process as server, supervisor
 from vitrina.config import Settings
 
 

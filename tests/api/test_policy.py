@@ -8,8 +8,8 @@ from aiohttp import web
 
 from tests.api.client import Client, Person, problem, sign_in
 from vitrina.api.app import ROUTES
-from vitrina.api.call import Call
-from vitrina.api.routing import PUBLIC, Route
+from vitrina.api.http.request import Call
+from vitrina.api.http.routing import PUBLIC, Route
 
 ANYONE = frozenset({"anonymous", "user", "admin", "super_admin"})
 SIGNED_IN = ANYONE - {"anonymous"}

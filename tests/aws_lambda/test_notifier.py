@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
+from tests.mail.samples import notice
 from tests.store.samples import user
-from tests.unit.mail.samples import notice
 from vitrina.aws import connect
 from vitrina.aws_lambda.notifier import CONTAINER, failures, handler, mail
 from vitrina.config import Settings
@@ -131,5 +131,5 @@ def test_without_a_table_all_comes_again(settings: Settings, monkeypatch: pytest
     async def fail(*_: object, **__: object) -> bool:
         raise TableUnavailable
 
-    monkeypatch.setattr("vitrina.services.mailer.Mailer.send_due", fail)
+    monkeypatch.setattr("vitrina.services.notifications.mailer.Mailer.send_due", fail)
     assert handler(event, left(30_000)) == {"batchItemFailures": []}

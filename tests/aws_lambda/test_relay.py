@@ -14,9 +14,9 @@ from vitrina.aws_lambda.relay import CONTAINER, handler
 from vitrina.config import Settings
 from vitrina.domain.notices import PriceChanged
 from vitrina.queue import dead_letters
-from vitrina.queue.creation import ensure
 from vitrina.queue.messages import Event
 from vitrina.queue.notices import NoticeQueue
+from vitrina.queue.provisioning import ensure
 from vitrina.store.definition import creation
 from vitrina.store.products import ProductStore
 from vitrina.store.stream import Record, find_stream

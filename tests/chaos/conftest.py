@@ -20,7 +20,7 @@ from vitrina.config import Settings
 from vitrina.domain.notices import EmailMode, Language
 from vitrina.domain.products import Action, describe
 from vitrina.domain.users import Role, User
-from vitrina.queue.creation import ensure
+from vitrina.queue.provisioning import ensure
 from vitrina.store import keys
 from vitrina.store.items import Item, MailItem, NoticeItem, NoticePreferencesItem
 from vitrina.store.paging import every

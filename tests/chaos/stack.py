@@ -20,13 +20,13 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session as SmtpSession
 from pydantic import SecretStr
 
+from scripts.devstack.engines import free_port
 from vitrina.api.services import Services
-from vitrina.cli.engines import free_port
 from vitrina.config import Settings
 from vitrina.domain.notices import Language
 from vitrina.domain.users import User
 from vitrina.mail.message import ATTEMPT_HEADER
-from vitrina.mail.words import WORDS
+from vitrina.mail.translations import WORDS
 
 
 class Worker:

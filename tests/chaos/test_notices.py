@@ -13,8 +13,8 @@ from vitrina import aws
 from vitrina.clock import now
 from vitrina.domain.users import User
 from vitrina.queue.channel import Channel, Message
-from vitrina.queue.creation import ensure
 from vitrina.queue.notices import NoticeQueue
+from vitrina.queue.provisioning import ensure
 from vitrina.store import keys
 from vitrina.store.items import ChangeItem
 from vitrina.store.writes import Put, Update

@@ -11,15 +11,15 @@ from typing import Any
 import aiohttp
 import pytest
 
+from scripts.devstack.engines import Engine
 from tests.api.client import PASSWORD, Client, Person, Reply, fresh_email, ok, product_body, sign_in, sign_up
 from tests.chaos.faults import Fault, FaultyTable, faulty_table
 from tests.service import drop_table, make_table, settings_for
 from vitrina import aws
 from vitrina.api.app import ROUTES
-from vitrina.cli.engines import Engine
 from vitrina.ids import new_id
-from vitrina.services.accounts import Accounts
-from vitrina.services.passwords import Passwords
+from vitrina.services.accounts.accounts import Accounts
+from vitrina.services.accounts.passwords import Passwords
 from vitrina.store import consistency
 from vitrina.store.sessions import SessionStore
 from vitrina.store.table import Table

@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from vitrina.api import supervisor
 from vitrina.api.app import ROUTES
+from vitrina.api.server import supervisor
 from vitrina.cli.api import api
 from vitrina.cli.openapi import openapi
 

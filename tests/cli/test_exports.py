@@ -21,7 +21,7 @@ from rich.console import Console
 from tests.cli.command import Vitrina, settings
 from tests.store.samples import create, delete, product
 from vitrina.aws import connect
-from vitrina.cli import exports
+from vitrina.cli import view_export as exports
 from vitrina.config import Settings
 from vitrina.domain.views import View, midnight_ms
 from vitrina.ids import new_id

@@ -17,11 +17,11 @@ def test_help_names_every_group_without_importing_any() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")
-    for name in ("api", "dev", "products", "table", "users", "openapi"):
+    for name in ("api", "products", "table", "users", "openapi"):
         assert f"\n  {name} " in done.stdout
 
 
-@pytest.mark.parametrize("group", ["api", "dev", "openapi", "products", "table", "users"])
+@pytest.mark.parametrize("group", ["api", "openapi", "products", "table", "users"])
 def test_every_group_can_be_imported_and_helps(group: str) -> None:
     """Its place is written as text."""
     done = Vitrina()(group, "--help")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.devstack.engines import LOOPBACK, Engine
 from tests.cli.command import Vitrina, settings
-from vitrina.cli.engines import LOOPBACK, Engine
 
 COMMAND = [sys.executable, "-m", "vitrina", "notifier"]
 

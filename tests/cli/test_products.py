@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import Vitrina, settings
-from vitrina.services.imports import workbook
+from vitrina.services.imports import plan as workbook
 
 NOT_A_SKU = "is not a SKU: 1 to 64 letters A-Z and a-z, digits, '.', '_' and '-', and more than dots"
 PASSWORD = "purple monkey dishwasher 9"

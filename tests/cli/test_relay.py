@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from vitrina.cli.engines import free_port
+from scripts.devstack.engines import free_port
 
 COMMAND = [sys.executable, "-m", "vitrina", "relay"]
 NOWHERE = {

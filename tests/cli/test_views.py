@@ -18,7 +18,7 @@ from vitrina.config import Settings
 from vitrina.domain.products import Product
 from vitrina.domain.reports import Counts, Period
 from vitrina.domain.views import View
-from vitrina.services import tally
+from vitrina.services.analytics import view_counter as tally
 from vitrina.store import keys
 from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore

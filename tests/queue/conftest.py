@@ -7,8 +7,8 @@ import pytest
 
 from vitrina.aws import connect_queue
 from vitrina.config import Settings
-from vitrina.queue.creation import ensure
 from vitrina.queue.notices import NoticeQueue
+from vitrina.queue.provisioning import ensure
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient

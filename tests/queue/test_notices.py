@@ -11,9 +11,9 @@ from vitrina.config import Settings
 from vitrina.errors import QueueUnavailable
 from vitrina.queue import dead_letters
 from vitrina.queue.channel import Depth, Received
-from vitrina.queue.creation import ensure
 from vitrina.queue.messages import ChangeUnread
 from vitrina.queue.notices import NoticeQueue
+from vitrina.queue.provisioning import ensure
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient

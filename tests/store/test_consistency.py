@@ -14,12 +14,12 @@ from tests.store.samples import at, create, delete, edit, product, restore, user
 from vitrina.domain.users import Role
 from vitrina.errors import Conflict
 from vitrina.store import consistency, keys
-from vitrina.store.bonds import key_of
 from vitrina.store.codecs import product_item
 from vitrina.store.consistency import check
+from vitrina.store.constraints import key_of
+from vitrina.store.findings import Finding, Problem
 from vitrina.store.items import DeletionItem, EmailItem, Item, SkuItem, SuperAdminsItem
 from vitrina.store.products import ProductStore
-from vitrina.store.suspicions import Finding, Problem
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore, user_item
 from vitrina.store.writes import Delete, Put

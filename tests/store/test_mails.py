@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.mail.world import LATER, World
-from tests.unit.mail.samples import AT
+from tests.mail.samples import AT
+from tests.services.notifications.world import LATER, World
 from vitrina.config import Settings
 from vitrina.domain.mails import Mail
 from vitrina.domain.users import User

@@ -15,10 +15,10 @@ from vitrina.domain.products import Action, describe
 from vitrina.domain.users import Role
 from vitrina.errors import Conflict, EmailTaken, LastSuperAdmin, SkuTaken
 from vitrina.store import consistency, keys
-from vitrina.store.failures import FailureStore
 from vitrina.store.idempotency import AlreadyAnswered, Answer, Claim, IdempotencyStore
 from vitrina.store.items import SuperAdminsItem
 from vitrina.store.listings import ProductListings
+from vitrina.store.login_attempts import FailureStore
 from vitrina.store.products import ProductStore
 from vitrina.store.sessions import SessionStore
 from vitrina.store.table import Table

@@ -16,8 +16,8 @@ from vitrina.domain.reports import Counts, DaySummary, Period, pack_table, produ
 from vitrina.domain.views import View, shard_of
 from vitrina.errors import NoRoom, TableUnavailable
 from vitrina.ids import new_id
-from vitrina.services.rollups import DayOpen, RollupQueue, Rollups, SegmentsGone
-from vitrina.services.tally import Tally
+from vitrina.services.analytics.rollups import DayOpen, RollupQueue, Rollups, SegmentsGone
+from vitrina.services.analytics.view_counter import Tally
 from vitrina.store import keys, rollups as rollups_module
 from vitrina.store.items import Item
 from vitrina.store.reads import Query

@@ -13,7 +13,7 @@ from vitrina.errors import QueueUnavailable, TableUnavailable
 from vitrina.queue.channel import Received
 from vitrina.workers import consumer
 from vitrina.workers.consumer import Consumer
-from vitrina.workers.telling import Outcome
+from vitrina.workers.notification_handler import Outcome
 
 AT = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
 

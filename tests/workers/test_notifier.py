@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.mail.samples import notice
 from tests.store.samples import user
-from tests.unit.mail.samples import notice
 from vitrina.aws import connect_queue
 from vitrina.config import Settings
 from vitrina.domain.notices import PriceChanged
@@ -19,10 +19,10 @@ from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id
 from vitrina.mail.directory import caught_mails
 from vitrina.queue.channel import Message
-from vitrina.queue.creation import ensure
 from vitrina.queue.messages import encode
 from vitrina.queue.notices import NoticeQueue
-from vitrina.services.mailer import Mailer
+from vitrina.queue.provisioning import ensure
+from vitrina.services.notifications.mailer import Mailer
 from vitrina.store import keys
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore

@@ -13,8 +13,8 @@ from vitrina.aws import Clients, connect_queue
 from vitrina.config import Settings
 from vitrina.domain.notices import PriceChanged
 from vitrina.errors import TableUnavailable
-from vitrina.queue.creation import ensure
 from vitrina.queue.notices import NoticeQueue
+from vitrina.queue.provisioning import ensure
 from vitrina.store.leases import SHARD_END, Lease, LeaseStore
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table

@@ -18,18 +18,18 @@ from typing import TypeVar
 
 import pytest
 
+from scripts.devstack import dynamodb_local
+from scripts.devstack.engines import Engine
 from tests.engines import ON_CI
 from tests.store.samples import create, edit
 from tests.workers.fakes import until
 from vitrina.aws import connect, connect_queue, connect_streams
-from vitrina.cli import dynamodb_local
-from vitrina.cli.engines import Engine
 from vitrina.config import Settings
 from vitrina.domain.notices import PriceChanged
 from vitrina.domain.products import Product
 from vitrina.errors import Conflict, SkuTaken, TableUnavailable
-from vitrina.queue.creation import ensure
 from vitrina.queue.notices import NoticeQueue
+from vitrina.queue.provisioning import ensure
 from vitrina.store.definition import creation
 from vitrina.store.leases import LeaseStore
 from vitrina.store.products import ProductStore

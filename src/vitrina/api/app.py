@@ -5,9 +5,9 @@ from typing import Final
 
 from aiohttp import web
 
-from vitrina.api import analytics, auth, exports, notifications, products, reading, users
 from vitrina.api.application import new_application
-from vitrina.api.keys import AUTHENTICATOR, READINESS, SETTINGS
+from vitrina.api.http.app_keys import AUTHENTICATOR, READINESS, SETTINGS
+from vitrina.api.routes import analytics, auth, exports, notifications, product_reads as reading, products, users
 from vitrina.api.services import SERVICES, open_services
 from vitrina.config import Settings
 

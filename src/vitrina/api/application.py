@@ -14,17 +14,18 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from vitrina.api import caught_mails, docs, health, openapi
-from vitrina.api.call import Call
-from vitrina.api.deadlines import Deadlines
-from vitrina.api.endpoint import Endpoint
-from vitrina.api.forwarding import Forwarding
-from vitrina.api.headers import ResponseHeaders
-from vitrina.api.journal import Journal
-from vitrina.api.keys import FORWARDING, JOURNAL, READINESS, SETTINGS
-from vitrina.api.problems import MethodNotAllowed
-from vitrina.api.readiness import Readiness
-from vitrina.api.routing import PUBLIC, Route
+from vitrina.api.http.access_log import Journal
+from vitrina.api.http.app_keys import FORWARDING, JOURNAL, READINESS, SETTINGS
+from vitrina.api.http.deadlines import Deadlines
+from vitrina.api.http.endpoint import Endpoint
+from vitrina.api.http.headers import ResponseHeaders
+from vitrina.api.http.problems import MethodNotAllowed
+from vitrina.api.http.proxies import Forwarding
+from vitrina.api.http.request import Call
+from vitrina.api.http.routing import PUBLIC, Route
+from vitrina.api.openapi import document as openapi
+from vitrina.api.routes import dev_mails as caught_mails, docs, ops as health
+from vitrina.api.server.readiness import Readiness
 from vitrina.config import Settings
 from vitrina.errors import NotFound
 

@@ -9,30 +9,30 @@ import structlog
 from aiohttp import web
 
 from vitrina import aws
-from vitrina.api import presenters
+from vitrina.api.schemas import presenters
 from vitrina.config import Settings
-from vitrina.services.accounts import Accounts
-from vitrina.services.analytics import Analytics
-from vitrina.services.auth import Authentication
+from vitrina.services.accounts.accounts import Accounts
+from vitrina.services.accounts.authentication import Authentication
+from vitrina.services.accounts.passwords import Passwords
+from vitrina.services.accounts.throttle import Throttle
+from vitrina.services.accounts.tokens import Tokens
+from vitrina.services.analytics.reports import Analytics
+from vitrina.services.analytics.rollups import RollupQueue, Rollups
 from vitrina.services.cursors import Cursors
 from vitrina.services.derived_keys import derive
 from vitrina.services.exports.limited import LimitedExports
 from vitrina.services.exports.source import LiveSource
 from vitrina.services.idempotency import Idempotency
-from vitrina.services.inbox import Inbox
-from vitrina.services.notices import default_preferences
-from vitrina.services.passwords import Passwords
-from vitrina.services.product_cache import ProductCache
-from vitrina.services.products import Products
-from vitrina.services.rollups import RollupQueue, Rollups
-from vitrina.services.throttle import Throttle
-from vitrina.services.tokens import Tokens
-from vitrina.services.views import ViewRecorder
+from vitrina.services.notifications.dispatch import default_preferences
+from vitrina.services.notifications.inbox import Inbox
+from vitrina.services.products.cache import ProductCache
+from vitrina.services.products.products import Products
+from vitrina.services.views.recorder import ViewRecorder
 from vitrina.store import keys
-from vitrina.store.failures import FailureStore
 from vitrina.store.idempotency import IdempotencyStore
 from vitrina.store.inbox import InboxStore
 from vitrina.store.listings import ProductListings
+from vitrina.store.login_attempts import FailureStore
 from vitrina.store.products import ProductStore
 from vitrina.store.recipients import RecipientStore
 from vitrina.store.rollups import RollupStore

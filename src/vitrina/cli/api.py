@@ -5,8 +5,8 @@ import sys
 
 import click
 
-from vitrina.api import server, supervisor
 from vitrina.api.app import create_app
+from vitrina.api.server import process as server, supervisor
 from vitrina.cli.running import Refused, load_settings
 from vitrina.errors import VitrinaError
 

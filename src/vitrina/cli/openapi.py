@@ -7,8 +7,8 @@ import orjson
 
 from vitrina.api.app import ROUTES
 from vitrina.api.application import all_routes
-from vitrina.api.openapi import document
-from vitrina.api.routing import Route
+from vitrina.api.http.routing import Route
+from vitrina.api.openapi.document import document
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
 
 

@@ -11,8 +11,8 @@ import click
 from vitrina.cli.progress import progress
 from vitrina.cli.running import Misused, Refused, load_settings, patient_table, run, standard_output
 from vitrina.config import Settings
-from vitrina.services.imports.source import FileFormat
-from vitrina.services.product_export import WRITERS, live_products
+from vitrina.services.exports.products import WRITERS, live_products
+from vitrina.services.imports.import_file import FileFormat
 from vitrina.store.listings import ProductListings
 
 

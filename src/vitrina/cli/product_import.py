@@ -19,12 +19,12 @@ from vitrina.domain.money import check_currency
 from vitrina.domain.users import PRODUCT_MANAGERS, Role, User
 from vitrina.ids import new_id
 from vitrina.services.imports.entries import LeftOut, Outcome
+from vitrina.services.imports.import_file import FileFormat, Source, UnreadableFile
 from vitrina.services.imports.importer import AT_ONCE, Importer, read
+from vitrina.services.imports.plan import Workbook
 from vitrina.services.imports.profiles import Profile, Reading
-from vitrina.services.imports.source import FileFormat, Source, UnreadableFile
-from vitrina.services.imports.workbook import Workbook
-from vitrina.services.product_cache import NoCache
-from vitrina.services.products import Products
+from vitrina.services.products.cache import NoCache
+from vitrina.services.products.products import Products
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 from vitrina.store.users import UserStore

@@ -11,7 +11,7 @@ import click
 from vitrina.aws import connect_queue
 from vitrina.cli.running import Refused, load_settings, run
 from vitrina.config import Settings
-from vitrina.queue import creation, dead_letters
+from vitrina.queue import dead_letters, provisioning as creation
 from vitrina.queue.channel import Received
 from vitrina.queue.messages import MessageUnreadable
 from vitrina.queue.notices import NoticeQueue

@@ -16,11 +16,11 @@ from vitrina.aws import Clients, connect
 from vitrina.cli.running import PATIENCE, Misused, Refused, load_settings, run
 from vitrina.config import Settings
 from vitrina.store import consistency, schema
+from vitrina.store.findings import Finding
 from vitrina.store.migrations.ledger import Entry, Lost, State
 from vitrina.store.migrations.m0001_baseline import ForeignItems
 from vitrina.store.migrations.runner import MIGRATIONS, migrate as run_migrations, standing
 from vitrina.store.schema import SchemaError, TableStatus
-from vitrina.store.suspicions import Finding
 from vitrina.store.table import Table
 
 """Seconds for one answer: nobody waits for a page here, and making a table takes longer than reading an item."""

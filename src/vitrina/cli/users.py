@@ -12,8 +12,8 @@ from vitrina.config import Settings
 from vitrina.domain.text import clean_line
 from vitrina.domain.users import clean_email
 from vitrina.errors import LastSuperAdmin, NotFound, ValidationFailed
-from vitrina.services.accounts import Accounts
-from vitrina.services.passwords import LONGEST, SHORTEST, Passwords
+from vitrina.services.accounts.accounts import Accounts
+from vitrina.services.accounts.passwords import LONGEST, SHORTEST, Passwords
 from vitrina.store.sessions import SessionStore
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore

@@ -19,9 +19,9 @@ from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.reports import GRACE, MOST_DAYS, Period, days_before
 from vitrina.errors import ValidationFailed
-from vitrina.services.rollups import Rollups, SegmentsGone
-from vitrina.services.view_report.data import ReportReader
-from vitrina.services.view_report.page import render
+from vitrina.services.analytics.report.data import ReportReader
+from vitrina.services.analytics.report.page import render
+from vitrina.services.analytics.rollups import Rollups, SegmentsGone
 from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore
 from vitrina.store.views import ViewStore

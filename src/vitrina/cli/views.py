@@ -9,7 +9,7 @@ views: Final = LazyGroup(
     help="Roll the history of views up, export it, and tell what it says.",
     commands={
         "rollup": ("vitrina.cli.view_reports:rollup", "Count closed days once, for reports to read."),
-        "export": ("vitrina.cli.exports:export", "Write it out: one row per event."),
+        "export": ("vitrina.cli.view_export:export", "Write it out: one row per event."),
         "report": ("vitrina.cli.view_reports:report", "Write a page of plots."),
     },
 )

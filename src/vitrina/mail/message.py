@@ -16,7 +16,7 @@ from vitrina.clock import rfc3339
 from vitrina.domain.mails import Mail
 from vitrina.domain.notices import Language, Notice
 from vitrina.domain.users import User
-from vitrina.mail.words import WORDS, Words
+from vitrina.mail.translations import WORDS, Words
 
 MOST_SHOWN: Final = 100
 """Changes that a digest lists; of the others it says how many they are."""

@@ -12,11 +12,11 @@ from typing import Final
 from vitrina.domain.pages import Position
 from vitrina.domain.users import Role
 from vitrina.errors import Conflict
-from vitrina.store.bonds import BONDS, key_of
+from vitrina.store.constraints import BONDS, key_of
+from vitrina.store.findings import Finding, Lacking, Miscount, Stray, Suspicion
 from vitrina.store.items import Item, UserItem
 from vitrina.store.keys import Key
 from vitrina.store.reads import Scan
-from vitrina.store.suspicions import Finding, Lacking, Miscount, Stray, Suspicion
 from vitrina.store.table import MOST_KEYS, Table, TransactionFailed
 
 _SEGMENTS: Final = 4

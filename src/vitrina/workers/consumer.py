@@ -16,8 +16,8 @@ from vitrina.clock import Clock, now
 from vitrina.errors import QueueUnavailable, VitrinaError
 from vitrina.metrics import MESSAGES, QUEUE_AGE
 from vitrina.queue.channel import Received
+from vitrina.workers.notification_handler import Outcome
 from vitrina.workers.running import pause
-from vitrina.workers.telling import Outcome
 
 log = structlog.get_logger(__name__)
 

@@ -14,8 +14,8 @@ from vitrina.config import Settings
 from vitrina.errors import TableUnavailable
 from vitrina.mail.transport import open_transport
 from vitrina.queue.notices import NoticeQueue
-from vitrina.services.mailer import Mailer
-from vitrina.services.notices import Notices, default_preferences
+from vitrina.services.notifications.dispatch import Notices, default_preferences
+from vitrina.services.notifications.mailer import Mailer
 from vitrina.store import keys
 from vitrina.store.changes import ChangeStore
 from vitrina.store.inbox import InboxStore
@@ -23,7 +23,7 @@ from vitrina.store.mails import MailStore
 from vitrina.store.recipients import RecipientStore
 from vitrina.store.table import Table
 from vitrina.workers.consumer import Consumer
-from vitrina.workers.telling import Teller
+from vitrina.workers.notification_handler import Teller
 
 log = structlog.get_logger(__name__)
 

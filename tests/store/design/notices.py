@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import Final
 
 from tests.api.client import ok
-from tests.mail.world import Outbox
+from tests.services.notifications.world import Outbox
 from tests.store.design.world import Work, World, changed, plain, row
 from vitrina.clock import now
 from vitrina.mail.transport import MailNotSent
-from vitrina.services.mailer import Mailer
-from vitrina.services.notices import Notices, default_preferences
+from vitrina.services.notifications.dispatch import Notices, default_preferences
+from vitrina.services.notifications.mailer import Mailer
 from vitrina.store.inbox import InboxStore
 from vitrina.store.mails import MailStore
 from vitrina.store.recipients import RecipientStore

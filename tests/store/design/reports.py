@@ -7,7 +7,7 @@ from tests.store.design.world import Work, World, plain, row
 from vitrina.clock import now
 from vitrina.domain.reports import GRACE
 from vitrina.domain.views import View, midnight_ms
-from vitrina.services.rollups import Rollups
+from vitrina.services.analytics.rollups import Rollups
 from vitrina.store import keys
 from vitrina.store.changes import ChangeStore
 from vitrina.store.leases import Lease, LeaseStore

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vitrina.domain.spreadsheets import escape
-from vitrina.services.exports.columns import REMEMBERED, Events
+from vitrina.services.exports.batches import REMEMBERED, Events
 
 _NAMES: Final = pa.dictionary(pa.int32(), pa.string())
 _SCHEMA: Final = pa.schema(

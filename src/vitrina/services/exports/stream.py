@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Final, ParamSpec, Self, TypeVar
 
 from vitrina.services.concurrency import ahead, in_turn
-from vitrina.services.exports.columns import Events, decode, products_of
+from vitrina.services.exports.batches import Events, decode, products_of
 from vitrina.services.exports.formats import Encoder, Skus
 from vitrina.services.exports.source import Day, Source
 from vitrina.store.views import Segment

@@ -11,10 +11,10 @@ from vitrina.domain.text import fold
 from vitrina.errors import Conflict, NotFound, SkuTaken, TableUnavailable, ValidationFailed, VersionMismatch
 from vitrina.services.concurrency import gather
 from vitrina.services.imports.entries import LeftOut, Outcome
+from vitrina.services.imports.import_file import Source
+from vitrina.services.imports.plan import Known, Planned, Workbook
 from vitrina.services.imports.profiles import Reading, entries
-from vitrina.services.imports.source import Source
-from vitrina.services.imports.workbook import Known, Planned, Workbook
-from vitrina.services.products import Products
+from vitrina.services.products.products import Products
 from vitrina.store.idempotency import Answer
 from vitrina.store.products import ProductStore
 from vitrina.store.table import MOST_KEYS

@@ -9,8 +9,8 @@ from vitrina.domain.product_rows import COLUMNS, RULES
 from vitrina.domain.spreadsheets import unescape
 from vitrina.services.imports import shopify, woocommerce
 from vitrina.services.imports.entries import Entry, Found, LeftOut, Record, refused
-from vitrina.services.imports.source import FileFormat, Number, Source, UnreadableFile
-from vitrina.services.imports.workbook import Workbook
+from vitrina.services.imports.import_file import FileFormat, Number, Source, UnreadableFile
+from vitrina.services.imports.plan import Workbook
 
 
 class Profile(StrEnum):

@@ -7,7 +7,7 @@ from typing import Final
 from vitrina.services.imports.derived_sku import derived_sku
 from vitrina.services.imports.entries import Entry, Found, LeftOut, Record, refused, skipped
 from vitrina.services.imports.html_text import html_text
-from vitrina.services.imports.source import Source, UnreadableFile
+from vitrina.services.imports.import_file import Source, UnreadableFile
 
 _NEWER_NAMES: Final = {
     "url handle": "handle",

@@ -7,8 +7,8 @@ from typing import Final
 from vitrina.domain.spreadsheets import unescape
 from vitrina.services.imports.entries import Entry, Found, LeftOut, Record, refused, skipped
 from vitrina.services.imports.html_text import html_text
-from vitrina.services.imports.source import Source, UnreadableFile
-from vitrina.services.imports.workbook import Workbook
+from vitrina.services.imports.import_file import Source, UnreadableFile
+from vitrina.services.imports.plan import Workbook
 
 _NEEDED: Final = ("type", "sku", "name", "regular price")
 _PRODUCTS: Final = frozenset({"simple", "variation", "external"})

@@ -1,0 +1,1 @@
+"""The development stack: engines, demo data and the command behind scripts/dev."""

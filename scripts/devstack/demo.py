@@ -1,0 +1,209 @@
+"""Demo data: four accounts, a furnished catalogue and two weeks of visitors, made by the code that serves people."""
+
+import itertools
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+from typing import Final
+
+from rich.console import Console
+from rich.progress import Progress
+
+from vitrina import aws, clock
+from vitrina.config import Settings
+from vitrina.domain.products import Product, ProductDraft
+from vitrina.domain.reports import is_closed
+from vitrina.domain.users import Role
+from vitrina.domain.views import View, visitor_hash, visitor_key
+from vitrina.services.accounts.accounts import Accounts, UserDraft
+from vitrina.services.accounts.passwords import Passwords
+from vitrina.services.analytics.rollups import Rollups
+from vitrina.services.concurrency import gather
+from vitrina.services.derived_keys import derive
+from vitrina.services.products.cache import ProductCache
+from vitrina.services.products.products import Products
+from vitrina.services.views.recorder import is_bot
+from vitrina.store import keys
+from vitrina.store.idempotency import Answer
+from vitrina.store.listings import ProductListings
+from vitrina.store.products import ProductStore
+from vitrina.store.rollups import RollupStore
+from vitrina.store.sessions import SessionStore
+from vitrina.store.table import Table
+from vitrina.store.users import UserStore
+from vitrina.store.views import ViewStore
+
+PASSWORD: Final = "blue-lantern-2026"  # noqa: S105 - the demo's, printed at every start
+SUPER_ADMIN: Final = ("super@example.com", "Sol Supervisor")
+ACCOUNTS: Final = (
+    ("ana@example.com", "Ana Admin", Role.ADMIN),
+    ("luis@example.com", "Luis Admin", Role.ADMIN),
+    ("uma@example.com", "Uma User", Role.USER),
+)
+BRANDS: Final = {
+    "AA": "Alder & Ash", "BW": "Brightwell", "CL": "Casa Lumen", "DT": "Dovetail", "EH": "Ember House",
+    "FW": "Fjord Works", "GS": "Greta Stein", "HA": "Halcyon", "IS": "Inkwell & Sons", "JU": "Juniper",
+}  # fmt: skip
+_KINDS: Final = (
+    ("Lamp", 39), ("Chair", 120), ("Table", 340), ("Shelf", 85), ("Mirror", 64), ("Rug", 150), ("Clock", 45),
+    ("Vase", 28), ("Cushion", 19), ("Bench", 210), ("Stool", 75), ("Desk", 290),
+)  # fmt: skip
+_STYLES: Final = ("Oak", "Linen")
+_MATERIALS: Final = (
+    "solid oak, oiled by hand", "washed linen", "brushed brass", "recycled glass", "undyed wool", "powder-coated steel",
+)  # fmt: skip
+_CURRENCIES: Final = ("USD", "USD", "USD", "EUR", "JPY")
+_DAYS: Final = 14
+_VIEWS_A_DAY: Final = (700, 1_100)
+_AT_ONCE: Final = 16
+_PATIENCE: Final = 30.0
+"""Seconds for one call of the table."""
+_AGENTS: Final = (
+    "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Version/18.1 Mobile Safari/604.1",
+    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+)
+_REFERRERS: Final = (None, None, None, "www.google.com", "duckduckgo.com", "news.example.org")
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """The stores and services that make the data."""
+
+    settings: Settings
+    accounts: Accounts
+    product_store: ProductStore
+    listings: ProductListings
+    cache: ProductCache[Product]
+    views: ViewStore
+    rollups: Rollups
+
+    def products(self, at: datetime) -> Products:
+        """Return the service of products as of a time in the past."""
+        return Products(self.product_store, self.listings, self.cache, clock=lambda: at)
+
+
+async def make(settings: Settings, *, catalogue: bool, console: Console) -> None:
+    """Write the accounts, and the catalogue and its visitors if asked for. The same data each time, but for the ids."""
+    async with _maker(settings) as maker:
+        admins = await _make_accounts(maker)
+        if not catalogue:
+            return
+        chance = random.Random(20261124)  # noqa: S311 - the same data each time
+        with Progress(console=console, transient=True) as progress:
+            products = await _make_products(maker, admins, chance, progress)
+            await _make_views(maker, products, chance, progress)
+
+
+@asynccontextmanager
+async def _maker(settings: Settings) -> AsyncIterator[_Maker]:
+    # Nobody waits for one of these writes, and an engine that has just started on a busy machine may be slow.
+    patient = settings.model_copy(update={"connect_timeout": _PATIENCE, "read_timeout": _PATIENCE})
+    async with aws.connect(patient) as clients:
+        table = Table(clients, name=settings.table_name, deadline=2 * _PATIENCE)
+        passwords = Passwords(cost=settings.bcrypt_cost, workers=2, queue=8, wait=30.0)
+        store = ProductStore(table)
+        views = ViewStore(table, retention_days=settings.views_retention_days)
+        try:
+            yield _Maker(
+                settings=settings,
+                accounts=Accounts(UserStore(table), SessionStore(table), passwords=passwords),
+                product_store=store,
+                listings=ProductListings(table),
+                cache=ProductCache(store, render=lambda product: product, ttl=0, stale_if_error=0, size=1),
+                views=views,
+                rollups=Rollups(views, RollupStore(table)),
+            )
+        finally:
+            passwords.close()
+
+
+async def _make_accounts(maker: _Maker) -> list[str]:
+    """Write the four accounts and return the ids of the admins."""
+    email, name = SUPER_ADMIN
+    await maker.accounts.create_super_admin(email=email, password=PASSWORD, name=name)
+    ids: list[str] = []
+    for email, name, role in ACCOUNTS:
+        answer = await maker.accounts.create(
+            UserDraft(email=email, password=PASSWORD, name=name, role=role),
+            render=lambda user: _named(user.id),
+            keep=lambda _: (),
+        )
+        if role is Role.ADMIN:
+            ids.append(answer.headers["id"])
+    return ids
+
+
+def _drafts(chance: random.Random) -> Iterator[ProductDraft]:
+    for (code, brand), (kind, price), style in itertools.product(BRANDS.items(), _KINDS, _STYLES):
+        currency = chance.choice(_CURRENCIES)
+        amount = Decimal(round(price * chance.uniform(0.8, 1.6)))
+        yield ProductDraft(
+            sku=f"{code}-{kind[:3].upper()}-{style.upper()}",
+            name=f"{style} {kind}",
+            brand=brand,
+            description=f"A {kind.lower()} by {brand}: {chance.choice(_MATERIALS)}.",
+            price=amount * 100 if currency == "JPY" else amount - Decimal("0.01"),
+            currency=currency,
+        )
+
+
+async def _make_products(maker: _Maker, admins: list[str], chance: random.Random, progress: Progress) -> list[str]:
+    """Write the catalogue, made over the last two months, a fifth of it with a new price since; returns the ids."""
+    today = clock.now()
+    task = progress.add_task("Products")
+
+    async def make_one(draft: ProductDraft, at: datetime, by: str, rise: int, rise_at: datetime) -> str:
+        answer = await maker.products(at).create(
+            draft, by=by, request_id="demo", render=lambda product: _named(product.id), keep=lambda _: ()
+        )
+        product_id = answer.headers["id"]
+        if rise:
+            price = {"price": draft.price + rise}
+            await maker.products(rise_at).change(product_id, price, by=by, request_id="demo", expected=None)
+        progress.advance(task)
+        return product_id
+
+    work = [
+        make_one(
+            draft,
+            today - timedelta(days=chance.uniform(15, 60)),
+            chance.choice(admins),
+            chance.choice((0, 0, 0, 0, 10)),
+            today - timedelta(days=chance.uniform(0, 14)),
+        )
+        for draft in _drafts(chance)
+    ]
+    progress.update(task, total=len(work))
+    return await gather(work, at_once=_AT_ONCE)
+
+
+async def _make_views(maker: _Maker, product_ids: list[str], chance: random.Random, progress: Progress) -> None:
+    """Write the visitors of the last 14 days, today until now among them; a few products draw most of them."""
+    task = progress.add_task("Views", total=_DAYS)
+    secret = derive(maker.settings, "visitors")
+    popularity = [1 / (place + 2) for place in range(len(product_ids))]
+    now = clock.now()
+    for days_ago in reversed(range(_DAYS)):
+        midnight = datetime.combine(now.date() - timedelta(days=days_ago), time.min, UTC)
+        end = min(now, midnight + timedelta(days=1))
+        key = visitor_key(secret, midnight.date())
+        visitors = [(f"198.51.100.{number}", chance.choice(_AGENTS)) for number in range(1, 200)]
+        views = []
+        for product_id in chance.choices(product_ids, popularity, k=chance.randrange(*_VIEWS_A_DAY)):
+            address, agent = chance.choice(visitors)
+            at = midnight + (end - midnight) * chance.random()
+            referrer = chance.choice(_REFERRERS)
+            at_ms = int(at.timestamp() * 1000)
+            views.append(View(product_id, at_ms, visitor_hash(key, address, agent), referrer, is_bot(agent)))
+        await maker.views.put(maker.views.segments(sorted(views, key=lambda view: view.at_ms)))
+        if is_closed(midnight.date(), now):
+            await maker.rollups.roll_up(midnight.date(), at_once=keys.VIEW_SHARDS)
+        progress.advance(task)
+
+
+def _named(item_id: str) -> Answer:
+    return Answer(status=201, headers={"id": item_id}, body=b"")

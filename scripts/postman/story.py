@@ -1,0 +1,71 @@
+"""The story that the collection tells, from signing in to signing out."""
+
+from typing import Final
+
+from scripts.postman.accounts import MANAGE_ACCOUNTS, SIGN_IN, SIGN_OUT
+from scripts.postman.products import NOTICES, PRODUCTS
+from scripts.postman.step import Chapter, Step
+
+_REPORTS: Final = (
+    Step(
+        name="Count a product's views by day",
+        operation="getProductViews",
+        caller="admin",
+        query={"from": "{{today}}"},
+        facts={
+            "each day has its row": "body.days[0].day === body.from",
+            "both looks are counted": "body.total + body.bots === 2",
+        },
+    ),
+    Step(
+        name="A day is one of the calendar",
+        operation="getProductViews",
+        caller="admin",
+        query={"from": "2026-02-30"},
+        code="validation_failed",
+    ),
+    Step(name="Users see no reports", operation="getProductViews", caller="user", code="forbidden"),
+    Step(
+        name="List the products most viewed",
+        operation="listTopProducts",
+        caller="admin",
+        query={"from": "{{today}}", "limit": "5"},
+        facts={"there are at most five": "body.items.length <= 5"},
+    ),
+    Step(
+        name="Export the views of today",
+        operation="exportViews",
+        caller="admin",
+        query={"from": "{{today}}"},
+        facts={
+            "a line is an event": '"event_id" in JSON.parse(pm.response.text().split("\\n")[0])',
+            "the looks are among them": 'pm.response.text().includes(kept("product_id"))',
+        },
+    ),
+    Step(
+        name="Export them as CSV",
+        operation="exportViews",
+        caller="admin",
+        query={"from": "{{today}}", "format": "csv"},
+        media_type="text/csv",
+        facts={"the first line names the columns": 'pm.response.text().startsWith("event_id,day,at,product_id,sku")'},
+    ),
+    Step(name="Users export nothing", operation="exportViews", caller="user", code="forbidden"),
+)
+_OPERATIONS: Final = (
+    Step(name="Is the process up", operation="healthz"),
+    Step(name="Should it be sent requests", operation="readyz"),
+    Step(name="Read what it has counted", operation="metrics"),
+    Step(name="Read the OpenAPI document", operation="openapi"),
+    Step(name="Open the interactive page", operation="docs"),
+)
+
+STORY: Final = (
+    Chapter("auth", "sign in", SIGN_IN),
+    Chapter("users", "manage accounts", MANAGE_ACCOUNTS),
+    Chapter("products", "from creation to restoration", PRODUCTS),
+    Chapter("analytics", "count views", _REPORTS),
+    Chapter("notifications", "read notices", NOTICES),
+    Chapter("ops", "watch the service", _OPERATIONS),
+    Chapter("auth", "sign out", SIGN_OUT),
+)

@@ -1,0 +1,1 @@
+"""The protocol: requests, answers, errors, headers, pages. Nothing here knows a product."""

@@ -1,0 +1,26 @@
+"""What the application holds: every typed key, and the seams behind them."""
+
+from typing import Final, Protocol
+
+from aiohttp import web
+
+from vitrina.api.http.access_log import Journal
+from vitrina.api.http.proxies import Forwarding
+from vitrina.api.server.readiness import Readiness
+from vitrina.config import Settings
+from vitrina.domain.users import Principal
+
+
+class Authenticator(Protocol):
+    """Says who sent an access token."""
+
+    async def authenticate(self, token: str) -> Principal:
+        """Return who sent `token`. Raises InvalidToken, TableUnavailable."""
+        ...
+
+
+SETTINGS: Final = web.AppKey("settings", Settings)
+AUTHENTICATOR: Final = web.AppKey[Authenticator]("authenticator")
+JOURNAL: Final = web.AppKey("journal", Journal)
+FORWARDING: Final = web.AppKey("forwarding", Forwarding)
+READINESS: Final = web.AppKey("readiness", Readiness)

@@ -1,0 +1,163 @@
+"""The way of a request: everything that happens round a handler, in one place and in one order.
+
+Each route becomes one `Endpoint`, which aiohttp calls directly; a chain of aiohttp middlewares would cost 2 to 4 µs a
+link. Whatever comes of a request, this gives it an id, an answer, a line in the log and its place in the metrics.
+"""
+
+import asyncio
+import itertools
+import math
+import os
+import re
+import time
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+from pydantic import BaseModel
+
+from vitrina import usage
+from vitrina.api.http.access_log import Entry, Journal
+from vitrina.api.http.body import parse_json, read_body
+from vitrina.api.http.deadlines import Deadlines
+from vitrina.api.http.problems import TABLE, InternalError, MalformedJson, problem
+from vitrina.api.http.request import Call
+from vitrina.api.http.routing import PUBLIC, Route
+from vitrina.api.http.validation import validate_body, validate_query
+from vitrina.config import Settings
+from vitrina.errors import AuthenticationRequired, Forbidden, Unavailable, VitrinaError
+from vitrina.logging import REQUEST_ID
+from vitrina.usage import Usage
+
+log = structlog.get_logger(__name__)
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9/+_.=-]{1,128}", re.ASCII)
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_PROCESS: Final = os.urandom(8).hex()
+_NUMBERS: Final = itertools.count(1)
+_GONE: Final = 499
+"""Logged for a client that went away before its answer was whole, as nginx does."""
+
+
+class Endpoint:
+    """A route as it is served."""
+
+    def __init__(
+        self,
+        route: Route[Any, Any],
+        settings: Settings,
+        *,
+        deadlines: Deadlines,
+        journal: Journal,
+        name: str | None = None,
+    ) -> None:
+        """Take the route, the limits, and the name by which logs and metrics know it if that is not its path."""
+        self._route = route
+        self._deadlines = deadlines
+        self._journal = journal
+        self._seconds = settings.request_timeout if route.deadline else math.inf
+        self._body_timeout = settings.body_timeout
+        self._admits_first = not (route.late_authentication or route.ignores_tokens)
+        self._name = name or route.template
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request; what aiohttp calls."""
+        began = time.perf_counter()
+        used = usage.start()
+        call: Call[Any, Any] = Call(request, _request_id(request))
+        REQUEST_ID.set(call.request_id)
+        try:
+            response = await self._respond(call)
+        except Exception as error:
+            if request.writer.output_size:  # Half an answer has gone out: cutting it short is all that tells.
+                self._record(call, self._status_of_half(error), began, used)
+                raise
+            response = self._problem(error, request)
+        self._record(call, response.status, began, used)
+        return response
+
+    async def _respond(self, call: Call[Any, Any]) -> web.StreamResponse:
+        """Check who, what and in which shape, then let the handler work; the body's arrival does not count as work."""
+        route, deadlines = self._route, self._deadlines
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - aiohttp runs each request in a task of its own
+        deadlines.start(task, seconds=self._seconds)
+        try:
+            if self._admits_first:
+                await self._admit(call)
+            if route.body is not None:
+                left = deadlines.end(task)
+                await self._read(call, route.body)
+                deadlines.start(task, seconds=left)
+            if route.query is not None:
+                call.query = validate_query(route.query, call.request.query)
+            return await route.handler(call)
+        except asyncio.CancelledError:
+            if deadlines.cancelled(task):
+                raise Unavailable from None
+            raise
+        finally:
+            deadlines.end(task)
+
+    async def _admit(self, call: Call[Any, Any]) -> None:
+        """Raise AuthenticationRequired, InvalidToken or Forbidden unless the caller may; a bad token never passes."""
+        principal = await call.authenticate()
+        allow = self._route.allow
+        if allow is PUBLIC:
+            return
+        if principal is None:
+            raise AuthenticationRequired
+        if principal.role not in allow:
+            raise Forbidden
+
+    async def _read(self, call: Call[Any, Any], model: type[BaseModel]) -> None:
+        route = self._route
+        call.raw_body = await read_body(call.request, media_types=route.media_types, seconds=self._body_timeout)
+        if call.raw_body:
+            call.body = validate_body(model, parse_json(call.raw_body))
+        elif not route.body_optional:
+            raise MalformedJson
+
+    def _status_of_half(self, error: Exception) -> int:
+        if isinstance(error, ConnectionError):
+            return _GONE
+        self._log_failure(error)
+        return HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def _log_failure(self, error: Exception) -> None:
+        log.error("request_failed", route=self._name, exc_info=error)
+
+    def _problem(self, error: Exception, request: web.Request) -> web.Response:
+        if not isinstance(error, VitrinaError) or type(error) not in TABLE:
+            self._log_failure(error)
+            error = InternalError()
+        return problem(error, instance=request.rel_url.raw_path)
+
+    def _record(self, call: Call[Any, Any], status: int, began: float, used: Usage) -> None:
+        method = call.request.method
+        self._journal.add(
+            Entry(
+                route=self._name,
+                method=method if method in _METHODS else "OTHER",
+                status=status,
+                at=time.time(),
+                seconds=time.perf_counter() - began,
+                request_id=call.request_id,
+                user_id=None if call.principal is None else call.principal.id,
+                used=used,
+            )
+        )
+
+
+def _request_id(request: web.Request) -> str:
+    """Take the request's id if it can be logged and returned as it is; make one that no other process makes if not."""
+    given = request.headers.get("X-Request-ID")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """Return an id that no other request gets, of this process or of another."""
+    return f"{_PROCESS}-{next(_NUMBERS):x}"

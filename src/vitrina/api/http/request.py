@@ -1,0 +1,117 @@
+"""A call: one request as a handler sees it."""
+
+import re
+from typing import Final, Generic, TypeVar, cast
+
+from aiohttp import web
+from yarl import URL
+
+from vitrina.api.http import etags as conditions
+from vitrina.api.http.app_keys import AUTHENTICATOR, FORWARDING, SETTINGS
+from vitrina.domain.users import Principal
+from vitrina.domain.versions import Expected
+from vitrina.errors import AuthenticationRequired, InvalidToken, ValidationFailed
+
+BodyT = TypeVar("BodyT")
+QueryT = TypeVar("QueryT")
+
+_BEARER: Final = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII)
+_LONGEST_AGENT: Final = 512
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+
+
+class Call(Generic[BodyT, QueryT]):
+    """A request, with what its route declares: `body` and `query` are None where it declares none.
+
+    `principal` is who signed in, None for an anonymous visitor of a public route. `raw_body` are the bytes that `body`
+    was made of.
+    """
+
+    __slots__ = ("body", "principal", "query", "raw_body", "request", "request_id")
+
+    def __init__(self, request: web.Request, request_id: str) -> None:
+        """Take a request that nothing has been checked of yet."""
+        self.request = request
+        self.request_id = request_id
+        self.principal: Principal | None = None
+        self.body = cast(BodyT, None)
+        self.query = cast(QueryT, None)
+        self.raw_body = b""
+
+    @property
+    def app(self) -> web.Application:
+        """The application, which holds the services."""
+        return self.request.app
+
+    @property
+    def is_head(self) -> bool:
+        """Whether only the headers are wanted."""
+        return self.request.method == "HEAD"
+
+    @property
+    def address(self) -> str:
+        """The client's address, as far as the proxies in front are trusted to tell it."""
+        return self.app[FORWARDING].address(self.request)
+
+    @property
+    def user_agent(self) -> str:
+        """The client's name for itself, cut to 512 characters; empty if it gives none."""
+        return self.request.headers.get("User-Agent", "")[:_LONGEST_AGENT]
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The `Idempotency-Key`, None if there is none. Raises ValidationFailed."""
+        key = self.request.headers.get("Idempotency-Key")
+        if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+            raise ValidationFailed.of("/Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+        return key
+
+    @property
+    def caller(self) -> Principal:
+        """Who signed in, on a route that only the signed-in can call."""
+        if self.principal is None:
+            raise AuthenticationRequired
+        return self.principal
+
+    async def authenticate(self) -> Principal | None:
+        """Find out who calls, None for an anonymous visitor: up to 1 call to the table. Raises InvalidToken.
+
+        Only handlers of routes with `late_authentication` need to.
+        """
+        values = self.request.headers.getall("Authorization", None)
+        if values is None:
+            return None
+        match = _BEARER.fullmatch(values[0])
+        if match is None or len(values) > 1:
+            raise InvalidToken
+        self.principal = await self.app[AUTHENTICATOR].authenticate(match[1])
+        return self.principal
+
+    def parameter(self, name: str) -> str:
+        """Return a parameter of the path."""
+        return self.request.match_info[name]
+
+    def if_match(self) -> Expected:
+        """Return the versions that the caller expects; None is any."""
+        return conditions.if_match(self._list("If-Match"))
+
+    def if_none_match(self, etag: int | str) -> bool:
+        """Say whether the caller has what `etag` names, so that 304 will do."""
+        return conditions.if_none_match(self._list("If-None-Match"), etag)
+
+    def _list(self, name: str) -> str | None:
+        """Return a header that is a list, whether it came in one line or in several (RFC 9110 section 5.3)."""
+        lines = self.request.headers.getall(name, None)
+        return None if lines is None else ", ".join(lines)
+
+    def url(self, path: str) -> str:
+        """Return `path` on the host that links name: the setting's, or the one that was asked."""
+        if base := self.app[SETTINGS].public_url:
+            return base.rstrip("/") + path
+        scheme = "https" if self.app[FORWARDING].is_https(self.request) else "http"
+        return f"{scheme}://{self.request.host}{path}"
+
+    def next_link(self, cursor: str) -> str:
+        """Return the `Link` to the next page of this listing (RFC 8288): the same query with another cursor."""
+        relative: URL = self.request.rel_url.update_query(cursor=cursor)
+        return f'<{self.url(str(relative))}>; rel="next"'

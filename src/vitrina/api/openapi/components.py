@@ -1,0 +1,123 @@
+"""The parts of the OpenAPI document that no route declares: headers, parameters and problems."""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+from vitrina import errors
+from vitrina.api.http.problems import MethodNotAllowed, UnsupportedMediaType, describe
+from vitrina.errors import FieldError, VitrinaError
+
+Json = dict[str, Any]
+
+DESCRIPTION: Final = """\
+A product catalogue. Sign in at `/v1/auth/login` and send the access token as `Authorization: Bearer …`.
+
+Errors are problems (RFC 9457) with a stable `code`. Every answer carries `X-Request-ID`. Unknown fields of a body are
+refused, unknown query parameters ignored. `HEAD` is answered wherever `GET` is."""
+
+
+def _string(description: str, **schema: object) -> Json:
+    return {"description": description, "schema": {"type": "string", **schema}}
+
+
+def _integer(description: str) -> Json:
+    return {"description": description, "schema": {"type": "integer", "minimum": 0}}
+
+
+def _header_parameter(name: str, parameter: Json) -> Json:
+    return {"name": name, "in": "header", "required": False, **parameter}
+
+
+PARAMETERS: Final[Json] = {
+    "IdempotencyKey": _header_parameter(
+        "Idempotency-Key",
+        _string(
+            "A key of your making: asked again within a day under the same key, with the same body, the first answer "
+            "comes again.",
+            pattern="^[\\x21-\\x7e]{1,255}$",
+        ),
+    ),
+    "IfMatch": _header_parameter(
+        "If-Match", _string('The version that you have read, as its `ETag`: `"3"`; a list and `*` will do as well.')
+    ),
+    "IfNoneMatch": _header_parameter(
+        "If-None-Match", _string("The `ETag` that you have; 304 if it is still good. A list and `*` will do as well.")
+    ),
+    "RequestId": _header_parameter(
+        "X-Request-ID",
+        _string("An id for this request, 1 to 128 of `[A-Za-z0-9/+_.=-]`; anything else is replaced by one of ours."),
+    ),
+}
+HEADERS: Final[Json] = {
+    "Content-Disposition": _string("The name under which to save it."),
+    "ETag": _string("The version in quotes, for `If-Match` and `If-None-Match`."),
+    "Idempotency-Replayed": _string("`true` when this is the first answer again.", enum=["true"]),
+    "Link": _string('The next page, `rel="next"`; absent on the last one.'),
+    "Location": _string("Where the new thing is."),
+    "RateLimit-Limit": _integer("What a window allows."),
+    "RateLimit-Remaining": _integer("What is left of it."),
+    "RateLimit-Reset": _integer("Seconds until it is whole again."),
+    "Retry-After": _integer("Seconds to wait before the next try."),
+    "WWW-Authenticate": _string("`Bearer`, and what was wrong with the token (RFC 6750)."),
+    "X-Request-ID": _string("The id under which this request is logged."),
+}
+RATE_LIMIT_HEADERS: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+ERROR_HEADERS: Final[dict[int, tuple[str, ...]]] = {
+    HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate",),
+    HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After", *RATE_LIMIT_HEADERS),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After",),
+}
+SCHEMAS: Final[Json] = {
+    "Problem": {
+        "type": "object",
+        "description": "What went wrong (RFC 9457).",
+        "required": ["type", "title", "status", "detail", "instance", "code"],
+        "properties": {
+            "type": {"type": "string", "format": "uri", "description": "Names the kind of problem."},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string", "description": "What to do about it, for people."},
+            "instance": {"type": "string", "format": "uri-reference", "description": "The path that was asked for."},
+            "code": {"type": "string", "description": "The kind of problem as one word, for machines."},
+            "errors": {
+                "type": "array",
+                "description": "With `validation_failed`: each field that was refused.",
+                "items": {"$ref": "#/components/schemas/RefusedField"},
+            },
+            "holder": {
+                "type": "object",
+                "description": "With `sku_taken`: the live product that holds the SKU.",
+                "required": ["id", "href"],
+                "properties": {"id": {"type": "string"}, "href": {"type": "string", "format": "uri-reference"}},
+            },
+            "current_version": {"type": "integer", "description": "With `version_mismatch`: the version now."},
+        },
+    },
+    "RefusedField": {
+        "type": "object",
+        "required": ["pointer", "detail"],
+        "properties": {
+            "pointer": {"type": "string", "description": "A JSON pointer into the body, or `/` and a parameter."},
+            "detail": {"type": "string"},
+        },
+    },
+}
+_A_PRODUCT: Final = "019ab5f0-3c1e-7e64-9c3a-5f1d2b7a9e10"
+_SAMPLES: Final[dict[type[VitrinaError], VitrinaError]] = {
+    MethodNotAllowed: MethodNotAllowed(("GET", "HEAD")),
+    UnsupportedMediaType: UnsupportedMediaType(("application/json",)),
+    errors.RateLimited: errors.RateLimited(retry_after=30, limit=10),
+    errors.SkuTaken: errors.SkuTaken(holder_id=_A_PRODUCT),
+    errors.ValidationFailed: errors.ValidationFailed([FieldError("/price", "is required")]),
+    errors.VersionMismatch: errors.VersionMismatch(current_version=4),
+}
+
+
+def example(error: type[VitrinaError], path: str) -> Json:
+    """Return the problem that `error` becomes, as an example."""
+    return {"value": describe(_SAMPLES.get(error) or error(), instance=path)}
+
+
+def phrase(status: int) -> str:
+    """Return what a status means, in words."""
+    return HTTPStatus(status).phrase

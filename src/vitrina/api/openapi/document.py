@@ -1,0 +1,257 @@
+"""The OpenAPI 3.1 document, made of the declarations that the service itself runs on."""
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
+
+from vitrina.api.http.body import JSON
+from vitrina.api.http.problems import (
+    CONTENT_TYPE,
+    TABLE,
+    BadRequest,
+    MalformedJson,
+    PayloadTooLarge,
+    RequestTimeout,
+    UnsupportedMediaType,
+)
+from vitrina.api.http.request import Call
+from vitrina.api.http.responses import answer, not_modified
+from vitrina.api.http.routing import PUBLIC, Content, Route
+from vitrina.api.openapi import components as parts
+from vitrina.config import Settings
+from vitrina.domain.users import EVERY_ROLE
+from vitrina.errors import (
+    AuthenticationRequired,
+    Forbidden,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+    InvalidCredentials,
+    InvalidToken,
+    RateLimited,
+    TableUnavailable,
+    Unavailable,
+    ValidationFailed,
+    VersionMismatch,
+    VitrinaError,
+    WrongPassword,
+)
+
+Json = dict[str, Any]
+AnyRoute = Route[Any, Any]
+_REFERENCE: Final = "#/components/schemas/{model}"
+_BOUNDS: Final = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+"""Pydantic writes its own words for the bounds of a field that has a validator in front."""
+
+
+class _Schema(GenerateJsonSchema):
+    """Pydantic's schemas without a title on each field, which only repeats its name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401, ARG002 - pydantic's own signature
+        return False
+
+
+def document(routes: Iterable[AnyRoute], *, server: str = "") -> Json:
+    """Return the document of the routes that are to be documented; `server` is the URL that calls go to."""
+    documented = [route for route in routes if route.documented]
+    references, schemas = _model_schemas(documented)
+    paths: dict[str, Json] = {}
+    for route in documented:
+        queries, definitions = _query_parameters(route)
+        schemas |= definitions
+        paths.setdefault(route.template, {})[route.method.lower()] = _operation(route, queries, references)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Vitrina", "version": version("vitrina"), "description": parts.DESCRIPTION},
+        "servers": [{"url": server or "/"}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(tag for route in documented for tag in route.tags)],
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted({**schemas, **parts.SCHEMAS}.items())),
+            "parameters": parts.PARAMETERS,
+            "headers": parts.HEADERS,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def route(routes: Sequence[AnyRoute], settings: Settings) -> AnyRoute:
+    """Return the route that answers the document of `routes` and of itself; it is made when it is first asked for."""
+
+    @cache
+    def rendered() -> tuple[bytes, str]:
+        body = orjson.dumps(document((*routes, itself), server=settings.public_url))
+        return body, hashlib.sha256(body).hexdigest()[:16]
+
+    async def openapi_json(call: Call[None, None]) -> web.StreamResponse:
+        body, etag = await asyncio.to_thread(rendered)
+        headers = {"Cache-Control": "no-cache"}
+        if call.if_none_match(etag):
+            return not_modified(etag, headers=headers)
+        return answer(body, etag=etag, headers=headers)
+
+    itself: AnyRoute = Route(
+        method="GET",
+        path="/openapi.json",
+        handler=openapi_json,
+        allow=PUBLIC,
+        ignores_tokens=True,
+        summary="This document",
+        operation_id="openapi",
+        tags=("ops",),
+        answers={200: JSON},
+        conditional=True,
+    )
+    return itself
+
+
+def errors_of(route: AnyRoute) -> tuple[type[VitrinaError], ...]:
+    """Return every error that a route can answer: those that it declares, and those that its declaration implies."""
+    found: list[type[VitrinaError]] = [BadRequest, *route.errors, Unavailable]
+    if not route.ignores_tokens:
+        found += [InvalidToken, TableUnavailable]
+    if route.allow is not PUBLIC:
+        found += [AuthenticationRequired] + [Forbidden] * (route.allow != EVERY_ROLE)
+    if route.body is not None:
+        found += [MalformedJson, UnsupportedMediaType, PayloadTooLarge, RequestTimeout, ValidationFailed]
+    if route.query is not None:
+        found.append(ValidationFailed)
+    if route.idempotent:
+        found += [IdempotencyKeyReused, IdempotencyInProgress, ValidationFailed]
+    if route.conditional and route.method != "GET":
+        found.append(VersionMismatch)
+    if route.rate_limited:
+        found.append(RateLimited)
+    return tuple(error for error in TABLE if error in found)
+
+
+def _operation(route: AnyRoute, queries: list[Json], references: dict[type[BaseModel], Json]) -> Json:
+    roles = "everyone" if route.allow is PUBLIC else ", ".join(sorted(route.allow))
+    operation: Json = {
+        "operationId": route.operation_id,
+        "summary": route.summary,
+        "description": f"{route.description}\n\nFor: {roles}.".strip(),
+        "tags": list(route.tags),
+        "parameters": [*_path_parameters(route), *queries, *_header_parameters(route)],
+        "responses": {str(status): body for status, body in sorted(_responses(route, references).items())},
+        "security": _security(route),
+    }
+    if route.body is not None:
+        schema = references[route.body]
+        operation["requestBody"] = {
+            "required": not route.body_optional,
+            "content": {media_type: {"schema": schema} for media_type in route.media_types},
+        }
+    return operation
+
+
+def _security(route: AnyRoute) -> list[Json]:
+    if route.ignores_tokens:
+        return []
+    return [{}, {"bearer": []}] if route.allow is PUBLIC else [{"bearer": []}]
+
+
+def _path_parameters(route: AnyRoute) -> list[Json]:
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string"},
+            **({"description": route.parameters[name]} if name in route.parameters else {}),
+        }
+        for name in route.path_parameters
+    ]
+
+
+def _header_parameters(route: AnyRoute) -> list[Json]:
+    names = ["RequestId"]
+    if route.idempotent:
+        names.append("IdempotencyKey")
+    if route.conditional:
+        names.append("IfNoneMatch" if route.method == "GET" else "IfMatch")
+    return [{"$ref": f"#/components/parameters/{name}"} for name in names]
+
+
+def _query_parameters(route: AnyRoute) -> tuple[list[Json], dict[str, Json]]:
+    """Return the parameters of the query model, and the schemas that they refer to."""
+    if route.query is None:
+        return [], {}
+    schema: Json = route.query.model_json_schema(ref_template=_REFERENCE, schema_generator=_Schema)
+    parameters: list[Json] = []
+    for name, field in schema.get("properties", {}).items():
+        parameter: Json = {"name": name, "in": "query", "required": name in schema.get("required", ())}
+        if "description" in field:
+            parameter["description"] = field.pop("description")
+        parameters.append({**parameter, "schema": {_BOUNDS.get(word, word): value for word, value in field.items()}})
+    return parameters, schema.get("$defs", {})
+
+
+def _model_schemas(routes: Iterable[AnyRoute]) -> tuple[dict[type[BaseModel], Json], dict[str, Json]]:
+    """Return a reference for each model of a body or an answer, and the schemas by name."""
+    wanted: dict[type[BaseModel], JsonSchemaMode] = {}
+    for route in routes:
+        if route.body is not None:
+            wanted[route.body] = "validation"
+        wanted |= dict.fromkeys((c for c in route.answers.values() if isinstance(c, type)), "serialization")
+    references, schema = models_json_schema(list(wanted.items()), ref_template=_REFERENCE, schema_generator=_Schema)
+    return {model: references[model, mode] for model, mode in wanted.items()}, schema.get("$defs", {})
+
+
+def _responses(route: AnyRoute, references: dict[type[BaseModel], Json]) -> dict[int, Json]:
+    responses: dict[int, Json] = {}
+    for status, content in route.answers.items():
+        headers = list(route.response_headers)
+        if route.conditional and content is not None:
+            headers.append("ETag")
+        if route.idempotent:
+            headers.append("Idempotency-Replayed")
+        if route.rate_limited:
+            headers += parts.RATE_LIMIT_HEADERS
+        responses[status] = {
+            "description": parts.phrase(status),
+            "headers": _headers(headers),
+            **_content(content, references),
+        }
+    if route.conditional and route.method == "GET":
+        responses[304] = {"description": parts.phrase(304), "headers": _headers(["ETag"])}
+    by_status: dict[int, list[type[VitrinaError]]] = {}
+    for error in errors_of(route):
+        by_status.setdefault(TABLE[error].status.value, []).append(error)
+    for status, errors in by_status.items():
+        headers = list(parts.ERROR_HEADERS.get(status, ()))
+        if {InvalidCredentials, WrongPassword}.intersection(errors):
+            headers += parts.RATE_LIMIT_HEADERS
+        responses[status] = {
+            "description": "; ".join(TABLE[error].title for error in errors),
+            "headers": _headers(headers),
+            "content": {
+                CONTENT_TYPE: {
+                    "schema": {"$ref": _REFERENCE.format(model="Problem")},
+                    "examples": {TABLE[error].code: parts.example(error, route.template) for error in errors},
+                }
+            },
+        }
+    return responses
+
+
+def _headers(names: Iterable[str]) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-ID", *names)}
+
+
+def _content(content: Content, references: dict[type[BaseModel], Json]) -> Json:
+    match content:
+        case None:
+            return {}
+        case str() | tuple():
+            media_types = (content,) if isinstance(content, str) else content
+            return {"content": {media_type: {} for media_type in media_types}}
+        case _:
+            return {"content": {JSON: {"schema": references[content]}}}

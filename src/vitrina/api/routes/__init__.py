@@ -1,0 +1,1 @@
+"""The routes: one file a resource. Each handler parses, calls one service and serialises."""

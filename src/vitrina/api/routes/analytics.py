@@ -1,0 +1,88 @@
+"""Reports of views over HTTP (R12)."""
+
+from typing import Final
+
+from aiohttp import web
+
+from vitrina.api.http.request import Call
+from vitrina.api.http.responses import answer
+from vitrina.api.http.routing import Route
+from vitrina.api.schemas import presenters
+from vitrina.api.schemas.analytics import (
+    DayEntry,
+    LeaderEntry,
+    LeaderReport,
+    LeadersQuery,
+    PeriodQuery,
+    ViewReport,
+)
+from vitrina.api.services import SERVICES
+from vitrina.domain.users import PRODUCT_MANAGERS
+from vitrina.errors import NotFound, Overloaded
+
+_TAGS: Final = ("analytics",)
+
+
+async def product_views(call: Call[None, PeriodQuery]) -> web.Response:
+    """Answer a product's views, day by day."""
+    product_id = call.parameter("product_id")
+    analytics = call.app[SERVICES].analytics
+    period = analytics.period(call.query.first, call.query.last)
+    days = await analytics.of_product(product_id, period)
+    return answer(
+        ViewReport(
+            product_id=product_id,
+            first=period.first,
+            last=period.last,
+            total=sum(day.counts.views for day in days),
+            unique_visitors=sum(day.counts.unique_visitors for day in days),
+            bots=sum(day.counts.bots for day in days),
+            days=[DayEntry(day=day.day, **day.counts._asdict()) for day in days],
+        )
+    )
+
+
+async def top_products(call: Call[None, LeadersQuery]) -> web.Response:
+    """Answer the products with the most views."""
+    analytics = call.app[SERVICES].analytics
+    period = analytics.period(call.query.first, call.query.last)
+    leaders = await analytics.leaders(period, limit=call.query.limit)
+    items = [
+        LeaderEntry.model_validate(
+            {
+                "product": presenters.product(leader.product, call.caller),
+                "views": leader.counts.views,
+                "unique_visitors": leader.counts.unique_visitors,
+            }
+        )
+        for leader in leaders
+    ]
+    return answer(LeaderReport(items=items))
+
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/v1/products/{product_id}/views",
+        handler=product_views,
+        allow=PRODUCT_MANAGERS,
+        summary="Count a product's views, day by day, people and bots apart",
+        operation_id="getProductViews",
+        tags=_TAGS,
+        query=PeriodQuery,
+        answers={200: ViewReport},
+        errors=(NotFound,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/analytics/top-products",
+        handler=top_products,
+        allow=PRODUCT_MANAGERS,
+        summary="List the products with the most views",
+        operation_id="listTopProducts",
+        tags=_TAGS,
+        query=LeadersQuery,
+        answers={200: LeaderReport},
+        errors=(Overloaded,),
+    ),
+)

@@ -1,0 +1,127 @@
+"""`/docs`: Swagger UI from the package swagger-ui-py, on a page of our own that asks nothing of the outside."""
+
+import asyncio
+import hashlib
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from aiohttp import web
+
+from vitrina.api.http.request import Call
+from vitrina.api.http.responses import answer, not_modified
+from vitrina.api.http.routing import PUBLIC, Route
+from vitrina.errors import NotFound
+
+_START: Final = b"""\
+SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#page",
+  deepLinking: true,
+  tryItOutEnabled: true,
+  validatorUrl: null,
+});
+"""
+_PAGE: Final = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Vitrina API</title>
+<link rel="icon" href="/docs/{version}/favicon-32x32.png">
+<link rel="stylesheet" href="/docs/{version}/swagger-ui.css">
+</head>
+<body>
+<div id="page"></div>
+<script src="/docs/{version}/swagger-ui-bundle.js"></script>
+<script src="/docs/{version}/start.js"></script>
+</body>
+</html>
+"""
+_MEDIA_TYPES: Final = {
+    "favicon-32x32.png": "image/png",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "start.js": "text/javascript; charset=utf-8",
+}
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_FOR_GOOD: Final = "public, max-age=31536000, immutable"
+
+
+class _Assets(NamedTuple):
+    """What the page loads; their URLs name the version, so that they can be kept for good."""
+
+    version: str
+    files: dict[str, bytes]
+
+
+async def page(call: Call[None, None]) -> web.StreamResponse:
+    """Answer the page."""
+    assets = await asyncio.to_thread(_assets)
+    headers = {
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": _POLICY,
+        "Content-Type": "text/html; charset=utf-8",
+    }
+    if call.if_none_match(assets.version):
+        return not_modified(assets.version, headers=headers)
+    return answer(_PAGE.format(version=assets.version).encode(), etag=assets.version, headers=headers)
+
+
+async def asset(call: Call[None, None]) -> web.StreamResponse:
+    """Answer a file that the page loads. Raises NotFound."""
+    assets = await asyncio.to_thread(_assets)
+    name = call.parameter("name")
+    if call.parameter("version") != assets.version or name not in assets.files:
+        raise NotFound
+    if call.if_none_match(assets.version):
+        return not_modified(assets.version, headers={"Cache-Control": _FOR_GOOD})
+    headers = {"Cache-Control": _FOR_GOOD, "Content-Type": _MEDIA_TYPES[name]}
+    return answer(assets.files[name], etag=assets.version, headers=headers)
+
+
+def routes() -> tuple[Route[Any, Any], ...]:
+    """Return the page's routes."""
+    return (
+        Route(
+            method="GET",
+            path="/docs",
+            handler=page,
+            allow=PUBLIC,
+            ignores_tokens=True,
+            summary="This document as a page to try things on",
+            operation_id="docs",
+            tags=("ops",),
+            answers={200: "text/html"},
+            conditional=True,
+        ),
+        Route(
+            method="GET",
+            path="/docs/{version}/{name}",
+            handler=asset,
+            allow=PUBLIC,
+            ignores_tokens=True,
+            summary="A file that the page loads",
+            operation_id="docs_asset",
+            tags=("ops",),
+            answers={200: tuple(_MEDIA_TYPES.values())},
+            documented=False,
+        ),
+    )
+
+
+@cache
+def _assets() -> _Assets:
+    """Read the files, once. The package itself is not imported: it brings a template engine that is not needed."""
+    spec = find_spec("swagger_ui")
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError("swagger_ui")
+    folder = Path(spec.submodule_search_locations[0]) / "static"
+    files = {name: _START if name == "start.js" else (folder / name).read_bytes() for name in _MEDIA_TYPES}
+    digest = hashlib.sha256(_PAGE.encode() + b"".join(files.values()))
+    return _Assets(digest.hexdigest()[:16], files)

@@ -1,0 +1,122 @@
+"""Inboxes over HTTP: an admin's own notices, and how they are mailed (R9)."""
+
+from typing import Final
+
+from aiohttp import web
+
+from vitrina.api.http.pagination import page_answer, start_of
+from vitrina.api.http.request import Call
+from vitrina.api.http.responses import answer
+from vitrina.api.http.routing import Route
+from vitrina.api.schemas import presenters
+from vitrina.api.schemas.notifications import (
+    NotificationPage,
+    NotificationPreferences,
+    NotificationPreferencesPut,
+    NotificationQuery,
+)
+from vitrina.api.services import SERVICES
+from vitrina.domain.users import PRODUCT_MANAGERS
+from vitrina.errors import InvalidCursor, NotFound
+
+_TAGS: Final = ("notifications",)
+_PREFERENCES: Final = "/v1/me/notification-preferences"
+
+
+async def page(call: Call[None, NotificationQuery]) -> web.Response:
+    """Answer a page of the inbox."""
+    unread = call.query.unread
+    query = ("notifications", call.caller.id, "unread" if unread else "all")
+    found = await call.app[SERVICES].inbox.page(
+        call.caller.id, unread=unread, limit=call.query.limit, start=start_of(call, query)
+    )
+    items = [presenters.notification(notice) for notice in found.page.items]
+    content = NotificationPage(items=items, next_cursor=None, unread_count=found.unread_count)
+    return page_answer(call, query, found.page, content)
+
+
+async def read(call: Call[None, None]) -> web.Response:
+    """Mark a notice as read."""
+    await call.app[SERVICES].inbox.read(call.caller.id, call.parameter("notification_id"))
+    return answer(status=204)
+
+
+async def read_all(call: Call[None, None]) -> web.Response:
+    """Mark all notices as read."""
+    await call.app[SERVICES].inbox.read_all(call.caller.id)
+    return answer(status=204)
+
+
+async def read_preferences(call: Call[None, None]) -> web.Response:
+    """Answer how notices are mailed."""
+    return answer(presenters.notification_preferences(await call.app[SERVICES].inbox.preferences(call.caller.id)))
+
+
+async def put_preferences(call: Call[NotificationPreferencesPut, None]) -> web.Response:
+    """Replace how notices are mailed."""
+    body = call.body
+    preferences = await call.app[SERVICES].inbox.set_preferences(
+        call.caller.id, email=body.email, digest_minutes=body.digest_minutes, language=body.language
+    )
+    return answer(presenters.notification_preferences(preferences))
+
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/v1/notifications",
+        handler=page,
+        allow=PRODUCT_MANAGERS,
+        summary="List one's own notices, newest first",
+        description="What is unread is found by an index, which may lag behind the table for a moment.",
+        operation_id="listNotifications",
+        tags=_TAGS,
+        query=NotificationQuery,
+        answers={200: NotificationPage},
+        errors=(InvalidCursor,),
+        response_headers=("Link",),
+    ),
+    Route(
+        method="POST",
+        path="/v1/notifications/read-all",
+        handler=read_all,
+        allow=PRODUCT_MANAGERS,
+        summary="Mark all of one's notices as read",
+        description="Of thousands, some may be left when time is up (503): the same request again goes on.",
+        operation_id="readAllNotifications",
+        tags=_TAGS,
+        answers={204: None},
+    ),
+    Route(
+        method="POST",
+        path="/v1/notifications/{notification_id}/read",
+        handler=read,
+        allow=PRODUCT_MANAGERS,
+        summary="Mark a notice as read; again changes nothing",
+        operation_id="readNotification",
+        tags=_TAGS,
+        answers={204: None},
+        errors=(NotFound,),
+    ),
+    Route(
+        method="GET",
+        path=_PREFERENCES,
+        handler=read_preferences,
+        allow=PRODUCT_MANAGERS,
+        summary="Read how one's notices are mailed",
+        operation_id="readNotificationPreferences",
+        tags=_TAGS,
+        answers={200: NotificationPreferences},
+    ),
+    Route(
+        method="PUT",
+        path=_PREFERENCES,
+        handler=put_preferences,
+        allow=PRODUCT_MANAGERS,
+        summary="Set how one's notices are mailed",
+        operation_id="putNotificationPreferences",
+        tags=_TAGS,
+        body=NotificationPreferencesPut,
+        answers={200: NotificationPreferences},
+    ),
+)

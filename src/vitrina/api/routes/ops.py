@@ -1,0 +1,92 @@
+"""What operations ask: is the process up, should it be sent requests, and what has it counted."""
+
+import asyncio
+import os
+from typing import Any, Final
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
+from pydantic import BaseModel
+
+from vitrina.api.http.app_keys import JOURNAL, READINESS
+from vitrina.api.http.request import Call
+from vitrina.api.http.responses import answer
+from vitrina.api.http.routing import PUBLIC, Route
+from vitrina.errors import TableUnavailable
+
+MULTIPROC_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Where the processes of one service count together; prometheus-client's own variable."""
+
+
+class Health(BaseModel):
+    """How the process is."""
+
+    status: str
+
+
+async def healthz(_call: Call[None, None]) -> web.StreamResponse:
+    """Answer as long as the loop turns."""
+    return answer(Health(status="ok"))
+
+
+async def readyz(call: Call[None, None]) -> web.StreamResponse:
+    """Answer 200 while this process should be sent requests."""
+    await call.app[READINESS].check()
+    return answer(Health(status="ready"))
+
+
+async def metrics(call: Call[None, None]) -> web.StreamResponse:
+    """Answer what this process has counted, or all processes of the service together."""
+    call.app[JOURNAL].flush()
+    text = await asyncio.to_thread(_exposition)
+    return answer(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def routes() -> tuple[Route[Any, Any], ...]:
+    """Return the routes of operations."""
+    return (
+        Route(
+            method="GET",
+            path="/healthz",
+            handler=healthz,
+            allow=PUBLIC,
+            ignores_tokens=True,
+            summary="Is the process up",
+            operation_id="healthz",
+            tags=("ops",),
+            answers={200: Health},
+        ),
+        Route(
+            method="GET",
+            path="/readyz",
+            handler=readyz,
+            allow=PUBLIC,
+            ignores_tokens=True,
+            summary="Should the process be sent requests",
+            description="The table answers and the process is not about to stop.",
+            operation_id="readyz",
+            tags=("ops",),
+            answers={200: Health},
+            errors=(TableUnavailable,),
+        ),
+        Route(
+            method="GET",
+            path="/metrics",
+            handler=metrics,
+            allow=PUBLIC,
+            ignores_tokens=True,
+            summary="Metrics for Prometheus",
+            operation_id="metrics",
+            tags=("ops",),
+            answers={200: "text/plain"},
+        ),
+    )
+
+
+def _exposition() -> bytes:
+    directory = os.environ.get(MULTIPROC_DIR)
+    if directory is None:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

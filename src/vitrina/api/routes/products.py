@@ -1,0 +1,254 @@
+"""Products over HTTP (R5 to R8, R10): each handler parses, makes one call of a service, and answers."""
+
+from typing import Final
+
+from aiohttp import web
+
+from vitrina.api.http.body import JSON, MERGE_PATCH
+from vitrina.api.http.idempotency import create_once
+from vitrina.api.http.pagination import listed, page_answer, start_of
+from vitrina.api.http.request import Call
+from vitrina.api.http.responses import answer, render
+from vitrina.api.http.routing import PUBLIC, Route
+from vitrina.api.routes.product_reads import ONE_PRODUCT
+from vitrina.api.schemas import presenters
+from vitrina.api.schemas.resources import (
+    ChangeEntry,
+    DeletedProduct,
+    ManagedProduct,
+    PageOf,
+    PageQuery,
+    PricePage,
+    ProductCreate,
+    ProductPatch,
+    ProductQuery,
+    ProductRestore,
+    PublicProduct,
+)
+from vitrina.api.services import SERVICES
+from vitrina.domain.products import Product, ProductDraft, Sort
+from vitrina.domain.text import fold
+from vitrina.domain.users import PRODUCT_MANAGERS
+from vitrina.errors import (
+    Conflict,
+    InvalidCursor,
+    NotDeleted,
+    NotFound,
+    SkuTaken,
+    ValidationFailed,
+)
+from vitrina.store.idempotency import Answer
+
+_TAGS: Final = ("products",)
+
+
+async def create(call: Call[ProductCreate, None]) -> web.Response:
+    """Make a product."""
+    draft = ProductDraft(**call.body.model_dump())
+
+    def rendered(product: Product) -> Answer:
+        headers = {"Location": f"/v1/products/{product.id}", "ETag": f'"{product.version}"'}
+        return Answer(status=201, headers=headers, body=render(presenters.product(product, call.caller)))
+
+    return await create_once(
+        call,
+        "products",
+        lambda keep: call.app[SERVICES].products.create(
+            draft, by=call.caller.id, request_id=call.request_id, render=rendered, keep=keep
+        ),
+    )
+
+
+async def page(call: Call[None, ProductQuery]) -> web.Response:
+    """Answer a page of live products."""
+    query = call.query
+    sort = query.sort or (Sort.NAME if query.name_prefix else Sort.NEWEST)
+    if query.name_prefix is not None and sort is not Sort.NAME:
+        raise ValidationFailed.of("/name_prefix", "goes with sort=name only")
+    brand, prefix = query.brand and fold(query.brand), query.name_prefix and fold(query.name_prefix)
+    return await listed(
+        call,
+        ("products", sort, brand, prefix),
+        lambda start: call.app[SERVICES].products.page(
+            sort=sort, brand=brand, name_prefix=prefix, limit=query.limit, start=start
+        ),
+        lambda product: presenters.product(product, call.principal),
+    )
+
+
+async def change(call: Call[ProductPatch, None]) -> web.Response:
+    """Change a product."""
+    product = await call.app[SERVICES].products.change(
+        call.parameter("product_id"),
+        call.body.model_dump(exclude_unset=True),
+        by=call.caller.id,
+        request_id=call.request_id,
+        expected=call.if_match(),
+    )
+    return answer(presenters.product(product, call.caller), etag=product.version)
+
+
+async def delete(call: Call[None, None]) -> web.Response:
+    """Delete a product softly."""
+    await call.app[SERVICES].products.delete(
+        call.parameter("product_id"), by=call.caller.id, request_id=call.request_id, expected=call.if_match()
+    )
+    return answer(status=204)
+
+
+async def deleted(call: Call[None, PageQuery]) -> web.Response:
+    """Answer a page of deleted products."""
+    return await listed(
+        call,
+        ("deleted",),
+        lambda start: call.app[SERVICES].products.deleted(limit=call.query.limit, start=start),
+        lambda product: presenters.product(product, call.caller),
+    )
+
+
+async def restore(call: Call[ProductRestore, None]) -> web.Response:
+    """Bring a deleted product back."""
+    product = await call.app[SERVICES].products.restore(
+        call.parameter("product_id"),
+        call.body.sku if call.raw_body else None,
+        by=call.caller.id,
+        request_id=call.request_id,
+    )
+    return answer(presenters.product(product, call.caller), etag=product.version)
+
+
+async def history(call: Call[None, PageQuery]) -> web.Response:
+    """Answer a page of a product's changes."""
+    product_id = call.parameter("product_id")
+    return await listed(
+        call,
+        ("history", product_id),
+        lambda start: call.app[SERVICES].products.history(product_id, limit=call.query.limit, start=start),
+        presenters.change,
+    )
+
+
+async def prices(call: Call[None, PageQuery]) -> web.Response:
+    """Answer a page of a product's prices."""
+    product_id = call.parameter("product_id")
+    query = ("prices", product_id)
+    found = await call.app[SERVICES].products.prices(
+        product_id, limit=call.query.limit, start=start_of(call, query), current=presenters.sees_all(call.principal)
+    )
+    content = PricePage(
+        items=[presenters.price(period) for period in found.page.items],
+        next_cursor=None,
+        lowest_last_30_days=found.lowest_last_30_days,
+    )
+    return page_answer(call, query, found.page, content)
+
+
+ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/v1/products",
+        handler=create,
+        allow=PRODUCT_MANAGERS,
+        summary="Create a product",
+        operation_id="createProduct",
+        tags=_TAGS,
+        body=ProductCreate,
+        answers={201: ManagedProduct},
+        errors=(SkuTaken, Conflict),
+        response_headers=("Location", "ETag"),
+        idempotent=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1/products",
+        handler=page,
+        allow=PUBLIC,
+        summary="List live products",
+        operation_id="listProducts",
+        tags=_TAGS,
+        query=ProductQuery,
+        answers={200: PageOf[ManagedProduct | PublicProduct]},
+        errors=(InvalidCursor,),
+        response_headers=("Link",),
+    ),
+    Route(
+        method="GET",
+        path="/v1/products/deleted",
+        handler=deleted,
+        allow=PRODUCT_MANAGERS,
+        summary="List deleted products, the newest deletion first",
+        operation_id="listDeletedProducts",
+        tags=_TAGS,
+        query=PageQuery,
+        answers={200: PageOf[DeletedProduct]},
+        errors=(InvalidCursor,),
+        response_headers=("Link",),
+    ),
+    Route(
+        method="PATCH",
+        path=ONE_PRODUCT,
+        handler=change,
+        allow=PRODUCT_MANAGERS,
+        summary="Change a product; the same values change nothing",
+        operation_id="changeProduct",
+        tags=_TAGS,
+        body=ProductPatch,
+        media_types=(JSON, MERGE_PATCH),
+        answers={200: ManagedProduct},
+        errors=(NotFound, Conflict, SkuTaken),
+        response_headers=("ETag",),
+        conditional=True,
+    ),
+    Route(
+        method="DELETE",
+        path=ONE_PRODUCT,
+        handler=delete,
+        allow=PRODUCT_MANAGERS,
+        summary="Delete a product softly",
+        operation_id="deleteProduct",
+        tags=_TAGS,
+        answers={204: None},
+        errors=(NotFound, Conflict),
+        conditional=True,
+    ),
+    Route(
+        method="POST",
+        path="/v1/products/{product_id}/restore",
+        handler=restore,
+        allow=PRODUCT_MANAGERS,
+        summary="Restore a deleted product, under its SKU or another",
+        operation_id="restoreProduct",
+        tags=_TAGS,
+        body=ProductRestore,
+        body_optional=True,
+        answers={200: ManagedProduct},
+        errors=(NotFound, NotDeleted, SkuTaken, Conflict),
+        response_headers=("ETag",),
+    ),
+    Route(
+        method="GET",
+        path="/v1/products/{product_id}/history",
+        handler=history,
+        allow=PRODUCT_MANAGERS,
+        summary="List a product's changes, newest first",
+        operation_id="listProductHistory",
+        tags=_TAGS,
+        query=PageQuery,
+        answers={200: PageOf[ChangeEntry]},
+        errors=(NotFound, InvalidCursor),
+        response_headers=("Link",),
+    ),
+    Route(
+        method="GET",
+        path="/v1/products/{product_id}/prices",
+        handler=prices,
+        allow=PUBLIC,
+        summary="List a product's prices, newest first",
+        operation_id="listProductPrices",
+        tags=_TAGS,
+        query=PageQuery,
+        answers={200: PricePage},
+        errors=(NotFound, InvalidCursor),
+        response_headers=("Link",),
+    ),
+)

@@ -1,0 +1,88 @@
+"""The types of fields: how each is written on the wire, checked and described (api.md, conventions and fine print)."""
+
+import unicodedata
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+from vitrina.api.http.body import JsonNumber
+from vitrina.clock import rfc3339
+from vitrina.domain.money import check_currency, parse_amount
+from vitrina.domain.products import check_sku
+from vitrina.domain.text import MAX_DESCRIPTION, MAX_NAME, clean_line, clean_paragraphs
+from vitrina.domain.users import MAX_EMAIL, clean_email
+from vitrina.services.accounts import passwords
+
+
+def _read_price(value: object) -> object:
+    """Take a price as text, so that no float is ever between the wire and the decimal."""
+    if isinstance(value, JsonNumber):
+        value = value.text
+    elif type(value) is int:
+        value = str(value)
+    if not isinstance(value, str):
+        raise ValueError("is not a plain decimal number such as 19.99")  # noqa: TRY004 - pydantic's protocol
+    return parse_amount(value)
+
+
+def _check_password(value: str) -> str:
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise ValueError("holds a control character")
+    return value
+
+
+def _clean_description(value: str) -> str | None:
+    return clean_paragraphs(value) if value.strip() else None  # As front ends send a field that was left empty.
+
+
+def absent() -> Any:  # noqa: ANN401 - stands for any field that was not sent
+    """Return what a field has that was not sent; who reads it asks first which were."""
+    return None
+
+
+_PRICE_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]+)?$"}, {"type": "number", "minimum": 0}],
+    "description": "A plain decimal, with no more decimals than its currency has.",
+    "examples": ["19.99"],
+}
+
+Sku = Annotated[
+    str,
+    AfterValidator(check_sku),
+    Field(
+        description="Unique among live products, without regard to case.",
+        json_schema_extra={"pattern": "^[A-Za-z0-9._-]{1,64}$", "not": {"enum": [".", ".."]}},
+        examples=["LAMP-01"],
+    ),
+]
+Line = Annotated[str, AfterValidator(clean_line), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_NAME})]
+Description = Annotated[
+    str, AfterValidator(_clean_description), Field(json_schema_extra={"maxLength": MAX_DESCRIPTION})
+]
+Price = Annotated[Decimal, BeforeValidator(_read_price), WithJsonSchema(_PRICE_SCHEMA, mode="validation")]
+Currency = Annotated[
+    str,
+    AfterValidator(check_currency),
+    Field(description="ISO 4217.", json_schema_extra={"pattern": "^[A-Z]{3}$"}, examples=["USD"]),
+]
+Email = Annotated[
+    str, AfterValidator(clean_email), Field(json_schema_extra={"format": "email", "maxLength": MAX_EMAIL})
+]
+NewPassword = Annotated[
+    str,
+    Field(min_length=passwords.SHORTEST, max_length=passwords.LONGEST, json_schema_extra={"format": "password"}),
+    AfterValidator(_check_password),
+]
+Secret = Annotated[str, Field(min_length=1, max_length=4096, json_schema_extra={"format": "password"})]
+Time = Annotated[
+    datetime,
+    PlainSerializer(rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-24T07:01:34.120Z"]}),
+]
+Money = Annotated[
+    Decimal,
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$", "examples": ["19.99"]}),
+]

@@ -1,0 +1,134 @@
+"""Serving: one process, or several on one port (`api/supervisor.py`).
+
+    sys.exit(serve(create_app, settings, on_ready=print))    # until SIGTERM or Ctrl-C; a second one ends at once
+
+A stop goes in this order: readiness fails, `drain_delay` passes, the port closes, requests in flight finish, the
+application's own resources are let go.
+"""
+
+import asyncio
+import gc
+import multiprocessing
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+import structlog
+from aiohttp import web
+from uvloop import new_event_loop
+
+from vitrina import logging
+from vitrina.api.application import protocol_options
+from vitrina.api.http.app_keys import READINESS
+from vitrina.api.http.endpoint import new_request_id
+from vitrina.api.http.headers import secure
+from vitrina.api.http.problems import BadRequest, InternalError, problem
+from vitrina.config import Settings
+from vitrina.shutdown import heed_signals
+
+log = structlog.get_logger(__name__)
+
+CreateApp = Callable[[Settings], web.Application]
+OnReady = Callable[[str], object]
+_BACKLOG: Final = 1024
+
+
+class Protocol(web.RequestHandler):
+    """aiohttp's connection, whose own refusals are problems too and name no versions.
+
+    What reaches `handle_error` never became a request: bytes that are not HTTP. It has no path, and no id of its own.
+    """
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it quotes what was sent
+    ) -> web.StreamResponse:
+        """Answer bytes that are not HTTP, and close the connection."""
+        if request.writer.output_size:
+            raise ConnectionError("half an answer has been sent")
+        if status < 500:  # noqa: PLR2004 - a client's error, and no news
+            response = problem(BadRequest(), instance="")
+        else:
+            log.error("connection_failed", exc_info=exc)
+            response = problem(InternalError(), instance="")
+        secure(response)
+        response.headers["X-Request-ID"] = new_request_id()
+        response.force_close()
+        return response
+
+
+def serve(create_app: CreateApp, settings: Settings, *, on_ready: OnReady, supervised: bool = False) -> int:
+    """Serve in this process until it is told to stop; `on_ready` gets the URL once the port is open.
+
+    Returns the exit code: 0 when all requests were answered and all resources let go, 1 when a second signal cut that
+    short. Raises OSError when it cannot listen, and whatever the application raises when it starts. A `supervised`
+    process shares its port, leaves Ctrl-C to its parent, and stops when that is gone.
+    """
+    logging.configure(level=settings.log_level, style=settings.log_format)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        try:
+            runner.run(_serve(create_app, settings, on_ready, supervised=supervised))
+        except asyncio.CancelledError:
+            return 1
+    return 0
+
+
+@asynccontextmanager
+async def listening(app: web.Application, settings: Settings, *, reuse_port: bool = False) -> AsyncIterator[str]:
+    """Serve `app` while the context lasts; yields its URL. The end closes the port, then finishes what is in flight."""
+    loop = asyncio.get_running_loop()
+    runner = web.AppRunner(app, shutdown_timeout=settings.shutdown_timeout)
+    await runner.setup()
+    try:
+        assert runner.server is not None  # noqa: S101 - it is there after `setup`
+        protocol = partial(Protocol, runner.server, loop=loop, **protocol_options(settings))
+        listener = await loop.create_server(
+            protocol, settings.host, settings.port, backlog=_BACKLOG, reuse_port=reuse_port
+        )
+        try:
+            yield url_of(settings.host, listener.sockets[0].getsockname()[1])
+        finally:
+            listener.close()
+    finally:
+        await runner.cleanup()
+
+
+def url_of(host: str, port: int) -> str:
+    """Return the URL of an address."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+async def _serve(create_app: CreateApp, settings: Settings, on_ready: OnReady, *, supervised: bool) -> None:
+    stop = asyncio.Event()
+    heed_signals(stop, (signal.SIGTERM,) if supervised else (signal.SIGINT, signal.SIGTERM))
+    if supervised:
+        _heed_parent(stop)
+    app = create_app(settings)
+    async with listening(app, settings, reuse_port=supervised) as url:
+        gc.freeze()  # What was loaded so far stays for good: no collection need look at it again, and pause for it.
+        on_ready(url)
+        await stop.wait()
+        log.info("stopping")
+        app[READINESS].ready = False
+        await asyncio.sleep(settings.drain_delay)
+    log.info("stopped")
+
+
+def _heed_parent(stop: asyncio.Event) -> None:
+    """Set `stop` when the parent is gone: nobody else would tell."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101 - it is supervised
+    loop = asyncio.get_running_loop()
+
+    def heed() -> None:
+        loop.remove_reader(parent.sentinel)
+        stop.set()
+
+    loop.add_reader(parent.sentinel, heed)

@@ -1,0 +1,1 @@
+"""Accounts: registration, sign-in, sessions, passwords (R1 to R4, R14)."""

@@ -1,0 +1,185 @@
+"""Accounts: registration, and what a super_admin does with them (R1 to R4)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from vitrina.clock import Clock, now
+from vitrina.domain.pages import Page, Position
+from vitrina.domain.text import fold
+from vitrina.domain.users import Role, User
+from vitrina.domain.versions import Expected, check_expected
+from vitrina.errors import EmailTaken, NotFound, SuperAdminProtected, ValidationFailed
+from vitrina.ids import is_id, new_id
+from vitrina.services.accounts.passwords import Passwords
+from vitrina.services.idempotency import Keep
+from vitrina.services.keyed_lock import Turns
+from vitrina.store.idempotency import Answer
+from vitrina.store.sessions import SessionStore
+from vitrina.store.users import UserStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserDraft:
+    """What is said of a new account."""
+
+    email: str
+    password: str
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserChanges:
+    """What is to be changed of an account; None leaves a field as it is."""
+
+    email: str | None = None
+    name: str | None = None
+    role: Role | None = None
+    password: str | None = None
+    active: bool | None = None
+
+
+async def check_password(passwords: Passwords, password: str, *, email: str, name: str, pointer: str) -> None:
+    """Raise ValidationFailed when a new password is among the commonest, or made of the account's own words."""
+    if await passwords.is_common(password, context=(email, email.partition("@")[0], name)):
+        raise ValidationFailed.of(pointer, "is too easy to guess: choose a longer or less usual one")
+
+
+class Accounts:
+    """Makes and changes accounts; who may is decided before."""
+
+    def __init__(self, users: UserStore, sessions: SessionStore, *, passwords: Passwords, clock: Clock = now) -> None:
+        """Take the stores and the passwords' service."""
+        self._users = users
+        self._sessions = sessions
+        self._passwords = passwords
+        self._clock = clock
+        self._turns = Turns()
+
+    async def create(self, draft: UserDraft, *, render: Callable[[User], Answer], keep: Keep) -> Answer:
+        """Make an account and return its answer. Raises EmailTaken, ValidationFailed, Conflict.
+
+        Who wants an e-mail waits for those who want the same one: the first takes it, and the others need no hash.
+        """
+
+        async def attempt() -> Answer:
+            user = await self._drafted(draft)
+            answer = render(user)
+            await self._users.create(user, also=keep(answer))
+            return answer
+
+        return await self._turns.take(fold(draft.email), attempt)
+
+    async def create_super_admin(self, *, email: str, password: str, name: str) -> User:
+        """Make a super_admin: from the command line only (R1). Raises EmailTaken, ValidationFailed."""
+        user = await self._drafted(UserDraft(email=email, password=password, name=name, role=Role.SUPER_ADMIN))
+        await self._users.create(user)
+        return user
+
+    async def read(self, user_id: str) -> User:
+        """Return an account. Raises NotFound."""
+        user = await self._users.get(user_id) if is_id(user_id) else None
+        if user is None:
+            raise NotFound
+        return user
+
+    async def page(self, *, role: Role | None, limit: int, start: Position | None) -> Page[User]:
+        """Return a page of accounts, newest first."""
+        return await self._users.page(role=role, limit=limit, start=start)
+
+    async def change(self, user_id: str, changes: UserChanges, *, expected: Expected) -> User:
+        """Change an account. A new role or password, and deactivation, end its sessions at once (R14).
+
+        Raises NotFound, VersionMismatch, SuperAdminProtected, EmailTaken, Conflict, ValidationFailed.
+        """
+        password_hash: str | None = None
+
+        async def attempt() -> User:
+            nonlocal password_hash
+            before = await self._changeable(user_id, expected)
+            if changes.password is not None and password_hash is None:
+                email, name = changes.email or before.email, changes.name or before.name
+                password_hash = await self._hashed(changes.password, email, name)
+            after = self._changed(before, changes, password_hash)
+            if after is before:
+                return before
+            await self._users.update(before, after)
+            if after.session_epoch != before.session_epoch:
+                await self._sessions.clear(user_id)
+            return after
+
+        return await self._turns.take(user_id, attempt)
+
+    async def delete(self, user_id: str, *, expected: Expected) -> None:
+        """Delete an account with its sessions and inbox.
+
+        Raises NotFound, VersionMismatch, SuperAdminProtected, Conflict.
+        """
+
+        async def attempt() -> None:
+            await self._users.delete(await self._changeable(user_id, expected))
+            await self._users.clear(user_id)
+
+        await self._turns.take(user_id, attempt)
+
+    async def remove_super_admin(self, email: str) -> None:
+        """Delete a super_admin: from the command line only (R1). Raises NotFound, LastSuperAdmin, Conflict."""
+        user = await self._users.by_email(email)
+        if user is None or user.role is not Role.SUPER_ADMIN:
+            raise NotFound
+        await self._users.delete(user)
+        await self._users.clear(user.id)
+
+    async def _changeable(self, user_id: str, expected: Expected) -> User:
+        user = await self.read(user_id)
+        check_expected(expected, user.version)
+        if user.role is Role.SUPER_ADMIN:
+            raise SuperAdminProtected
+        return user
+
+    def _changed(self, before: User, changes: UserChanges, password_hash: str | None) -> User:
+        after = replace(
+            before,
+            email=before.email if changes.email is None else changes.email,
+            name=before.name if changes.name is None else changes.name,
+            role=before.role if changes.role is None else changes.role,
+            active=before.active if changes.active is None else changes.active,
+            password_hash=before.password_hash if password_hash is None else password_hash,
+        )
+        if after == before:
+            return before
+        ends_sessions = (
+            after.role is not before.role
+            or after.password_hash != before.password_hash
+            or (before.active and not after.active)
+        )
+        return replace(
+            after,
+            session_epoch=before.session_epoch + ends_sessions,
+            version=before.version + 1,
+            updated_at=max(self._clock(), before.updated_at),
+        )
+
+    async def _drafted(self, draft: UserDraft) -> User:
+        # A hash costs a fifth of a second of a core, so an e-mail that is taken is refused before it; that nobody
+        # takes it meanwhile, the transaction sees to.
+        if await self._users.email_is_taken(draft.email):
+            raise EmailTaken
+        password_hash = await self._hashed(draft.password, draft.email, draft.name)
+        at = self._clock()
+        return User(
+            id=new_id(),
+            email=draft.email,
+            name=draft.name,
+            role=draft.role,
+            active=True,
+            password_hash=password_hash,
+            session_epoch=0,
+            version=1,
+            created_at=at,
+            updated_at=at,
+        )
+
+    async def _hashed(self, password: str, email: str, name: str) -> str:
+        await check_password(self._passwords, password, email=email, name=name, pointer="/password")
+        return await self._passwords.hash(password)

@@ -1,0 +1,1 @@
+"""Reports of views: rollups, counts and the HTML report (R12)."""

@@ -1,0 +1,75 @@
+"""Counts by product that come in parts, from segments and from the tables of closed days, and are added up."""
+
+import threading
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vitrina.domain.reports import ROW_BYTES, Counts, product_id_of
+from vitrina.services.views import columns as packed
+
+_FEW: Final = 256
+"""Fewer sums than this count as this many: small parts are not added up one by one, nor kept for long in memory."""
+_WAIT: Final = 4
+"""Rows wait until they are so many times as many as the sums: then adding up costs a row little."""
+_PRODUCT: Final = (0, 16)
+_NUMBERS: Final = ((16, 20), (20, 24), (24, 28))
+"""Where a row of a packed table has its counts, as `domain.reports` packs it."""
+_NAMES: Final = Counts._fields
+
+
+class ProductCounts:
+    """Sums by product; its methods block for milliseconds, and may be called from several threads."""
+
+    def __init__(self) -> None:
+        """Start with no product."""
+        self._parts: list[pa.Table] = []
+        self._waiting = 0
+        self._lock = threading.Lock()
+
+    def add(self, products: pa.Array, **counts: pa.Array) -> None:
+        """Add the counts that are given, by the names of `Counts`, of products in their packed form."""
+        none = pa.repeat(pa.scalar(0, pa.int64()), len(products))
+        columns = [counts.get(name, none).cast(pa.int64()) for name in _NAMES]
+        part = pa.table([products, *columns], names=["product", *_NAMES])
+        with self._lock:
+            self._parts.append(part)
+            self._waiting += len(part)
+            if self._waiting > _WAIT * max(len(self._parts[0]), _FEW):
+                self._sum()
+
+    def add_table(self, table: bytes) -> None:
+        """Add packed tables, one or several after the other."""
+        numbers = (packed.number(table, place, pa.int64(), width=ROW_BYTES) for place in _NUMBERS)
+        products = pc.binary_slice(packed.fixed(table, ROW_BYTES), *_PRODUCT)
+        self.add(products, **dict(zip(_NAMES, numbers, strict=True)))
+
+    def all(self) -> dict[bytes, Counts]:
+        """Return the counts of each product, in the order of their keys."""
+        sums = self._sums()
+        counts = map(Counts, *(sums.column(name).to_pylist() for name in _NAMES))
+        return dict(sorted(zip(sums.column("product").to_pylist(), counts, strict=True)))
+
+    def first(self, number: int) -> list[tuple[str, Counts]]:
+        """Return the ids of the products with the most views, and their counts; ties by id. None has no view at all."""
+        sums = self._sums()
+        seen = sums.filter(pc.greater(sums.column("views"), 0))
+        order = pc.sort_indices(
+            seen.set_column(0, "product", seen.column("product").cast(pa.binary())),
+            sort_keys=[("views", "descending"), ("product", "ascending")],
+        )
+        rows = seen.take(order[:number]).to_pylist()
+        return [(product_id_of(row["product"]), Counts(row["views"], row["unique_visitors"])) for row in rows]
+
+    def _sums(self) -> pa.Table:
+        with self._lock:
+            if self._parts:
+                self._sum()
+                return self._parts[0]
+        return pa.table([pa.array([], pa.binary(16)), *[pa.array([], pa.int64())] * 3], names=["product", *_NAMES])
+
+    def _sum(self) -> None:
+        grouped = pa.concat_tables(self._parts).group_by("product", use_threads=False)
+        summed = grouped.aggregate([(name, "sum") for name in _NAMES]).rename_columns(["product", *_NAMES])
+        self._parts, self._waiting = [summed], 0

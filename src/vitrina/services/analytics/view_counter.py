@@ -1,0 +1,165 @@
+"""Counts the views of a day (R12): exact, all rows at once, and in memory that does not grow with their number.
+
+What grows are the pairs of product and visitor. Past `_MOST_IN_MEMORY` views they go to a temporary file, ordered by
+the first byte of the visitor, and are counted in 256 parts: no visitor is in two of them, so what they count adds up.
+"""
+
+import os
+import tempfile
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import IO, Final, NamedTuple, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vitrina.domain.reports import OTHER, Counts
+from vitrina.domain.views import BOT, VIEW_BYTES, PackedViews
+from vitrina.errors import NoRoom
+from vitrina.services.analytics.product_counts import ProductCounts
+from vitrina.services.views import columns as packed
+
+_MOST_IN_MEMORY: Final = 100_000
+"""Views whose pairs, 28 bytes each, may be in memory."""
+_MOST_HOSTS: Final = 20_000
+"""Referrer hosts that one count tells apart: anybody can send any, and memory is not to grow with them."""
+_PAIR: Final = (0, 28)
+_VISITOR_BYTE: Final = (16, 17)
+_PARTS: Final = 256
+_HOUR_MS: Final = 3_600_000
+_HOURS: Final = 24
+_IS_BOT: Final = bytes(flags & BOT for flags in range(256))
+"""A table that tells of a flags' byte what it is."""
+
+
+class Totals(NamedTuple):
+    """What was counted: each product, in the order of their keys, and the distinct visitors of all of them."""
+
+    products: dict[bytes, Counts]
+    unique_visitors: int
+
+
+class Tally:
+    """A count of packed views of one day, bots apart: `hours` has people and bots, `referrers` people by their host.
+
+    Its methods block for milliseconds and are for one thread at a time. A context, for its file.
+    """
+
+    def __init__(self) -> None:
+        """Start with no view."""
+        self.hours = [[0, 0] for _ in range(_HOURS)]
+        self.referrers: Counter[str | None] = Counter()
+        self._products = ProductCounts()
+        self._pairs = _Pairs()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pairs.close()
+
+    def add(self, segments: Sequence[PackedViews]) -> None:
+        """Count the views of segments. Raises NoRoom."""
+        segments = [segment for segment in segments if segment]
+        if not segments:
+            return
+        data = packed.joined(segments)
+        flags = data[packed.FLAGS :: VIEW_BYTES].translate(_IS_BOT)
+        bots = pa.Array.from_buffers(pa.uint8(), len(flags), [None, pa.py_buffer(flags)])
+        people = pc.equal(bots, 0)
+        views = packed.fixed(data)
+        self._add_hours(data, bots)
+        self._add_referrers(packed.referrers(data, segments).filter(people), segments)
+        seen, number = _counted(pc.binary_slice(views, *packed.PRODUCT).filter(pc.equal(bots, BOT)))
+        self._products.add(seen, bots=number)
+        self._pairs.add(pc.binary_slice(views, *_PAIR).filter(people))
+
+    def totals(self) -> Totals:
+        """Return what has been counted; nothing is to be added after it. Raises NoRoom."""
+        visitors = 0
+        for rows in self._pairs.parts():
+            pairs, views = _counted(rows)
+            visitors += len(pc.binary_slice(pairs, *packed.VISITOR).unique())
+            each = pa.repeat(pa.scalar(1, pa.int64()), len(pairs))
+            self._products.add(pc.binary_slice(pairs, *packed.PRODUCT), views=views, unique_visitors=each)
+        return Totals(self._products.all(), visitors)
+
+    def _add_hours(self, data: bytes, bots: pa.Array) -> None:
+        hours = pc.divide(packed.number(data, packed.TIME, pa.int32()), _HOUR_MS)
+        kinds, numbers = _counted(pc.add(pc.multiply(hours, 2), bots))
+        for kind, number in zip(kinds.to_pylist(), numbers.to_pylist(), strict=True):
+            self.hours[kind // 2][kind % 2] += number
+
+    def _add_referrers(self, places: pa.Array, segments: Sequence[PackedViews]) -> None:
+        hosts = [host for segment in segments for host in (None, *segment.referrers)]
+        found, numbers = _counted(places)
+        for place, number in zip(found.to_pylist(), numbers.to_pylist(), strict=True):
+            host = hosts[place]
+            known = host in self.referrers or len(self.referrers) < _MOST_HOSTS
+            self.referrers[host if known else OTHER] += number
+
+
+class _Pairs:
+    """Pairs of product and visitor, one a view."""
+
+    def __init__(self) -> None:
+        self._rows: list[pa.Array] = []
+        self._number = 0
+        self._file: IO[bytes] | None = None
+        self._blocks: list[array[int]] = []
+
+    def add(self, rows: pa.Array) -> None:
+        self._rows.append(rows)
+        self._number += len(rows)
+        if self._number > _MOST_IN_MEMORY:
+            self._spill()
+
+    def parts(self) -> Iterator[pa.Array]:
+        """Return them all, in parts that share no visitor."""
+        if self._file is None:
+            if self._rows:
+                yield pa.concat_arrays(self._rows)
+            return
+        self._spill()
+        width = _PAIR[1]
+        for part in range(_PARTS):
+            found = [
+                os.pread(self._file.fileno(), (block[part + 1] - block[part]) * width, block[part] * width)
+                for block in self._blocks
+            ]
+            yield packed.fixed(b"".join(found), width)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _spill(self) -> None:
+        """Write what is there as a block, ordered by part; a block's parts begin where `_blocks` says, in rows."""
+        if not self._rows:
+            return
+        rows = pa.concat_arrays(self._rows)
+        self._rows, self._number = [], 0
+        _, first_bytes = pc.binary_slice(rows, *_VISITOR_BYTE).buffers()
+        part_of_row = pa.Array.from_buffers(pa.uint8(), len(rows), [None, first_bytes])
+        _, data = rows.take(pc.array_sort_indices(part_of_row)).buffers()
+        sizes = Counter(first_bytes.to_pybytes()[: len(rows)])
+        start = self._blocks[-1][-1] if self._blocks else 0
+        self._blocks.append(array("Q", accumulate((sizes[part] for part in range(_PARTS)), initial=start)))
+        try:
+            self._write(memoryview(data)[: len(rows) * _PAIR[1]])
+        except OSError as error:
+            raise NoRoom(error.errno, error.strerror) from error
+
+    def _write(self, rest: memoryview) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="vitrina-tally-", buffering=0)  # noqa: SIM115 - see `close`
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+
+def _counted(values: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return each value once, in the order in which they come, and how often it does."""
+    counted = values.value_counts()
+    return counted.field("values"), counted.field("counts")

@@ -1,0 +1,1 @@
+"""Notices of price changes: who gets them, the inbox and mail (R9)."""

@@ -1,0 +1,212 @@
+"""Products: what people may do with them (R5 to R8, R10)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from vitrina.clock import Clock, now
+from vitrina.domain.money import fit
+from vitrina.domain.pages import Page, Position
+from vitrina.domain.products import Action, Change, PricePeriod, Product, ProductDraft, Sort, describe
+from vitrina.domain.versions import Expected, check_expected
+from vitrina.errors import NotDeleted, NotFound, ValidationFailed
+from vitrina.ids import is_id, new_id
+from vitrina.services.idempotency import Keep
+from vitrina.services.keyed_lock import Turns
+from vitrina.services.products.cache import NoCache, ProductCache
+from vitrina.store.idempotency import Answer
+from vitrina.store.listings import ProductListings
+from vitrina.store.products import ProductStore
+
+_OMNIBUS: Final = timedelta(days=30)
+"""How far back a shop must look for the lowest price (Directive 98/6/EC, article 6a)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceHistory:
+    """A page of prices, and the lowest of the last 30 days in today's currency."""
+
+    page: Page[PricePeriod]
+    lowest_last_30_days: Decimal
+
+
+class Products:
+    """Reads and writes on behalf of people; who may is decided before."""
+
+    def __init__(
+        self, store: ProductStore, listings: ProductListings, cache: ProductCache[Any] | NoCache, *, clock: Clock = now
+    ) -> None:
+        """Take the stores, and the cache to which each write is told."""
+        self._store = store
+        self._listings = listings
+        self._cache = cache
+        self._clock = clock
+        self._turns = Turns()
+
+    async def read(self, product_id: str) -> Product:
+        """Return a product, live or deleted, as it is now. Raises NotFound."""
+        product = await self._store.get(product_id, consistent=True) if is_id(product_id) else None
+        if product is None:
+            raise NotFound
+        return product
+
+    async def read_by_sku(self, sku: str) -> Product:
+        """Return the live product that holds a SKU. Raises NotFound."""
+        holder = await self._store.holder(sku, consistent=True)
+        product = await self._store.get(holder, consistent=True) if holder else None
+        if product is None or product.deleted_at is not None:
+            raise NotFound
+        return product
+
+    async def create(
+        self, draft: ProductDraft, *, by: str, request_id: str, render: Callable[[Product], Answer], keep: Keep
+    ) -> Answer:
+        """Make a product and return its answer. Raises SkuTaken, ValidationFailed."""
+        at = self._clock()
+        product = Product(
+            **_values(_fitted(draft)),
+            id=new_id(),
+            version=1,
+            created_at=at,
+            created_by=by,
+            updated_at=at,
+            updated_by=by,
+        )
+        answer = render(product)
+        change = describe(None, product, action=Action.CREATED, request_id=request_id)
+        with self._dropping(product):
+            await self._store.create(product, change, also=keep(answer))
+        return answer
+
+    async def change(
+        self, product_id: str, fields: Mapping[str, Any], *, by: str, request_id: str, expected: Expected
+    ) -> Product:
+        """Change fields of a live product and return it; the same values change nothing (R8).
+
+        Raises NotFound, VersionMismatch, Conflict, SkuTaken, ValidationFailed.
+        """
+
+        async def attempt(before: Product) -> Product:
+            draft = _fitted(replace(before.drafted(), **fields))
+            if draft == before.drafted():
+                return before
+            after = before.edited(draft, by=by, at=self._after(before))
+            change = describe(before, after, action=Action.UPDATED, request_id=request_id)
+            with self._dropping(before, after):
+                await self._store.update(before, after, change)
+            return after
+
+        return await self._retried(product_id, expected, attempt)
+
+    async def delete(self, product_id: str, *, by: str, request_id: str, expected: Expected) -> None:
+        """Delete a live product softly (R7). Raises NotFound, VersionMismatch, Conflict."""
+
+        async def attempt(before: Product) -> Product:
+            after = before.deleted(by=by, at=self._after(before))
+            change = describe(before, after, action=Action.DELETED, request_id=request_id)
+            with self._dropping(before):
+                await self._store.delete(before, after, change)
+            return after
+
+        await self._retried(product_id, expected, attempt)
+
+    async def restore(self, product_id: str, sku: str | None, *, by: str, request_id: str) -> Product:
+        """Bring a deleted product back, under its SKU or another (R7).
+
+        Raises NotFound, NotDeleted, Conflict, SkuTaken.
+        """
+
+        async def attempt(before: Product) -> Product:
+            if before.original_sku is None:
+                raise NotDeleted
+            after = before.restored(sku or before.original_sku, by=by, at=self._after(before))
+            change = describe(before, after, action=Action.RESTORED, request_id=request_id)
+            with self._dropping(after):
+                await self._store.restore(before, after, change)
+            return after
+
+        return await self._retried(product_id, None, attempt, live=False)
+
+    async def page(
+        self, *, sort: Sort, brand: str | None, name_prefix: str | None, limit: int, start: Position | None
+    ) -> Page[Product]:
+        """Return a page of live products."""
+        return await self._listings.live(sort=sort, brand=brand, name_prefix=name_prefix, limit=limit, start=start)
+
+    async def deleted(self, *, limit: int, start: Position | None) -> Page[Product]:
+        """Return a page of deleted products, the newest deletion first."""
+        return await self._listings.deleted(limit=limit, start=start)
+
+    async def history(self, product_id: str, *, limit: int, start: Position | None) -> Page[Change]:
+        """Return a page of a product's changes, newest first (R10). Raises NotFound."""
+        if not is_id(product_id):
+            raise NotFound
+        page = await self._listings.history(product_id, limit=limit, start=start)
+        if not page.items and start is None:
+            raise NotFound
+        return page
+
+    async def prices(self, product_id: str, *, limit: int, start: Position | None, current: bool) -> PriceHistory:
+        """Return a page of a product's prices, newest first; `current` sees deleted products and the latest write.
+
+        Raises NotFound.
+        """
+        since = self._clock() - _OMNIBUS
+        if not is_id(product_id):
+            raise NotFound
+        product, page, recent = await asyncio.gather(
+            self._store.get(product_id, consistent=current),
+            self._listings.prices(product_id, limit=limit, start=start, consistent=current),
+            self._listings.prices_since(product_id, since, consistent=current),
+        )
+        if product is None or not recent or (product.deleted_at is not None and not current):
+            raise NotFound
+        comparable = [period.price for period in recent if period.currency == recent[0].currency]
+        return PriceHistory(page, min(comparable))
+
+    async def _retried(
+        self,
+        product_id: str,
+        expected: Expected,
+        change: Callable[[Product], Awaitable[Product]],
+        *,
+        live: bool = True,
+    ) -> Product:
+        """Read, check and change, again while others are faster; a caller who named a version is told instead."""
+
+        async def attempt() -> Product:
+            before = await self.read(product_id)
+            if live and before.deleted_at is not None:
+                raise NotFound
+            check_expected(expected, before.version)
+            return await change(before)
+
+        return await self._turns.take(product_id, attempt)
+
+    @contextmanager
+    def _dropping(self, *products: Product) -> Iterator[None]:
+        """Drop the kept answers of products, also when a write fails: it may be that its answer alone is lost."""
+        try:
+            yield
+        finally:
+            self._cache.drop(*products)
+
+    def _after(self, before: Product) -> datetime:
+        """Return the time of the next version, never before this one's, whatever the clocks of two processes say."""
+        return max(self._clock(), before.updated_at)
+
+
+def _fitted(draft: ProductDraft) -> ProductDraft:
+    """Return the draft with its price as its currency has it. Raises ValidationFailed when it has more decimals."""
+    try:
+        return replace(draft, price=fit(draft.price, draft.currency))
+    except ValueError as error:
+        raise ValidationFailed.of("/price", str(error)) from error
+
+
+def _values(draft: ProductDraft) -> dict[str, Any]:
+    return {field.name: getattr(draft, field.name) for field in fields(ProductDraft)}

@@ -1,0 +1,1 @@
+"""View events: how they are recorded and unpacked (R11)."""

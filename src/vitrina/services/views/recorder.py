@@ -1,0 +1,173 @@
+"""Records anonymous views: each is in the table before its reader gets the answer (R11)."""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+import crawleruseragents  # type: ignore[import-untyped]
+import structlog
+
+from vitrina import metrics
+from vitrina.domain.views import DAY_MS, View, visitor_hash, visitor_key
+from vitrina.errors import Overloaded, TableUnavailable
+from vitrina.services.batching import Coalescer
+from vitrina.store.items import ViewSegmentItem
+from vitrina.store.views import ViewStore
+
+log = structlog.get_logger(__name__)
+
+_MOST_IN_FLUSH: Final = 2_000
+_REMEMBERED: Final = 10_000
+"""Visitors and user agents remembered, so that hashing and matching are done once for each."""
+_LONGEST_PAUSE: Final = 2.0
+_LONGEST_HOST: Final = 253
+_LONGEST_AGENT: Final = 512
+
+
+class ViewRecorder:
+    """Stores views in groups, and keeps their readers waiting for at most `commit_timeout` seconds.
+
+    A reader who is answered before that is a late view: it stays queued and is still stored. Of readers who were
+    answered, a crash can take the late views alone, and `vitrina_views_late_total` counts them.
+    """
+
+    def __init__(
+        self,
+        store: ViewStore,
+        *,
+        secret: bytes,
+        queue: int,
+        commit_timeout: float,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        """Take the store and the limits of the settings."""
+        self._store = store
+        self._secret = secret
+        self._queue = queue
+        self._patience = _Patience(commit_timeout)
+        self._now_ms = now_ms
+        self._coalescer: Coalescer[View, None] = Coalescer(self._flush, most=_MOST_IN_FLUSH)
+        self._expected = 0
+        self._day_number = 0
+        self._day_key = b""
+        self._visitors: dict[tuple[str, str], tuple[bytes, bool]] = {}
+
+    def expect(self) -> None:
+        """Count a reader whose product is being read. Raises Overloaded when no view more can be kept for later."""
+        if len(self._coalescer) + self._expected >= self._queue:
+            metrics.VIEWS_REFUSED.inc()
+            raise Overloaded
+        self._expected += 1
+
+    def has_read(self) -> None:
+        """Count a reader off who was expected: now a view is recorded, or there is none."""
+        self._expected -= 1
+
+    async def record(self, product_id: str, *, address: str, user_agent: str, referrer: str | None) -> None:
+        """Store a view."""
+        at_ms = self._now_ms()
+        visitor, bot = self._visitor(at_ms, address, user_agent)
+        host = referrer_host(referrer) if referrer else None
+        stored = self._coalescer.submit(View(product_id, at_ms, visitor, host, bot))
+        self._patience.watch(stored)
+        await stored
+
+    async def drain(self, *, seconds: float) -> int:
+        """Wait until all views are stored, `seconds` at most; returns how many are not."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._coalescer.drained()
+        return len(self._coalescer)
+
+    async def _flush(self, views: list[View]) -> list[None]:
+        """Write views until the table takes them: the same segments under the same keys, so none counts twice.
+
+        Whatever else fails is a fault of ours. Late readers don't hear of it, so it is logged and counted here.
+        """
+        segments = self._store.segments(views)
+        metrics.VIEWS_QUEUED.set(len(self._coalescer))
+        pause = 0.05
+        try:
+            while not await self._put(segments):
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+        except Exception:
+            log.exception("views_lost", number=len(views))
+            metrics.VIEWS_LOST.inc(len(views))
+            raise
+        metrics.VIEWS_STORED.inc(len(views))
+        metrics.VIEWS_BATCH.observe(len(views))
+        metrics.VIEWS_QUEUED.set(len(self._coalescer) - len(views))
+        return [None] * len(views)
+
+    async def _put(self, segments: list[ViewSegmentItem]) -> bool:
+        try:
+            await self._store.put(segments)
+        except TableUnavailable:
+            log.warning("views_wait", number=len(self._coalescer))
+            return False
+        return True
+
+    def _visitor(self, at_ms: int, address: str, user_agent: str) -> tuple[bytes, bool]:
+        day_number = at_ms // DAY_MS
+        if day_number != self._day_number:
+            day: date = datetime.fromtimestamp(at_ms / 1000, UTC).date()
+            self._day_number, self._day_key = day_number, visitor_key(self._secret, day)
+            self._visitors.clear()
+        known = self._visitors.get((address, user_agent))
+        if known is None:
+            if len(self._visitors) >= _REMEMBERED:
+                self._visitors.clear()
+            known = visitor_hash(self._day_key, address, user_agent), is_bot(user_agent)
+            self._visitors[address, user_agent] = known
+        return known
+
+
+def is_bot(user_agent: str) -> bool:
+    """Say whether a user agent is on the list of crawler-user-agents, which is kept up to date by many."""
+    return bool(crawleruseragents.is_crawler(user_agent[:_LONGEST_AGENT]))
+
+
+def referrer_host(referrer: str) -> str | None:
+    """Return the host of a `Referer` header, and nothing else of it; None when it names none.
+
+    Browsers write hosts in ASCII (URL standard, section 3.5); others, escaped, could make a segment too large to store.
+    """
+    try:
+        host = urlsplit(referrer).hostname
+    except ValueError:
+        return None
+    return host[:_LONGEST_HOST] if host and host.isascii() and host.isprintable() else None
+
+
+class _Patience:
+    """Lets readers go who have waited too long, by one timer for all: a timer for each costs 2 µs."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._watched: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, stored: "asyncio.Future[None]") -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._seconds
+        self._watched.append((due, stored))
+        if self._timer is None:
+            self._timer = loop.call_at(due, self._let_go, loop)
+
+    def _let_go(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        while self._watched:
+            due, stored = self._watched[0]
+            if not stored.done():
+                if due > now:
+                    break
+                metrics.VIEWS_LATE.inc()
+                stored.set_result(None)
+            self._watched.popleft()
+        self._timer = loop.call_at(self._watched[0][0], self._let_go, loop) if self._watched else None

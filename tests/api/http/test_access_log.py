@@ -1,0 +1,58 @@
+"""Answers are logged and counted, soon if not at once."""
+
+import asyncio
+
+import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+from vitrina import logging
+from vitrina.api.http.access_log import Entry, Journal
+from vitrina.usage import Usage
+
+
+def _entry(route: str, **options: object) -> Entry:
+    values = {"method": "GET", "status": 200, "at": 1_795_503_694.125, "seconds": 0.0042, "request_id": "r-1"}
+    return Entry(route=route, **{**values, "user_id": None, "used": Usage(), **options})  # type: ignore[arg-type]
+
+
+def _counted(route: str) -> float | None:
+    labels = {"route": route, "method": "GET", "status": "200"}
+    return REGISTRY.get_sample_value("vitrina_http_requests_total", labels)
+
+
+async def test_a_lone_entry_waits_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks at a log that closely."""
+    monkeypatch.setattr(logging, "_request_sink", None)
+    journal = Journal()
+    with capture_logs() as lines:
+        journal.add(_entry("/lone", user_id="u-1"))
+        assert lines == []
+        await asyncio.sleep(0.15)
+    assert lines == [
+        {
+            "event": "request",
+            "log_level": "info",
+            "timestamp": "2026-11-24T07:01:34.125Z",
+            "request_id": "r-1",
+            "method": "GET",
+            "route": "/lone",
+            "status": 200,
+            "duration_ms": 4.2,
+            "calls": 0,
+            "read_units": 0.0,
+            "write_units": 0.0,
+            "user_id": "u-1",
+        }
+    ]
+    assert _counted("/lone") == 1
+
+
+async def test_many_entries_do_not_wait() -> None:
+    """Nor does a flush that finds nothing do harm."""
+    journal = Journal()
+    for _ in range(64):
+        journal.add(_entry("/many"))
+    assert _counted("/many") == 64
+    journal.flush()
+    assert _counted("/many") == 64

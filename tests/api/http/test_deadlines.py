@@ -1,0 +1,60 @@
+"""One timer ends whatever outstays its time."""
+
+import asyncio
+
+import pytest
+
+from vitrina.api.http.deadlines import Deadlines
+
+
+async def _work(deadlines: Deadlines, *, allowed: float, takes: float) -> str:
+    task = asyncio.current_task()
+    assert task is not None
+    deadlines.start(task, seconds=allowed)
+    try:
+        await asyncio.sleep(takes)
+    except asyncio.CancelledError:
+        return "late" if deadlines.cancelled(task) else "stopped"
+    finally:
+        deadlines.end(task)
+    return "in time"
+
+
+async def test_what_is_late_is_cancelled_and_the_rest_goes_on() -> None:
+    """Those who share the timer do not share the fate."""
+    deadlines = Deadlines()
+    works = [_work(deadlines, allowed=allowed, takes=0.2) for allowed in (0.01, 10, 0.05, float("inf"))]
+    assert await asyncio.gather(*works) == ["late", "in time", "late", "in time"]
+    assert await _work(deadlines, allowed=0.01, takes=0.2) == "late"
+
+
+async def test_a_stop_of_the_process_is_no_lateness() -> None:
+    """Who cancels for another reason is not answered with 503."""
+    deadlines = Deadlines()
+    task = asyncio.create_task(_work(deadlines, allowed=10, takes=10))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    assert await task == "stopped"
+
+
+async def test_a_late_task_can_work_on_once_that_is_settled() -> None:
+    """The answer that says so has to be written by the same task."""
+    deadlines = Deadlines()
+    task = asyncio.current_task()
+    assert task is not None
+    deadlines.start(task, seconds=0)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.sleep(1)
+    assert deadlines.end(task) == 0
+    assert task.cancelling() == 0
+    async with asyncio.timeout(1):
+        await asyncio.sleep(0)
+
+
+async def test_time_that_does_not_count_is_given_back() -> None:
+    """While a body arrives, nobody works."""
+    deadlines = Deadlines()
+    task = asyncio.current_task()
+    assert task is not None
+    deadlines.start(task, seconds=5)
+    assert deadlines.end(task) == pytest.approx(5, abs=0.1)

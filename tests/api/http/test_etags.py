@@ -1,0 +1,53 @@
+"""Conditions of requests, as RFC 9110 compares them."""
+
+import pytest
+
+from vitrina.api.http.etags import if_match, if_none_match
+
+
+@pytest.mark.parametrize(
+    ("header", "versions"),
+    [
+        (None, None),
+        ("*", None),
+        (" * ", None),
+        ('"3"', {3}),
+        ('"3", "5" ,"7"', {3, 5, 7}),
+        ('W/"3"', set()),
+        ('W/"3", "4"', {4}),
+        ('"x"', set()),
+        ('"03"', set()),
+        ('"٣"', set()),
+        ("3", set()),
+        ('"3', set()),
+        ('"3" "4"', set()),
+        (',"3",, "4" ,', {3, 4}),
+        (", ,", set()),
+        ('"3", 4', set()),
+        ("", set()),
+    ],
+)
+def test_if_match_is_a_strong_comparison_and_a_malformed_one_matches_nothing(
+    header: str | None, versions: set[int] | None
+) -> None:
+    """To ignore a condition that cannot be read would overwrite what its sender wanted to keep."""
+    assert if_match(header) == versions
+
+
+@pytest.mark.parametrize(
+    ("header", "holds"),
+    [
+        (None, False),
+        ("*", True),
+        ('"3"', True),
+        ('W/"3"', True),
+        ('"2", W/"3"', True),
+        ('"2"', False),
+        ("3", False),
+        ('"3" x', False),
+        (',"2",, "3"', True),
+    ],
+)
+def test_if_none_match_is_a_weak_comparison(header: str | None, holds: bool) -> None:  # noqa: FBT001
+    """304 is right when any of the tags is the one."""
+    assert if_none_match(header, 3) is holds

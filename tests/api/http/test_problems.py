@@ -1,0 +1,89 @@
+"""Every error has its row: nothing that is expected is ever a 500 (R14 and api.md, Conventions)."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import orjson
+import pytest
+
+import vitrina
+from vitrina.api.http.problems import TABLE, InternalError, MethodNotAllowed, problem
+from vitrina.api.openapi.components import example
+from vitrina.errors import (
+    AuthenticationRequired,
+    FieldError,
+    InvalidToken,
+    Overloaded,
+    RateLimited,
+    SkuTaken,
+    TableUnavailable,
+    Unavailable,
+    ValidationFailed,
+    VersionMismatch,
+    VitrinaError,
+)
+
+
+def _tree(root: type[VitrinaError]) -> Iterator[type[VitrinaError]]:
+    for child in root.__subclasses__():
+        yield child
+        yield from _tree(child)
+
+
+def test_every_error_of_the_tree_has_one_row_and_one_code() -> None:
+    """Whatever module an error is in, the table knows it."""
+    for module in pkgutil.walk_packages(vitrina.__path__, "vitrina."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    assert {error for error in _tree(VitrinaError) if error.__module__.startswith("vitrina.")} == set(TABLE)
+    assert len({row.code for row in TABLE.values()}) == len(TABLE)
+
+
+@pytest.mark.parametrize("error", TABLE)
+def test_a_problem_has_the_members_of_rfc_9457_and_speaks_to_people(error: type[VitrinaError]) -> None:
+    """No detail speaks of requirements or attributes, which are ours to know."""
+    members = example(error, "/v1/things/1")["value"]
+    assert members["type"] == f"urn:vitrina:problem:{members['code']}"
+    assert members["instance"] == "/v1/things/1"
+    assert members["status"] == TABLE[error].status
+    assert members["title"]
+    assert members["detail"].endswith(".")
+    assert "(R" not in members["detail"]
+    assert "retry_after" not in members["detail"]
+
+
+@pytest.mark.parametrize(
+    ("error", "members"),
+    [
+        (ValidationFailed([FieldError("/a~1b", "is odd")]), {"errors": [{"pointer": "/a~1b", "detail": "is odd"}]}),
+        (SkuTaken("p-1"), {"holder": {"id": "p-1", "href": "/v1/products/p-1"}}),
+        (VersionMismatch(7), {"current_version": 7}),
+    ],
+)
+def test_some_problems_say_more(error: VitrinaError, members: dict[str, object]) -> None:
+    """The members that a client acts upon."""
+    body = problem(error, instance="/").body
+    assert isinstance(body, bytes)
+    assert members.items() <= orjson.loads(body).items()
+
+
+@pytest.mark.parametrize(
+    ("error", "headers"),
+    [
+        (AuthenticationRequired(), {"WWW-Authenticate": 'Bearer realm="vitrina"'}),
+        (InvalidToken(), {"WWW-Authenticate": 'Bearer realm="vitrina", error="invalid_token"'}),
+        (MethodNotAllowed(("GET", "HEAD")), {"Allow": "GET, HEAD"}),
+        (
+            RateLimited(retry_after=30, limit=10),
+            {"Retry-After": "30", "RateLimit-Limit": "10", "RateLimit-Remaining": "0", "RateLimit-Reset": "30"},
+        ),
+        (Unavailable(retry_after=3), {"Retry-After": "3"}),
+        (TableUnavailable(), {"Retry-After": "1"}),
+        (Overloaded(), {"Retry-After": "1"}),
+        (InternalError(), {"Cache-Control": "no-store", "Content-Type": "application/problem+json"}),
+    ],
+)
+def test_some_problems_have_headers(error: VitrinaError, headers: dict[str, str]) -> None:
+    """RFC 9110 asks for `Allow` and `WWW-Authenticate`; who must wait is told how long."""
+    assert headers.items() <= dict(problem(error, instance="/").headers).items()

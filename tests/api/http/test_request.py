@@ -1,0 +1,36 @@
+"""What a handler may ask of a call."""
+
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from tests.api.small import principal
+from vitrina.api.http.request import Call
+from vitrina.domain.users import Role
+from vitrina.errors import AuthenticationRequired
+
+
+def _call(method: str = "GET") -> Call[Any, Any]:
+    return Call(make_mocked_request(method, "/"), "r-1")
+
+
+def test_what_a_route_does_not_declare_is_none() -> None:
+    """So that a handler of one never sees half a call."""
+    call = _call()
+    assert (call.body, call.query, call.principal, call.raw_body) == (None, None, None, b"")
+
+
+def test_there_is_a_caller_only_when_someone_signed_in() -> None:
+    """A handler that needs one on a public route answers 401, not 500."""
+    call = _call()
+    with pytest.raises(AuthenticationRequired):
+        _ = call.caller
+    call.principal = principal(Role.ADMIN)
+    assert call.caller.id == "id-of-admin"
+
+
+def test_a_head_is_known_as_one() -> None:
+    """It is no view (R11)."""
+    assert _call("HEAD").is_head
+    assert not _call("GET").is_head

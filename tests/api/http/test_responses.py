@@ -1,0 +1,66 @@
+"""Models become JSON the same way everywhere."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+import pytest
+from pydantic import BaseModel, Field
+
+from vitrina.api.http.responses import answer, not_modified, render
+
+
+class Colour(StrEnum):
+    """A colour."""
+
+    RED = "red"
+
+
+class Inner(BaseModel):
+    """A part."""
+
+    at: datetime
+
+
+class Thing(BaseModel):
+    """One field of each kind."""
+
+    price: Decimal
+    at: datetime
+    colour: Colour
+    inner: list[Inner]
+    start: str | None = Field(alias="from")
+
+
+def test_times_have_milliseconds_and_decimals_are_strings() -> None:
+    """Whatever was zero stays visible."""
+    at = datetime(2026, 11, 24, 7, 1, 34, tzinfo=UTC)
+    thing = Thing(**{"price": Decimal("19.90"), "at": at, "colour": "red", "inner": [Inner(at=at)], "from": None})
+    assert render(thing) == (
+        b'{"price":"19.90","at":"2026-11-24T07:01:34.000Z","colour":"red",'
+        b'"inner":[{"at":"2026-11-24T07:01:34.000Z"}],"from":null}'
+    )
+
+
+def test_what_has_no_form_in_json_is_a_bug() -> None:
+    """Nothing is guessed."""
+
+    class Odd(BaseModel):
+        value: object
+
+    with pytest.raises(TypeError):
+        render(Odd(value=object()))
+
+
+def test_an_answer_without_a_body_has_no_content_type() -> None:
+    """204 and 304."""
+    empty = answer(status=204)
+    assert empty.body is None
+    assert dict(empty.headers) == {}
+    assert dict(not_modified(3).headers) == {"ETag": '"3"'}
+
+
+def test_one_answer_s_headers_are_not_the_next_one_s() -> None:
+    """They start from a shared template."""
+    answer(b"{}", etag=1, location="/a", headers={"Content-Type": "text/plain"})
+    assert dict(answer(b"{}").headers) == {"Content-Type": "application/json"}

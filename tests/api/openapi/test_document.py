@@ -1,0 +1,168 @@
+"""The document says what the service does."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from tests.api.client import Client
+from tests.api.small import ROUTES, settings, small_service
+from vitrina.api.app import ROUTES as OUR_ROUTES
+from vitrina.api.application import all_routes
+from vitrina.api.http.problems import (
+    TABLE,
+    BadRequest,
+    MalformedJson,
+    PayloadTooLarge,
+    RequestTimeout,
+    UnsupportedMediaType,
+)
+from vitrina.api.http.routing import PUBLIC, Route
+from vitrina.api.openapi.document import document, errors_of
+from vitrina.errors import (
+    AuthenticationRequired,
+    Forbidden,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+    InvalidToken,
+    NotFound,
+    RateLimited,
+    SkuTaken,
+    TableUnavailable,
+    Unavailable,
+    ValidationFailed,
+    VersionMismatch,
+)
+
+_ALWAYS = {BadRequest, Unavailable, InvalidToken, TableUnavailable}
+_BODY = {MalformedJson, UnsupportedMediaType, PayloadTooLarge, RequestTimeout, ValidationFailed}
+
+
+@pytest.fixture
+async def small(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
+    """A client of the small application."""
+    async with small_service() as url:
+        yield Client(http, url)
+
+
+@pytest.fixture(scope="module")
+def small_document() -> dict[str, Any]:
+    """The small application's document, as its readers get it."""
+    routes = all_routes(settings(), ROUTES)
+    return dict(orjson.loads(orjson.dumps(document(routes))))
+
+
+def _route(method: str, path: str) -> Route[Any, Any]:
+    return next(route for route in ROUTES if (route.method, route.path) == (method, path))
+
+
+@pytest.mark.parametrize("routes", [ROUTES, OUR_ROUTES], ids=["small", "ours"])
+def test_the_document_is_openapi(routes: tuple[Route[Any, Any], ...]) -> None:
+    """As openapi-spec-validator reads the standard."""
+    made = document(all_routes(settings(), routes), server="https://api.example")
+    OpenAPIV31SpecValidator(orjson.loads(orjson.dumps(made))).validate()
+    assert made["openapi"] == "3.1.0"
+    assert made["servers"] == [{"url": "https://api.example"}]
+
+
+def test_the_document_is_the_same_each_time() -> None:
+    """So that a difference in it is one in the service."""
+    first, second = (orjson.dumps(document(all_routes(settings(), OUR_ROUTES))) for _ in range(2))
+    assert first == second
+
+
+def test_every_route_but_the_hidden_ones_is_in_it(small_document: dict[str, Any]) -> None:
+    """Those of operations among them, under their tag."""
+    found = {(method.upper(), path) for path, item in small_document["paths"].items() for method in item}
+    documented = {(route.method, route.template) for route in ROUTES}
+    ops = {("GET", path) for path in ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")}
+    assert found == documented | ops
+    assert all(small_document["paths"][path]["get"]["tags"] == ["ops"] for _, path in ops)
+    assert "/docs" not in document(all_routes(settings(docs=False), ROUTES))["paths"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "implied"),
+    [
+        ("GET", "/v1/who", set()),
+        ("GET", "/v1/mine", {AuthenticationRequired}),
+        ("GET", "/v1/accounts", {AuthenticationRequired, Forbidden}),
+        ("POST", "/v1/widgets", _BODY | {IdempotencyKeyReused, IdempotencyInProgress}),
+        ("POST", "/v1/touch", _BODY | {RateLimited}),
+        ("GET", "/v1/widgets", {ValidationFailed}),
+        ("GET", "/v1/widgets/{id}", set()),
+        ("DELETE", "/v1/widgets/{id}", {NotFound, VersionMismatch}),
+        ("GET", "/v1/fail", {SkuTaken, NotFound}),
+    ],
+)
+def test_errors_follow_from_the_declaration(method: str, path: str, implied: set[type]) -> None:
+    """Nobody writes them down twice."""
+    assert set(errors_of(_route(method, path))) == _ALWAYS | implied
+
+
+def test_each_error_is_an_example_under_its_status(small_document: dict[str, Any]) -> None:
+    """By its code."""
+    for route in ROUTES:
+        operation = small_document["paths"][route.template][route.method.lower()]
+        for error in errors_of(route):
+            answer = operation["responses"][str(TABLE[error].status.value)]
+            examples = answer["content"]["application/problem+json"]["examples"]
+            assert examples[TABLE[error].code]["value"]["code"] == TABLE[error].code
+
+
+def test_security_follows_from_the_policy(small_document: dict[str, Any]) -> None:
+    """A public route takes a token or none; a probe is asked for none at all."""
+    for route in ROUTES:
+        operation = small_document["paths"][route.template][route.method.lower()]
+        assert operation["security"] == ([{}, {"bearer": []}] if route.allow is PUBLIC else [{"bearer": []}])
+    assert small_document["paths"]["/healthz"]["get"]["security"] == []
+    assert small_document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+
+
+def test_bodies_queries_paths_and_headers_are_described(small_document: dict[str, Any]) -> None:
+    """From the models that validate them."""
+    paths = small_document["paths"]
+    created = paths["/v1/widgets"]["post"]
+    assert created["requestBody"] == {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Widget"}}},
+    }
+    assert {"Location", "Idempotency-Replayed", "X-Request-ID"} == created["responses"]["201"]["headers"].keys()
+    assert paths["/v1/touch"]["post"]["requestBody"]["required"] is False
+    assert len(paths["/v1/widgets/{id}"]["patch"]["requestBody"]["content"]) == 2
+    assert paths["/v1/widgets"]["get"]["parameters"][:2] == [
+        {
+            "name": "limit",
+            "in": "query",
+            "required": False,
+            "description": "How many.",
+            "schema": {"type": "integer", "default": 25, "minimum": 1, "maximum": 100},
+        },
+        {
+            "name": "from",
+            "in": "query",
+            "required": False,
+            "schema": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+        },
+    ]
+    read = paths["/v1/widgets/{id}"]["get"]
+    assert read["parameters"][0]["description"] == "The widget's id."
+    assert {"$ref": "#/components/parameters/IfNoneMatch"} in read["parameters"]
+    assert read["responses"].keys() >= {"200", "304"}
+    assert read["responses"]["304"]["headers"].keys() == {"X-Request-ID", "ETag"}
+    assert {"$ref": "#/components/parameters/IfMatch"} in paths["/v1/widgets/{id}"]["delete"]["parameters"]
+    assert paths["/v1/stream"]["get"]["responses"]["200"]["content"] == {"text/plain": {}, "text/csv": {}}
+    widget = small_document["components"]["schemas"]["Widget"]
+    assert widget["additionalProperties"] is False
+    assert widget["properties"]["name"] == {"type": "string", "minLength": 1, "maxLength": 10}
+
+
+async def test_the_document_is_served(small: Client) -> None:
+    """To anyone, and once only to who keeps it."""
+    reply = await small.get("/openapi.json")
+    assert reply.json["info"]["title"] == "Vitrina"
+    again = await small.get("/openapi.json", headers={"If-None-Match": reply.headers["ETag"]})
+    assert (again.status, again.body) == (304, b"")

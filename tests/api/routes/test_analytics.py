@@ -1,0 +1,326 @@
+"""GET /v1/products/{id}/views and /v1/analytics/top-products (R12)."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, refused
+from tests.service import Service, serving
+from vitrina.domain.reports import Counts, Period
+from vitrina.domain.views import View
+from vitrina.errors import NoRoom, TableUnavailable
+from vitrina.ids import new_id
+from vitrina.services.analytics import reports as module
+from vitrina.services.analytics.reports import Analytics
+from vitrina.services.analytics.rollups import RollupQueue, Rollups
+from vitrina.store import keys
+from vitrina.store.items import ProductItem
+from vitrina.store.rollups import RollupStore
+from vitrina.store.views import ViewStore
+from vitrina.store.writes import Update
+
+pytestmark = pytest.mark.engine("dynamodb_local")
+TOP = "/v1/analytics/top-products"
+
+
+def today() -> date:
+    """Today, UTC."""
+    return datetime.now(UTC).date()
+
+
+def ago(days: int) -> date:
+    """A day that is past, or to come."""
+    return today() - timedelta(days=days)
+
+
+def view(product_id: str, day: date, *, visitor: int = 0, bot: bool = False) -> View:
+    """A view at the start of a day."""
+    at = datetime.combine(day, time.min, UTC)
+    return View(product_id, int(at.timestamp() * 1000), visitor.to_bytes(12), None, bot)
+
+
+async def write(service: Service, views: Sequence[View]) -> None:
+    """Store views as if they had been seen on their days."""
+    store = ViewStore(service.services.table)
+    await store.put(store.segments(views))
+
+
+async def made(admin: Person, service: Service | None = None) -> str:
+    """A live product; of a service's, one that was there long before its views."""
+    product_id = str(ok(await admin.post("/v1/products", product_body()), 201)["id"])
+    if service:
+        long_ago = datetime.now(UTC) - timedelta(days=400)
+        await service.services.table.update(Update(keys.product(product_id), [ProductItem.created_at.set(long_ago)]))
+    return product_id
+
+
+def queue_of(service: Service) -> RollupQueue:
+    """Who rolls days up in the background."""
+    return service.services.analytics._queue
+
+
+async def test_a_report_has_every_day_with_people_and_bots_apart(service: Service, admin: Person) -> None:
+    """`total`, `views` and `unique_visitors` leave bots out; a visitor of two days counts on both."""
+    product_id, other = await made(admin, service), await made(admin, service)
+    await write(
+        service,
+        [
+            *(view(product_id, ago(3), visitor=number % 2) for number in range(5)),
+            view(product_id, ago(3), visitor=9, bot=True),
+            view(product_id, today(), visitor=1),
+            view(product_id, today(), visitor=1, bot=True),
+            *(view(other, ago(3), visitor=number) for number in range(7)),
+        ],
+    )
+    path = f"/v1/products/{product_id}/views?from={ago(3)}&to={today()}"
+    expected = {
+        "product_id": product_id,
+        "from": f"{ago(3)}",
+        "to": f"{today()}",
+        "total": 6,
+        "unique_visitors": 3,
+        "bots": 2,
+        "days": [
+            {"day": f"{ago(3)}", "views": 5, "unique_visitors": 2, "bots": 1},
+            {"day": f"{ago(2)}", "views": 0, "unique_visitors": 0, "bots": 0},
+            {"day": f"{ago(1)}", "views": 0, "unique_visitors": 0, "bots": 0},
+            {"day": f"{today()}", "views": 1, "unique_visitors": 1, "bots": 1},
+        ],
+    }
+    assert ok(await admin.get(path)) == expected
+    await queue_of(service).done()
+    assert ago(3) in await RollupStore(service.services.table).totals(Period(ago(3), ago(3)))
+    assert ok(await admin.get(path)) == expected
+
+
+async def test_a_read_by_an_anonymous_visitor_is_in_the_report_at_once(
+    admin: Person, super_admin: Person, anonymous: Client
+) -> None:
+    """R11 and R12: it was stored before its reader got the answer."""
+    product_id = await made(admin)
+    for _ in range(3):
+        ok(await anonymous.get(f"/v1/products/{product_id}", headers={"User-Agent": "Mozilla/5.0 Firefox/145.0"}))
+    ok(await anonymous.get(f"/v1/products/{product_id}", headers={"User-Agent": "Googlebot/2.1"}))
+    ok(await admin.get(f"/v1/products/{product_id}"))
+    report = ok(await super_admin.get(f"/v1/products/{product_id}/views"))
+    assert (report["total"], report["unique_visitors"], report["bots"]) == (3, 1, 1)
+
+
+async def test_no_day_is_counted_on_which_the_product_was_not_there(
+    admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A year of a new product is its own days alone, and no year of calls within one request."""
+    counted: list[date] = []
+
+    async def count(_: object, day: date, *__: object, **___: object) -> Counts:
+        counted.append(day)
+        return Counts()
+
+    monkeypatch.setattr(Rollups, "count_product", count)
+    path = f"/v1/products/{await made(admin)}/views"
+    report = ok(await admin.get(path, params={"from": f"{ago(365)}", "to": f"{today()}"}))
+    assert (len(report["days"]), counted) == (366, [today()])
+
+
+async def test_the_default_is_the_last_thirty_days(admin: Person) -> None:
+    """Today among them."""
+    report = ok(await admin.get(f"/v1/products/{await made(admin)}/views"))
+    assert [day["day"] for day in report["days"]] == [f"{ago(days)}" for days in range(29, -1, -1)]
+    assert (report["from"], report["to"], report["total"]) == (f"{ago(29)}", f"{today()}", 0)
+
+
+async def test_days_to_come_have_their_rows(admin: Person) -> None:
+    """Nobody has looked yet."""
+    path = f"/v1/products/{await made(admin)}/views"
+    report = ok(await admin.get(path, params={"from": f"{ago(-3)}", "to": f"{ago(-4)}"}))
+    assert [day["views"] for day in report["days"]] == [0, 0]
+    assert len(ok(await admin.get(path, params={"from": "9999-12-01", "to": "9999-12-31"}))["days"]) == 31
+
+
+async def test_a_year_is_the_longest_report(admin: Person) -> None:
+    """366 days, first and last among them."""
+    path = f"/v1/products/{await made(admin)}/views"
+    assert len(ok(await admin.get(path, params={"from": "2024-01-01", "to": "2024-12-31"}))["days"]) == 366
+    refused(await admin.get(path, params={"from": "2023-12-31", "to": "2024-12-31"}), "/from")
+
+
+@pytest.mark.parametrize("path", ["/v1/products/01a20f85-08d9-73a0-8275-7148fa5f785c/views", TOP])
+@pytest.mark.parametrize(
+    ("parameters", "pointers"),
+    [
+        ({"from": "yesterday"}, ["/from"]),
+        ({"to": "2026-02-30"}, ["/to"]),
+        ({"from": "2026-11-24T00:00:00", "to": "1764000000"}, ["/from", "/to"]),
+        ({"from": "", "to": "\u0662\u0660\u0662\u0666-11-24"}, ["/from", "/to"]),
+        ({"from": "2026-11-02", "to": "2026-11-01"}, ["/from"]),
+        ({"to": "2026-1-1"}, ["/to"]),
+    ],
+)
+async def test_bad_days_are_refused_by_name(
+    admin: Person, path: str, parameters: dict[str, str], pointers: list[str]
+) -> None:
+    """422, before anything is looked up; never clamped."""
+    refused(await admin.get(path, params=parameters), *pointers)
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "ten", "-1"])
+async def test_a_bad_limit_is_refused(admin: Person, limit: str) -> None:
+    """1 to 100."""
+    refused(await admin.get(TOP, params={"limit": limit}), "/limit")
+
+
+@pytest.mark.parametrize("product_id", ["01a20f85-08d9-73a0-8275-7148fa5f785c", "nothing"])
+async def test_an_unknown_product_is_not_found(admin: Person, product_id: str) -> None:
+    """Whether or not an id could look so."""
+    problem(await admin.get(f"/v1/products/{product_id}/views"), 404, "not_found")
+
+
+async def test_a_deleted_product_keeps_its_report(service: Service, admin: Person) -> None:
+    """R7: its history hangs on it; among the top products it says when it was deleted."""
+    product_id = await made(admin, service)
+    await write(service, [view(product_id, ago(-1000), visitor=number) for number in range(3)])
+    await write(service, [view(product_id, today(), visitor=number) for number in range(500)])
+    ok(await admin.delete(f"/v1/products/{product_id}"), 204)
+    assert ok(await admin.get(f"/v1/products/{product_id}/views"))["total"] == 500
+    (leader,) = ok(await admin.get(TOP, params={"from": f"{today()}", "limit": "1"}))["items"]
+    assert leader["product"] == ok(await admin.get(f"/v1/products/{product_id}"))
+    assert leader["product"]["deleted_at"]
+    assert (leader["views"], leader["unique_visitors"]) == (500, 500)
+
+
+async def test_top_products_are_ordered_by_views_over_rolled_up_and_live_days(service: Service, admin: Person) -> None:
+    """Exact over the range; bots are left out; ties by id; a product with no view of a person is none."""
+    first, second, third, bots_only = [await made(admin, service) for _ in range(4)]
+    days = {"from": f"{ago(41)}", "to": f"{ago(40)}"}
+    await write(
+        service,
+        [
+            *(view(first, ago(40), visitor=number % 2) for number in range(4)),
+            *(view(second, ago(41), visitor=number) for number in range(3)),
+            *(view(third, ago(41), visitor=number) for number in range(2)),
+            *(view(third, ago(40), visitor=number) for number in range(2)),
+            *(view(first, ago(41), visitor=number, bot=True) for number in range(9)),
+            *(view(bots_only, ago(41), visitor=number, bot=True) for number in range(9)),
+            view(new_id(), ago(41)),
+        ],
+    )
+    expected = [(first, 4, 2), (third, 4, 4), (second, 3, 3)]
+    for _ in range(2):
+        report = ok(await admin.get(TOP, params=days))
+        assert report.keys() == {"items"}
+        items: list[JsonObject] = report["items"]
+        assert [(one["product"]["id"], one["views"], one["unique_visitors"]) for one in items] == expected
+        assert items[0]["product"]["created_by"] == admin.id
+        await queue_of(service).done()
+    assert len(await RollupStore(service.services.table).totals(Period(ago(41), ago(40)))) == 2
+    assert len(ok(await admin.get(TOP, params=days | {"limit": "2"}))["items"]) == 2
+    assert ok(await admin.get(TOP, params={"from": "2001-01-01", "to": "2001-01-01"})) == {"items": []}
+
+
+async def test_who_asks_for_the_same_days_shares_the_work(
+    service: Service, admin: Person, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on when a request's time is over, for the next one to find it done; a stop does not wait for it."""
+    async with serving(service.settings.model_copy(update={"request_timeout": 0.5})) as hurried:
+        store = hurried.services.analytics._store
+        totals, begun, gate = store.totals, 0, asyncio.Event()
+
+        async def held_up(period: Period) -> Any:  # noqa: ANN401
+            nonlocal begun
+            begun += 1
+            await gate.wait()
+            return await totals(period)
+
+        monkeypatch.setattr(store, "totals", held_up)
+        client = Client(http, hurried.url, token=admin.token)
+        only_today = {"from": f"{today()}"}
+        for reply in await asyncio.gather(*(client.get(TOP, params=only_today | {"limit": limit}) for limit in "123")):
+            problem(reply, 503, "unavailable")
+        assert begun == 1
+        asyncio.get_running_loop().call_later(0.1, gate.set)
+        assert "items" in ok(await client.get(TOP, params=only_today))
+        assert begun == 1
+        gate.clear()
+        problem(await client.get(TOP), 503, "unavailable")
+        assert begun == 2
+    assert not hurried.services.analytics._adding
+
+
+async def test_days_that_take_too_long_to_count_are_rolled_up_all_the_same(
+    service: Service, admin: Person, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks again would run out of time, too, for ever."""
+    product_id = await made(admin, service)
+    for day, path in (ago(60), f"/v1/products/{product_id}/views"), (ago(61), TOP):
+        await write(service, [view(product_id, day)])
+        async with serving(service.settings.model_copy(update={"request_timeout": 0.5})) as hurried:
+            monkeypatch.setattr(module, "_LONGEST", 0.4)
+            client = Client(http, hurried.url, token=admin.token)
+            with monkeypatch.context() as slow:
+
+                async def for_ever(*_: object, **__: object) -> None:
+                    await asyncio.Event().wait()
+
+                slow.setattr(hurried.services.analytics._rollups, "count_product", for_ever)
+                slow.setattr(Analytics, "_add_live", for_ever)
+                problem(await client.get(path, params={"from": f"{day}", "to": f"{day}"}), 503, "unavailable")
+            await queue_of(hurried).done()
+        assert day in await RollupStore(service.services.table).totals(Period(day, day))
+
+
+async def test_work_that_is_shared_has_bounds(
+    service: Service, admin: Person, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many periods at once, and so long; a disk without room is no failure of ours either."""
+    async with serving(service.settings) as bounded:
+        analytics = bounded.services.analytics
+        monkeypatch.setattr(module, "_MOST_PERIODS", 1)
+        client = Client(http, bounded.url, token=admin.token)
+
+        async def for_ever(_: Period) -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(analytics, "_counted", for_ever)
+        first = asyncio.create_task(client.get(TOP, params={"from": f"{ago(3)}"}))
+        while not analytics._adding:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+        problem(await client.get(TOP), 503, "overloaded")
+        await analytics.close()
+        first.cancel()
+        monkeypatch.setattr(module, "_LONGEST", 0.05)
+        problem(await client.get(TOP), 503, "unavailable")
+
+        async def full(*_: object, **__: object) -> None:
+            raise NoRoom
+
+        monkeypatch.setattr(analytics, "_counted", full)
+        monkeypatch.setattr(analytics._rollups, "count_product", full)
+        for path in (TOP, f"/v1/products/{await made(admin)}/views"):
+            problem(await client.get(path), 503, "unavailable")
+
+
+async def test_a_stop_of_the_service_waits_for_no_rollup(service: Service) -> None:
+    """What is under way in the background is let go."""
+    queue = queue_of(service)
+    queue.add(ago(50))
+    await asyncio.wait_for(queue.close(), 30)
+    assert await RollupStore(service.services.table).totals(Period(ago(50), ago(50))) == {}
+
+
+async def test_an_outage_is_an_outage(service: Service, admin: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503, though several calls fail beside each other."""
+    product_id = await made(admin)
+
+    async def fail(*_: Any, **__: Any) -> None:  # noqa: ANN401
+        raise TableUnavailable
+
+    analytics: Analytics = service.services.analytics
+    monkeypatch.setattr(analytics._rollups, "_add", fail)
+    for path in (f"/v1/products/{product_id}/views", TOP):
+        reply = await admin.get(path)
+        problem(reply, 503, "table_unavailable")
+        assert reply.headers["Retry-After"]

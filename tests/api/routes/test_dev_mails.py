@@ -1,0 +1,93 @@
+"""`/dev/mails`: in development alone, and harmless whatever a mail holds."""
+
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.mail.samples import mail, notice, recipient
+from tests.service import make_table, serving, settings_for
+from vitrina.api.routes.dev_mails import routes
+from vitrina.config import DEMO_SECRET_KEY, Settings
+from vitrina.domain.notices import Language
+from vitrina.mail.directory import DirectoryTransport, caught_mails
+from vitrina.mail.message import compose, sender_address
+
+
+async def catch(folder: Path, name: str = "Oak <b>Lamp</b>") -> str:
+    """Catch a mail and return its name."""
+    one = notice(name=name)
+    message = compose(
+        mail(one),
+        [one],
+        recipient=recipient(),
+        language=Language.ENGLISH,
+        sender=sender_address("vitrina@shop.example"),
+    )
+    await DirectoryTransport(folder).send(message)
+    return caught_mails(folder, most=1)[0].name
+
+
+def development(moto: str, folder: Path) -> Settings:
+    """Settings that catch mail."""
+    return settings_for(moto, mail_transport="directory", mail_directory=str(folder))
+
+
+async def test_mail_is_listed_and_shown(moto: str, tmp_path: Path) -> None:
+    """The newest first, with its headers and both its parts; nothing of it runs or is taken for HTML."""
+    folder = tmp_path / "mails"
+    settings = development(moto, folder)
+    await make_table(settings)
+    async with serving(settings) as service, aiohttp.ClientSession(service.url) as http:
+        async with http.get("/dev/mails") as response:
+            assert "None yet" in await response.text()
+        name = await catch(folder)
+        async with http.get("/dev/mails") as response:
+            page = await response.text()
+            assert response.content_type == "text/html"
+        assert f'<a href="/dev/mails/{name}">Price of Oak &lt;b&gt;Lamp&lt;/b&gt;' in page
+        assert "Ana Admin &lt;ana@example.com&gt;" in page
+        async with http.get(f"/dev/mails/{name}") as response:
+            page = await response.text()
+            assert "script" not in response.headers["Content-Security-Policy"]
+        assert "Auto-Submitted" in page
+        assert "Old price: 19.99 USD" in page
+        assert f'<iframe sandbox title="The HTML of the mail" src="/dev/mails/{name}/html">' in page
+        async with http.get(f"/dev/mails/{name}/html") as response:
+            assert "Oak &lt;b&gt;Lamp" in await response.text()
+            assert response.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
+        for unknown in ("0" * 13 + "-" + "0" * 16, "..%2f..%2fetc%2fpasswd", f"{name}.eml"):
+            for path in (f"/dev/mails/{unknown}", f"/dev/mails/{unknown}/html"):
+                async with http.get(path) as response:
+                    assert response.status == 404
+        async with http.get("/openapi.json") as response:
+            assert not [path for path in (await response.json())["paths"] if path.startswith("/dev")]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mail_transport": "smtp"},
+        {"mail_directory": ""},
+        {
+            "environment": "production",
+            "signing_keys": "k:" + "s" * 32,
+            "secret_key": DEMO_SECRET_KEY.replace("demo", "real"),
+        },
+    ],
+)
+def test_nothing_else_has_such_a_page(options: dict[str, str]) -> None:
+    """Neither production nor a service whose mail goes out."""
+    caught = {"mail_transport": "directory", "mail_directory": "/nowhere"}
+    assert routes(settings_for("", **caught))
+    assert routes(settings_for("", **caught | options)) == ()
+
+
+async def test_a_mail_of_text_alone_and_a_stray_file_are_no_trouble(tmp_path: Path) -> None:
+    """Somebody may put one there."""
+    (tmp_path / f"{'0' * 13}-{'0' * 16}.eml").write_bytes(
+        b"From: a@b.example\r\nTo: c@d.example\r\nSubject: s\r\nDate: Tue, 24 Nov 2026 07:00:00 +0000\r\n\r\ntext\r\n"
+    )
+    (tmp_path / "stray.eml").touch()
+    [found] = caught_mails(tmp_path, most=9)
+    assert (found.text, found.html) == ("text\r\n", "")

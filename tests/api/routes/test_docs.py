@@ -1,0 +1,81 @@
+"""The interactive page works with no internet, and asks nothing of it."""
+
+import re
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from tests.api.client import Client
+from tests.api.small import small_service
+from vitrina.api.routes import docs
+
+
+@pytest.fixture(scope="module")
+async def small(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
+    """A client of the small application."""
+    async with small_service() as url:
+        yield Client(http, url)
+
+
+async def test_the_page_loads_nothing_from_outside(small: Client) -> None:
+    """Every address in it, and in the script that starts it, is one of ours."""
+    page = (await small.get("/docs")).body.decode()
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(assets) == 4
+    assert all(asset.startswith("/docs/") for asset in assets)
+    start = next(asset for asset in assets if asset.endswith("start.js"))
+    for text in (page, (await small.get(start)).body.decode()):
+        assert "//" not in text.replace("<!DOCTYPE html>", "")
+    assert "<script>" not in page
+
+
+async def test_the_browser_is_told_to_load_nothing_else(small: Client) -> None:
+    """Whatever the script would like."""
+    policy = (await small.get("/docs")).headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; ")
+    assert "http" not in policy
+    assert "frame-ancestors 'none'" in policy
+
+
+async def test_assets_can_be_kept_for_good(small: Client) -> None:
+    """Their addresses name their version."""
+    page = await small.get("/docs")
+    media_types = {}
+    for asset in re.findall(r'(?:src|href)="([^"]+)"', page.body.decode()):
+        reply = await small.get(asset)
+        assert reply.status == 200
+        assert reply.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        again = await small.get(asset, headers={"If-None-Match": reply.headers["ETag"]})
+        assert (again.status, again.body) == (304, b"")
+        media_types[asset.rpartition("/")[2]] = reply.headers["Content-Type"]
+    assert media_types == {
+        "favicon-32x32.png": "image/png",
+        "swagger-ui.css": "text/css; charset=utf-8",
+        "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+        "start.js": "text/javascript; charset=utf-8",
+    }
+    again = await small.get("/docs", headers={"If-None-Match": page.headers["ETag"]})
+    assert (again.status, again.headers["Cache-Control"]) == (304, "no-cache")
+
+
+@pytest.mark.parametrize("path", ["/docs/0/start.js", "/docs/{}/index.html", "/docs/{}/..%2f..%2f__init__.py"])
+async def test_nothing_else_of_the_package_is_served(small: Client, path: str) -> None:
+    """Nor anything of another version."""
+    version = (await small.get("/docs")).headers["ETag"].strip('"')
+    assert (await small.get(path.format(version))).status == 404
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever installs by hand wants to know."""
+    monkeypatch.setattr(docs, "find_spec", lambda _name: None)
+    with pytest.raises(ModuleNotFoundError, match="swagger_ui"):
+        docs._assets.__wrapped__()
+
+
+async def test_the_page_can_be_left_out(http: aiohttp.ClientSession) -> None:
+    """By a setting."""
+    async with small_service(docs=False) as url:
+        client = Client(http, url)
+        assert (await client.get("/docs")).status == 404
+        assert (await client.get("/openapi.json")).status == 200

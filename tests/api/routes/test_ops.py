@@ -1,0 +1,75 @@
+"""What operations ask of a process."""
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.api.client import Client
+from tests.api.small import create_app, settings, small_service
+from vitrina.api.http.app_keys import READINESS
+from vitrina.api.routes.ops import MULTIPROC_DIR
+from vitrina.api.server import readiness
+from vitrina.api.server.process import listening
+from vitrina.errors import TableUnavailable
+
+
+async def _outage() -> None:
+    raise TableUnavailable
+
+
+async def _hang() -> None:
+    await asyncio.sleep(60)
+
+
+async def _fine() -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("probe", "ready", "answer"),
+    [
+        (_fine, True, (200, None)),
+        (_fine, False, (503, "unavailable")),
+        (_outage, True, (503, "table_unavailable")),
+        (_hang, True, (503, "table_unavailable")),
+    ],
+)
+async def test_a_process_is_ready_while_the_table_answers_and_it_does_not_stop(
+    http: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+    probe: readiness.Probe,
+    ready: bool,  # noqa: FBT001
+    answer: tuple[int, str | None],
+) -> None:
+    """A table that hangs is one that does not answer; the process is up in any case."""
+    monkeypatch.setattr(readiness, "_CHECK_TIMEOUT", 0.1)
+    app = create_app(settings())
+    app[READINESS].probe = probe
+    app[READINESS].ready = ready
+    async with listening(app, settings()) as url:
+        client = Client(http, url)
+        reply = await client.get("/readyz")
+        assert (reply.status, reply.json.get("code")) == answer
+        assert (await client.get("/healthz")).json == {"status": "ok"}
+
+
+async def test_metrics_are_prometheus_text(http: aiohttp.ClientSession) -> None:
+    """And as young as the last request."""
+    async with small_service() as url:
+        client = Client(http, url)
+        await client.get("/v1/late")
+        reply = await client.get("/metrics")
+        assert reply.headers["Content-Type"].startswith("text/plain; version=")
+        assert 'vitrina_http_requests_total{method="GET",route="/v1/late",status="200"}' in reply.body.decode()
+        assert 'vitrina_http_request_seconds_bucket{le="0.5",method="GET",route="/v1/late"}' in reply.body.decode()
+
+
+async def test_processes_that_count_together_answer_together(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From the directory that they share; this process has not counted into it."""
+    monkeypatch.setenv(MULTIPROC_DIR, str(tmp_path))
+    async with small_service() as url:
+        assert b"route=" not in (await Client(http, url).get("/metrics")).body

@@ -1,0 +1,32 @@
+"""aiohttp's own failures, which no request of a client's can bring about on purpose."""
+
+from typing import cast
+
+import orjson
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from structlog.testing import capture_logs
+
+from vitrina.api.server.process import Protocol
+
+
+def test_a_failure_of_aiohttp_is_logged_and_says_nothing() -> None:
+    """As one of ours."""
+    request = make_mocked_request("GET", "/")
+    request.writer.output_size = 0
+    with capture_logs() as lines:
+        response = Protocol.handle_error(cast(Protocol, None), request, 500, ValueError("canary"))
+    assert isinstance(response, web.Response)
+    assert isinstance(response.body, bytes)
+    assert orjson.loads(response.body)["code"] == "internal_error"
+    assert response.headers["Server"] == "vitrina"
+    assert [line["event"] for line in lines] == ["connection_failed"]
+
+
+def test_nothing_is_written_into_half_an_answer() -> None:
+    """The connection is closed instead."""
+    request = make_mocked_request("GET", "/")
+    request.writer.output_size = 1
+    with pytest.raises(ConnectionError):
+        Protocol.handle_error(cast(Protocol, None), request, 500, ValueError())

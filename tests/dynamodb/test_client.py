@@ -1,0 +1,256 @@
+"""The contract with botocore: a call about items is prepared, signed, tried again and refused as botocore would."""
+
+import asyncio
+import json
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import aioboto3
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from botocore import auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import ClientError, ReadTimeoutError
+from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
+
+from tests.dynamodb.test_answers import CALLS
+from tests.service import settings_for
+from vitrina.aws import client_config, connect
+from vitrina.config import Settings
+from vitrina.dynamodb.client import ItemClient
+from vitrina.dynamodb.signature import Form, ItemSignature
+from vitrina.errors import TableUnavailable
+from vitrina.store import keys
+from vitrina.store.table import Table
+
+Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
+GET: dict[str, Any] = {"TableName": "shop", "Key": {"pk": {"S": "a"}, "sk": {"S": "b"}}}
+ITEM = b'{"Item": {"pk": {"S": "a"}}}'
+
+
+class Endpoint:
+    """An endpoint that keeps what it is sent and answers as it is told, the last way for ever."""
+
+    def __init__(self, *ways: Respond) -> None:
+        self.ways = list(ways)
+        self.requests: list[tuple[dict[str, str], bytes]] = []
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request."""
+        self.requests.append((dict(request.headers), await request.read()))
+        way = self.ways.pop(0) if len(self.ways) > 1 else self.ways[0]
+        return await way(request)
+
+
+def says(status: int, body: bytes, **headers: str) -> Respond:
+    """Answer so."""
+
+    async def respond(_: web.Request) -> web.Response:
+        return web.Response(status=status, body=body, headers={"x-amzn-RequestId": "1", **headers})
+
+    return respond
+
+
+def refuses(status: int, code: str) -> Respond:
+    """Answer as DynamoDB refuses."""
+    return says(status, json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "no"}).encode())
+
+
+async def hangs_up(request: web.Request) -> web.Response:
+    """Close the connection without a word."""
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+async def sleeps(_: web.Request) -> web.Response:
+    """Answer long after anybody waits."""
+    await asyncio.sleep(5)
+    return web.Response()
+
+
+@asynccontextmanager
+async def serving(*ways: Respond, **options: float) -> AsyncIterator[tuple[Endpoint, Settings]]:
+    """Run an endpoint; yields it with settings that name it."""
+    endpoint = Endpoint(*ways)
+    application = web.Application()
+    application.router.add_post("/", endpoint.handle)
+    async with TestServer(application) as server:
+        url = str(server.make_url("/")).rstrip("/")
+        yield endpoint, settings_for(url, **options)
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Botocore waits for up to a second before it tries again."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+
+
+def plain(headers: dict[str, str]) -> dict[str, str]:
+    """Return what a request's headers say, but for the time of day and what is there for statistics.
+
+    botocore adds ids of its own; other libraries that are installed (Powertools) add to the user agent of whatever
+    botocore sends.
+    """
+    left_out = {"amz-sdk-invocation-id", "amz-sdk-request", "authorization", "x-amz-date", "accept", "accept-encoding"}
+    said = {name.lower(): value for name, value in headers.items() if name.lower() not in left_out}
+    return said | {"user-agent": said["user-agent"].partition(" PT/")[0]}
+
+
+@pytest.mark.parametrize("method", CALLS)
+async def test_a_request_says_what_botocores_would(method: str) -> None:
+    """The same body but for spaces, and the same headers."""
+    async with serving(says(200, b"{}")) as (endpoint, settings), connect(settings) as clients:
+        session = aioboto3.Session(region_name=settings.region)
+        options: Any = {"endpoint_url": settings.writer_endpoint, "config": client_config(settings)}
+        async with session.client("dynamodb", **options) as botocores:
+            for client in (clients.writer, clients.writer, botocores):
+                token = {"ClientRequestToken": "once"} if method == "transact_write_items" else {}
+                await getattr(client, method)(**CALLS[method]("shop"), **token)
+    assert isinstance(clients.writer, ItemClient)
+    (first, one), (second, two), (theirs, three) = endpoint.requests
+    assert json.loads(one) == json.loads(two) == json.loads(three)
+    assert one == two
+    lengths = {"content-length": theirs["Content-Length"]}
+    assert plain(first) | lengths == plain(second) | lengths == plain(theirs)
+
+
+@given(
+    body=st.binary(max_size=40),
+    token=st.none() | st.text("abcXYZ019/+=", min_size=1, max_size=30),
+    url=st.sampled_from(
+        [
+            "https://dynamodb.eu-central-1.amazonaws.com/",
+            "http://127.0.0.1:8000/",
+            "http://[::1]:80/",
+            "https://x:443/a b",
+        ]
+    ),
+    moment=st.datetimes(timezones=st.just(UTC)),
+)
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_signature_is_botocores(
+    monkeypatch: pytest.MonkeyPatch, body: bytes, token: str | None, url: str, moment: datetime
+) -> None:
+    """With and without a session's token, wherever the endpoint is; what carries no weight is not signed."""
+    headers = {
+        "X-Amz-Target": "DynamoDB_20120810.Query",
+        "Content-Type": "application/x-amz-json-1.0",
+        "User-Agent": "v",
+    }
+    credentials = ReadOnlyCredentials("AKID", "secret", token)
+    monkeypatch.setattr(auth, "get_current_datetime", lambda: moment)
+    theirs = AWSRequest(method="POST", url=url, headers=headers, data=body)
+    auth.SigV4Auth(credentials, "dynamodb", "eu-central-1").add_auth(theirs)
+    ours = ItemSignature(credentials, "dynamodb", "eu-central-1").request(
+        Form.of(url, headers), body, at=moment.timestamp()
+    )
+    assert dict(ours.headers.items()) == dict(theirs.headers.items())
+    assert (ours.method, ours.url, ours.body) == ("POST", url, body)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "requests"),
+    [
+        (refuses(500, "InternalServerError"), 2),
+        (refuses(400, "ProvisionedThroughputExceededException"), 2),
+        (says(200, ITEM, **{"x-amz-crc32": "1"}), 2),
+        (hangs_up, 2),
+        (says(200, b"<html>"), 2),
+        (says(502, b"<html>"), 2),
+        (refuses(400, "ValidationException"), 1),
+        (refuses(400, "ConditionalCheckFailedException"), 1),
+    ],
+)
+async def test_what_may_pass_is_tried_once_more(trouble: Respond, requests: int) -> None:
+    """A failure, throttling, a lost connection, lost bytes and what is not an answer may; a refusal does not."""
+    async with serving(trouble, says(200, ITEM)) as (endpoint, settings), connect(settings) as clients:
+        try:
+            answer: Any = await clients.writer.get_item(**GET)
+        except ClientError as error:
+            answer = error.response
+    assert len(endpoint.requests) == requests
+    assert ("Item" in answer) == (requests == 2)
+    assert answer["ResponseMetadata"]["RetryAttempts"] == requests - 1
+    assert len({body for _, body in endpoint.requests}) == 1
+
+
+@pytest.mark.parametrize(("status", "code"), [(500, "InternalServerError"), (400, "ThrottlingException")])
+async def test_it_gives_up_after_the_second_time(status: int, code: str) -> None:
+    """The error is DynamoDB's, and the store's name for it is an outage."""
+    async with serving(refuses(status, code)) as (endpoint, settings), connect(settings) as clients:
+        with pytest.raises(ClientError, match=code):
+            await clients.writer.get_item(**GET)
+        assert len(endpoint.requests) == 2
+        with pytest.raises(TableUnavailable):
+            await Table(clients, name="shop").get(keys.user("1"), consistent=True)
+
+
+async def test_an_answer_that_does_not_come_is_waited_for_twice_the_read_timeout() -> None:
+    """No longer than botocore would."""
+    async with serving(sleeps, read_timeout=0.1) as (endpoint, settings), connect(settings) as clients:
+        with pytest.raises(ReadTimeoutError):
+            await clients.writer.get_item(**GET)
+    assert len(endpoint.requests) == 2
+
+
+async def test_retries_have_botocores_budget() -> None:
+    """Failures use it up, after which nothing is tried again; answers fill it."""
+    async with serving(refuses(500, "InternalServerError")) as (endpoint, settings), connect(settings) as clients:
+
+        async def requests_of_a_call() -> int:
+            endpoint.requests.clear()
+            with pytest.raises(ClientError):
+                await clients.writer.get_item(**GET)
+            return len(endpoint.requests)
+
+        while await requests_of_a_call() == 2:
+            pass
+        endpoint.ways = [says(200, ITEM)]
+        for _ in range(5):
+            await clients.writer.get_item(**GET)
+        endpoint.ways = [refuses(500, "InternalServerError")]
+        assert await requests_of_a_call() == 2
+        assert await requests_of_a_call() == 1
+
+
+async def test_a_broken_answer_is_an_outage() -> None:
+    """What is not JSON, and an answer cut short, are not taken for no item."""
+    for body in (b"<html>", ITEM[:-3]):
+        async with serving(says(200, body)) as (_, settings), connect(settings) as clients:
+            with pytest.raises(TableUnavailable):
+                await Table(clients, name="shop").get(keys.user("1"), consistent=True)
+
+
+async def test_a_good_checksum_is_taken() -> None:
+    """DynamoDB sends one with every answer."""
+    good = says(200, ITEM, **{"x-amz-crc32": str(zlib.crc32(ITEM))})
+    async with serving(good) as (endpoint, settings), connect(settings) as clients:
+        assert (await clients.writer.get_item(**GET))["Item"] == {"pk": {"S": "a"}}
+    assert len(endpoint.requests) == 1
+
+
+async def test_credentials_are_those_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role's are replaced every few hours; without any, the table is out of reach."""
+    async with serving(says(200, ITEM)) as (endpoint, settings), connect(settings) as clients:
+        client: Any = clients.writer
+        for name in ("first", "second"):
+
+            async def frozen(name: str = name) -> ReadOnlyCredentials:
+                return ReadOnlyCredentials(name, "secret", f"token-{name}")
+
+            monkeypatch.setattr(client._request_signer, "_credentials", SimpleNamespace(get_frozen_credentials=frozen))
+            await client.get_item(**GET)
+            headers, _ = endpoint.requests[-1]
+            assert headers["X-Amz-Security-Token"] == f"token-{name}"
+            assert f"Credential={name}/" in headers["Authorization"]
+        monkeypatch.setattr(client._request_signer, "_credentials", None)
+        with pytest.raises(TableUnavailable):
+            await Table(clients, name="shop").get(keys.user("1"), consistent=True)
+    assert len(endpoint.requests) == 2

@@ -1,0 +1,191 @@
+"""Windows of the clock, and what each try leaves of them; `tests/api/routes/test_auth_throttle.py` has the rest."""
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.service import Clock
+from vitrina.errors import Allowance, InvalidCredentials, RateLimited, TableUnavailable, WrongPassword
+from vitrina.services.accounts import throttle as module
+from vitrina.services.accounts.throttle import Throttle
+
+WINDOW = 900
+
+
+class Store:
+    """Counts in memory."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, int]] = Counter()
+
+    async def add(self, subject: str, *, window: int, seconds: int, number: int) -> int:
+        """Add and return the count."""
+        assert seconds == WINDOW
+        self.counts[subject, window] += number
+        return self.counts[subject, window]
+
+    async def forget(self, subject: str, *, window: int) -> None:
+        """Forget a count."""
+        del self.counts[subject, window]
+
+    @property
+    def left(self) -> list[int]:
+        """The counts that are not nought."""
+        return sorted(count for count in self.counts.values() if count)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock ten seconds before a window ends."""
+    return Clock(datetime.fromtimestamp(WINDOW * 2_000_000 - 10, UTC))
+
+
+@pytest.fixture
+def store() -> Store:
+    """No counts."""
+    return Store()
+
+
+@pytest.fixture
+def throttle(store: Store, clock: Clock) -> Throttle:
+    """Three tries."""
+    return Throttle(
+        store,  # type: ignore[arg-type]
+        key=b"key",
+        window=WINDOW,
+        limit=3,
+        address_limit=5,
+        account_limit=4,
+        clock=clock,
+    )
+
+
+async def fail(throttle: Throttle, email: str = "a@example.com", address: str = "192.0.2.1") -> Allowance | None:
+    """Try with a wrong password and return what is left."""
+    with pytest.raises(InvalidCredentials) as caught:
+        async with throttle.sign_in(email, address):
+            raise InvalidCredentials
+    return caught.value.allowance
+
+
+async def test_each_try_says_what_it_leaves(throttle: Throttle) -> None:
+    """Then a try is refused before it is made, until the window ends."""
+    assert [await fail(throttle) for _ in range(3)] == [Allowance(limit=3, remaining=n, reset=10) for n in (2, 1, 0)]
+    with pytest.raises(RateLimited) as caught:
+        async with throttle.sign_in("a@example.com", "192.0.2.1"):
+            pytest.fail("it was let in")
+    assert (caught.value.limit, caught.value.retry_after) == (3, 10)
+
+
+async def test_a_window_ends_by_the_clock(throttle: Throttle, clock: Clock) -> None:
+    """To the second, and the next has all tries."""
+    for _ in range(3):
+        await fail(throttle)
+    clock.at += timedelta(seconds=9.999)
+    with pytest.raises(RateLimited) as caught:
+        await fail(throttle)
+    assert caught.value.retry_after == 1
+    clock.at += timedelta(seconds=0.001)
+    assert await fail(throttle) == Allowance(limit=3, remaining=2, reset=WINDOW)
+
+
+async def test_a_good_try_clears_its_pair_and_takes_itself_back(throttle: Throttle, store: Store) -> None:
+    """The failures before it still count of the address and of the account."""
+    for _ in range(2):
+        await fail(throttle)
+    async with throttle.sign_in("A@EXAMPLE.com", "192.0.2.1") as allowance:
+        assert allowance == Allowance(limit=3, remaining=3, reset=10)
+    assert store.left == [2, 2]
+
+
+@pytest.mark.parametrize("failure", [TableUnavailable(), KeyError()])
+async def test_what_failed_on_our_side_is_no_try(throttle: Throttle, store: Store, failure: Exception) -> None:
+    """Nobody was told whether the password was right."""
+    with pytest.raises(type(failure)):
+        async with throttle.sign_in("a@example.com", "192.0.2.1"):
+            raise failure
+    assert store.left == []
+
+
+async def test_a_crowd_leaves_each_address_two_tries(throttle: Throttle) -> None:
+    """Past the account's limit; of other accounts the same address has three."""
+    for number in range(4):
+        await fail(throttle, address=f"198.51.100.{number}")
+    assert await fail(throttle) == Allowance(limit=2, remaining=1, reset=10)
+    assert await fail(throttle) == Allowance(limit=2, remaining=0, reset=10)
+    with pytest.raises(RateLimited) as caught:
+        await fail(throttle)
+    assert caught.value.limit == 2
+    assert await fail(throttle, email="b@example.com") == Allowance(limit=3, remaining=2, reset=10)
+
+
+async def test_an_address_has_five_tries_at_all_accounts(throttle: Throttle) -> None:
+    """The sixth is refused whosever account it is."""
+    for number in range(5):
+        await fail(throttle, email=f"{number}@example.com")
+    with pytest.raises(RateLimited):
+        await fail(throttle, email="9@example.com")
+    await fail(throttle, email="9@example.com", address="192.0.2.2")
+
+
+async def test_the_addresses_of_an_ipv6_subscriber_are_one(throttle: Throttle) -> None:
+    """A customer has a /64 to guess from (RFC 6177); the neighbour has another."""
+    for number in range(3):
+        await fail(throttle, address=f"2001:db8:0:1::{number:x}")
+    with pytest.raises(RateLimited):
+        await fail(throttle, address="2001:db8:0:1:ffff::1")
+    await fail(throttle, address="2001:db8:0:2::1")
+
+
+async def test_nothing_that_is_stored_names_anybody(throttle: Throttle, store: Store) -> None:
+    """Addresses and e-mails are hashed with a key."""
+    await fail(throttle)
+    stored = " ".join(subject for subject, _ in store.counts)
+    assert "example" not in stored
+    assert "192.0.2" not in stored
+
+
+async def test_a_session_has_its_own_tries_at_the_current_password(throttle: Throttle, store: Store) -> None:
+    """Who has stolen one can't guess it, and the owner can still change it by another."""
+    for left in (2, 1, 0):
+        with pytest.raises(WrongPassword) as wrong:
+            async with throttle.password_change("stolen"):
+                raise WrongPassword
+        assert wrong.value.allowance == Allowance(limit=3, remaining=left, reset=10)
+    with pytest.raises(RateLimited) as limited:
+        async with throttle.password_change("stolen"):
+            pytest.fail("it was let in")
+    assert (limited.value.limit, limited.value.retry_after) == (3, 10)
+    async with throttle.password_change("own") as allowance:
+        assert allowance == Allowance(limit=3, remaining=3, reset=10)
+    with pytest.raises(TableUnavailable):
+        async with throttle.password_change("own"):
+            raise TableUnavailable
+    assert store.left == [4]
+
+
+async def test_who_is_out_of_time_does_not_wait_for_a_try_to_be_taken_back(
+    throttle: Throttle, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table may be what is slow; the try is taken back all the same."""
+    monkeypatch.setattr(module, "_TAKING_BACK", 0.05)
+    gate = asyncio.Event()
+    add = store.add
+
+    async def slow(subject: str, *, window: int, seconds: int, number: int) -> int:
+        if number < 0:
+            await gate.wait()
+        return await add(subject, window=window, seconds=seconds, number=number)
+
+    monkeypatch.setattr(store, "add", slow)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05), throttle.sign_in("a@example.com", "192.0.2.1"):
+            await asyncio.Event().wait()
+    assert asyncio.get_running_loop().time() - began < 2.0
+    assert store.left == [1, 1, 1]
+    gate.set()
+    await asyncio.wait(throttle._taking_back)
+    assert store.left == []

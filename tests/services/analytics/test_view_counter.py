@@ -1,0 +1,121 @@
+"""Tallies of packed views, against a count of the views themselves: in memory, and by way of the disk (R12)."""
+
+import errno
+import tempfile
+from collections import Counter
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from tests.services.packed_views import MIDNIGHT_MS, PRODUCTS, VIEWS
+from vitrina.domain.reports import OTHER, Counts, product_key
+from vitrina.domain.views import VISITOR_BYTES, View, pack
+from vitrina.errors import NoRoom
+from vitrina.services.analytics import product_counts, view_counter as module
+from vitrina.services.analytics.view_counter import Tally, Totals
+from vitrina.services.views import columns as packed
+
+
+@pytest.fixture(params=["in memory", "on disk"])
+def _room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for all pairs, or for three of them and two products."""
+    if request.param == "on disk":
+        monkeypatch.setattr(module, "_MOST_IN_MEMORY", 3)
+        monkeypatch.setattr(product_counts, "_FEW", 2)
+
+
+def view(product_id: str = PRODUCTS[0], *, visitor: int = 0, host: str | None = None, bot: bool = False) -> View:
+    """A view at the start of the day."""
+    return View(product_id, MIDNIGHT_MS, visitor.to_bytes(VISITOR_BYTES), host, bot)
+
+
+def counted(*adds: list[list[View]]) -> tuple[Tally, Totals]:
+    """Count segments, some at a time."""
+    with Tally() as tally:
+        for segments in adds:
+            tally.add([pack(views) for views in segments])
+        return tally, tally.totals()
+
+
+@pytest.mark.usefixtures("_room")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(st.lists(VIEWS, max_size=12), max_size=4), max_size=4))
+def test_a_tally_counts_what_the_views_are(adds: list[list[list[View]]]) -> None:
+    """By product, hour, visitor and referrer; bots are counted and nothing else is told of them."""
+    tally, totals = counted(*adds)
+    views = [each for segments in adds for segment in segments for each in segment]
+    people = [each for each in views if not each.bot]
+    assert totals.products == {
+        product_key(product_id): Counts(
+            views=sum(each.product_id == product_id for each in people),
+            unique_visitors=len({each.visitor for each in people if each.product_id == product_id}),
+            bots=sum(each.product_id == product_id and each.bot for each in views),
+        )
+        for product_id in {each.product_id for each in views}
+    }
+    assert list(totals.products) == sorted(totals.products)
+    assert totals.unique_visitors == len({each.visitor for each in people})
+    assert tally.referrers == Counter(each.referrer_host for each in people)
+    assert [list(hour) for hour in tally.hours] == [
+        [
+            sum((each.at_ms - MIDNIGHT_MS) // 3_600_000 == hour and each.bot is bot for each in views)
+            for bot in (False, True)
+        ]
+        for hour in range(24)
+    ]
+
+
+def test_what_is_kept_in_memory_does_not_grow_with_the_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times as many, each by somebody else, take no more; the file is gone in the end."""
+    monkeypatch.setattr(module, "_MOST_IN_MEMORY", 5_000)
+    peaks = []
+    for number in (20_000, 200_000):
+        before = pa.total_allocated_bytes()
+        peak = 0
+        with Tally() as tally:
+            for first in range(0, number, 400):
+                tally.add([pack([view(visitor=one << 64) for one in range(first, first + 400)])])
+                peak = max(peak, pa.total_allocated_bytes() - before)
+            assert tally.totals() == ({product_key(PRODUCTS[0]): Counts(number, number)}, number)
+        peaks.append(peak)
+    assert peaks[1] <= peaks[0] * 1.1
+
+
+def test_hosts_past_the_limit_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody can send any `Referer`; a host that was met before is still told apart."""
+    monkeypatch.setattr(module, "_MOST_HOSTS", 2)
+    tally, _ = counted([[view(host="a"), view(host="b")], [view(host="c"), view(host="a")]], [[view(host="d")]])
+    assert tally.referrers == {"a": 2, "b": 1, OTHER: 2}
+
+
+def test_a_disk_without_room_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the file is closed."""
+
+    class Full:
+        def __init__(self) -> None:
+            self.closed = False
+
+        def write(self, _: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self) -> None:
+            self.closed = True
+
+    full = Full()
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: full)
+    monkeypatch.setattr(module, "_MOST_IN_MEMORY", 1)
+    with pytest.raises(NoRoom, match="No space left"):
+        counted([[view(), view()]])
+    assert full.closed
+
+
+def test_columns_are_where_the_views_are_packed() -> None:
+    """What is known of a view's layout outside its own module holds."""
+    seen = [view(PRODUCTS[1], visitor=7, host="a"), view(PRODUCTS[2], visitor=8, host=None, bot=True)]
+    segments = [pack(seen[:1]), pack(seen)]
+    data = packed.joined(segments)
+    assert packed.number(data, packed.TIME, pa.int32()).to_pylist() == [0, 0, 0]
+    assert packed.referrers(data, segments).to_pylist() == [1, 3, 2]
+    assert [value[slice(*packed.VISITOR)] for value in packed.fixed(data).to_pylist()][-1] == seen[1].visitor
+    assert list(data[packed.FLAGS :: len(data) // 3]) == [0, 0, 1]

@@ -1,0 +1,65 @@
+"""What a run of the tests says of itself: nothing is left out on CI, and elsewhere what is left out is named."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = """
+import pytest
+
+async def test_semantics(dynamodb_local: str) -> None:
+    assert dynamodb_local.startswith("http://127.0.0.1:")
+
+@pytest.mark.engine("dynamodb_local", "ministack")
+@pytest.mark.judge("units are exact")
+def test_units(engine: str) -> None:
+    pass
+"""
+
+
+def run(folder: Path, sample: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run tests under the project's rules, without Java; the environment says whether that is on CI."""
+    (folder / "test_sample.py").write_text(sample)
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-c", str(ROOT / "pyproject.toml"), str(folder)]
+    without = {key: value for key, value in os.environ.items() if key != "CI"} | {"PATH": str(folder)}
+    return subprocess.run(command, cwd=ROOT, env=without | environment, capture_output=True, text=True, check=False)
+
+
+def test_without_java_ministack_stands_in_and_the_last_lines_say_what_that_leaves_open(tmp_path: Path) -> None:
+    """What only DynamoDB Local can prove is left out by name."""
+    done = run(tmp_path, SAMPLE)
+    assert done.returncode == pytest.ExitCode.OK, done.stdout
+    title, reason, unproven, outcome = done.stdout.splitlines()[-4:]
+    assert "not proven by this run" in title
+    assert "needs Java" in reason
+    assert "MiniStack" in unproven
+    assert "1 passed, 2 skipped" in outcome
+    assert "units are exact" in done.stdout
+
+
+def test_on_ci_java_is_required(tmp_path: Path) -> None:
+    """Not one test runs on a stand-in."""
+    done = run(tmp_path, SAMPLE, CI="true")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "needs Java" in done.stdout
+    assert "no tests ran" in done.stdout
+
+
+def test_on_ci_a_skipped_test_fails_the_run(tmp_path: Path) -> None:
+    """A skip because something is missing would be a pass that proves nothing."""
+    skip = "import pytest\n\ndef test_skipped() -> None:\n    pytest.skip('something is missing')\n"
+    assert run(tmp_path, skip).returncode == pytest.ExitCode.OK
+    done = run(tmp_path, skip, CI="true")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "1 tests were skipped" in done.stdout
+
+
+def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
+    """A misspelt mark would run on nothing."""
+    done = run(tmp_path, "import pytest\n\n@pytest.mark.engine('mote')\ndef test_it(engine: str) -> None: ...\n")
+    assert done.returncode != pytest.ExitCode.OK
+    assert "no such engine: mote" in done.stdout + done.stderr
