@@ -112,9 +112,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.path != item.config.stash.get(MODULE, None):
         item.config.stash[MODULE] = item.path
         item.config.stash[ENGINES].freshen()
-    judge = item.get_closest_marker("judge")
-    if judge and item.config.stash[ENGINES].missing:
-        pytest.skip(f"only DynamoDB Local can prove this: {judge.args[0]}")
+    requires_dynamodb_local = item.get_closest_marker("requires_dynamodb_local")
+    if requires_dynamodb_local and item.config.stash[ENGINES].missing:
+        pytest.skip(f"only DynamoDB Local can prove this: {requires_dynamodb_local.args[0]}")
 
 
 @pytest.hookimpl(wrapper=True)

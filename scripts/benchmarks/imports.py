@@ -21,10 +21,10 @@ from vitrina.domain.products import Action, Product, describe
 from vitrina.ids import new_id
 from vitrina.services.exports.products import WRITERS
 from vitrina.services.imports.entries import Outcome
-from vitrina.services.imports.import_file import FileFormat, Source
+from vitrina.services.imports.import_file import FileFormat, ImportFile
 from vitrina.services.imports.importer import AT_ONCE, Importer, read
-from vitrina.services.imports.plan import Workbook
-from vitrina.services.imports.profiles import Reading
+from vitrina.services.imports.plan import ImportPlan
+from vitrina.services.imports.profiles import ImportOptions
 from vitrina.services.products.cache import NoCache
 from vitrina.services.products.products import Products
 from vitrina.store.listings import ProductListings
@@ -92,8 +92,8 @@ def _batch(prefix: str, count: int) -> bytes:
 async def _import(table: Table, content: bytes) -> int:
     """Import a file as the command does; returns how many products it made."""
     store = ProductStore(table)
-    with Workbook() as book:
-        read(Source(io.BytesIO(content), FileFormat.CSV), Reading(), book)
+    with ImportPlan() as book:
+        read(ImportFile(io.BytesIO(content), FileFormat.CSV), ImportOptions(), book)
         importer = Importer(Products(store, ProductListings(table), NoCache()), store, book)
         await importer.compare()
         await importer.apply(by=str(uuid.uuid4()), run=f"import-{uuid.uuid4()}")
@@ -119,7 +119,7 @@ def _products(content: bytes) -> Iterator[Product]:
         yield replace(product, sku=sku, id=new_id())
 
 
-async def _bare(clients: Clients, transactions: Sequence[list[dict[str, Any]]]) -> None:
+async def _bare(clients: Clients, transactions: Sequence[Any]) -> None:
     """Send transactions that are ready, as many at a time as the import."""
     waiting = iter(transactions)
 

@@ -27,7 +27,7 @@ from vitrina.services.products.cache import ProductCache
 from vitrina.services.products.products import Products
 from vitrina.services.views.recorder import is_bot
 from vitrina.store import keys
-from vitrina.store.idempotency import Answer
+from vitrina.store.idempotency import StoredResponse
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore
@@ -205,5 +205,5 @@ async def _make_views(maker: _Maker, product_ids: list[str], chance: random.Rand
         progress.advance(task)
 
 
-def _named(item_id: str) -> Answer:
-    return Answer(status=201, headers={"id": item_id}, body=b"")
+def _named(item_id: str) -> StoredResponse:
+    return StoredResponse(status=201, headers={"id": item_id}, body=b"")

@@ -19,7 +19,7 @@ from vitrina.api.app import create_app
 from vitrina.api.server.process import serve
 from vitrina.aws import connect
 from vitrina.cli.queue import prepare as prepare_queue
-from vitrina.cli.running import Refused, run
+from vitrina.cli.running import CommandFailed, run
 from vitrina.cli.table import prepare
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
 from vitrina.store.schema import end_stream, ensure
@@ -76,9 +76,9 @@ def dev(port: int, engine_name: Literal["embedded", "dynamodb-local"], data: Pat
                 start(stack, *(worker(name, settings) for name in ("relay", "notifier")))
             sys.exit(serve(create_app, settings, on_ready=lambda url: _greet(console, url, endpoints)))
     except (EngineError, MissingToolError) as error:
-        raise Refused(str(error)) from error
+        raise CommandFailed(str(error)) from error
     except OSError as error:
-        raise Refused(f"cannot listen on port {port}: {error.strerror}") from error
+        raise CommandFailed(f"cannot listen on port {port}: {error.strerror}") from error
 
 
 class _Endpoints(NamedTuple):

@@ -5,7 +5,9 @@ import signal
 from collections.abc import Iterable
 
 
-def heed_signals(stop: asyncio.Event, signals: Iterable[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> None:
+def install_signal_handlers(
+    stop: asyncio.Event, signals: Iterable[signal.Signals] = (signal.SIGINT, signal.SIGTERM)
+) -> None:
     """Set `stop` at the first signal, cancel the task that calls this at the second."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - called from a coroutine

@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field
 from vitrina.api.application import new_application
 from vitrina.api.http.app_keys import AUTHENTICATOR
 from vitrina.api.http.body import JSON, MERGE_PATCH
-from vitrina.api.http.request import Call
-from vitrina.api.http.responses import answer, not_modified
+from vitrina.api.http.request import Request
+from vitrina.api.http.responses import json_response, not_modified
 from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.api.http.validation import BodyModel, QueryInt, QueryModel
 from vitrina.api.server.process import listening
@@ -74,64 +74,64 @@ def principal(role: Role) -> Principal:
     return Principal(user=user, session=session)
 
 
-async def who(call: Call[None, None]) -> web.StreamResponse:
+async def who(request: Request[None, None]) -> web.StreamResponse:
     """Say who calls, from where."""
-    caller = call.principal.id if call.principal else None
-    return answer(f'{{"id":"{caller}","address":"{call.address}","agent":"{call.user_agent}"}}'.encode())
+    caller = request.principal.id if request.principal else None
+    return json_response(f'{{"id":"{caller}","address":"{request.address}","agent":"{request.user_agent}"}}'.encode())
 
 
-async def late(call: Call[None, None]) -> web.StreamResponse:
+async def late(request: Request[None, None]) -> web.StreamResponse:
     """Find out who calls, late."""
-    await call.authenticate()
-    return await who(call)
+    await request.authenticate()
+    return await who(request)
 
 
-async def make(call: Call[Widget, None]) -> web.StreamResponse:
+async def make(request: Request[Widget, None]) -> web.StreamResponse:
     """Make a widget."""
-    _ = call.idempotency_key
-    made = Made(name=call.body.name, size=call.body.size, made_at=NOW)
-    return answer(made, status=201, location="/v1/widgets/1", etag=1)
+    _ = request.idempotency_key
+    made = Made(name=request.body.name, size=request.body.size, made_at=NOW)
+    return json_response(made, status=201, location="/v1/widgets/1", etag=1)
 
 
-async def touch(call: Call[Widget | None, None]) -> web.StreamResponse:
+async def touch(request: Request[Widget | None, None]) -> web.StreamResponse:
     """Take a widget, or nothing."""
-    return answer(Made(name=call.body.name if call.body else None, size=Decimal("1.50"), made_at=NOW))
+    return json_response(Made(name=request.body.name if request.body else None, size=Decimal("1.50"), made_at=NOW))
 
 
-async def listing(call: Call[None, Window]) -> web.StreamResponse:
+async def listing(request: Request[None, Window]) -> web.StreamResponse:
     """Say which window was asked for."""
-    return answer(call.query, headers={"Link": call.next_link("abc=")})
+    return json_response(request.query, headers={"Link": request.next_link("abc=")})
 
 
-async def tagged(call: Call[None, None]) -> web.StreamResponse:
+async def tagged(request: Request[None, None]) -> web.StreamResponse:
     """Answer a thing with a version."""
-    if call.if_none_match(3):
+    if request.if_none_match(3):
         return not_modified(3)
-    return answer(b'{"version":3}', etag=3, headers={"Cache-Control": "public, max-age=1"})
+    return json_response(b'{"version":3}', etag=3, headers={"Cache-Control": "public, max-age=1"})
 
 
-async def change(call: Call[None, None]) -> web.StreamResponse:
+async def change(request: Request[None, None]) -> web.StreamResponse:
     """Say which versions are expected."""
-    return answer(str(sorted(call.if_match() or ())).encode() if call.if_match() is not None else b'"any"')
+    return json_response(str(sorted(request.if_match() or ())).encode() if request.if_match() is not None else b'"any"')
 
 
-async def fail(call: Call[None, None]) -> web.StreamResponse:
+async def fail(request: Request[None, None]) -> web.StreamResponse:
     """Fail as the query says."""
-    raise {"sku": SkuTaken("p-1"), "missing": NotFound(), "bug": ValueError(SECRET)}[call.request.query["how"]]
+    raise {"sku": SkuTaken("p-1"), "missing": NotFound(), "bug": ValueError(SECRET)}[request.raw.query["how"]]
 
 
-async def sleep(call: Call[None, None]) -> web.StreamResponse:
+async def sleep(request: Request[None, None]) -> web.StreamResponse:
     """Take the seconds that the query says."""
-    await asyncio.sleep(float(call.request.query["seconds"]))
-    return answer(b'"slept"')
+    await asyncio.sleep(float(request.raw.query["seconds"]))
+    return json_response(b'"slept"')
 
 
-async def stream(call: Call[None, None]) -> web.StreamResponse:
+async def stream(request: Request[None, None]) -> web.StreamResponse:
     """Stream three lines, and break off after the second if so asked."""
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
-    await response.prepare(call.request)
+    await response.prepare(request.raw)
     for number in range(3):
-        if number == 2 and "break" in call.request.query:
+        if number == 2 and "break" in request.raw.query:
             raise ValueError(SECRET)
         await response.write(b"%d\n" % number)
         await asyncio.sleep(0.05)

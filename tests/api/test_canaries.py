@@ -114,10 +114,10 @@ async def break_down(service: Service, http: aiohttp.ClientSession, person: Pers
 
 
 def _raising(failure: Exception) -> object:
-    async def call(*_: object, **__: object) -> object:
+    async def request(*_: object, **__: object) -> object:
         raise failure
 
-    return call
+    return request
 
 
 async def test_no_canary_comes_out(canary: Service, http: aiohttp.ClientSession, log: Path) -> None:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from tests.api.client import Client, Person, problem, sign_in
 from vitrina.api.app import ROUTES
-from vitrina.api.http.request import Call
+from vitrina.api.http.request import Request
 from vitrina.api.http.routing import PUBLIC, Route
 
 ANYONE = frozenset({"anonymous", "user", "admin", "super_admin"})
@@ -68,7 +68,7 @@ def test_every_route_has_a_policy_and_every_policy_a_route() -> None:
 def test_a_route_without_a_policy_cannot_be_declared() -> None:
     """Nor one that nobody may call."""
 
-    async def handler(_: Call[None, None]) -> web.StreamResponse:
+    async def handler(_: Request[None, None]) -> web.StreamResponse:
         return web.Response()
 
     declaration: dict[str, Any] = {

@@ -162,7 +162,7 @@ async def assert_well(shop: Shop) -> None:
         while (await shop.anonymous.get("/readyz")).status != 200:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.05)
         ok(await shop.admin.post("/v1/products", product_body()), 201)
-    assert [finding async for finding in consistency.check(shop.direct, mend=False)] == []
+    assert [finding async for finding in consistency.check(shop.direct, repair=False)] == []
 
 
 @pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.BROKEN, Fault.RESET, Fault.HANGING, Fault.LOST])

@@ -162,8 +162,8 @@ def test_a_table_of_somebody_else_is_refused(vitrina: Vitrina, configured: Setti
 
 
 @pytest.mark.engine("moto", "dynamodb_local", "ministack")
-def test_check_tells_what_is_torn_and_mends_it(vitrina: Vitrina, configured: Settings) -> None:
-    """Ends with 1 while something is left to be mended."""
+def test_check_tells_what_is_torn_and_repairs_it(vitrina: Vitrina, configured: Settings) -> None:
+    """Ends with 1 while something is left to repair."""
     assert vitrina("table", "create").exit_code == 0
     done = vitrina("table", "check")
     assert (done.exit_code, done.stdout) == (0, "0 items looked at: nothing wrong\n")
@@ -177,12 +177,12 @@ def test_check_tells_what_is_torn_and_mends_it(vitrina: Vitrina, configured: Set
     assert done.exit_code == 1
     *findings, counts = [json.loads(line) for line in done.stdout.splitlines()]
     assert {finding["what"] for finding in findings} == {"sku"}
-    assert counts == {"items": 3, "found": {"missing sku": 1, "orphan sku": 2}, "mended": 0}
-    done = vitrina("table", "check", "--mend")
+    assert counts == {"items": 3, "found": {"missing sku": 1, "orphan sku": 2}, "repaired": 0}
+    done = vitrina("table", "check", "--repair")
     assert done.exit_code == 0
-    assert done.stdout.endswith("1 missing sku, 2 orphan sku; 3 mended\n")
-    assert "mended: missing sku: " in done.stdout
-    assert vitrina("table", "check", "--mend", "--json").exit_code == 0
+    assert done.stdout.endswith("1 missing sku, 2 orphan sku; 3 repaired\n")
+    assert "repaired: missing sku: " in done.stdout
+    assert vitrina("table", "check", "--repair", "--json").exit_code == 0
 
 
 def test_progress_is_for_a_person_who_watches(

@@ -18,7 +18,7 @@ from vitrina.config import Settings
 from vitrina.domain.products import Product
 from vitrina.domain.reports import Counts, Period
 from vitrina.domain.views import View
-from vitrina.services.analytics import view_counter as tally
+from vitrina.services.analytics import view_counter as counter
 from vitrina.store import keys
 from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore
@@ -95,7 +95,7 @@ def test_a_disk_without_room_is_said_in_a_sentence(
     vitrina: Vitrina, configured: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a day's visitors take is kept on it when they are many; the day is not marked, and counted anew later."""
-    monkeypatch.setattr(tally, "_MOST_IN_MEMORY", 0)
+    monkeypatch.setattr(counter, "_MOST_IN_MEMORY", 0)
     write(configured, [view(PRODUCT, ago(3))])
     command = ["views", "rollup", "--from", f"{ago(3)}", "--to", f"{ago(3)}"]
     with monkeypatch.context() as full:

@@ -134,7 +134,7 @@ def test_a_changed_price_is_in_the_others_inbox_and_mail_at_each_start(tmp_path:
             assert "ana@example.com" not in page
 
 
-@pytest.mark.judge("what DynamoDB Local acknowledged survives SIGKILL")
+@pytest.mark.requires_dynamodb_local("what DynamoDB Local acknowledged survives SIGKILL")
 def test_a_killed_demo_starts_again_with_what_it_had_acknowledged(tmp_path: Path) -> None:
     """SIGKILL in the middle of writes: every product that was answered is there, and can be found by its SKU."""
     acknowledged: list[str] = []

@@ -152,7 +152,7 @@ async def test_dead_letters_are_replayed(queue: NoticeQueue) -> None:
 async def test_one_dead_letter_is_replayed(queue: NoticeQueue) -> None:
     """The others stay, ready for others to see."""
     for version in (2, 3):
-        await queue.park(ChangeUnread(product_id=f"p{version}", version=version, reason="test"))
+        await queue.dead_letter(ChangeUnread(product_id=f"p{version}", version=version, reason="test"))
     first, second = await dead_letters.letters(queue)
     assert await dead_letters.replay(queue, letter_id="nobody") == []
     assert [letter.id for letter in await dead_letters.replay(queue, letter_id=second.id)] == [second.id]
@@ -163,6 +163,6 @@ async def test_one_dead_letter_is_replayed(queue: NoticeQueue) -> None:
 
 async def test_dead_letters_are_thrown_away(queue: NoticeQueue) -> None:
     """All of them."""
-    await queue.park(ChangeUnread(product_id="p", version=2, reason="test"))
+    await queue.dead_letter(ChangeUnread(product_id="p", version=2, reason="test"))
     await dead_letters.purge(queue)
     assert await dead_letters.letters(queue) == []

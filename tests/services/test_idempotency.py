@@ -10,30 +10,30 @@ import pytest
 from tests.service import Clock
 from vitrina.errors import Conflict, EmailTaken, IdempotencyInProgress, IdempotencyKeyReused, TableUnavailable
 from vitrina.services.idempotency import Idempotency, Keep
-from vitrina.store.idempotency import AlreadyAnswered, Answer, Claim
+from vitrina.store.idempotency import AlreadyAnswered, Claim, StoredResponse
 
-FIRST = Answer(status=201, headers={}, body=b"first")
-REFUSAL = Answer(status=409, headers={}, body=b"taken")
+FIRST = StoredResponse(status=201, headers={}, body=b"first")
+REFUSAL = StoredResponse(status=409, headers={}, body=b"taken")
 
 
 class Store:
     """Answers in memory; `faster` is one that another request keeps just before this one's."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, Answer] = {}
-        self.faster: Answer | None = None
+        self.kept: dict[str, StoredResponse] = {}
+        self.faster: StoredResponse | None = None
 
-    async def find(self, claim: Claim) -> Answer | None:
+    async def find(self, claim: Claim) -> StoredResponse | None:
         """Return what is kept."""
         return self.kept.get(claim.key_fingerprint)
 
-    async def keep(self, claim: Claim, answer: Answer) -> None:
+    async def keep(self, claim: Claim, answer: StoredResponse) -> None:
         """Keep an answer."""
         if self.faster:
             raise AlreadyAnswered(self.faster)
         self.kept[claim.key_fingerprint] = answer
 
-    def step(self, claim: Claim, answer: Answer) -> Any:  # noqa: ANN401 - stands in for a step of the table's
+    def step(self, claim: Claim, answer: StoredResponse) -> Any:  # noqa: ANN401 - stands in for a step of the table's
         """Return what a transaction would do."""
         return SimpleNamespace(claim=claim, answer=answer)
 
@@ -45,7 +45,7 @@ class Creation:
         self.failure = failure
         self.steps: Sequence[Any] | None = None
 
-    async def __call__(self, keep: Keep) -> Answer:
+    async def __call__(self, keep: Keep) -> StoredResponse:
         """Create."""
         if self.failure:
             raise self.failure
@@ -66,7 +66,7 @@ def idempotency(store: Store) -> Idempotency:
     return Idempotency(store, key=b"key", lifetime=3_600, clock=clock)  # type: ignore[arg-type]
 
 
-def refused(error: Exception) -> Answer | None:
+def refused(error: Exception) -> StoredResponse | None:
     """Keep a clash."""
     return REFUSAL if isinstance(error, EmailTaken) else None
 

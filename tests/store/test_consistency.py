@@ -35,10 +35,10 @@ class World:
     products: ProductStore
     users: UserStore
 
-    async def check(self, *, mend: bool = False) -> list[tuple[str, str, bool]]:
+    async def check(self, *, repair: bool = False) -> list[tuple[str, str, bool]]:
         """Return what is found: problem, item, and whether it was mended."""
-        found = [finding async for finding in check(self.table, mend=mend)]
-        return sorted((finding.problem.value, finding.what, finding.mended) for finding in found)
+        found = [finding async for finding in check(self.table, repair=repair)]
+        return sorted((finding.problem.value, finding.what, finding.repaired) for finding in found)
 
     async def lose(self, key: keys.Key) -> None:
         """Take an item away."""
@@ -71,7 +71,7 @@ async def test_nothing_is_wrong_with_what_the_stores_write(world: World) -> None
     await create(world.products, sku="two")
     for role in Role:
         await world.users.create(user(role=role))
-    assert await world.check(mend=True) == []
+    assert await world.check(repair=True) == []
 
 
 async def test_a_live_product_without_its_sku_item_gets_one(world: World) -> None:
@@ -80,7 +80,7 @@ async def test_a_live_product_without_its_sku_item_gets_one(world: World) -> Non
     await world.lose(keys.sku("lamp-1"))
     assert await world.check() == [("missing", "sku", False)]
     assert await world.products.holder("lamp-1", consistent=True) is None
-    assert await world.check(mend=True) == [("missing", "sku", True)]
+    assert await world.check(repair=True) == [("missing", "sku", True)]
     assert await world.products.holder("lamp-1", consistent=True) == made.id
     assert await world.check() == []
 
@@ -93,7 +93,7 @@ async def test_a_sku_item_of_nobody_is_taken_away(world: World, kind: str) -> No
         await delete(world.products, made)
     await world.write(sku_item("Lamp-1", product().id if kind == "nobody" else made.id))
     assert await world.check() == [("orphan", "sku", False)]
-    assert await world.check(mend=True) == [("orphan", "sku", True)]
+    assert await world.check(repair=True) == [("orphan", "sku", True)]
     assert await world.check() == []
     await create(world.products, sku="Lamp-1")
 
@@ -103,7 +103,7 @@ async def test_two_products_of_one_sku_are_told_and_left_to_people(world: World)
     holder, rival = await create(world.products, sku="Lamp-1"), product(sku="LAMP-1")
     await world.write(product_item(rival))
     assert await world.check() == [("disputed", "sku", False)]
-    found = [finding async for finding in check(world.table, mend=True)]
+    found = [finding async for finding in check(world.table, repair=True)]
     assert found == [
         Finding(
             what="sku",
@@ -113,7 +113,7 @@ async def test_two_products_of_one_sku_are_told_and_left_to_people(world: World)
     ]
     assert await world.products.holder("lamp-1", consistent=True) == holder.id
     await edit(world.products, holder, sku="Lamp-2")
-    assert await world.check(mend=True) == [("missing", "sku", True)]
+    assert await world.check(repair=True) == [("missing", "sku", True)]
     assert await world.products.holder("lamp-1", consistent=True) == rival.id
 
 
@@ -125,9 +125,9 @@ async def test_a_claim_that_somebody_has_without_a_right_goes_to_who_has_one(wor
         await delete(world.products, other)
     await world.write(sku_item("Lamp-1", product().id if kind == "nobody" else other.id))
     assert await world.check() == [("missing", "sku", False), ("orphan", "sku", False)]
-    found = await world.check(mend=True)
+    found = await world.check(repair=True)
     assert ("missing", "sku", True) in found
-    assert all(mended for _, _, mended in found)
+    assert all(repaired for _, _, repaired in found)
     assert await world.products.holder("lamp-1", consistent=True) == made.id
     assert await world.check() == []
 
@@ -148,7 +148,7 @@ async def test_deletion_markers_are_made_corrected_and_taken_away(world: World) 
     )
     expected = [("missing", "deletion"), ("missing", "deletion"), ("orphan", "deletion"), ("orphan", "deletion")]
     assert await world.check() == [(*each, False) for each in expected]
-    assert await world.check(mend=True) == [(*each, True) for each in expected]
+    assert await world.check(repair=True) == [(*each, True) for each in expected]
     assert await world.check() == []
     marker = await world.table.get(keys.deletion(bare.id), consistent=True)
     assert isinstance(marker, DeletionItem)
@@ -170,7 +170,7 @@ async def test_email_items_are_made_and_taken_away_and_disputes_are_left(world: 
     )
     expected = [("disputed", "email"), ("missing", "email"), ("orphan", "email")]
     assert await world.check() == [(*each, False) for each in expected]
-    assert await world.check(mend=True) == [(*each, each[0] != "disputed") for each in expected]
+    assert await world.check(repair=True) == [(*each, each[0] != "disputed") for each in expected]
     assert await world.users.by_email("bare@example.com") == bare
     assert await world.users.by_email("held@example.com") == holder
     assert not await world.users.email_is_taken("orphan@example.com")
@@ -186,7 +186,7 @@ async def test_super_admins_are_counted_again(world: World, said: int | None, th
     else:
         await world.write(SuperAdminsItem.keyed(keys.SUPER_ADMINS, members=said))
     assert await world.check() == [("miscounted", "super_admins", False)]
-    assert await world.check(mend=True) == [("miscounted", "super_admins", True)]
+    assert await world.check(repair=True) == [("miscounted", "super_admins", True)]
     counter = await world.table.get(keys.SUPER_ADMINS, consistent=True)
     assert isinstance(counter, SuperAdminsItem)
     assert counter.members == there
@@ -252,7 +252,7 @@ async def test_a_product_that_moves_while_it_is_looked_at_is_no_finding(world: W
         state.append(await edit(world.products, last, sku=f"B{len(state)}", price=Decimal(len(state))))
 
     with interfering(world, "get_many", move, first=position, times=2):
-        assert await world.check(mend=True) == []
+        assert await world.check(repair=True) == []
     assert (await world.products.get(made.id, consistent=True)) == state[-1]
     state.append(await delete(world.products, state[-1], minutes=5))
     assert await world.check() == []
@@ -263,7 +263,7 @@ async def test_a_deletion_while_it_is_looked_at_is_no_finding(world: World, posi
     """Nor is one that comes between two readings."""
     made = await create(world.products, sku="A")
     with interfering(world, "get_many", lambda world: delete(world.products, made), first=position):
-        assert await world.check(mend=True) == []
+        assert await world.check(repair=True) == []
     assert await world.check() == []
 
 
@@ -277,7 +277,7 @@ async def test_what_changes_between_finding_and_mending_is_examined_anew(world: 
         claimed.append(await create(world.products, sku="LAMP-1"))
 
     with interfering(world, "transact", take_the_sku):
-        assert await world.check(mend=True) == [("disputed", "sku", False)]
+        assert await world.check(repair=True) == [("disputed", "sku", False)]
     assert await world.products.holder("lamp-1", consistent=True) == claimed[0].id
     assert await world.products.get(made.id, consistent=True) == made
 
@@ -287,7 +287,7 @@ async def test_an_orphan_that_is_claimed_anew_meanwhile_is_left_alone(world: Wor
     nobody = product(sku="Lamp-1")
     await world.write(sku_item("Lamp-1", nobody.id))
     with interfering(world, "transact", lambda world: world.write(product_item(nobody))):
-        assert await world.check(mend=True) == []
+        assert await world.check(repair=True) == []
     assert await world.products.holder("lamp-1", consistent=True) == nobody.id
 
 
@@ -301,13 +301,13 @@ async def test_what_will_not_stand_still_is_left_for_another_run(world: World) -
         states.append(await edit(world.products, states[-1], name=f"N{len(states)}"))
 
     with interfering(world, "transact", rename, times=99):
-        assert await world.check(mend=True) == [("missing", "sku", False)]
+        assert await world.check(repair=True) == [("missing", "sku", False)]
 
     async def conflict(_: World) -> None:
         raise Conflict
 
     with interfering(world, "transact", conflict, times=99):
-        assert await world.check(mend=True) == [("missing", "sku", False)]
+        assert await world.check(repair=True) == [("missing", "sku", False)]
 
 
 @pytest.mark.parametrize("call", ["scan", "query", "get_many", "get"])
@@ -317,9 +317,9 @@ async def test_a_super_admin_who_comes_or_goes_while_they_are_counted_is_no_find
         await world.users.create(user(role=Role.SUPER_ADMIN))
     guest = user(role=Role.SUPER_ADMIN)
     with interfering(world, call, lambda world: world.users.create(guest)):
-        assert await world.check(mend=True) == []
+        assert await world.check(repair=True) == []
     with interfering(world, call, lambda world: world.users.delete(guest)):
-        assert await world.check(mend=True) == []
+        assert await world.check(repair=True) == []
     assert await world.users.get(guest.id) is None
     counter = await world.table.get(keys.SUPER_ADMINS, consistent=True)
     assert isinstance(counter, SuperAdminsItem)
@@ -341,7 +341,7 @@ async def test_the_check_runs_beside_a_busy_service(world: World) -> None:
             latest = await restore(world.products, latest, f"T{number}-{turn}", minutes=turn)
 
     busy = [asyncio.create_task(be_busy(number)) for number in range(len(made))]
-    found = [each for _ in range(2) for each in await world.check(mend=True)]
+    found = [each for _ in range(2) for each in await world.check(repair=True)]
     stop = True
     await asyncio.gather(*busy)
     assert found == []

@@ -7,12 +7,12 @@ import pytest
 from tests.store.samples import START, create, product
 from vitrina.domain.products import Action, describe
 from vitrina.errors import IdempotencyKeyReused, SkuTaken
-from vitrina.store.idempotency import AlreadyAnswered, Answer, Claim, IdempotencyStore
+from vitrina.store.idempotency import AlreadyAnswered, Claim, IdempotencyStore, StoredResponse
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
 
 pytestmark = pytest.mark.engine("moto", "dynamodb_local")
-ANSWER = Answer(status=201, headers={"Location": "/v1/products/1"}, body=b'{"name":"\xc3\x9c"}\x00\xff')
+ANSWER = StoredResponse(status=201, headers={"Location": "/v1/products/1"}, body=b'{"name":"\xc3\x9c"}\x00\xff')
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def test_the_first_answer_stays(store: IdempotencyStore) -> None:
     """A second one is told the first."""
     await store.keep(claim(), ANSWER)
     with pytest.raises(AlreadyAnswered) as already:
-        await store.keep(claim(), Answer(status=409, headers={}, body=b""))
+        await store.keep(claim(), StoredResponse(status=409, headers={}, body=b""))
     assert already.value.answer == ANSWER
 
 
@@ -73,7 +73,7 @@ async def test_an_expired_answer_is_as_good_as_gone(store: IdempotencyStore) -> 
     await store.keep(claim(), ANSWER)
     late = claim(hours=24, body="other")
     assert await store.find(late) is None
-    second = Answer(status=200, headers={}, body=b"second")
+    second = StoredResponse(status=200, headers={}, body=b"second")
     await store.keep(late, second)
     assert await store.find(late) == second
 
@@ -87,7 +87,9 @@ async def test_a_creation_and_its_answer_are_written_together(store: Idempotency
     assert await store.find(claim()) == ANSWER
     change = describe(None, second, action=Action.CREATED, request_id="test")
     with pytest.raises(AlreadyAnswered) as already:
-        await products.create(second, change, also=[store.step(claim(), Answer(status=201, headers={}, body=b"2"))])
+        await products.create(
+            second, change, also=[store.step(claim(), StoredResponse(status=201, headers={}, body=b"2"))]
+        )
     assert already.value.answer == ANSWER
     assert await products.get(second.id, consistent=True) is None
 

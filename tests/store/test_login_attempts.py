@@ -4,17 +4,17 @@ import pytest
 
 from vitrina.store import keys
 from vitrina.store.items import FailuresItem
-from vitrina.store.login_attempts import FailureStore
+from vitrina.store.login_attempts import LoginAttemptStore
 from vitrina.store.table import Table
 
 
 @pytest.fixture
-def store(table: Table) -> FailureStore:
+def store(table: Table) -> LoginAttemptStore:
     """The store of the counts, on an empty table."""
-    return FailureStore(table)
+    return LoginAttemptStore(table)
 
 
-async def test_tries_are_added_up_for_each_subject_and_window(store: FailureStore) -> None:
+async def test_tries_are_added_up_for_each_subject_and_window(store: LoginAttemptStore) -> None:
     """Taking some back is adding less than none."""
     assert await store.add("ana", window=7, seconds=900, number=1) == 1
     assert await store.add("ana", window=7, seconds=900, number=2) == 3
@@ -23,7 +23,7 @@ async def test_tries_are_added_up_for_each_subject_and_window(store: FailureStor
     assert await store.add("luis", window=8, seconds=900, number=1) == 1
 
 
-async def test_a_subject_is_forgotten_in_one_window_alone(store: FailureStore) -> None:
+async def test_a_subject_is_forgotten_in_one_window_alone(store: LoginAttemptStore) -> None:
     """Forgetting what was never there is nothing."""
     await store.add("ana", window=7, seconds=900, number=1)
     await store.add("ana", window=8, seconds=900, number=1)
@@ -33,7 +33,7 @@ async def test_a_subject_is_forgotten_in_one_window_alone(store: FailureStore) -
     assert await store.add("ana", window=8, seconds=900, number=1) == 2
 
 
-async def test_ttl_may_delete_a_count_after_its_window_and_not_before(store: FailureStore, table: Table) -> None:
+async def test_ttl_may_delete_a_count_after_its_window_and_not_before(store: LoginAttemptStore, table: Table) -> None:
     """A window's item outlives it by one window, for clocks that are late."""
     await store.add("ana", window=7, seconds=900, number=1)
     item = await table.get(keys.failures("ana", 7), consistent=True)

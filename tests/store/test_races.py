@@ -15,10 +15,10 @@ from vitrina.domain.products import Action, describe
 from vitrina.domain.users import Role
 from vitrina.errors import Conflict, EmailTaken, LastSuperAdmin, SkuTaken
 from vitrina.store import consistency, keys
-from vitrina.store.idempotency import AlreadyAnswered, Answer, Claim, IdempotencyStore
+from vitrina.store.idempotency import AlreadyAnswered, Claim, IdempotencyStore, StoredResponse
 from vitrina.store.items import SuperAdminsItem
 from vitrina.store.listings import ProductListings
-from vitrina.store.login_attempts import FailureStore
+from vitrina.store.login_attempts import LoginAttemptStore
 from vitrina.store.products import ProductStore
 from vitrina.store.sessions import SessionStore
 from vitrina.store.table import Table
@@ -196,7 +196,7 @@ async def test_of_many_rotations_of_one_session_one_wins(table: Table) -> None:
 
 async def test_no_failed_sign_in_is_lost(table: Table) -> None:
     """Counts of a crowd add up."""
-    store = FailureStore(table)
+    store = LoginAttemptStore(table)
     counts, _ = await at_once(store.add("ana", window=1, seconds=900, number=1) for _ in range(60))
     assert sorted(counts) == list(range(1, 61))
 
@@ -215,7 +215,7 @@ async def test_a_creation_repeated_at_once_under_a_key_is_made_once(store: Produ
 
     async def make() -> str:
         one = product(sku="Lamp-1")
-        step = answers.step(claim, Answer(status=201, headers={}, body=one.id.encode()))
+        step = answers.step(claim, StoredResponse(status=201, headers={}, body=one.id.encode()))
         await store.create(one, describe(None, one, action=Action.CREATED, request_id="test"), also=[step])
         return one.id
 
@@ -241,8 +241,8 @@ async def test_an_expired_key_is_taken_over_by_one(table: Table) -> None:
             expires_at=made_at + timedelta(hours=1),
         )
 
-    await answers.keep(claim(0), Answer(status=201, headers={}, body=b"old"))
-    late = [Answer(status=201, headers={}, body=str(number).encode()) for number in range(30)]
+    await answers.keep(claim(0), StoredResponse(status=201, headers={}, body=b"old"))
+    late = [StoredResponse(status=201, headers={}, body=str(number).encode()) for number in range(30)]
     kept, failed = await at_once(answers.keep(claim(2), answer) for answer in late)
     assert len(kept) == 1
     assert len({error.answer.body for error in failed if isinstance(error, AlreadyAnswered)} - {b"old"}) == 1

@@ -17,7 +17,7 @@ from vitrina.domain.views import View, shard_of
 from vitrina.errors import NoRoom, TableUnavailable
 from vitrina.ids import new_id
 from vitrina.services.analytics.rollups import DayOpen, RollupQueue, Rollups, SegmentsGone
-from vitrina.services.analytics.view_counter import Tally
+from vitrina.services.analytics.view_counter import ViewCounter
 from vitrina.store import keys, rollups as rollups_module
 from vitrina.store.items import Item
 from vitrina.store.reads import Query
@@ -250,7 +250,7 @@ async def test_nobody_waits_while_views_are_counted(
     threads: dict[str, threading.Thread] = {}
 
     def watched(name: str) -> Callable[..., Any]:
-        method = getattr(Tally, name)
+        method = getattr(ViewCounter, name)
 
         def call(*arguments: Any) -> Any:  # noqa: ANN401
             threads[name] = threading.current_thread()
@@ -259,7 +259,7 @@ async def test_nobody_waits_while_views_are_counted(
         return call
 
     for name in ("add", "totals"):
-        monkeypatch.setattr(Tally, name, watched(name))
+        monkeypatch.setattr(ViewCounter, name, watched(name))
     assert (await rollups.count_day(DAY))[0].total.views == 50
     assert len(threads) == 2
     assert threading.current_thread() not in threads.values()

@@ -155,7 +155,7 @@ async def test_production_is_protected(clients: Clients, settings: Settings, sai
         await clients.writer.delete_table(TableName=settings.table_name)
 
 
-@pytest.mark.judge("it has no point-in-time recovery")
+@pytest.mark.requires_dynamodb_local("it has no point-in-time recovery")
 @pytest.mark.engine("dynamodb_local")
 async def test_an_engine_without_recovery_will_do_for_development_alone(
     clients: Clients, settings: Settings, said: list[str]

@@ -23,7 +23,7 @@ from vitrina.store.items import IdempotencyItem, Item, RawItem
 from vitrina.store.transactions import Step
 from vitrina.store.writes import Put
 
-pytestmark = [pytest.mark.judge("capacity units"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.requires_dynamodb_local("capacity units"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

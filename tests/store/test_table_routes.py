@@ -12,7 +12,7 @@ from vitrina.domain.products import Product, Sort
 from vitrina.domain.users import Role, Session, User
 from vitrina.domain.views import View
 from vitrina.store.definition import creation
-from vitrina.store.idempotency import Answer, Claim, IdempotencyStore
+from vitrina.store.idempotency import Claim, IdempotencyStore, StoredResponse
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 from vitrina.store.reads import Scan
@@ -44,7 +44,7 @@ class World:
         await self.users.create(self.user)
         self.session = session(self.user)
         await self.sessions.create(self.session)
-        await self.idempotency.keep(CLAIM, Answer(status=201, headers={}, body=b""))
+        await self.idempotency.keep(CLAIM, StoredResponse(status=201, headers={}, body=b""))
         await self.views.put(self.views.segments([View(self.product.id, AT_MS, bytes(12), None, bot=False)]))
 
 

@@ -83,7 +83,7 @@ class FakeQueue:
 
     def __init__(self) -> None:
         self.events: list[PriceChanged] = []
-        self.parked: list[ChangeUnread] = []
+        self.dead_lettered: list[ChangeUnread] = []
         self.troubles: list[Exception] = []
         self.refuses: set[str] = set()
         self.before_send: Callable[[], Awaitable[None]] | None = None
@@ -103,10 +103,10 @@ class FakeQueue:
         self.events += [event for event in events if event not in refused]
         return refused
 
-    async def park(self, unread: ChangeUnread) -> None:
+    async def dead_letter(self, unread: ChangeUnread) -> None:
         """Keep what could not be read."""
         self._fail()
-        self.parked.append(unread)
+        self.dead_lettered.append(unread)
 
     def _fail(self) -> None:
         if self.troubles:

@@ -78,7 +78,7 @@ class Queue:
         return self.lost
 
 
-class Teller:
+class NotificationHandler:
     """Answers by a list of outcomes, the last one for ever."""
 
     def __init__(self, *outcomes: Outcome | Callable[[], Any]) -> None:
@@ -92,7 +92,9 @@ class Teller:
         return outcome if isinstance(outcome, Outcome) else await outcome()
 
 
-async def consume(queue: Queue, teller: Teller, *, probe: Exception | None = None, **options: Any) -> list[str]:  # noqa: ANN401
+async def consume(
+    queue: Queue, teller: NotificationHandler, *, probe: Exception | None = None, **options: Any
+) -> list[str]:
     """Consume all batches; returns how often the mailer was woken, as words."""
     woken: list[str] = []
 
@@ -115,7 +117,7 @@ async def consume(queue: Queue, teller: Teller, *, probe: Exception | None = Non
 async def test_what_was_told_is_deleted_and_mail_is_woken() -> None:
     """One receive, one telling, one deletion; the age of the oldest is measured."""
     queue = Queue([message("a"), message("b")], [message("c")])
-    woken = await consume(queue, Teller(Outcome(done={"a", "b"}, mail_is_due=True), Outcome(done={"c"})))
+    woken = await consume(queue, NotificationHandler(Outcome(done={"a", "b"}, mail_is_due=True), Outcome(done={"c"})))
     assert sorted(queue.deleted) == ["a", "b", "c"]
     assert queue.extended == []
     assert woken == ["woken"]
@@ -126,7 +128,7 @@ async def test_what_was_told_is_deleted_and_mail_is_woken() -> None:
 async def test_poison_is_left_to_the_queue_for_longer_each_time() -> None:
     """Never longer than a message is hidden anyway; the others of the batch are deleted."""
     queue = Queue([message("a"), message("b"), message("p", receives=3), message("q", receives=30)])
-    await consume(queue, Teller(Outcome(done={"a", "b"}, poison={"p", "q"})))
+    await consume(queue, NotificationHandler(Outcome(done={"a", "b"}, poison={"p", "q"})))
     assert sorted(queue.deleted) == ["a", "b"]
     assert queue.extended == [(["p"], 4), (["q"], 60)]
 
@@ -135,7 +137,7 @@ async def test_a_message_that_failed_is_tried_again_here() -> None:
     """By itself, and as often as it takes while the table does not answer."""
     failing = [Outcome(done={"a"}, failed={"b"})] + [Outcome(failed={"b"})] * 20
     queue = Queue([message("a"), message("b")])
-    teller = Teller(*failing, Outcome(done={"b"}))
+    teller = NotificationHandler(*failing, Outcome(done={"b"}))
     await consume(queue, teller, probe=TableUnavailable())
     assert queue.deleted == ["a", "b"]
     assert queue.extended == []
@@ -145,7 +147,7 @@ async def test_a_message_that_failed_is_tried_again_here() -> None:
 async def test_a_message_that_keeps_failing_while_the_table_answers_goes_back() -> None:
     """So that it holds back nobody, and the dead letters get it in the end."""
     queue = Queue([message("a", receives=2)], [message("b")])
-    teller = Teller(*[Outcome(failed={"a"})] * 5, Outcome(done={"b"}))
+    teller = NotificationHandler(*[Outcome(failed={"a"})] * 5, Outcome(done={"b"}))
     await consume(queue, teller)
     assert queue.extended == [(["a"], 2)]
     assert queue.deleted == ["b"]
@@ -159,7 +161,7 @@ async def test_a_stop_ends_the_tries() -> None:
         queue.stop.set()
         return Outcome(failed={"a"})
 
-    await consume(queue, Teller(fail), probe=TableUnavailable())
+    await consume(queue, NotificationHandler(fail), probe=TableUnavailable())
     assert queue.extended == [(["a"], 1)]
 
 
@@ -173,7 +175,7 @@ async def test_messages_stay_hidden_however_long_it_takes() -> None:
         await queue.extended_twice.wait()
         return Outcome(done={"a", "b"})
 
-    await consume(queue, Teller(slow), visibility=0.03)
+    await consume(queue, NotificationHandler(slow), visibility=0.03)
     assert queue.extended[:2] == [(["a", "b"], 0.03)] * 2
     assert sorted(queue.deleted) == ["a", "b"]
 
@@ -182,6 +184,6 @@ async def test_a_queue_that_does_not_answer_is_asked_again() -> None:
     """Receiving and deleting; what was not deleted comes again and finds its entries."""
     queue = Queue([message("a")], [message("a", receives=2)])
     queue.failures = {"receive": 2, "delete": 1}
-    await consume(queue, Teller(Outcome(done={"a"})))
+    await consume(queue, NotificationHandler(Outcome(done={"a"})))
     assert queue.deleted == ["a"]
     assert len(queue.waits) == 5

@@ -7,9 +7,9 @@ from tests.mail.samples import notice
 from vitrina.domain.notices import PriceChanged
 from vitrina.errors import TableUnavailable
 from vitrina.queue.messages import ChangeUnread, encode
-from vitrina.services.notifications.dispatch import Told
+from vitrina.services.notifications.dispatch import DispatchResult
 from vitrina.store.changes import ChangeUnreadable
-from vitrina.workers.notification_handler import Teller
+from vitrina.workers.notification_handler import NotificationHandler
 
 ONE, TWO = notice(1).change, notice(2).change
 
@@ -22,13 +22,13 @@ class Notices:
         self.breaks_at = breaks_at
         self.told: list[str] = []
 
-    async def tell(self, events: Sequence[PriceChanged]) -> Told:
+    async def tell(self, events: Sequence[PriceChanged]) -> DispatchResult:
         """Tell."""
         if self.breaks_at in events:
             raise ZeroDivisionError
         self.told += [event.id for event in events]
         ids = {event.id for event in events}
-        return Told(told=frozenset(ids - self.failed), failed=frozenset(ids & self.failed), mail_is_due=True)
+        return DispatchResult(told=frozenset(ids - self.failed), failed=frozenset(ids & self.failed), mail_is_due=True)
 
 
 class Changes:
@@ -44,9 +44,9 @@ class Changes:
         return self.found  # type: ignore[no-any-return]
 
 
-def teller(notices: Notices, found: Any = None) -> Teller:  # noqa: ANN401 - as Changes
+def teller(notices: Notices, found: Any = None) -> NotificationHandler:  # noqa: ANN401 - as Changes
     """Return a teller over fakes."""
-    return Teller(notices, Changes(found))  # type: ignore[arg-type]
+    return NotificationHandler(notices, Changes(found))  # type: ignore[arg-type]
 
 
 async def test_what_is_told_is_done_and_what_failed_may_be_tried_again() -> None:

@@ -166,7 +166,7 @@ async def receive(queue: NoticeQueue, seen: dict[str, list[int]]) -> None:
         await queue.delete(received)
 
 
-@pytest.mark.judge("shards that split, under relays that are killed")
+@pytest.mark.requires_dynamodb_local("shards that split, under relays that are killed")
 async def test_no_change_is_missing_and_none_out_of_order(dynamodb_local: str, ministack: str, table_name: str) -> None:
     """Two relays, three `kill -9` and a rollover at least: each change is in the queue once, in its product's order."""
     assert dynamodb_local

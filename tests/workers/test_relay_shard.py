@@ -137,12 +137,12 @@ async def test_a_change_that_cannot_be_read_is_parked() -> None:
     bench.queue.troubles = outages(2)
     await bench.read()
     assert bench.queue.versions == [2, 6]
-    assert [(each.version, each.reason) for each in bench.queue.parked] == [
+    assert [(each.version, each.reason) for each in bench.queue.dead_lettered] == [
         (3, "ValueError"),
         (4, "refused by the queue"),
     ]
     assert number_of("parked") - before == 2
-    assert isinstance(bench.queue.parked[0], ChangeUnread)
+    assert isinstance(bench.queue.dead_lettered[0], ChangeUnread)
 
 
 async def test_an_expired_iterator_is_replaced() -> None:

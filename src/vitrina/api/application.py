@@ -14,14 +14,14 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from vitrina.api.http.access_log import Journal
-from vitrina.api.http.app_keys import FORWARDING, JOURNAL, READINESS, SETTINGS
+from vitrina.api.http.access_log import AccessLog
+from vitrina.api.http.app_keys import ACCESS_LOG, FORWARDING, READINESS, SETTINGS
 from vitrina.api.http.deadlines import Deadlines
 from vitrina.api.http.endpoint import Endpoint
 from vitrina.api.http.headers import ResponseHeaders
 from vitrina.api.http.problems import MethodNotAllowed
 from vitrina.api.http.proxies import Forwarding
-from vitrina.api.http.request import Call
+from vitrina.api.http.request import Request
 from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.api.openapi import document as openapi
 from vitrina.api.routes import dev_mails as caught_mails, docs, ops as health
@@ -45,9 +45,9 @@ def new_application(settings: Settings, routes: Sequence[AnyRoute]) -> web.Appli
     app[READINESS] = Readiness()
     headers = ResponseHeaders(settings, forwarding)
     app.on_response_prepare.append(headers.complete)
-    journal = app[JOURNAL] = Journal()
+    access_log = app[ACCESS_LOG] = AccessLog()
     app.on_cleanup.append(_close_journal)
-    endpoint = partial(Endpoint, settings=settings, deadlines=Deadlines(), journal=journal)
+    endpoint = partial(Endpoint, settings=settings, deadlines=Deadlines(), access_log=access_log)
     served = all_routes(settings, routes)
     for path, methods in groupby(sorted(served, key=_path), key=_path):
         resource = app.router.add_resource(path)
@@ -84,14 +84,14 @@ def _path(route: AnyRoute) -> str:
 def _unknown(headers: ResponseHeaders) -> AnyRoute:
     """Return the route of what no route answers: an unknown path, or a known one with another method."""
 
-    async def handle(call: Call[None, None]) -> web.StreamResponse:
+    async def handle(request: Request[None, None]) -> web.StreamResponse:
         allowed: set[str] = set()
-        for resource in call.app.router.resources():
+        for resource in request.app.router.resources():
             if resource.canonical != _UNKNOWN:
-                allowed |= (await resource.resolve(call.request))[1]
+                allowed |= (await resource.resolve(request.raw))[1]
         if not allowed:
             raise NotFound
-        if headers.is_preflight(call.request):
+        if headers.is_preflight(request.raw):
             return headers.preflight(sorted(allowed))
         raise MethodNotAllowed(tuple(sorted(allowed)))
 
@@ -110,7 +110,7 @@ def _unknown(headers: ResponseHeaders) -> AnyRoute:
 
 
 async def _close_journal(app: web.Application) -> None:
-    app[JOURNAL].flush()
+    app[ACCESS_LOG].flush()
 
 
 async def _expect(_request: web.Request) -> None:

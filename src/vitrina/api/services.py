@@ -32,7 +32,7 @@ from vitrina.store import keys
 from vitrina.store.idempotency import IdempotencyStore
 from vitrina.store.inbox import InboxStore
 from vitrina.store.listings import ProductListings
-from vitrina.store.login_attempts import FailureStore
+from vitrina.store.login_attempts import LoginAttemptStore
 from vitrina.store.products import ProductStore
 from vitrina.store.recipients import RecipientStore
 from vitrina.store.rollups import RollupStore
@@ -134,7 +134,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 def _throttle(table: Table, settings: Settings) -> Throttle:
     return Throttle(
-        FailureStore(table),
+        LoginAttemptStore(table),
         key=derive(settings, "throttle"),
         window=settings.login_window,
         limit=settings.login_limit,

@@ -7,7 +7,7 @@ import click
 
 from vitrina.api.app import create_app
 from vitrina.api.server import process as server, supervisor
-from vitrina.cli.running import Refused, load_settings
+from vitrina.cli.running import CommandFailed, load_settings
 from vitrina.errors import VitrinaError
 
 
@@ -27,9 +27,9 @@ def api(host: str | None, port: int | None, workers: int) -> None:
     except OSError as error:
         # What asyncio and socket say themselves repeats the address.
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error
-        raise Refused(f"cannot listen on {settings.host}:{settings.port}: {why}") from error
+        raise CommandFailed(f"cannot listen on {settings.host}:{settings.port}: {why}") from error
     except (VitrinaError, supervisor.WorkerFailed) as error:
-        raise Refused(str(error)) from error
+        raise CommandFailed(str(error)) from error
     sys.exit(code)
 
 

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from vitrina.cli.running import Misused, Refused, load_settings
+from vitrina.cli.running import CommandFailed, UsageError, load_settings
 from vitrina.mail.message import sender_address
 from vitrina.workers.notifier import notifier as work
 from vitrina.workers.running import run_worker
@@ -17,11 +17,13 @@ def notifier() -> None:
     try:
         sender_address(settings.mail_from)
     except ValueError as error:
-        raise Misused(f"VITRINA_MAIL_FROM: {error}") from error
+        raise UsageError(f"VITRINA_MAIL_FROM: {error}") from error
     if settings.mail_transport == "directory" and not settings.mail_directory:
-        raise Misused("VITRINA_MAIL_DIRECTORY: say where the transport `directory` writes")
+        raise UsageError("VITRINA_MAIL_DIRECTORY: say where the transport `directory` writes")
     try:
         code = run_worker("notifier", work, settings)
     except OSError as error:
-        raise Refused(f"cannot listen on {settings.host}:{settings.worker_metrics_port}: {error.strerror}") from error
+        raise CommandFailed(
+            f"cannot listen on {settings.host}:{settings.worker_metrics_port}: {error.strerror}"
+        ) from error
     sys.exit(code)

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import click
 
 from vitrina.cli.progress import progress
-from vitrina.cli.running import Misused, Refused, load_settings, patient_table, run, standard_output
+from vitrina.cli.running import CommandFailed, UsageError, load_settings, patient_table, run, standard_output
 from vitrina.config import Settings
 from vitrina.services.exports.products import WRITERS, live_products
 from vitrina.services.imports.import_file import FileFormat
@@ -61,7 +61,7 @@ def _writing(out: str) -> Iterator[BinaryIO]:
         return
     target = Path(out)
     if target.is_dir():
-        raise Misused(f"{out} is a folder: name a file")
+        raise UsageError(f"{out} is a folder: name a file")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with part.open("xb") as file:
@@ -70,6 +70,6 @@ def _writing(out: str) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         part.replace(target)
     except OSError as error:
-        raise Refused(f"{out}: {error.strerror}") from error
+        raise CommandFailed(f"{out}: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)

@@ -13,16 +13,16 @@ from typing import BinaryIO, Final, NamedTuple
 import click
 
 from vitrina.cli.progress import progress
-from vitrina.cli.running import Misused, Refused, load_settings, patient_table, run, temporary_files
+from vitrina.cli.running import CommandFailed, UsageError, load_settings, patient_table, run, temporary_files
 from vitrina.config import Settings
 from vitrina.domain.money import check_currency
 from vitrina.domain.users import PRODUCT_MANAGERS, Role, User
 from vitrina.ids import new_id
-from vitrina.services.imports.entries import LeftOut, Outcome
-from vitrina.services.imports.import_file import FileFormat, Source, UnreadableFile
+from vitrina.services.imports.entries import Outcome, SkippedRow
+from vitrina.services.imports.import_file import FileFormat, ImportFile, UnreadableFile
 from vitrina.services.imports.importer import AT_ONCE, Importer, read
-from vitrina.services.imports.plan import Workbook
-from vitrina.services.imports.profiles import Profile, Reading
+from vitrina.services.imports.plan import ImportPlan
+from vitrina.services.imports.profiles import ImportOptions, Profile
 from vitrina.services.products.cache import NoCache
 from vitrina.services.products.products import Products
 from vitrina.store.listings import ProductListings
@@ -116,12 +116,14 @@ def import_products(
     variations are, at their regular price; one without a SKU gets `WC-` and its ID.
     """
     filling = {name: text for name, text in (("brand", brand), ("currency", currency)) if text}
-    reading = Reading(profile=Profile(profile_name), require_sku=require_sku, unpublished=unpublished, filling=filling)
+    reading = ImportOptions(
+        profile=Profile(profile_name), require_sku=require_sku, unpublished=unpublished, filling=filling
+    )
     file_format = FileFormat(format_name) if format_name else _format_of(file)
     if report and not os.access(report.parent, os.W_OK):
-        raise Misused(f"--report: {report.parent} is no folder that can be written to")
+        raise UsageError(f"--report: {report.parent} is no folder that can be written to")
     settings = load_settings()
-    with temporary_files(), Workbook() as book:
+    with temporary_files(), ImportPlan() as book:
         with _opened_file(file) as binary:
             _read(binary, file_format, reading, book)
         try:
@@ -137,7 +139,7 @@ def _format_of(file: str) -> FileFormat:
     try:
         return _EXTENSIONS[Path(file).suffix.casefold()]
     except KeyError:
-        raise Misused(f"{file}: say by --format whether it is csv or jsonl") from None
+        raise UsageError(f"{file}: say by --format whether it is csv or jsonl") from None
 
 
 @contextmanager
@@ -153,21 +155,21 @@ def _opened_file(file: str) -> Iterator[BinaryIO]:
             shutil.copyfileobj(given, copy)
             yield copy
     except OSError as error:
-        raise Misused(f"{file}: {error.strerror}") from error
+        raise UsageError(f"{file}: {error.strerror}") from error
 
 
-def _read(binary: BinaryIO, file_format: FileFormat, reading: Reading, book: Workbook) -> None:
+def _read(binary: BinaryIO, file_format: FileFormat, reading: ImportOptions, book: ImportPlan) -> None:
     try:
-        source = Source(binary, file_format)
+        source = ImportFile(binary, file_format)
         with progress() as display:
             task = display.add_task("Reading (bytes)", total=source.size)
             read(source, reading, book, lambda more: display.advance(task, more))
     except UnreadableFile as error:
-        raise Misused(f"the file can't be imported: {error}") from error
+        raise UsageError(f"the file can't be imported: {error}") from error
 
 
 async def _plan_and_apply(
-    settings: Settings, book: Workbook, *, email: str | None, dry_run: bool, at_once: int
+    settings: Settings, book: ImportPlan, *, email: str | None, dry_run: bool, at_once: int
 ) -> None:
     async with _open(settings, book) as opened:
         account = None if dry_run and email is None else await _account(opened.users, email)
@@ -195,7 +197,7 @@ async def _plan_and_apply(
 
 
 @asynccontextmanager
-async def _open(settings: Settings, book: Workbook) -> AsyncIterator[_Opened]:
+async def _open(settings: Settings, book: ImportPlan) -> AsyncIterator[_Opened]:
     async with patient_table(settings) as table:
         store = ProductStore(table)
         products = Products(store, ProductListings(table), NoCache())
@@ -207,15 +209,15 @@ async def _account(users: UserStore, email: str | None) -> User:
     if email is not None:
         user = await users.by_email(email.strip())
         if user is None or not user.active or user.role not in PRODUCT_MANAGERS:
-            raise Misused("--as: no active admin has this e-mail")
+            raise UsageError("--as: no active admin has this e-mail")
         return user
     page = await users.page(role=Role.SUPER_ADMIN, limit=2, start=None)
     if len(page.items) != 1 or not page.items[0].active:
-        raise Misused("say who does it by --as EMAIL: only where there is one super_admin, it is the default")
+        raise UsageError("say who does it by --as EMAIL: only where there is one super_admin, it is the default")
     return page.items[0]
 
 
-def _show(book: Workbook, *outcomes: Outcome) -> None:
+def _show(book: ImportPlan, *outcomes: Outcome) -> None:
     for outcome in outcomes:
         for number, row in enumerate(book.left_out(outcome)):
             if number == _SHOWN:
@@ -224,7 +226,7 @@ def _show(book: Workbook, *outcomes: Outcome) -> None:
             click.echo(_said(row))
 
 
-def _said(row: LeftOut) -> str:
+def _said(row: SkippedRow) -> str:
     # What a file holds must not command the terminal.
     sku = row.sku[:80] if row.sku.isprintable() else ascii(row.sku[:80])
     return f"line {row.line}{sku and f' ({sku})'}: {row.outcome}: {row.reason}"
@@ -234,11 +236,11 @@ def _totals(counts: dict[Outcome, int], words: Iterable[tuple[Outcome, str]]) ->
     return ", ".join(f"{counts[outcome]:,} {word}" for outcome, word in words)
 
 
-def _write_report(path: Path, book: Workbook) -> None:
+def _write_report(path: Path, book: ImportPlan) -> None:
     try:
         with path.open("w") as file:
             for row in book.left_out(*Outcome):
                 entry = {"line": row.line, "outcome": row.outcome, "sku": row.sku, "reason": row.reason or None}
                 file.write(json.dumps(entry) + "\n")
     except OSError as error:
-        raise Refused(f"{path}: {error.strerror}") from error
+        raise CommandFailed(f"{path}: {error.strerror}") from error

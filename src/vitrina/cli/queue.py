@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from vitrina.aws import connect_queue
-from vitrina.cli.running import Refused, load_settings, run
+from vitrina.cli.running import CommandFailed, load_settings, run
 from vitrina.config import Settings
 from vitrina.queue import dead_letters, provisioning as creation
 from vitrina.queue.channel import Received
@@ -100,7 +100,7 @@ async def _replay(settings: Settings, *, letter_id: str | None) -> None:
     async with _open(settings) as opened:
         sent = await dead_letters.replay(opened, letter_id=letter_id)
     if letter_id is not None and not sent:
-        raise Refused(f"there is no dead letter {letter_id}, or it stands behind others of its product")
+        raise CommandFailed(f"there is no dead letter {letter_id}, or it stands behind others of its product")
     for letter in sent:
         click.echo(_line(letter))
     click.echo(f"{len(sent)} dead letters sent again")

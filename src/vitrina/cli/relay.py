@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from vitrina.cli.running import Refused, load_settings
+from vitrina.cli.running import CommandFailed, load_settings
 from vitrina.workers.relay import relay as work
 from vitrina.workers.running import run_worker
 
@@ -16,5 +16,7 @@ def relay() -> None:
     try:
         code = run_worker("relay", work, settings)
     except OSError as error:
-        raise Refused(f"cannot listen on {settings.host}:{settings.worker_metrics_port}: {error.strerror}") from error
+        raise CommandFailed(
+            f"cannot listen on {settings.host}:{settings.worker_metrics_port}: {error.strerror}"
+        ) from error
     sys.exit(code)

@@ -25,13 +25,13 @@ PATIENCE: Final = 10.0
 """Seconds for one answer of the table."""
 
 
-class Refused(click.ClickException):
+class CommandFailed(click.ClickException):
     """Ends a command with a sentence and 1: the table or the catalogue said no."""
 
     exit_code = 1
 
 
-class Misused(Refused):
+class UsageError(CommandFailed):
     """Ends a command with a sentence and 2: what it was given will not do."""
 
     exit_code = 2
@@ -48,9 +48,9 @@ def load_settings(*, with_keys: bool = False) -> Settings:
             settings.require_keys()
     except ValidationError as error:
         lines = [_sentence(problem["loc"], problem["msg"]) for problem in error.errors(include_input=False)]
-        raise Misused("\n".join(["invalid settings:", *lines])) from error
+        raise UsageError("\n".join(["invalid settings:", *lines])) from error
     except ValueError as error:
-        raise Misused(f"invalid settings:\n  {error}") from error
+        raise UsageError(f"invalid settings:\n  {error}") from error
     return settings
 
 
@@ -62,9 +62,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(work)
     except (QueueUnavailable, TableUnavailable) as error:
-        raise Refused(f"{error}\n{error.__cause__ or ''}".rstrip()) from error
+        raise CommandFailed(f"{error}\n{error.__cause__ or ''}".rstrip()) from error
     except VitrinaError as error:
-        raise Refused(str(error)) from error
+        raise CommandFailed(str(error)) from error
 
 
 @asynccontextmanager
@@ -82,7 +82,7 @@ def temporary_files() -> Iterator[None]:
         yield
     except (sqlite3.OperationalError, NoRoom) as error:
         folder = tempfile.gettempdir()
-        raise Refused(f"a temporary file in {folder}: {error}; TMPDIR names another folder for it") from error
+        raise CommandFailed(f"a temporary file in {folder}: {error}; TMPDIR names another folder for it") from error
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def standard_output() -> Iterator[BinaryIO]:
     except OSError as error:
         # What is left in the buffer must not fail once more when the process ends (Python's note on SIGPIPE).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Refused(f"standard output: {error.strerror}") from error
+        raise CommandFailed(f"standard output: {error.strerror}") from error
 
 
 def _sentence(location: tuple[int | str, ...], message: str) -> str:

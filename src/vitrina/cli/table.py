@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from vitrina.aws import Clients, connect
-from vitrina.cli.running import PATIENCE, Misused, Refused, load_settings, run
+from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, load_settings, run
 from vitrina.config import Settings
 from vitrina.store import consistency, schema
 from vitrina.store.findings import Finding
@@ -55,16 +55,18 @@ def status(*, as_json: bool) -> None:
 def migrate(again: int | None) -> None:
     """Run the migrations that the table has not seen; safe to interrupt, and to run twice."""
     if again is not None and again not in MIGRATIONS:
-        raise Misused(f"there is no migration {again}")
+        raise UsageError(f"there is no migration {again}")
     run(_migrate(load_settings(), again=again))
 
 
 @table.command()
-@click.option("--mend", is_flag=True, help="Mend what can be, each by one transaction.")
+@click.option(
+    "--repair", "--mend", "repair", is_flag=True, help="Repair each problem that can be, in a transaction of its own."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, the last one with the counts.")
-def check(*, mend: bool, as_json: bool) -> None:
-    """Find SKU, e-mail and deletion items that do not fit; ends with 1 when something is left to be mended."""
-    sys.exit(run(_check(load_settings(), mend=mend, as_json=as_json)))
+def check(*, repair: bool, as_json: bool) -> None:
+    """Find SKU, e-mail and deletion items that do not fit; ends with 1 when something is left to repair."""
+    sys.exit(run(_check(load_settings(), repair=repair, as_json=as_json)))
 
 
 async def prepare(settings: Settings, report: Callable[[str], None] = lambda _: None) -> bool:
@@ -124,10 +126,10 @@ async def _run_migrations(table: Table, *, again: int | None) -> None:
         await run_migrations(table, report, again=again)
 
 
-async def _check(settings: Settings, *, mend: bool, as_json: bool) -> int:
+async def _check(settings: Settings, *, repair: bool, as_json: bool) -> int:
     items = 0
     counts: Counter[str] = Counter()
-    unmended = 0
+    unrepaired = 0
     async with _open(settings) as opened:
         with _progress() as progress:
             task = progress.add_task("")
@@ -137,17 +139,17 @@ async def _check(settings: Settings, *, mend: bool, as_json: bool) -> int:
                 items += more
                 progress.update(task, description=f"{items:,} items looked at")
 
-            async for finding in consistency.check(opened.table, mend=mend, progress=count):
+            async for finding in consistency.check(opened.table, repair=repair, progress=count):
                 counts[f"{finding.problem} {finding.what}"] += 1
-                unmended += not finding.mended
+                unrepaired += not finding.repaired
                 click.echo(json.dumps(asdict(finding)) if as_json else _said(finding))
-    mended = counts.total() - unmended
+    repaired = counts.total() - unrepaired
     if as_json:
-        click.echo(json.dumps({"items": items, "found": dict(counts), "mended": mended}))
+        click.echo(json.dumps({"items": items, "found": dict(counts), "repaired": repaired}))
     else:
         found = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "nothing wrong"
-        click.echo(f"{items:,} items looked at: {found}" + (f"; {mended} mended" if mend else ""))
-    return 1 if unmended else 0
+        click.echo(f"{items:,} items looked at: {found}" + (f"; {repaired} repaired" if repair else ""))
+    return 1 if unrepaired else 0
 
 
 @asynccontextmanager
@@ -158,7 +160,7 @@ async def _open(settings: Settings) -> AsyncIterator[_Opened]:
         try:
             yield _Opened(patient, clients, Table(clients, name=settings.table_name, deadline=2 * PATIENCE))
         except (SchemaError, Lost, ForeignItems) as error:
-            raise Refused(str(error)) from error
+            raise CommandFailed(str(error)) from error
 
 
 def _progress() -> Progress:
@@ -196,4 +198,4 @@ def _names(entries: list[Entry]) -> str:
 
 
 def _said(finding: Finding) -> str:
-    return f"{'mended' if finding.mended else 'found'}: {finding.problem} {finding.what}: {finding.detail}"
+    return f"{'repaired' if finding.repaired else 'found'}: {finding.problem} {finding.what}: {finding.detail}"

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import click
 
 from vitrina.aws import connect
-from vitrina.cli.running import Misused, Refused, load_settings, run
+from vitrina.cli.running import CommandFailed, UsageError, load_settings, run
 from vitrina.config import Settings
 from vitrina.domain.text import clean_line
 from vitrina.domain.users import clean_email
@@ -60,7 +60,7 @@ async def _create(settings: Settings, *, email: str, name: str, password: str) -
         try:
             user = await accounts.create_super_admin(email=email, password=password, name=name)
         except ValidationFailed as error:
-            raise Misused(f"the password {error.errors[0].detail}") from error
+            raise UsageError(f"the password {error.errors[0].detail}") from error
     click.echo(f"made super_admin {user.email} ({user.id})")
 
 
@@ -69,9 +69,9 @@ async def _remove(settings: Settings, *, email: str) -> None:
         try:
             await accounts.remove_super_admin(email)
         except NotFound as error:
-            raise Refused(f"there is no super_admin {email}") from error
+            raise CommandFailed(f"there is no super_admin {email}") from error
         except LastSuperAdmin as error:
-            raise Refused(f"{email} is the last super_admin: make another one first") from error
+            raise CommandFailed(f"{email} is the last super_admin: make another one first") from error
     click.echo(f"removed super_admin {email}")
 
 
@@ -98,5 +98,5 @@ def _password() -> str:
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not SHORTEST <= len(password) <= LONGEST:
-        raise Misused(f"the password must have {SHORTEST} to {LONGEST} characters")
+        raise UsageError(f"the password must have {SHORTEST} to {LONGEST} characters")
     return password

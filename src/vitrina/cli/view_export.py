@@ -14,14 +14,22 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from vitrina.cli.running import Misused, Refused, load_settings, patient_table, run, standard_output, temporary_files
+from vitrina.cli.running import (
+    CommandFailed,
+    UsageError,
+    load_settings,
+    patient_table,
+    run,
+    standard_output,
+    temporary_files,
+)
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.reports import DEFAULT_DAYS, Period, days_before
 from vitrina.services.exports.directory import Directory, DirectoryRefused, fill
 from vitrina.services.exports.formats import Format, new_encoder
-from vitrina.services.exports.source import LiveSource, Source
-from vitrina.services.exports.staged import SpilledSource
+from vitrina.services.exports.source import LiveSource, ViewSource
+from vitrina.services.exports.staged import StagedSource
 from vitrina.services.exports.stream import Exporter, Progress as Done, Report
 from vitrina.store.products import ProductStore
 from vitrina.store.table_export import TableExport, TableExportRefused
@@ -36,7 +44,7 @@ _STANDARD_OUTPUT: Final = Path("-")
 class _Opened(NamedTuple):
     """What is read, the time of its state if that is known, and when the reading began."""
 
-    source: Source
+    source: ViewSource
     at: datetime | None
     began: float
 
@@ -68,23 +76,23 @@ def export(first: datetime | None, last: datetime | None, form: Format, table_ex
     """
     period = _period(first and first.date(), last and last.date())
     if out == _STANDARD_OUTPUT and form is Format.PARQUET and sys.stdout.isatty():
-        raise Misused("Parquet is not for a terminal: redirect standard output, or give --out a folder")
+        raise UsageError("Parquet is not for a terminal: redirect standard output, or give --out a folder")
     try:
         source = _live(load_settings()) if table_export is None else _exported(table_export, period)
         with temporary_files():
             run(_export(source, period, form, out))
     except (DirectoryRefused, TableExportRefused) as error:
-        raise Refused(str(error)) from error
+        raise CommandFailed(str(error)) from error
 
 
 def _period(first: date | None, last: date | None) -> Period:
     today = now().date()
     last = last or today
     if last > today:
-        raise Misused(f"--to: {last} is yet to come; today is {today}, UTC")
+        raise UsageError(f"--to: {last} is yet to come; today is {today}, UTC")
     first = first or days_before(last, DEFAULT_DAYS - 1)
     if first > last:
-        raise Misused(f"--from: {first} is after {last}, the last day")
+        raise UsageError(f"--from: {first} is after {last}, the last day")
     return Period(first, last)
 
 
@@ -109,12 +117,12 @@ async def _exported(folder: Path, period: Period) -> AsyncIterator[_Opened]:
     export = TableExport(folder)
     began = time.perf_counter()
     with _bar("reading", export.files, "files") as (progress, task):
-        async with SpilledSource.spill(export, period, advance=lambda: progress.advance(task)) as source:
+        async with StagedSource.spill(export, period, advance=lambda: progress.advance(task)) as source:
             progress.stop()
             yield _Opened(source, export.at, began)
 
 
-async def _to_standard_output(source: Source, period: Period, form: Format) -> None:
+async def _to_standard_output(source: ViewSource, period: Period, form: Format) -> None:
     with standard_output() as output, _progress(len(period)) as report, Exporter(source, report=report) as exporter:
         async with aclosing(exporter.stream(period, new_encoder(form))) as pieces:
             async for piece in pieces:
@@ -132,7 +140,7 @@ async def _to_folder(opened: _Opened, period: Period, form: Format, out: Path) -
     click.echo(f"{out}: {exporter.rows:,} events of {len(days):,} days{rate}{kept}")
     if shrunk:
         names = ", ".join(map(str, shrunk))
-        raise Refused(f"kept as they were, for fewer events are there now (another folder takes those): {names}")
+        raise CommandFailed(f"kept as they were, for fewer events are there now (another folder takes those): {names}")
 
 
 def _missing(directory: Directory, period: Period) -> Sequence[date]:

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from vitrina.cli.running import Misused, Refused, load_settings, patient_table, run, temporary_files
+from vitrina.cli.running import CommandFailed, UsageError, load_settings, patient_table, run, temporary_files
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.reports import GRACE, MOST_DAYS, Period, days_before
@@ -50,11 +50,11 @@ def rollup(first: datetime | None, last: datetime | None, *, again: bool) -> Non
     last_closed = _last_closed()
     until = last.date() if last else last_closed
     if until > last_closed:
-        raise Misused(f"--to: {until} is not closed; the last day that is is {last_closed}")
+        raise UsageError(f"--to: {until} is not closed; the last day that is is {last_closed}")
     settings = load_settings()
     since = first.date() if first else _first_held(settings, until)
     if since > until:
-        raise Misused(f"--from: {since} is after {until}, the last day")
+        raise UsageError(f"--from: {since} is after {until}, the last day")
     with temporary_files():
         run(_rollup(settings, Period(since, until), again=again))
 
@@ -68,7 +68,7 @@ def report(first: datetime | None, last: datetime | None, out: Path) -> None:
     try:
         period = Period.of(first and first.date(), last and last.date(), today=now().date())
     except ValidationFailed as error:
-        raise Misused(f"--from: {error.errors[0].detail}") from error
+        raise UsageError(f"--from: {error.errors[0].detail}") from error
     with temporary_files():
         run(_report(load_settings(), period, out))
 
@@ -110,7 +110,7 @@ async def _rollup(settings: Settings, period: Period, *, again: bool) -> None:
     rate = f", {events / seconds:,.0f} a second" if events else ""
     click.echo(f"{period.first} to {period.last}: {days:,} days rolled up, {events:,} views counted{rate}")
     if kept:
-        raise Refused(f"kept as they were, for segments of theirs are gone: {', '.join(kept)}")
+        raise CommandFailed(f"kept as they were, for segments of theirs are gone: {', '.join(kept)}")
 
 
 async def _warn(settings: Settings, store: RollupStore) -> None:
@@ -139,7 +139,7 @@ async def _report(settings: Settings, period: Period, out: Path) -> None:
     try:
         _write_whole(out, page)
     except OSError as error:
-        raise Refused(f"cannot write {out}: {error.strerror}") from error
+        raise CommandFailed(f"cannot write {out}: {error.strerror}") from error
     click.echo(f"{out}: {len(page.encode()):,} bytes, {sum(day.total.views for day in data.days):,} views")
 
 

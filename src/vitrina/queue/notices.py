@@ -41,7 +41,7 @@ class NoticeQueue:
         messages = {_message(event): event for event in events}
         return [messages[refused] for refused in await self.channel.send(list(messages), check=check)]
 
-    async def park(self, unread: ChangeUnread) -> None:
+    async def dead_letter(self, unread: ChangeUnread) -> None:
         """Put a change that could not be read among the dead letters, where an operator finds it."""
         await self.dead.send([_message(unread)])
 

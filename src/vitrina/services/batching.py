@@ -22,7 +22,7 @@ Measured with 32 connections on one product: calls of 31.8 views with 4, 6 and 1
 """
 
 
-class Coalescer(Generic[T, R]):
+class Batcher(Generic[T, R]):
     """Gathers requests and hands them to `flush`, which returns a result for each, in order.
 
     A failure of `flush` is raised to all whose requests it held. `most` bounds the requests of one call.

@@ -7,12 +7,12 @@ from typing import TypeVar
 from vitrina.clock import Clock, now
 from vitrina.errors import Conflict, IdempotencyInProgress
 from vitrina.services.derived_keys import fingerprint
-from vitrina.store.idempotency import AlreadyAnswered, Answer, Claim, IdempotencyStore
+from vitrina.store.idempotency import AlreadyAnswered, Claim, IdempotencyStore, StoredResponse
 from vitrina.store.transactions import Step
 
 T = TypeVar("T")
 
-Keep = Callable[[Answer], Sequence[Step]]
+Keep = Callable[[StoredResponse], Sequence[Step]]
 """Given the answer of a creation, returns the steps that keep it, for the creation's own transaction."""
 
 
@@ -41,9 +41,9 @@ class Idempotency:
     async def settle(
         self,
         claim: Claim | None,
-        create: Callable[[Keep], Awaitable[Answer]],
-        refused: Callable[[Exception], Answer | None],
-    ) -> tuple[Answer, bool]:
+        create: Callable[[Keep], Awaitable[StoredResponse]],
+        refused: Callable[[Exception], StoredResponse | None],
+    ) -> tuple[StoredResponse, bool]:
         """Return the answer of a creation, and whether it is a replay.
 
         `create` puts the steps that it is given into its transaction, so the answer is kept exactly when the thing was

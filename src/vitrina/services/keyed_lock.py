@@ -13,14 +13,14 @@ _TRIES: Final = 8
 _FIRST_PAUSE: Final = 0.005
 
 
-class Turns:
+class KeyedLock:
     """The writers of one thing in this process take turns, so that only those of other processes are in their way."""
 
     def __init__(self) -> None:
         """Start with nobody."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def take(self, key: str, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def hold(self, key: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """Return what `attempt` does; it reads, checks and writes, and does so again while others are faster.
 
         Raises Conflict when they always are, and what `attempt` raises.

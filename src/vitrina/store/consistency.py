@@ -12,8 +12,8 @@ from typing import Final
 from vitrina.domain.pages import Position
 from vitrina.domain.users import Role
 from vitrina.errors import Conflict
-from vitrina.store.constraints import BONDS, key_of
-from vitrina.store.findings import Finding, Lacking, Miscount, Stray, Suspicion
+from vitrina.store.constraints import CONSTRAINTS, key_of
+from vitrina.store.findings import ConsistencyCheck, CountMismatch, Finding, MissingDependent, OrphanedItem
 from vitrina.store.items import Item, UserItem
 from vitrina.store.keys import Key
 from vitrina.store.reads import Scan
@@ -22,11 +22,11 @@ from vitrina.store.table import MOST_KEYS, Table, TransactionFailed
 _SEGMENTS: Final = 4
 _PAGE: Final = 250
 _TRIES: Final = 3
-_KINDS: Final = dict.fromkeys(kind for bond in BONDS for kind in (bond.owner, bond.companion))
+_KINDS: Final = dict.fromkeys(kind for constraint in CONSTRAINTS for kind in (constraint.owner, constraint.dependent))
 
 
 async def check(
-    table: Table, *, mend: bool = False, progress: Callable[[int], None] = lambda _: None
+    table: Table, *, repair: bool = False, progress: Callable[[int], None] = lambda _: None
 ) -> AsyncIterator[Finding]:
     """Scan the table and yield what is wrong, mended if `mend` is set and it can be.
 
@@ -37,11 +37,11 @@ async def check(
     async for items in _pages(table):
         super_admins |= {key_of(item) for item in items if isinstance(item, UserItem) and item.role == Role.SUPER_ADMIN}
         for suspicion in await _suspicions(table, items):
-            finding = await _settle(table, suspicion, mend=mend)
+            finding = await _settle(table, suspicion, repair=repair)
             if finding:
                 yield finding
         progress(len(items))
-    finding = await _settle(table, Miscount(super_admins), mend=mend)
+    finding = await _settle(table, CountMismatch(super_admins), repair=repair)
     if finding:
         yield finding
 
@@ -60,19 +60,24 @@ async def _pages(table: Table) -> AsyncIterator[list[Item]]:
         positions = {segment: end for segment, end in ends if end is not None}
 
 
-async def _suspicions(table: Table, items: Sequence[Item]) -> list[Suspicion]:
+async def _suspicions(table: Table, items: Sequence[Item]) -> list[ConsistencyCheck]:
     """Return what does not fit what is beside it, at first sight."""
     lacking = [
-        (Lacking(bond, key_of(item), key_of(wanted)), wanted)
-        for bond in BONDS
+        (MissingDependent(constraint, key_of(item), key_of(wanted)), wanted)
+        for constraint in CONSTRAINTS
         for item in items
-        if (wanted := bond.wanted(item)) is not None
+        if (wanted := constraint.wanted(item)) is not None
     ]
-    stray = [Stray(bond, item) for bond in BONDS for item in items if isinstance(item, bond.companion)]
+    stray = [
+        OrphanedItem(constraint, item)
+        for constraint in CONSTRAINTS
+        for item in items
+        if isinstance(item, constraint.dependent)
+    ]
     found = await _found(table, [*(it.place for it, _ in lacking), *(it.owner_key for it in stray)])
     return [
-        *(it for it, wanted in lacking if not it.bond.fits(wanted, found.get(it.place))),
-        *(it for it in stray if not it.bond.holds(found.get(it.owner_key), it.companion)),
+        *(it for it, wanted in lacking if not it.constraint.fits(wanted, found.get(it.place))),
+        *(it for it in stray if not it.constraint.holds(found.get(it.owner_key), it.dependent)),
     ]
 
 
@@ -84,7 +89,7 @@ async def _found(table: Table, wanted: Iterable[Key]) -> dict[Key, Item]:
     return found
 
 
-async def _settle(table: Table, suspicion: Suspicion, *, mend: bool) -> Finding | None:
+async def _settle(table: Table, suspicion: ConsistencyCheck, *, repair: bool) -> Finding | None:
     """Examine a suspicion and mend what is wrong, anew if something changed in between."""
     finding: Finding | None = None
     for _ in range(_TRIES):
@@ -93,10 +98,10 @@ async def _settle(table: Table, suspicion: Suspicion, *, mend: bool) -> Finding 
             if diagnosis is None:
                 return None
             finding = diagnosis.finding
-            if not mend or not diagnosis.remedy:
+            if not repair or not diagnosis.remedy:
                 return finding
             await table.transact(diagnosis.remedy)
         except (TransactionFailed, Conflict):
             continue
-        return replace(finding, mended=True)
+        return replace(finding, repaired=True)
     return finding

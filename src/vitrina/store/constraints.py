@@ -13,7 +13,7 @@ from vitrina.store.keys import Key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bond:
+class IntegrityConstraint:
     """Ties a companion (a claim, a marker) to its owner; the transactions of the stores write both or none.
 
     `make` returns the companion that an owner should have, None for one that should have none; `says` lists the
@@ -22,7 +22,7 @@ class Bond:
 
     what: str
     owner: type[Item]
-    companion: type[Item]
+    dependent: type[Item]
     make: Callable[[Any], Item | None]
     says: tuple[str, ...]
     owner_of: Callable[[Any], Key]
@@ -33,17 +33,17 @@ class Bond:
 
     def fits(self, wanted: Item, there: Item | None) -> bool:
         """Say whether a companion is there and says what it should."""
-        return isinstance(there, self.companion) and all(getattr(there, it) == getattr(wanted, it) for it in self.says)
+        return isinstance(there, self.dependent) and all(getattr(there, it) == getattr(wanted, it) for it in self.says)
 
-    def holds(self, owner: Item | None, companion: Item) -> bool:
+    def holds(self, owner: Item | None, dependent: Item) -> bool:
         """Say whether an owner should have a companion of this key."""
         wanted = self.wanted(owner)
-        return wanted is not None and key_of(wanted) == key_of(companion)
+        return wanted is not None and key_of(wanted) == key_of(dependent)
 
-    def still(self, companion: Item) -> Condition:
+    def still(self, dependent: Item) -> Condition:
         """Return the condition that a companion is still its owner's."""
         name = self.says[0]
-        condition: Condition = getattr(self.companion, name) == getattr(companion, name)
+        condition: Condition = getattr(self.dependent, name) == getattr(dependent, name)
         return condition
 
 
@@ -76,27 +76,27 @@ def _email(user: UserItem) -> EmailItem:
     return EmailItem.keyed(keys.email(user.email), user_id=user.id)
 
 
-BONDS: Final = (
-    Bond(
+CONSTRAINTS: Final = (
+    IntegrityConstraint(
         what="sku",
         owner=ProductItem,
-        companion=SkuItem,
+        dependent=SkuItem,
         make=_sku,
         says=("product_id",),
         owner_of=lambda claim: keys.product(claim.product_id),
     ),
-    Bond(
+    IntegrityConstraint(
         what="deletion",
         owner=ProductItem,
-        companion=DeletionItem,
+        dependent=DeletionItem,
         make=_deletion,
         says=("product_id", "original_sku"),
         owner_of=lambda marker: keys.product(marker.product_id),
     ),
-    Bond(
+    IntegrityConstraint(
         what="email",
         owner=UserItem,
-        companion=EmailItem,
+        dependent=EmailItem,
         make=_email,
         says=("user_id",),
         owner_of=lambda claim: keys.user(claim.user_id),

@@ -14,7 +14,7 @@ from pynamodb.expressions.condition import Condition
 from vitrina.domain.users import Role
 from vitrina.errors import Conflict
 from vitrina.store import keys
-from vitrina.store.constraints import Bond, key_of
+from vitrina.store.constraints import IntegrityConstraint, key_of
 from vitrina.store.items import Item, SuperAdminsItem, UserItem
 from vitrina.store.keys import Key
 from vitrina.store.paging import every
@@ -41,7 +41,7 @@ class Finding:
     what: str
     problem: Problem
     detail: str
-    mended: bool = False
+    repaired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Diagnosis:
     remedy: Sequence[Write] = ()
 
 
-class Suspicion(Protocol):
+class ConsistencyCheck(Protocol):
     """Something that looked wrong at first sight, its parts having been read one after the other."""
 
     async def examine(self, table: Table) -> Diagnosis | None:
@@ -60,10 +60,10 @@ class Suspicion(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Lacking:
+class MissingDependent:
     """An owner that seems to have no companion at `place`, or one that says something else."""
 
-    bond: Bond
+    constraint: IntegrityConstraint
     owner_key: Key
     place: Key
 
@@ -71,9 +71,9 @@ class Lacking:
         """Look at the owner and at the place."""
         found = await table.snapshot([self.owner_key, self.place])
         owner, there = found.get(self.owner_key), found.get(self.place)
-        wanted = self.bond.wanted(owner)
+        wanted = self.constraint.wanted(owner)
         # An owner that has moved on did so by a transaction that asked for its companion.
-        if owner is None or wanted is None or key_of(wanted) != self.place or self.bond.fits(wanted, there):
+        if owner is None or wanted is None or key_of(wanted) != self.place or self.constraint.fits(wanted, there):
             return None
         return await self._diagnose(table, owner, wanted, there)
 
@@ -83,45 +83,49 @@ class Lacking:
         detail = f"{_text(owner_key)} has no {place}"
         condition: Condition = _ABSENT
         if there is not None:
-            holder_key = self.bond.owner_of(there)
+            holder_key = self.constraint.owner_of(there)
             holder = await table.get(holder_key, consistent=True)
-            if holder_key != owner_key and self.bond.holds(holder, there):
+            if holder_key != owner_key and self.constraint.holds(holder, there):
                 detail = f"{place} is {_text(holder_key)}'s, and {_text(owner_key)} claims it too"
-                return Diagnosis(Finding(what=self.bond.what, problem=Problem.DISPUTED, detail=detail))
+                return Diagnosis(Finding(what=self.constraint.what, problem=Problem.DISPUTED, detail=detail))
             guards.setdefault(holder_key, _unchanged(holder_key, holder))
-            condition = self.bond.still(there)
-        finding = Finding(what=self.bond.what, problem=Problem.MISSING, detail=detail)
+            condition = self.constraint.still(there)
+        finding = Finding(what=self.constraint.what, problem=Problem.MISSING, detail=detail)
         return Diagnosis(finding, [*guards.values(), Put(wanted, condition)])
 
 
 @dataclass(frozen=True, slots=True)
-class Stray:
+class OrphanedItem:
     """A companion that seems not to be its owner's."""
 
-    bond: Bond
-    companion: Item
+    constraint: IntegrityConstraint
+    dependent: Item
 
     @property
     def owner_key(self) -> Key:
         """Whose it says it is."""
-        return self.bond.owner_of(self.companion)
+        return self.constraint.owner_of(self.dependent)
 
     async def examine(self, table: Table) -> Diagnosis | None:
         """Look at the companion and at whose it says it is."""
-        place, owner_key = key_of(self.companion), self.owner_key
+        place, owner_key = key_of(self.dependent), self.owner_key
         found = await table.snapshot([place, owner_key])
-        companion, owner = found.get(place), found.get(owner_key)
+        dependent, owner = found.get(place), found.get(owner_key)
         # One that is somebody else's by now was claimed by a transaction.
-        if companion is None or self.bond.owner_of(companion) != owner_key or self.bond.holds(owner, companion):
+        if (
+            dependent is None
+            or self.constraint.owner_of(dependent) != owner_key
+            or self.constraint.holds(owner, dependent)
+        ):
             return None
         fact = "is not there" if owner is None else "does not have it"
         detail = f"{_text(place)} names {_text(owner_key)}, which {fact}"
-        finding = Finding(what=self.bond.what, problem=Problem.ORPHAN, detail=detail)
-        return Diagnosis(finding, [_unchanged(owner_key, owner), Delete(place, self.bond.still(companion))])
+        finding = Finding(what=self.constraint.what, problem=Problem.ORPHAN, detail=detail)
+        return Diagnosis(finding, [_unchanged(owner_key, owner), Delete(place, self.constraint.still(dependent))])
 
 
 @dataclass(frozen=True, slots=True)
-class Miscount:
+class CountMismatch:
     """The count of super_admins, of whom `known` have been seen."""
 
     known: Collection[Key]

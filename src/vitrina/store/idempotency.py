@@ -14,7 +14,7 @@ from vitrina.store.writes import Put
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class StoredResponse:
     """An HTTP-like answer, as it was given the first time."""
 
     status: int
@@ -37,7 +37,7 @@ class Claim:
 class AlreadyAnswered(Exception):
     """Another request with the same key was faster; `answer` is what it got."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: StoredResponse) -> None:
         super().__init__("already answered")
         self.answer = answer
 
@@ -49,14 +49,14 @@ class IdempotencyStore:
         """Take the table."""
         self._table = table
 
-    async def find(self, claim: Claim) -> Answer | None:
+    async def find(self, claim: Claim) -> StoredResponse | None:
         """Return the answer kept for a claim: 1 call. Raises IdempotencyKeyReused when the body was another."""
         item = await self._table.get(_key(claim), consistent=True)
         if not isinstance(item, IdempotencyItem) or (item.expires_at or 0) <= epoch_seconds(claim.made_at):
             return None
         return _answer(item, claim)
 
-    async def keep(self, claim: Claim, answer: Answer) -> None:
+    async def keep(self, claim: Claim, answer: StoredResponse) -> None:
         """Keep an answer for which nothing else was written. Raises AlreadyAnswered."""
         step = self.step(claim, answer)
         assert isinstance(step.write, Put)  # noqa: S101 - made so below
@@ -65,7 +65,7 @@ class IdempotencyStore:
         except ConditionFailed as failure:
             raise step.otherwise(failure.item) from failure
 
-    def step(self, claim: Claim, answer: Answer) -> Step:
+    def step(self, claim: Claim, answer: StoredResponse) -> Step:
         """Return the step that keeps an answer in the transaction that it answers."""
         item = IdempotencyItem.keyed(
             _key(claim),
@@ -83,10 +83,10 @@ def _key(claim: Claim) -> keys.Key:
     return keys.idempotency(claim.owner, claim.route, claim.key_fingerprint)
 
 
-def _answer(item: IdempotencyItem, claim: Claim) -> Answer:
+def _answer(item: IdempotencyItem, claim: Claim) -> StoredResponse:
     if item.body_fingerprint != claim.body_fingerprint:
         raise IdempotencyKeyReused
-    return Answer(status=item.status, headers=item.headers, body=item.body)
+    return StoredResponse(status=item.status, headers=item.headers, body=item.body)
 
 
 def _lost_race(claim: Claim) -> Callable[[Item | None], Exception]:

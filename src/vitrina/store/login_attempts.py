@@ -6,7 +6,7 @@ from vitrina.store.table import Table
 from vitrina.store.writes import Delete, Update
 
 
-class FailureStore:
+class LoginAttemptStore:
     """Counts tries a window; a window's item is not read after it and TTL deletes it."""
 
     def __init__(self, table: Table) -> None:

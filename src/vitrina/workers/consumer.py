@@ -31,7 +31,7 @@ _LONGEST_PAUSE: Final = 5.0
 _MOST_DOUBLINGS: Final = 10
 
 
-class Source(Protocol):
+class MessageSource(Protocol):
     """Where messages come from: `vitrina.queue.notices.NoticeQueue`."""
 
     async def receive(self, *, wait: float) -> list[Received]: ...  # noqa: D102
@@ -44,7 +44,7 @@ class Consumer:
 
     def __init__(
         self,
-        queue: Source,
+        queue: MessageSource,
         tell: Callable[[dict[str, str]], Awaitable[Outcome]],
         *,
         probe: Callable[[], Awaitable[None]],

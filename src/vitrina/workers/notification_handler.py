@@ -27,7 +27,7 @@ class Outcome:
     mail_is_due: bool = False
 
 
-class Teller:
+class NotificationHandler:
     """Reads messages and tells the admins of what they say."""
 
     def __init__(self, notices: Notices, changes: ChangeStore) -> None:

@@ -23,7 +23,7 @@ from vitrina.store.mails import MailStore
 from vitrina.store.recipients import RecipientStore
 from vitrina.store.table import Table
 from vitrina.workers.consumer import Consumer
-from vitrina.workers.notification_handler import Teller
+from vitrina.workers.notification_handler import NotificationHandler
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ class Parts:
     """What the notifier is made of, as a worker and as Lambda functions."""
 
     table: Table
-    teller: Teller
+    teller: NotificationHandler
     mailer: Mailer
 
     async def probe(self) -> None:
@@ -61,7 +61,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         )
         yield Parts(
             table=table,
-            teller=Teller(notices, ChangeStore(table)),
+            teller=NotificationHandler(notices, ChangeStore(table)),
             mailer=Mailer(MailStore(table), transport, settings),
         )
 

@@ -28,7 +28,7 @@ from vitrina.store.leases import SHARD_END, Lease, LeaseLost, LeaseStore
 from vitrina.store.stream import Shard, ShardGone, Stream, find_stream
 from vitrina.store.table import Table
 from vitrina.workers import relay_sharing as sharing
-from vitrina.workers.relay_records import Outlet
+from vitrina.workers.relay_records import EventSink
 from vitrina.workers.relay_shard import RENEWALS, HeldLease, Monotonic, Records, ShardReader
 from vitrina.workers.running import pause
 
@@ -53,7 +53,7 @@ class Relay:
         self,
         stream: ShardedRecords,
         leases: LeaseStore,
-        queue: Outlet,
+        queue: EventSink,
         *,
         lease_time: float,
         idle_interval: float,

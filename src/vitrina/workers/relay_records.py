@@ -16,11 +16,11 @@ from vitrina.store.stream import Record, passes, price_changed, sequence_number
 log = structlog.get_logger(__name__)
 
 
-class Outlet(Protocol):
+class EventSink(Protocol):
     """Where changes go: `vitrina.queue.notices.NoticeQueue`."""
 
     async def send(self, events: Sequence[PriceChanged], *, check: Callable[[], None]) -> list[PriceChanged]: ...  # noqa: D102
-    async def park(self, unread: ChangeUnread) -> None: ...  # noqa: D102
+    async def dead_letter(self, unread: ChangeUnread) -> None: ...  # noqa: D102
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ def changes_in(records: Iterable[Record]) -> Changes:
     return changes
 
 
-async def deliver(changes: Changes, queue: Outlet, *, check: Callable[[], None] = no_check) -> None:
+async def deliver(changes: Changes, queue: EventSink, *, check: Callable[[], None] = no_check) -> None:
     """Put `changes` into the queue, and what cannot be read or is refused among the dead letters; they are used up.
 
     `check` is called before each call to the queue; what it raises ends the sending. Raises QueueUnavailable, after
@@ -67,7 +67,7 @@ async def deliver(changes: Changes, queue: Outlet, *, check: Callable[[], None] 
     while changes.unread:
         check()
         unread = changes.unread[0]
-        await queue.park(unread)
+        await queue.dead_letter(unread)
         del changes.unread[0]
         metrics.STREAM_RECORDS.labels("parked").inc()
         log.error("change_parked", product_id=unread.product_id, version=unread.version, reason=unread.reason)

@@ -12,7 +12,7 @@ from vitrina import metrics
 from vitrina.errors import Conflict, QueueUnavailable, TableUnavailable
 from vitrina.store.leases import SHARD_END, TRIM_HORIZON, Lease, LeaseLost, LeaseStore
 from vitrina.store.stream import IteratorExpired, RecordPage, Trimmed, sequence_number
-from vitrina.workers.relay_records import Changes, Outlet, changes_in, deliver
+from vitrina.workers.relay_records import Changes, EventSink, changes_in, deliver
 from vitrina.workers.running import pause
 
 log = structlog.get_logger(__name__)
@@ -79,7 +79,7 @@ class HeldLease:
 class ShardReader:
     """Sends the changed prices of a shard to the queue, and only then moves on."""
 
-    def __init__(self, records: Records, queue: Outlet, held: HeldLease, *, idle_interval: float) -> None:
+    def __init__(self, records: Records, queue: EventSink, held: HeldLease, *, idle_interval: float) -> None:
         """Take the lease and what lies on both sides; `idle_interval` is the longest pause after an empty page."""
         self._records = records
         self._queue = queue

@@ -18,7 +18,7 @@ from uvloop import new_event_loop
 
 from vitrina import logging
 from vitrina.config import Settings
-from vitrina.shutdown import heed_signals
+from vitrina.shutdown import install_signal_handlers
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -55,7 +55,7 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
 
 async def _run(name: str, work: Work, settings: Settings) -> int:
     stop = asyncio.Event()
-    heed_signals(stop)
+    install_signal_handlers(stop)
     with _watched(settings):
         log.info("started", worker=name)
         task = asyncio.ensure_future(work(settings, stop))
@@ -112,7 +112,7 @@ def _operations(loop: asyncio.AbstractEventLoop) -> Callable[["WSGIEnvironment",
                 return metrics(environ, start_response)
             case "/healthz":
                 status, body = (
-                    (HTTPStatus.OK, b"ok\n") if _turns(loop) else (HTTPStatus.SERVICE_UNAVAILABLE, b"stuck\n")
+                    (HTTPStatus.OK, b"ok\n") if _locks(loop) else (HTTPStatus.SERVICE_UNAVAILABLE, b"stuck\n")
                 )
             case _:
                 status, body = HTTPStatus.NOT_FOUND, b"not found\n"
@@ -122,7 +122,7 @@ def _operations(loop: asyncio.AbstractEventLoop) -> Callable[["WSGIEnvironment",
     return app
 
 
-def _turns(loop: asyncio.AbstractEventLoop) -> bool:
+def _locks(loop: asyncio.AbstractEventLoop) -> bool:
     turned = threading.Event()
     loop.call_soon_threadsafe(turned.set)
     return turned.wait(_LOOP_PATIENCE)

@@ -7,7 +7,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from vitrina import logging
-from vitrina.api.http.access_log import Entry, Journal
+from vitrina.api.http.access_log import AccessLog, Entry
 from vitrina.usage import Usage
 
 
@@ -24,9 +24,9 @@ def _counted(route: str) -> float | None:
 async def test_a_lone_entry_waits_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks at a log that closely."""
     monkeypatch.setattr(logging, "_request_sink", None)
-    journal = Journal()
+    access_log = AccessLog()
     with capture_logs() as lines:
-        journal.add(_entry("/lone", user_id="u-1"))
+        access_log.add(_entry("/lone", user_id="u-1"))
         assert lines == []
         await asyncio.sleep(0.15)
     assert lines == [
@@ -50,9 +50,9 @@ async def test_a_lone_entry_waits_for_a_moment_only(monkeypatch: pytest.MonkeyPa
 
 async def test_many_entries_do_not_wait() -> None:
     """Nor does a flush that finds nothing do harm."""
-    journal = Journal()
+    access_log = AccessLog()
     for _ in range(64):
-        journal.add(_entry("/many"))
+        access_log.add(_entry("/many"))
     assert _counted("/many") == 64
-    journal.flush()
+    access_log.flush()
     assert _counted("/many") == 64

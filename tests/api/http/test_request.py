@@ -6,13 +6,13 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from tests.api.small import principal
-from vitrina.api.http.request import Call
+from vitrina.api.http.request import Request
 from vitrina.domain.users import Role
 from vitrina.errors import AuthenticationRequired
 
 
-def _call(method: str = "GET") -> Call[Any, Any]:
-    return Call(make_mocked_request(method, "/"), "r-1")
+def _call(method: str = "GET") -> Request[Any, Any]:
+    return Request(make_mocked_request(method, "/"), "r-1")
 
 
 def test_what_a_route_does_not_declare_is_none() -> None:

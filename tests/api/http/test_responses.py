@@ -7,7 +7,7 @@ from enum import StrEnum
 import pytest
 from pydantic import BaseModel, Field
 
-from vitrina.api.http.responses import answer, not_modified, render
+from vitrina.api.http.responses import json_response, not_modified, render
 
 
 class Colour(StrEnum):
@@ -54,7 +54,7 @@ def test_what_has_no_form_in_json_is_a_bug() -> None:
 
 def test_an_answer_without_a_body_has_no_content_type() -> None:
     """204 and 304."""
-    empty = answer(status=204)
+    empty = json_response(status=204)
     assert empty.body is None
     assert dict(empty.headers) == {}
     assert dict(not_modified(3).headers) == {"ETag": '"3"'}
@@ -62,5 +62,5 @@ def test_an_answer_without_a_body_has_no_content_type() -> None:
 
 def test_one_answer_s_headers_are_not_the_next_one_s() -> None:
     """They start from a shared template."""
-    answer(b"{}", etag=1, location="/a", headers={"Content-Type": "text/plain"})
-    assert dict(answer(b"{}").headers) == {"Content-Type": "application/json"}
+    json_response(b"{}", etag=1, location="/a", headers={"Content-Type": "text/plain"})
+    assert dict(json_response(b"{}").headers) == {"Content-Type": "application/json"}

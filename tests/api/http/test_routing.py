@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from vitrina.api.http.request import Call
-from vitrina.api.http.responses import answer
+from vitrina.api.http.request import Request
+from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.domain.users import EVERY_ROLE
 
 
-async def _handler(_call: Call[None, None]) -> web.StreamResponse:
-    return answer(b"{}")
+async def _handler(_call: Request[None, None]) -> web.StreamResponse:
+    return json_response(b"{}")
 
 
 def _route(**options: Any) -> Route[Any, Any]:  # noqa: ANN401

@@ -13,8 +13,8 @@ from vitrina.domain.reports import OTHER, Counts, product_key
 from vitrina.domain.views import VISITOR_BYTES, View, pack
 from vitrina.errors import NoRoom
 from vitrina.services.analytics import product_counts, view_counter as module
-from vitrina.services.analytics.view_counter import Tally, Totals
-from vitrina.services.views import columns as packed
+from vitrina.services.analytics.view_counter import Totals, ViewCounter
+from vitrina.services.views import columns
 
 
 @pytest.fixture(params=["in memory", "on disk"])
@@ -30,12 +30,12 @@ def view(product_id: str = PRODUCTS[0], *, visitor: int = 0, host: str | None = 
     return View(product_id, MIDNIGHT_MS, visitor.to_bytes(VISITOR_BYTES), host, bot)
 
 
-def counted(*adds: list[list[View]]) -> tuple[Tally, Totals]:
+def counted(*adds: list[list[View]]) -> tuple[ViewCounter, Totals]:
     """Count segments, some at a time."""
-    with Tally() as tally:
+    with ViewCounter() as counter:
         for segments in adds:
-            tally.add([pack(views) for views in segments])
-        return tally, tally.totals()
+            counter.add([pack(views) for views in segments])
+        return counter, counter.totals()
 
 
 @pytest.mark.usefixtures("_room")
@@ -43,7 +43,7 @@ def counted(*adds: list[list[View]]) -> tuple[Tally, Totals]:
 @given(st.lists(st.lists(st.lists(VIEWS, max_size=12), max_size=4), max_size=4))
 def test_a_tally_counts_what_the_views_are(adds: list[list[list[View]]]) -> None:
     """By product, hour, visitor and referrer; bots are counted and nothing else is told of them."""
-    tally, totals = counted(*adds)
+    counter, totals = counted(*adds)
     views = [each for segments in adds for segment in segments for each in segment]
     people = [each for each in views if not each.bot]
     assert totals.products == {
@@ -56,8 +56,8 @@ def test_a_tally_counts_what_the_views_are(adds: list[list[list[View]]]) -> None
     }
     assert list(totals.products) == sorted(totals.products)
     assert totals.unique_visitors == len({each.visitor for each in people})
-    assert tally.referrers == Counter(each.referrer_host for each in people)
-    assert [list(hour) for hour in tally.hours] == [
+    assert counter.referrers == Counter(each.referrer_host for each in people)
+    assert [list(hour) for hour in counter.hours] == [
         [
             sum((each.at_ms - MIDNIGHT_MS) // 3_600_000 == hour and each.bot is bot for each in views)
             for bot in (False, True)
@@ -73,11 +73,11 @@ def test_what_is_kept_in_memory_does_not_grow_with_the_views(monkeypatch: pytest
     for number in (20_000, 200_000):
         before = pa.total_allocated_bytes()
         peak = 0
-        with Tally() as tally:
+        with ViewCounter() as counter:
             for first in range(0, number, 400):
-                tally.add([pack([view(visitor=one << 64) for one in range(first, first + 400)])])
+                counter.add([pack([view(visitor=one << 64) for one in range(first, first + 400)])])
                 peak = max(peak, pa.total_allocated_bytes() - before)
-            assert tally.totals() == ({product_key(PRODUCTS[0]): Counts(number, number)}, number)
+            assert counter.totals() == ({product_key(PRODUCTS[0]): Counts(number, number)}, number)
         peaks.append(peak)
     assert peaks[1] <= peaks[0] * 1.1
 
@@ -85,8 +85,8 @@ def test_what_is_kept_in_memory_does_not_grow_with_the_views(monkeypatch: pytest
 def test_hosts_past_the_limit_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Anybody can send any `Referer`; a host that was met before is still told apart."""
     monkeypatch.setattr(module, "_MOST_HOSTS", 2)
-    tally, _ = counted([[view(host="a"), view(host="b")], [view(host="c"), view(host="a")]], [[view(host="d")]])
-    assert tally.referrers == {"a": 2, "b": 1, OTHER: 2}
+    counter, _ = counted([[view(host="a"), view(host="b")], [view(host="c"), view(host="a")]], [[view(host="d")]])
+    assert counter.referrers == {"a": 2, "b": 1, OTHER: 2}
 
 
 def test_a_disk_without_room_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,8 +114,8 @@ def test_columns_are_where_the_views_are_packed() -> None:
     """What is known of a view's layout outside its own module holds."""
     seen = [view(PRODUCTS[1], visitor=7, host="a"), view(PRODUCTS[2], visitor=8, host=None, bot=True)]
     segments = [pack(seen[:1]), pack(seen)]
-    data = packed.joined(segments)
-    assert packed.number(data, packed.TIME, pa.int32()).to_pylist() == [0, 0, 0]
-    assert packed.referrers(data, segments).to_pylist() == [1, 3, 2]
-    assert [value[slice(*packed.VISITOR)] for value in packed.fixed(data).to_pylist()][-1] == seen[1].visitor
-    assert list(data[packed.FLAGS :: len(data) // 3]) == [0, 0, 1]
+    data = columns.joined(segments)
+    assert columns.number(data, columns.TIME, pa.int32()).to_pylist() == [0, 0, 0]
+    assert columns.referrers(data, segments).to_pylist() == [1, 3, 2]
+    assert [value[slice(*columns.VISITOR)] for value in columns.fixed(data).to_pylist()][-1] == seen[1].visitor
+    assert list(data[columns.FLAGS :: len(data) // 3]) == [0, 0, 1]

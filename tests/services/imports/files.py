@@ -4,10 +4,10 @@ import csv
 import io
 from collections.abc import Sequence
 
-from vitrina.services.imports.entries import Found, LeftOut
-from vitrina.services.imports.import_file import FileFormat, Source
-from vitrina.services.imports.plan import Workbook
-from vitrina.services.imports.profiles import Profile, Reading, entries
+from vitrina.services.imports.entries import ParsedRow, SkippedRow
+from vitrina.services.imports.import_file import FileFormat, ImportFile
+from vitrina.services.imports.plan import ImportPlan
+from vitrina.services.imports.profiles import ImportOptions, Profile, entries
 
 
 def csv_file(*rows: dict[str, str]) -> bytes:
@@ -19,9 +19,9 @@ def csv_file(*rows: dict[str, str]) -> bytes:
     return text.getvalue().encode()
 
 
-def source(content: bytes, file_format: FileFormat = FileFormat.CSV) -> Source:
+def source(content: bytes, file_format: FileFormat = FileFormat.CSV) -> ImportFile:
     """Return a file with this content."""
-    return Source(io.BytesIO(content), file_format)
+    return ImportFile(io.BytesIO(content), file_format)
 
 
 def found(
@@ -31,7 +31,7 @@ def found(
     return [
         dict(entry.texts)
         for entry in read(rows, profile, require_sku=require_sku, unpublished=unpublished)
-        if isinstance(entry, Found)
+        if isinstance(entry, ParsedRow)
     ]
 
 
@@ -40,13 +40,13 @@ def left_out(
 ) -> list[tuple[int, str, str]]:
     """Read rows of another shop and return line, outcome and reason of what is no product."""
     read_entries = read(rows, profile, require_sku=require_sku, unpublished=unpublished)
-    return [(entry.line, entry.outcome, entry.reason) for entry in read_entries if isinstance(entry, LeftOut)]
+    return [(entry.line, entry.outcome, entry.reason) for entry in read_entries if isinstance(entry, SkippedRow)]
 
 
 def read(
     rows: Sequence[dict[str, str]], profile: Profile, *, require_sku: bool = False, unpublished: bool = False
-) -> list[Found | LeftOut]:
+) -> list[ParsedRow | SkippedRow]:
     """Read rows of another shop."""
-    reading = Reading(profile=profile, require_sku=require_sku, unpublished=unpublished)
-    with Workbook() as book:
+    reading = ImportOptions(profile=profile, require_sku=require_sku, unpublished=unpublished)
+    with ImportPlan() as book:
         return list(entries(source(csv_file(*rows)), reading, book))

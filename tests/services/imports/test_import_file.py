@@ -3,7 +3,7 @@
 import pytest
 
 from tests.services.imports.files import source
-from vitrina.services.imports.entries import LeftOut, Record
+from vitrina.services.imports.entries import Record, SkippedRow
 from vitrina.services.imports.import_file import LONGEST_LINE, FileFormat, Number, UnreadableFile
 
 
@@ -99,7 +99,7 @@ def test_json_lines_keep_the_digits_of_numbers() -> None:
 def test_a_bad_line_of_json_stops_no_other(line: bytes, words: str) -> None:
     """Each is refused for what it is."""
     (first, second) = source(line + b'\n{"sku": "A"}\n', FileFormat.JSONL).records()
-    assert isinstance(first, LeftOut)
+    assert isinstance(first, SkippedRow)
     assert first.reason.startswith(words)
     assert second == Record(2, {"sku": "A"})
 

@@ -15,13 +15,13 @@ from vitrina.domain.products import Product, ProductDraft
 from vitrina.errors import Conflict, TableUnavailable
 from vitrina.services.imports import importer as importer_module
 from vitrina.services.imports.entries import Outcome
-from vitrina.services.imports.import_file import FileFormat, Source
+from vitrina.services.imports.import_file import FileFormat, ImportFile
 from vitrina.services.imports.importer import Importer, read
-from vitrina.services.imports.plan import Workbook
-from vitrina.services.imports.profiles import Reading
+from vitrina.services.imports.plan import ImportPlan
+from vitrina.services.imports.profiles import ImportOptions
 from vitrina.services.products.cache import NoCache
 from vitrina.services.products.products import Products
-from vitrina.store.idempotency import Answer
+from vitrina.store.idempotency import StoredResponse
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
@@ -37,16 +37,16 @@ class Catalogue:
     store: ProductStore
     products: Products
 
-    async def planned(self, book: Workbook, rows: str) -> Importer:
+    async def planned(self, book: ImportPlan, rows: str) -> Importer:
         """Read rows and compare them."""
-        read(Source(io.BytesIO((HEADER + rows).encode()), FileFormat.CSV), Reading(), book)
+        read(ImportFile(io.BytesIO((HEADER + rows).encode()), FileFormat.CSV), ImportOptions(), book)
         importer = Importer(self.products, self.store, book)
         await importer.compare()
         return importer
 
     async def imported(self, rows: str, *, run: str = "import-test") -> dict[Outcome, int]:
         """Import rows and return what became of them, without what became of none."""
-        with Workbook() as book:
+        with ImportPlan() as book:
             importer = await self.planned(book, rows)
             await importer.apply(by="ana", run=run)
             return {outcome: count for outcome, count in book.counts().items() if count}
@@ -102,7 +102,7 @@ async def test_a_deleted_product_does_not_hold_its_sku(catalogue: Catalogue) -> 
 async def test_a_new_product_without_its_fields_is_refused_by_the_plan(catalogue: Catalogue) -> None:
     """And a price with more decimals than the product's currency has."""
     await catalogue.imported("A,Lamp,Brightwell,500,JPY\n")
-    with Workbook() as book:
+    with ImportPlan() as book:
         await catalogue.planned(book, "A,,,500.5,\nB,Lamp,,1,\nA-2,Lamp,Brightwell,1,\n")
         assert [(row.line, row.reason) for row in book.left_out(Outcome.REFUSED)] == [
             (2, "price has more than the 0 decimals of JPY"),
@@ -115,7 +115,7 @@ async def test_what_others_do_after_the_plan_is_not_overlooked(catalogue: Catalo
     await catalogue.imported(
         "".join(f"{sku},Lamp,Brightwell,1,\n" for sku in ("CHANGED", "DELETED", "RENAMED", "SAME"))
     )
-    with Workbook() as book:
+    with ImportPlan() as book:
         skus = ("CHANGED", "DELETED", "RENAMED", "SAME", "MADE", "MADE-2")
         importer = await catalogue.planned(book, "".join(f"{sku},Lamp,Brightwell,2,\n" for sku in skus))
         changed = await catalogue.change("CHANGED", description="by another")
@@ -140,7 +140,7 @@ async def test_what_others_do_after_the_plan_is_not_overlooked(catalogue: Catalo
 async def test_what_can_not_be_written_any_more_fails_alone(catalogue: Catalogue) -> None:
     """A price without a product; a price that no longer fits the currency."""
     await catalogue.imported("GONE,Lamp,Brightwell,1,\nYEN,Lamp,Brightwell,1,\nFINE,Lamp,Brightwell,1,\n")
-    with Workbook() as book:
+    with ImportPlan() as book:
         importer = await catalogue.planned(book, "GONE,,,2,\nYEN,,,2.5,\nFINE,,,2.5,\n")
         await catalogue.delete("GONE")
         await catalogue.change("YEN", currency="JPY")
@@ -170,7 +170,7 @@ class Away(Products):
     fails = 0
     error: type[Exception] = TableUnavailable
 
-    async def create(self, draft: ProductDraft, **options: Any) -> Answer:  # noqa: ANN401 - as the service has it
+    async def create(self, draft: ProductDraft, **options: Any) -> StoredResponse:  # noqa: ANN401 - as the service has it
         """Fail, or create."""
         if self.fails:
             self.fails -= 1
@@ -196,7 +196,7 @@ async def test_a_long_outage_ends_the_import_and_the_next_goes_on(catalogue: Cat
     away.fails = 10**6
     rows = "A,Lamp,Brightwell,1,\nB,Lamp,Brightwell,1,\n"
     await catalogue.imported("A,Lamp,Brightwell,1,\n")
-    with Workbook() as book:
+    with ImportPlan() as book:
         importer = await Catalogue(catalogue.store, away).planned(book, rows)
         with pytest.raises(TableUnavailable):
             await importer.apply(by="ana", run="import-test")
@@ -207,7 +207,7 @@ async def test_a_long_outage_ends_the_import_and_the_next_goes_on(catalogue: Cat
 async def test_a_product_that_never_rests_fails_in_the_end(catalogue: Catalogue, away: Away) -> None:
     """Eight times it was compared again."""
     away.fails, away.error = 10**6, Conflict
-    with Workbook() as book:
+    with ImportPlan() as book:
         importer = await Catalogue(catalogue.store, away).planned(book, "A,Lamp,Brightwell,1,\n")
         await importer.apply(by="ana", run="import-test")
         ((failed),) = book.left_out(Outcome.FAILED)
@@ -227,7 +227,7 @@ async def test_a_product_renamed_between_two_reads_of_the_plan_is_none(
         await catalogue.change("A", sku="B")
         return found
 
-    with Workbook() as book:
+    with ImportPlan() as book:
         monkeypatch.setattr(ProductStore, "holders", lambda _, *arguments, **options: slow(*arguments, **options))
         await catalogue.planned(book, "A,Lamp,Brightwell,1,\n")
         assert book.counts()[Outcome.CREATE] == 1

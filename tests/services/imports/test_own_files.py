@@ -13,18 +13,18 @@ from vitrina.domain.product_rows import clean, complete
 from vitrina.domain.products import Product
 from vitrina.domain.text import clean_line, clean_paragraphs
 from vitrina.services.exports.products import WRITERS
-from vitrina.services.imports.entries import Found, LeftOut, Outcome
+from vitrina.services.imports.entries import Outcome, ParsedRow, SkippedRow
 from vitrina.services.imports.import_file import FileFormat, UnreadableFile
 from vitrina.services.imports.importer import read
-from vitrina.services.imports.plan import Workbook
-from vitrina.services.imports.profiles import Profile, Reading, entries
+from vitrina.services.imports.plan import ImportPlan
+from vitrina.services.imports.profiles import ImportOptions, Profile, entries
 
-OURS = Reading()
+OURS = ImportOptions()
 
 
-def read_back(content: bytes, file_format: FileFormat) -> Iterator[Found | LeftOut]:
+def read_back(content: bytes, file_format: FileFormat) -> Iterator[ParsedRow | SkippedRow]:
     """Read what an export wrote."""
-    with Workbook() as book:
+    with ImportPlan() as book:
         yield from entries(source(content, file_format), OURS, book)
 
 
@@ -66,7 +66,7 @@ def test_what_is_exported_is_imported_as_it_was(file_format: FileFormat, made: l
     back = list(read_back(head + write(made), file_format))
     assert len(back) == len(made)
     for before, entry in zip(made, back, strict=True):
-        assert isinstance(entry, Found)
+        assert isinstance(entry, ParsedRow)
         assert complete(clean(entry.texts), before.drafted()) == before.drafted()
         assert complete(clean(entry.texts), None) == before.drafted()
 
@@ -102,19 +102,19 @@ def test_a_csv_must_have_our_columns(content: bytes, words: str) -> None:
 def test_an_object_must_have_our_fields(line: bytes, reason: str) -> None:
     """Only a price may be a number."""
     (entry,) = read_back(line, FileFormat.JSONL)
-    assert entry == LeftOut(1, Outcome.REFUSED, reason)
+    assert entry == SkippedRow(1, Outcome.REFUSED, reason)
 
 
 def test_other_shops_files_are_csv() -> None:
     """They write nothing else."""
-    with Workbook() as book, pytest.raises(UnreadableFile, match="the profile shopify reads CSV"):
-        entries(source(b"", FileFormat.JSONL), Reading(profile=Profile.SHOPIFY), book)
+    with ImportPlan() as book, pytest.raises(UnreadableFile, match="the profile shopify reads CSV"):
+        entries(source(b"", FileFormat.JSONL), ImportOptions(profile=Profile.SHOPIFY), book)
 
 
 def test_a_sku_that_is_there_twice_is_refused_on_every_line() -> None:
     """In whatever case; each line names another."""
     rows = [{"sku": sku, "name": "x"} for sku in ("a-1", "b", "A-1", "a-1")]
-    with Workbook() as book:
+    with ImportPlan() as book:
         read(source(csv_file(*rows)), OURS, book)
         assert [(row.line, row.reason, row.sku) for row in book.left_out(Outcome.REFUSED)] == [
             (2, "its SKU is on line 4 too", "a-1"),
@@ -132,9 +132,9 @@ def test_what_rows_leave_empty_may_be_filled() -> None:
         {"sku": "", "price": "x"},
     ]
     heard: list[int] = []
-    with Workbook() as book:
+    with ImportPlan() as book:
         file = source(csv_file(*rows))
-        read(file, Reading(filling={"brand": "Filled", "currency": "EUR"}), book, heard.append)
+        read(file, ImportOptions(filling={"brand": "Filled", "currency": "EUR"}), book, heard.append)
         ((first, second),) = book.batches(Outcome.WAITING)
         assert (first.fields["brand"], second.fields["brand"], second.fields["currency"]) == ("Own", "Filled", "EUR")
         assert [row.line for row in book.left_out(Outcome.REFUSED)] == [4]
@@ -143,6 +143,6 @@ def test_what_rows_leave_empty_may_be_filled() -> None:
 
 def test_an_empty_file_of_json_lines_has_nothing() -> None:
     """And that is no mistake."""
-    with Workbook() as book:
+    with ImportPlan() as book:
         read(source(b"", FileFormat.JSONL), OURS, book)
         assert not any(book.counts().values())

@@ -4,8 +4,8 @@ import pytest
 
 from tests.services.imports.files import csv_file, found, left_out, source
 from vitrina.services.imports.import_file import UnreadableFile
-from vitrina.services.imports.plan import Workbook
-from vitrina.services.imports.profiles import Profile, Reading, entries
+from vitrina.services.imports.plan import ImportPlan
+from vitrina.services.imports.profiles import ImportOptions, Profile, entries
 
 SHOP = Profile.SHOPIFY
 
@@ -80,8 +80,8 @@ def test_a_row_that_hangs_on_nothing_is_refused() -> None:
         (3, "refused", "it has no title, and the row above it is of another handle"),
         (4, "refused", "it has no handle"),
     ]
-    with Workbook() as book:
-        read = entries(source(csv_file(CAP) + b"a,b\n"), Reading(profile=SHOP), book)
+    with ImportPlan() as book:
+        read = entries(source(csv_file(CAP) + b"a,b\n"), ImportOptions(profile=SHOP), book)
         assert [entry.line for entry in read] == [2, 3]
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from tests.services.imports.files import csv_file, found, left_out, source
 from vitrina.services.imports.import_file import UnreadableFile
-from vitrina.services.imports.plan import Workbook
-from vitrina.services.imports.profiles import Profile, Reading, entries
+from vitrina.services.imports.plan import ImportPlan
+from vitrina.services.imports.profiles import ImportOptions, Profile, entries
 
 SHOP = Profile.WOOCOMMERCE
 
@@ -95,8 +95,8 @@ def test_a_product_needs_a_sku_or_an_id() -> None:
     """A SKU, if they are required; and a record that can't be read is handed on."""
     assert left_out([row(name="x", price="1")], SHOP) == [(2, "refused", "it has neither a SKU nor an ID")]
     assert left_out([row(id="3", name="x", price="1")], SHOP, require_sku=True) == [(2, "refused", "it has no SKU")]
-    with Workbook() as book:
-        read = entries(source(csv_file(TEE) + b"a,b\n"), Reading(profile=SHOP), book)
+    with ImportPlan() as book:
+        read = entries(source(csv_file(TEE) + b"a,b\n"), ImportOptions(profile=SHOP), book)
         assert [entry.line for entry in read] == [2, 3]
 
 

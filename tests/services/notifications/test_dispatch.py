@@ -17,7 +17,7 @@ from tests.store.samples import at, price_changed, user
 from vitrina.config import Settings
 from vitrina.domain.notices import EmailMode, Language, NoticePreferences, PriceChanged
 from vitrina.domain.users import Role, User
-from vitrina.services.notifications.dispatch import Notices, Told, default_preferences
+from vitrina.services.notifications.dispatch import DispatchResult, Notices, default_preferences
 from vitrina.store import keys
 from vitrina.store.inbox import InboxStore
 from vitrina.store.items import Item, NoticeItem
@@ -90,7 +90,7 @@ def ids(events: Iterable[PriceChanged]) -> frozenset[str]:
     return frozenset(event.id for event in events)
 
 
-async def in_batches(notices: Notices, events: list[PriceChanged]) -> list[Told]:
+async def in_batches(notices: Notices, events: list[PriceChanged]) -> list[DispatchResult]:
     """Tell of many events as they come from the queue: ten at a time."""
     return [await notices.tell(events[first : first + 10]) for first in range(0, len(events), 10)]
 
@@ -116,7 +116,7 @@ async def test_every_active_admin_is_told_but_the_one_who_did_it(world: World) -
     actor, boss, other = await world.admin(name="Luis"), await world.admin(role=Role.SUPER_ADMIN), await world.admin()
     idle, customer = await world.admin(active=False), await world.admin(role=Role.USER)
     [event] = events = changes(1, changed_by=actor.id)
-    assert await world.process().tell(events) == Told(told=ids(events), failed=frozenset(), mail_is_due=True)
+    assert await world.process().tell(events) == DispatchResult(told=ids(events), failed=frozenset(), mail_is_due=True)
     for each in (boss, other):
         [entry] = await world.entries(each)
         assert (entry.id, entry.changed_by, entry.changed_by_name) == (event.notice_id, actor.id, "Luis")
@@ -142,7 +142,7 @@ async def test_the_name_of_an_actor_who_is_no_admin_any_more_is_looked_up(world:
 async def test_where_there_is_nobody_to_tell_all_are_told(world: World) -> None:
     """Also no event, and one that is there twice."""
     events = changes(2)
-    nothing = Told(told=frozenset(), failed=frozenset(), mail_is_due=False)
+    nothing = DispatchResult(told=frozenset(), failed=frozenset(), mail_is_due=False)
     assert await world.process().tell([]) == nothing
     assert await world.process().tell([*events, *events]) == replace(nothing, told=ids(events))
     actor = await world.admin()
@@ -196,7 +196,7 @@ async def test_all_fail_while_nobody_knows_whom_to_tell(
     with monkeypatch.context() as patch, capture_logs() as logs:
         failing(world.table, patch, method)
         told = await world.process().tell(events)
-    assert told == Told(told=frozenset(), failed=ids(events), mail_is_due=False)
+    assert told == DispatchResult(told=frozenset(), failed=ids(events), mail_is_due=False)
     assert [line["event"] for line in logs if line["log_level"] == "warning"][-1] == "notices_failed"
     assert await world.entries(admin) == []
 

@@ -22,7 +22,7 @@ async def _(w: World) -> Work:
 
 plain("vitrina table migrate --again 2", lambda w: migrate(w.table, lambda _: None, again=2))
 plain("vitrina table status", lambda w: standing(w.table))
-plain("vitrina table check", lambda w: _check(w, mend=False))
+plain("vitrina table check", lambda w: _check(w, repair=False))
 
 
 @row("vitrina table check --mend")
@@ -43,16 +43,16 @@ async def _(w: World) -> Work:
         marker,
     ):
         await w.table.put(Put(wrong))
-    return _check(w, mend=True, wrong=9)
+    return _check(w, repair=True, wrong=9)
 
 
 @row("vitrina table check --mend, the count is lost")
 async def _(w: World) -> Work:
     await w.table.delete(Delete(keys.SUPER_ADMINS))
-    return _check(w, mend=True, wrong=1)
+    return _check(w, repair=True, wrong=1)
 
 
-async def _check(w: World, *, mend: bool, wrong: int = 0) -> None:
-    findings = [finding async for finding in consistency.check(w.table, mend=mend)]
+async def _check(w: World, *, repair: bool, wrong: int = 0) -> None:
+    findings = [finding async for finding in consistency.check(w.table, repair=repair)]
     assert len(findings) == wrong, findings
-    assert all(finding.mended for finding in findings)
+    assert all(finding.repaired for finding in findings)

@@ -31,7 +31,7 @@ class Entry(NamedTuple):
     used: Usage
 
 
-class Journal:
+class AccessLog:
     """Takes entries, and writes them out when there are many or time has passed."""
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
-from vitrina.api.http.access_log import Journal
+from vitrina.api.http.access_log import AccessLog
 from vitrina.api.http.proxies import Forwarding
 from vitrina.api.server.readiness import Readiness
 from vitrina.config import Settings
@@ -21,6 +21,6 @@ class Authenticator(Protocol):
 
 SETTINGS: Final = web.AppKey("settings", Settings)
 AUTHENTICATOR: Final = web.AppKey[Authenticator]("authenticator")
-JOURNAL: Final = web.AppKey("journal", Journal)
+ACCESS_LOG: Final = web.AppKey("journal", AccessLog)
 FORWARDING: Final = web.AppKey("forwarding", Forwarding)
 READINESS: Final = web.AppKey("readiness", Readiness)

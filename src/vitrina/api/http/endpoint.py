@@ -18,11 +18,11 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from vitrina import usage
-from vitrina.api.http.access_log import Entry, Journal
+from vitrina.api.http.access_log import AccessLog, Entry
 from vitrina.api.http.body import parse_json, read_body
 from vitrina.api.http.deadlines import Deadlines
 from vitrina.api.http.problems import TABLE, InternalError, MalformedJson, problem
-from vitrina.api.http.request import Call
+from vitrina.api.http.request import Request
 from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.api.http.validation import validate_body, validate_query
 from vitrina.config import Settings
@@ -49,35 +49,35 @@ class Endpoint:
         settings: Settings,
         *,
         deadlines: Deadlines,
-        journal: Journal,
+        access_log: AccessLog,
         name: str | None = None,
     ) -> None:
         """Take the route, the limits, and the name by which logs and metrics know it if that is not its path."""
         self._route = route
         self._deadlines = deadlines
-        self._journal = journal
+        self._access_log = access_log
         self._seconds = settings.request_timeout if route.deadline else math.inf
         self._body_timeout = settings.body_timeout
         self._admits_first = not (route.late_authentication or route.ignores_tokens)
         self._name = name or route.template
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, raw: web.Request) -> web.StreamResponse:
         """Answer a request; what aiohttp calls."""
         began = time.perf_counter()
         used = usage.start()
-        call: Call[Any, Any] = Call(request, _request_id(request))
-        REQUEST_ID.set(call.request_id)
+        request: Request[Any, Any] = Request(raw, _request_id(raw))
+        REQUEST_ID.set(request.request_id)
         try:
-            response = await self._respond(call)
+            response = await self._respond(request)
         except Exception as error:
-            if request.writer.output_size:  # Half an answer has gone out: cutting it short is all that tells.
-                self._record(call, self._status_of_half(error), began, used)
+            if raw.writer.output_size:  # Half an answer has gone out: cutting it short is all that tells.
+                self._record(request, self._status_of_half(error), began, used)
                 raise
-            response = self._problem(error, request)
-        self._record(call, response.status, began, used)
+            response = self._problem(error, raw)
+        self._record(request, response.status, began, used)
         return response
 
-    async def _respond(self, call: Call[Any, Any]) -> web.StreamResponse:
+    async def _respond(self, request: Request[Any, Any]) -> web.StreamResponse:
         """Check who, what and in which shape, then let the handler work; the body's arrival does not count as work."""
         route, deadlines = self._route, self._deadlines
         task = asyncio.current_task()
@@ -85,14 +85,14 @@ class Endpoint:
         deadlines.start(task, seconds=self._seconds)
         try:
             if self._admits_first:
-                await self._admit(call)
+                await self._admit(request)
             if route.body is not None:
                 left = deadlines.end(task)
-                await self._read(call, route.body)
+                await self._read(request, route.body)
                 deadlines.start(task, seconds=left)
             if route.query is not None:
-                call.query = validate_query(route.query, call.request.query)
-            return await route.handler(call)
+                request.query = validate_query(route.query, request.raw.query)
+            return await route.handler(request)
         except asyncio.CancelledError:
             if deadlines.cancelled(task):
                 raise Unavailable from None
@@ -100,9 +100,9 @@ class Endpoint:
         finally:
             deadlines.end(task)
 
-    async def _admit(self, call: Call[Any, Any]) -> None:
+    async def _admit(self, request: Request[Any, Any]) -> None:
         """Raise AuthenticationRequired, InvalidToken or Forbidden unless the caller may; a bad token never passes."""
-        principal = await call.authenticate()
+        principal = await request.authenticate()
         allow = self._route.allow
         if allow is PUBLIC:
             return
@@ -111,11 +111,11 @@ class Endpoint:
         if principal.role not in allow:
             raise Forbidden
 
-    async def _read(self, call: Call[Any, Any], model: type[BaseModel]) -> None:
+    async def _read(self, request: Request[Any, Any], model: type[BaseModel]) -> None:
         route = self._route
-        call.raw_body = await read_body(call.request, media_types=route.media_types, seconds=self._body_timeout)
-        if call.raw_body:
-            call.body = validate_body(model, parse_json(call.raw_body))
+        request.raw_body = await read_body(request.raw, media_types=route.media_types, seconds=self._body_timeout)
+        if request.raw_body:
+            request.body = validate_body(model, parse_json(request.raw_body))
         elif not route.body_optional:
             raise MalformedJson
 
@@ -134,17 +134,17 @@ class Endpoint:
             error = InternalError()
         return problem(error, instance=request.rel_url.raw_path)
 
-    def _record(self, call: Call[Any, Any], status: int, began: float, used: Usage) -> None:
-        method = call.request.method
-        self._journal.add(
+    def _record(self, request: Request[Any, Any], status: int, began: float, used: Usage) -> None:
+        method = request.raw.method
+        self._access_log.add(
             Entry(
                 route=self._name,
                 method=method if method in _METHODS else "OTHER",
                 status=status,
                 at=time.time(),
                 seconds=time.perf_counter() - began,
-                request_id=call.request_id,
-                user_id=None if call.principal is None else call.principal.id,
+                request_id=request.request_id,
+                user_id=None if request.principal is None else request.principal.id,
                 used=used,
             )
         )

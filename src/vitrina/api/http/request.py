@@ -1,4 +1,4 @@
-"""A call: one request as a handler sees it."""
+"""A request as a handler sees it."""
 
 import re
 from typing import Final, Generic, TypeVar, cast
@@ -20,18 +20,18 @@ _LONGEST_AGENT: Final = 512
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
-class Call(Generic[BodyT, QueryT]):
+class Request(Generic[BodyT, QueryT]):
     """A request, with what its route declares: `body` and `query` are None where it declares none.
 
     `principal` is who signed in, None for an anonymous visitor of a public route. `raw_body` are the bytes that `body`
     was made of.
     """
 
-    __slots__ = ("body", "principal", "query", "raw_body", "request", "request_id")
+    __slots__ = ("body", "principal", "query", "raw", "raw_body", "request_id")
 
-    def __init__(self, request: web.Request, request_id: str) -> None:
+    def __init__(self, raw: web.Request, request_id: str) -> None:
         """Take a request that nothing has been checked of yet."""
-        self.request = request
+        self.raw = raw
         self.request_id = request_id
         self.principal: Principal | None = None
         self.body = cast(BodyT, None)
@@ -41,27 +41,27 @@ class Call(Generic[BodyT, QueryT]):
     @property
     def app(self) -> web.Application:
         """The application, which holds the services."""
-        return self.request.app
+        return self.raw.app
 
     @property
     def is_head(self) -> bool:
         """Whether only the headers are wanted."""
-        return self.request.method == "HEAD"
+        return self.raw.method == "HEAD"
 
     @property
     def address(self) -> str:
         """The client's address, as far as the proxies in front are trusted to tell it."""
-        return self.app[FORWARDING].address(self.request)
+        return self.app[FORWARDING].address(self.raw)
 
     @property
     def user_agent(self) -> str:
         """The client's name for itself, cut to 512 characters; empty if it gives none."""
-        return self.request.headers.get("User-Agent", "")[:_LONGEST_AGENT]
+        return self.raw.headers.get("User-Agent", "")[:_LONGEST_AGENT]
 
     @property
     def idempotency_key(self) -> str | None:
         """The `Idempotency-Key`, None if there is none. Raises ValidationFailed."""
-        key = self.request.headers.get("Idempotency-Key")
+        key = self.raw.headers.get("Idempotency-Key")
         if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
             raise ValidationFailed.of("/Idempotency-Key", "must be 1 to 255 visible ASCII characters")
         return key
@@ -78,7 +78,7 @@ class Call(Generic[BodyT, QueryT]):
 
         Only handlers of routes with `late_authentication` need to.
         """
-        values = self.request.headers.getall("Authorization", None)
+        values = self.raw.headers.getall("Authorization", None)
         if values is None:
             return None
         match = _BEARER.fullmatch(values[0])
@@ -89,7 +89,7 @@ class Call(Generic[BodyT, QueryT]):
 
     def parameter(self, name: str) -> str:
         """Return a parameter of the path."""
-        return self.request.match_info[name]
+        return self.raw.match_info[name]
 
     def if_match(self) -> Expected:
         """Return the versions that the caller expects; None is any."""
@@ -101,17 +101,17 @@ class Call(Generic[BodyT, QueryT]):
 
     def _list(self, name: str) -> str | None:
         """Return a header that is a list, whether it came in one line or in several (RFC 9110 section 5.3)."""
-        lines = self.request.headers.getall(name, None)
+        lines = self.raw.headers.getall(name, None)
         return None if lines is None else ", ".join(lines)
 
     def url(self, path: str) -> str:
         """Return `path` on the host that links name: the setting's, or the one that was asked."""
         if base := self.app[SETTINGS].public_url:
             return base.rstrip("/") + path
-        scheme = "https" if self.app[FORWARDING].is_https(self.request) else "http"
-        return f"{scheme}://{self.request.host}{path}"
+        scheme = "https" if self.app[FORWARDING].is_https(self.raw) else "http"
+        return f"{scheme}://{self.raw.host}{path}"
 
     def next_link(self, cursor: str) -> str:
         """Return the `Link` to the next page of this listing (RFC 8288): the same query with another cursor."""
-        relative: URL = self.request.rel_url.update_query(cursor=cursor)
+        relative: URL = self.raw.rel_url.update_query(cursor=cursor)
         return f'<{self.url(str(relative))}>; rel="next"'

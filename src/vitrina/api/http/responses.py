@@ -16,7 +16,7 @@ from vitrina.clock import rfc3339
 _JSON_HEADERS: Final = CIMultiDict({"Content-Type": JSON})
 
 
-def answer(
+def json_response(
     content: BaseModel | bytes | None = None,
     *,
     status: int = 200,
@@ -41,7 +41,7 @@ def answer(
 
 def not_modified(etag: int | str, *, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return 304: what the client has is still good (RFC 9110 section 15.4.5)."""
-    return answer(status=304, etag=etag, headers=headers)
+    return json_response(status=304, etag=etag, headers=headers)
 
 
 def render(model: BaseModel) -> bytes:

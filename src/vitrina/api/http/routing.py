@@ -14,7 +14,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from vitrina.api.http.body import JSON
-from vitrina.api.http.request import BodyT, Call, QueryT
+from vitrina.api.http.request import BodyT, QueryT, Request
 from vitrina.domain.users import Role
 from vitrina.errors import VitrinaError
 
@@ -47,7 +47,7 @@ class Route(Generic[BodyT, QueryT]):
 
     method: Method
     path: str
-    handler: Callable[[Call[BodyT, QueryT]], Awaitable[web.StreamResponse]]
+    handler: Callable[[Request[BodyT, QueryT]], Awaitable[web.StreamResponse]]
     allow: Allowed
     summary: str
     operation_id: str

@@ -22,8 +22,8 @@ from vitrina.api.http.problems import (
     RequestTimeout,
     UnsupportedMediaType,
 )
-from vitrina.api.http.request import Call
-from vitrina.api.http.responses import answer, not_modified
+from vitrina.api.http.request import Request
+from vitrina.api.http.responses import json_response, not_modified
 from vitrina.api.http.routing import PUBLIC, Content, Route
 from vitrina.api.openapi import components as parts
 from vitrina.config import Settings
@@ -90,12 +90,12 @@ def route(routes: Sequence[AnyRoute], settings: Settings) -> AnyRoute:
         body = orjson.dumps(document((*routes, itself), server=settings.public_url))
         return body, hashlib.sha256(body).hexdigest()[:16]
 
-    async def openapi_json(call: Call[None, None]) -> web.StreamResponse:
+    async def openapi_json(request: Request[None, None]) -> web.StreamResponse:
         body, etag = await asyncio.to_thread(rendered)
         headers = {"Cache-Control": "no-cache"}
-        if call.if_none_match(etag):
+        if request.if_none_match(etag):
             return not_modified(etag, headers=headers)
-        return answer(body, etag=etag, headers=headers)
+        return json_response(body, etag=etag, headers=headers)
 
     itself: AnyRoute = Route(
         method="GET",

@@ -4,8 +4,8 @@ from typing import Final
 
 from aiohttp import web
 
-from vitrina.api.http.request import Call
-from vitrina.api.http.responses import answer
+from vitrina.api.http.request import Request
+from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import Route
 from vitrina.api.schemas import presenters
 from vitrina.api.schemas.analytics import (
@@ -23,13 +23,13 @@ from vitrina.errors import NotFound, Overloaded
 _TAGS: Final = ("analytics",)
 
 
-async def product_views(call: Call[None, PeriodQuery]) -> web.Response:
+async def product_views(request: Request[None, PeriodQuery]) -> web.Response:
     """Answer a product's views, day by day."""
-    product_id = call.parameter("product_id")
-    analytics = call.app[SERVICES].analytics
-    period = analytics.period(call.query.first, call.query.last)
+    product_id = request.parameter("product_id")
+    analytics = request.app[SERVICES].analytics
+    period = analytics.period(request.query.first, request.query.last)
     days = await analytics.of_product(product_id, period)
-    return answer(
+    return json_response(
         ViewReport(
             product_id=product_id,
             first=period.first,
@@ -42,22 +42,22 @@ async def product_views(call: Call[None, PeriodQuery]) -> web.Response:
     )
 
 
-async def top_products(call: Call[None, LeadersQuery]) -> web.Response:
+async def top_products(request: Request[None, LeadersQuery]) -> web.Response:
     """Answer the products with the most views."""
-    analytics = call.app[SERVICES].analytics
-    period = analytics.period(call.query.first, call.query.last)
-    leaders = await analytics.leaders(period, limit=call.query.limit)
+    analytics = request.app[SERVICES].analytics
+    period = analytics.period(request.query.first, request.query.last)
+    leaders = await analytics.leaders(period, limit=request.query.limit)
     items = [
         LeaderEntry.model_validate(
             {
-                "product": presenters.product(leader.product, call.caller),
+                "product": presenters.product(leader.product, request.caller),
                 "views": leader.counts.views,
                 "unique_visitors": leader.counts.unique_visitors,
             }
         )
         for leader in leaders
     ]
-    return answer(LeaderReport(items=items))
+    return json_response(LeaderReport(items=items))
 
 
 ROUTES: Final = (

@@ -8,8 +8,8 @@ from aiohttp import web
 from vitrina.api.http.idempotency import create_once
 from vitrina.api.http.pagination import listed
 from vitrina.api.http.problems import rate_limit_headers
-from vitrina.api.http.request import Call
-from vitrina.api.http.responses import answer
+from vitrina.api.http.request import Request
+from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.api.routes.users import created
 from vitrina.api.schemas import presenters
@@ -42,58 +42,58 @@ from vitrina.services.accounts.accounts import UserDraft
 _TAGS: Final = ("auth",)
 
 
-async def register(call: Call[UserRegister, None]) -> web.Response:
+async def register(request: Request[UserRegister, None]) -> web.Response:
     """Make an account of one's own (R3)."""
-    body = call.body
+    body = request.body
     draft = UserDraft(email=body.email, password=body.password, name=body.name, role=Role.USER)
     return await create_once(
-        call, "register", lambda keep: call.app[SERVICES].accounts.create(draft, render=created, keep=keep)
+        request, "register", lambda keep: request.app[SERVICES].accounts.create(draft, render=created, keep=keep)
     )
 
 
-async def sign_in(call: Call[SignIn, None]) -> web.Response:
+async def sign_in(request: Request[SignIn, None]) -> web.Response:
     """Start a session."""
-    pair, allowance = await call.app[SERVICES].authentication.sign_in(
-        call.body.email, call.body.password, address=call.address, user_agent=call.user_agent
+    pair, allowance = await request.app[SERVICES].authentication.sign_in(
+        request.body.email, request.body.password, address=request.address, user_agent=request.user_agent
     )
-    return answer(TokenResource(**asdict(pair)), headers=rate_limit_headers(allowance))
+    return json_response(TokenResource(**asdict(pair)), headers=rate_limit_headers(allowance))
 
 
-async def refresh(call: Call[Refresh, None]) -> web.Response:
+async def refresh(request: Request[Refresh, None]) -> web.Response:
     """Spend a refresh token for a new pair."""
-    pair = await call.app[SERVICES].authentication.refresh(call.body.refresh_token)
-    return answer(TokenResource(**asdict(pair)))
+    pair = await request.app[SERVICES].authentication.refresh(request.body.refresh_token)
+    return json_response(TokenResource(**asdict(pair)))
 
 
-async def sign_out(call: Call[None, None]) -> web.Response:
+async def sign_out(request: Request[None, None]) -> web.Response:
     """End this session."""
-    await call.app[SERVICES].authentication.sign_out(call.caller)
-    return answer(status=204)
+    await request.app[SERVICES].authentication.sign_out(request.caller)
+    return json_response(status=204)
 
 
-async def sessions(call: Call[None, PageQuery]) -> web.Response:
+async def sessions(request: Request[None, PageQuery]) -> web.Response:
     """Answer a page of one's own sessions."""
-    caller, limit = call.caller, call.query.limit
+    caller, limit = request.caller, request.query.limit
     return await listed(
-        call,
+        request,
         ("sessions", caller.id),
-        lambda start: call.app[SERVICES].authentication.sessions(caller, limit=limit, start=start),
+        lambda start: request.app[SERVICES].authentication.sessions(caller, limit=limit, start=start),
         lambda session: presenters.session(session, caller.session.id),
     )
 
 
-async def end_session(call: Call[None, None]) -> web.Response:
+async def end_session(request: Request[None, None]) -> web.Response:
     """End one of one's own sessions."""
-    await call.app[SERVICES].authentication.end_session(call.caller, call.parameter("session_id"))
-    return answer(status=204)
+    await request.app[SERVICES].authentication.end_session(request.caller, request.parameter("session_id"))
+    return json_response(status=204)
 
 
-async def change_password(call: Call[PasswordChange, None]) -> web.Response:
+async def change_password(request: Request[PasswordChange, None]) -> web.Response:
     """Change one's own password."""
-    allowance = await call.app[SERVICES].authentication.change_password(
-        call.caller, current=call.body.current_password, new=call.body.new_password
+    allowance = await request.app[SERVICES].authentication.change_password(
+        request.caller, current=request.body.current_password, new=request.body.new_password
     )
-    return answer(status=204, headers=rate_limit_headers(allowance))
+    return json_response(status=204, headers=rate_limit_headers(allowance))
 
 
 ROUTES: Final = (

@@ -8,8 +8,8 @@ from aiohttp import web
 from jinja2 import Environment, StrictUndefined
 
 from vitrina.api.http.app_keys import SETTINGS
-from vitrina.api.http.request import Call
-from vitrina.api.http.responses import answer
+from vitrina.api.http.request import Request
+from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.clock import rfc3339
 from vitrina.config import Settings
@@ -96,30 +96,30 @@ def routes(settings: Settings) -> tuple[Route[Any, Any], ...]:
     )
 
 
-async def _list(call: Call[None, None]) -> web.StreamResponse:
-    mails = await asyncio.to_thread(caught_mails, _folder(call), most=_MOST)
+async def _list(request: Request[None, None]) -> web.StreamResponse:
+    mails = await asyncio.to_thread(caught_mails, _folder(request), most=_MOST)
     return _page(_LIST.render(mails=mails))
 
 
-async def _one(call: Call[None, None]) -> web.StreamResponse:
-    return _page(_ONE.render(mail=await _caught(call)))
+async def _one(request: Request[None, None]) -> web.StreamResponse:
+    return _page(_ONE.render(mail=await _caught(request)))
 
 
-async def _html(call: Call[None, None]) -> web.StreamResponse:
-    return _page((await _caught(call)).html, policy=_SANDBOX)
+async def _html(request: Request[None, None]) -> web.StreamResponse:
+    return _page((await _caught(request)).html, policy=_SANDBOX)
 
 
-async def _caught(call: Call[None, None]) -> CaughtMail:
-    mail = await asyncio.to_thread(caught_mail, _folder(call), call.parameter("name"))
+async def _caught(request: Request[None, None]) -> CaughtMail:
+    mail = await asyncio.to_thread(caught_mail, _folder(request), request.parameter("name"))
     if mail is None:
         raise NotFound
     return mail
 
 
-def _folder(call: Call[None, None]) -> Path:
-    return Path(call.app[SETTINGS].mail_directory)
+def _folder(request: Request[None, None]) -> Path:
+    return Path(request.app[SETTINGS].mail_directory)
 
 
 def _page(html: str, *, policy: str = _POLICY) -> web.StreamResponse:
     headers = {"Content-Security-Policy": policy, "Content-Type": "text/html; charset=utf-8"}
-    return answer(html.encode(), headers=headers)
+    return json_response(html.encode(), headers=headers)

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 
-from vitrina.api.http.request import Call
-from vitrina.api.http.responses import answer, not_modified
+from vitrina.api.http.request import Request
+from vitrina.api.http.responses import json_response, not_modified
 from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.errors import NotFound
 
@@ -60,7 +60,7 @@ class _Assets(NamedTuple):
     files: dict[str, bytes]
 
 
-async def page(call: Call[None, None]) -> web.StreamResponse:
+async def page(request: Request[None, None]) -> web.StreamResponse:
     """Answer the page."""
     assets = await asyncio.to_thread(_assets)
     headers = {
@@ -68,21 +68,21 @@ async def page(call: Call[None, None]) -> web.StreamResponse:
         "Content-Security-Policy": _POLICY,
         "Content-Type": "text/html; charset=utf-8",
     }
-    if call.if_none_match(assets.version):
+    if request.if_none_match(assets.version):
         return not_modified(assets.version, headers=headers)
-    return answer(_PAGE.format(version=assets.version).encode(), etag=assets.version, headers=headers)
+    return json_response(_PAGE.format(version=assets.version).encode(), etag=assets.version, headers=headers)
 
 
-async def asset(call: Call[None, None]) -> web.StreamResponse:
+async def asset(request: Request[None, None]) -> web.StreamResponse:
     """Answer a file that the page loads. Raises NotFound."""
     assets = await asyncio.to_thread(_assets)
-    name = call.parameter("name")
-    if call.parameter("version") != assets.version or name not in assets.files:
+    name = request.parameter("name")
+    if request.parameter("version") != assets.version or name not in assets.files:
         raise NotFound
-    if call.if_none_match(assets.version):
+    if request.if_none_match(assets.version):
         return not_modified(assets.version, headers={"Cache-Control": _FOR_GOOD})
     headers = {"Cache-Control": _FOR_GOOD, "Content-Type": _MEDIA_TYPES[name]}
-    return answer(assets.files[name], etag=assets.version, headers=headers)
+    return json_response(assets.files[name], etag=assets.version, headers=headers)
 
 
 def routes() -> tuple[Route[Any, Any], ...]:

@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
-from vitrina.api.http.request import Call
+from vitrina.api.http.request import Request
 from vitrina.api.http.routing import Route
 from vitrina.api.schemas.analytics import PeriodQuery
 from vitrina.api.services import SERVICES
@@ -32,20 +32,20 @@ class ExportQuery(PeriodQuery):
     format: Format = Format.JSONL
 
 
-async def export_views(call: Call[None, ExportQuery]) -> web.StreamResponse:
+async def export_views(request: Request[None, ExportQuery]) -> web.StreamResponse:
     """Stream the events of days; what goes wrong half-way cuts the answer short, so that it looks like none."""
-    services, form = call.app[SERVICES], call.query.format
-    period = services.analytics.period(call.query.first, call.query.last)
+    services, form = request.app[SERVICES], request.query.format
+    period = services.analytics.period(request.query.first, request.query.last)
     name = f"views-{period.first}-{period.last}.{form}"
     response = web.StreamResponse(
         headers={"Content-Type": _MEDIA_TYPES[form], "Content-Disposition": f'attachment; filename="{name}"'}
     )
-    if call.is_head:
-        await response.prepare(call.request)
+    if request.is_head:
+        await response.prepare(request.raw)
         return response
     async with services.exports.stream(period, form) as pieces:
         begin = await anext(pieces)
-        await response.prepare(call.request)
+        await response.prepare(request.raw)
         reader = _Reader(response)
         await reader.take(begin)
         async for piece in pieces:

@@ -5,8 +5,8 @@ from typing import Final
 from aiohttp import web
 
 from vitrina.api.http.pagination import page_answer, start_of
-from vitrina.api.http.request import Call
-from vitrina.api.http.responses import answer
+from vitrina.api.http.request import Request
+from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import Route
 from vitrina.api.schemas import presenters
 from vitrina.api.schemas.notifications import (
@@ -23,42 +23,44 @@ _TAGS: Final = ("notifications",)
 _PREFERENCES: Final = "/v1/me/notification-preferences"
 
 
-async def page(call: Call[None, NotificationQuery]) -> web.Response:
+async def page(request: Request[None, NotificationQuery]) -> web.Response:
     """Answer a page of the inbox."""
-    unread = call.query.unread
-    query = ("notifications", call.caller.id, "unread" if unread else "all")
-    found = await call.app[SERVICES].inbox.page(
-        call.caller.id, unread=unread, limit=call.query.limit, start=start_of(call, query)
+    unread = request.query.unread
+    query = ("notifications", request.caller.id, "unread" if unread else "all")
+    found = await request.app[SERVICES].inbox.page(
+        request.caller.id, unread=unread, limit=request.query.limit, start=start_of(request, query)
     )
     items = [presenters.notification(notice) for notice in found.page.items]
     content = NotificationPage(items=items, next_cursor=None, unread_count=found.unread_count)
-    return page_answer(call, query, found.page, content)
+    return page_answer(request, query, found.page, content)
 
 
-async def read(call: Call[None, None]) -> web.Response:
+async def read(request: Request[None, None]) -> web.Response:
     """Mark a notice as read."""
-    await call.app[SERVICES].inbox.read(call.caller.id, call.parameter("notification_id"))
-    return answer(status=204)
+    await request.app[SERVICES].inbox.read(request.caller.id, request.parameter("notification_id"))
+    return json_response(status=204)
 
 
-async def read_all(call: Call[None, None]) -> web.Response:
+async def read_all(request: Request[None, None]) -> web.Response:
     """Mark all notices as read."""
-    await call.app[SERVICES].inbox.read_all(call.caller.id)
-    return answer(status=204)
+    await request.app[SERVICES].inbox.read_all(request.caller.id)
+    return json_response(status=204)
 
 
-async def read_preferences(call: Call[None, None]) -> web.Response:
+async def read_preferences(request: Request[None, None]) -> web.Response:
     """Answer how notices are mailed."""
-    return answer(presenters.notification_preferences(await call.app[SERVICES].inbox.preferences(call.caller.id)))
-
-
-async def put_preferences(call: Call[NotificationPreferencesPut, None]) -> web.Response:
-    """Replace how notices are mailed."""
-    body = call.body
-    preferences = await call.app[SERVICES].inbox.set_preferences(
-        call.caller.id, email=body.email, digest_minutes=body.digest_minutes, language=body.language
+    return json_response(
+        presenters.notification_preferences(await request.app[SERVICES].inbox.preferences(request.caller.id))
     )
-    return answer(presenters.notification_preferences(preferences))
+
+
+async def put_preferences(request: Request[NotificationPreferencesPut, None]) -> web.Response:
+    """Replace how notices are mailed."""
+    body = request.body
+    preferences = await request.app[SERVICES].inbox.set_preferences(
+        request.caller.id, email=body.email, digest_minutes=body.digest_minutes, language=body.language
+    )
+    return json_response(presenters.notification_preferences(preferences))
 
 
 ROUTES: Final = (

@@ -8,9 +8,9 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 from pydantic import BaseModel
 
-from vitrina.api.http.app_keys import JOURNAL, READINESS
-from vitrina.api.http.request import Call
-from vitrina.api.http.responses import answer
+from vitrina.api.http.app_keys import ACCESS_LOG, READINESS
+from vitrina.api.http.request import Request
+from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.errors import TableUnavailable
 
@@ -24,22 +24,22 @@ class Health(BaseModel):
     status: str
 
 
-async def healthz(_call: Call[None, None]) -> web.StreamResponse:
+async def healthz(_call: Request[None, None]) -> web.StreamResponse:
     """Answer as long as the loop turns."""
-    return answer(Health(status="ok"))
+    return json_response(Health(status="ok"))
 
 
-async def readyz(call: Call[None, None]) -> web.StreamResponse:
+async def readyz(request: Request[None, None]) -> web.StreamResponse:
     """Answer 200 while this process should be sent requests."""
-    await call.app[READINESS].check()
-    return answer(Health(status="ready"))
+    await request.app[READINESS].check()
+    return json_response(Health(status="ready"))
 
 
-async def metrics(call: Call[None, None]) -> web.StreamResponse:
+async def metrics(request: Request[None, None]) -> web.StreamResponse:
     """Answer what this process has counted, or all processes of the service together."""
-    call.app[JOURNAL].flush()
+    request.app[ACCESS_LOG].flush()
     text = await asyncio.to_thread(_exposition)
-    return answer(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return json_response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def routes() -> tuple[Route[Any, Any], ...]:

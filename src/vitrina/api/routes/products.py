@@ -7,8 +7,8 @@ from aiohttp import web
 from vitrina.api.http.body import JSON, MERGE_PATCH
 from vitrina.api.http.idempotency import create_once
 from vitrina.api.http.pagination import listed, page_answer, start_of
-from vitrina.api.http.request import Call
-from vitrina.api.http.responses import answer, render
+from vitrina.api.http.request import Request
+from vitrina.api.http.responses import json_response, render
 from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.api.routes.product_reads import ONE_PRODUCT
 from vitrina.api.schemas import presenters
@@ -37,110 +37,116 @@ from vitrina.errors import (
     SkuTaken,
     ValidationFailed,
 )
-from vitrina.store.idempotency import Answer
+from vitrina.store.idempotency import StoredResponse
 
 _TAGS: Final = ("products",)
 
 
-async def create(call: Call[ProductCreate, None]) -> web.Response:
+async def create(request: Request[ProductCreate, None]) -> web.Response:
     """Make a product."""
-    draft = ProductDraft(**call.body.model_dump())
+    draft = ProductDraft(**request.body.model_dump())
 
-    def rendered(product: Product) -> Answer:
+    def rendered(product: Product) -> StoredResponse:
         headers = {"Location": f"/v1/products/{product.id}", "ETag": f'"{product.version}"'}
-        return Answer(status=201, headers=headers, body=render(presenters.product(product, call.caller)))
+        return StoredResponse(status=201, headers=headers, body=render(presenters.product(product, request.caller)))
 
     return await create_once(
-        call,
+        request,
         "products",
-        lambda keep: call.app[SERVICES].products.create(
-            draft, by=call.caller.id, request_id=call.request_id, render=rendered, keep=keep
+        lambda keep: request.app[SERVICES].products.create(
+            draft, by=request.caller.id, request_id=request.request_id, render=rendered, keep=keep
         ),
     )
 
 
-async def page(call: Call[None, ProductQuery]) -> web.Response:
+async def page(request: Request[None, ProductQuery]) -> web.Response:
     """Answer a page of live products."""
-    query = call.query
+    query = request.query
     sort = query.sort or (Sort.NAME if query.name_prefix else Sort.NEWEST)
     if query.name_prefix is not None and sort is not Sort.NAME:
         raise ValidationFailed.of("/name_prefix", "goes with sort=name only")
     brand, prefix = query.brand and fold(query.brand), query.name_prefix and fold(query.name_prefix)
     return await listed(
-        call,
+        request,
         ("products", sort, brand, prefix),
-        lambda start: call.app[SERVICES].products.page(
+        lambda start: request.app[SERVICES].products.page(
             sort=sort, brand=brand, name_prefix=prefix, limit=query.limit, start=start
         ),
-        lambda product: presenters.product(product, call.principal),
+        lambda product: presenters.product(product, request.principal),
     )
 
 
-async def change(call: Call[ProductPatch, None]) -> web.Response:
+async def change(request: Request[ProductPatch, None]) -> web.Response:
     """Change a product."""
-    product = await call.app[SERVICES].products.change(
-        call.parameter("product_id"),
-        call.body.model_dump(exclude_unset=True),
-        by=call.caller.id,
-        request_id=call.request_id,
-        expected=call.if_match(),
+    product = await request.app[SERVICES].products.change(
+        request.parameter("product_id"),
+        request.body.model_dump(exclude_unset=True),
+        by=request.caller.id,
+        request_id=request.request_id,
+        expected=request.if_match(),
     )
-    return answer(presenters.product(product, call.caller), etag=product.version)
+    return json_response(presenters.product(product, request.caller), etag=product.version)
 
 
-async def delete(call: Call[None, None]) -> web.Response:
+async def delete(request: Request[None, None]) -> web.Response:
     """Delete a product softly."""
-    await call.app[SERVICES].products.delete(
-        call.parameter("product_id"), by=call.caller.id, request_id=call.request_id, expected=call.if_match()
+    await request.app[SERVICES].products.delete(
+        request.parameter("product_id"),
+        by=request.caller.id,
+        request_id=request.request_id,
+        expected=request.if_match(),
     )
-    return answer(status=204)
+    return json_response(status=204)
 
 
-async def deleted(call: Call[None, PageQuery]) -> web.Response:
+async def deleted(request: Request[None, PageQuery]) -> web.Response:
     """Answer a page of deleted products."""
     return await listed(
-        call,
+        request,
         ("deleted",),
-        lambda start: call.app[SERVICES].products.deleted(limit=call.query.limit, start=start),
-        lambda product: presenters.product(product, call.caller),
+        lambda start: request.app[SERVICES].products.deleted(limit=request.query.limit, start=start),
+        lambda product: presenters.product(product, request.caller),
     )
 
 
-async def restore(call: Call[ProductRestore, None]) -> web.Response:
+async def restore(request: Request[ProductRestore, None]) -> web.Response:
     """Bring a deleted product back."""
-    product = await call.app[SERVICES].products.restore(
-        call.parameter("product_id"),
-        call.body.sku if call.raw_body else None,
-        by=call.caller.id,
-        request_id=call.request_id,
+    product = await request.app[SERVICES].products.restore(
+        request.parameter("product_id"),
+        request.body.sku if request.raw_body else None,
+        by=request.caller.id,
+        request_id=request.request_id,
     )
-    return answer(presenters.product(product, call.caller), etag=product.version)
+    return json_response(presenters.product(product, request.caller), etag=product.version)
 
 
-async def history(call: Call[None, PageQuery]) -> web.Response:
+async def history(request: Request[None, PageQuery]) -> web.Response:
     """Answer a page of a product's changes."""
-    product_id = call.parameter("product_id")
+    product_id = request.parameter("product_id")
     return await listed(
-        call,
+        request,
         ("history", product_id),
-        lambda start: call.app[SERVICES].products.history(product_id, limit=call.query.limit, start=start),
+        lambda start: request.app[SERVICES].products.history(product_id, limit=request.query.limit, start=start),
         presenters.change,
     )
 
 
-async def prices(call: Call[None, PageQuery]) -> web.Response:
+async def prices(request: Request[None, PageQuery]) -> web.Response:
     """Answer a page of a product's prices."""
-    product_id = call.parameter("product_id")
+    product_id = request.parameter("product_id")
     query = ("prices", product_id)
-    found = await call.app[SERVICES].products.prices(
-        product_id, limit=call.query.limit, start=start_of(call, query), current=presenters.sees_all(call.principal)
+    found = await request.app[SERVICES].products.prices(
+        product_id,
+        limit=request.query.limit,
+        start=start_of(request, query),
+        current=presenters.sees_all(request.principal),
     )
     content = PricePage(
         items=[presenters.price(period) for period in found.page.items],
         next_cursor=None,
         lowest_last_30_days=found.lowest_last_30_days,
     )
-    return page_answer(call, query, found.page, content)
+    return page_answer(request, query, found.page, content)
 
 
 ROUTES: Final = (

@@ -7,8 +7,8 @@ from aiohttp import web
 from vitrina.api.http.body import JSON, MERGE_PATCH
 from vitrina.api.http.idempotency import create_once
 from vitrina.api.http.pagination import listed
-from vitrina.api.http.request import Call
-from vitrina.api.http.responses import answer, render
+from vitrina.api.http.request import Request
+from vitrina.api.http.responses import json_response, render
 from vitrina.api.http.routing import Route
 from vitrina.api.schemas import presenters
 from vitrina.api.schemas.resources import PageOf, UserCreate, UserPatch, UserQuery, UserResource
@@ -23,73 +23,73 @@ from vitrina.errors import (
     SuperAdminProtected,
 )
 from vitrina.services.accounts.accounts import UserChanges, UserDraft
-from vitrina.store.idempotency import Answer
+from vitrina.store.idempotency import StoredResponse
 
 _TAGS: Final = ("users",)
 
 
-def created(user: User) -> Answer:
+def created(user: User) -> StoredResponse:
     """Return the answer of an account's creation."""
-    return Answer(status=201, headers={"ETag": f'"{user.version}"'}, body=render(presenters.user(user)))
+    return StoredResponse(status=201, headers={"ETag": f'"{user.version}"'}, body=render(presenters.user(user)))
 
 
-async def create(call: Call[UserCreate, None]) -> web.Response:
+async def create(request: Request[UserCreate, None]) -> web.Response:
     """Make an account."""
-    body = call.body
+    body = request.body
     draft = UserDraft(email=body.email, password=body.password, name=body.name, role=Role(body.role))
 
-    def rendered(user: User) -> Answer:
+    def rendered(user: User) -> StoredResponse:
         answer = created(user)
         answer.headers["Location"] = f"/v1/users/{user.id}"
         return answer
 
     return await create_once(
-        call, "users", lambda keep: call.app[SERVICES].accounts.create(draft, render=rendered, keep=keep)
+        request, "users", lambda keep: request.app[SERVICES].accounts.create(draft, render=rendered, keep=keep)
     )
 
 
-async def page(call: Call[None, UserQuery]) -> web.Response:
+async def page(request: Request[None, UserQuery]) -> web.Response:
     """Answer a page of accounts."""
-    role, limit = call.query.role, call.query.limit
+    role, limit = request.query.role, request.query.limit
     return await listed(
-        call,
+        request,
         ("users", role),
-        lambda start: call.app[SERVICES].accounts.page(role=role, limit=limit, start=start),
+        lambda start: request.app[SERVICES].accounts.page(role=role, limit=limit, start=start),
         presenters.user,
     )
 
 
-async def read(call: Call[None, None]) -> web.Response:
+async def read(request: Request[None, None]) -> web.Response:
     """Answer an account."""
-    return _single(call, await call.app[SERVICES].accounts.read(call.parameter("user_id")))
+    return _single(request, await request.app[SERVICES].accounts.read(request.parameter("user_id")))
 
 
-async def read_own(call: Call[None, None]) -> web.Response:
+async def read_own(request: Request[None, None]) -> web.Response:
     """Answer the account that asks."""
-    return _single(call, call.caller.user)
+    return _single(request, request.caller.user)
 
 
-async def change(call: Call[UserPatch, None]) -> web.Response:
+async def change(request: Request[UserPatch, None]) -> web.Response:
     """Change an account."""
-    fields = call.body.model_dump(exclude_unset=True)
+    fields = request.body.model_dump(exclude_unset=True)
     if "role" in fields:
         fields["role"] = Role(fields["role"])
-    user = await call.app[SERVICES].accounts.change(
-        call.parameter("user_id"), UserChanges(**fields), expected=call.if_match()
+    user = await request.app[SERVICES].accounts.change(
+        request.parameter("user_id"), UserChanges(**fields), expected=request.if_match()
     )
-    return answer(presenters.user(user), etag=user.version)
+    return json_response(presenters.user(user), etag=user.version)
 
 
-async def delete(call: Call[None, None]) -> web.Response:
+async def delete(request: Request[None, None]) -> web.Response:
     """Delete an account."""
-    await call.app[SERVICES].accounts.delete(call.parameter("user_id"), expected=call.if_match())
-    return answer(status=204)
+    await request.app[SERVICES].accounts.delete(request.parameter("user_id"), expected=request.if_match())
+    return json_response(status=204)
 
 
-def _single(call: Call[None, None], user: User) -> web.Response:
-    if call.if_none_match(user.version):
-        return answer(status=304, etag=user.version)
-    return answer(presenters.user(user), etag=user.version)
+def _single(request: Request[None, None], user: User) -> web.Response:
+    if request.if_none_match(user.version):
+        return json_response(status=304, etag=user.version)
+    return json_response(presenters.user(user), etag=user.version)
 
 
 ROUTES: Final = (

@@ -26,7 +26,7 @@ from vitrina.api.http.endpoint import new_request_id
 from vitrina.api.http.headers import secure
 from vitrina.api.http.problems import BadRequest, InternalError, problem
 from vitrina.config import Settings
-from vitrina.shutdown import heed_signals
+from vitrina.shutdown import install_signal_handlers
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +107,7 @@ def url_of(host: str, port: int) -> str:
 
 async def _serve(create_app: CreateApp, settings: Settings, on_ready: OnReady, *, supervised: bool) -> None:
     stop = asyncio.Event()
-    heed_signals(stop, (signal.SIGTERM,) if supervised else (signal.SIGINT, signal.SIGTERM))
+    install_signal_handlers(stop, (signal.SIGTERM,) if supervised else (signal.SIGINT, signal.SIGTERM))
     if supervised:
         _heed_parent(stop)
     app = create_app(settings)

@@ -12,8 +12,8 @@ from vitrina.errors import EmailTaken, NotFound, SuperAdminProtected, Validation
 from vitrina.ids import is_id, new_id
 from vitrina.services.accounts.passwords import Passwords
 from vitrina.services.idempotency import Keep
-from vitrina.services.keyed_lock import Turns
-from vitrina.store.idempotency import Answer
+from vitrina.services.keyed_lock import KeyedLock
+from vitrina.store.idempotency import StoredResponse
 from vitrina.store.sessions import SessionStore
 from vitrina.store.users import UserStore
 
@@ -54,21 +54,21 @@ class Accounts:
         self._sessions = sessions
         self._passwords = passwords
         self._clock = clock
-        self._turns = Turns()
+        self._locks = KeyedLock()
 
-    async def create(self, draft: UserDraft, *, render: Callable[[User], Answer], keep: Keep) -> Answer:
+    async def create(self, draft: UserDraft, *, render: Callable[[User], StoredResponse], keep: Keep) -> StoredResponse:
         """Make an account and return its answer. Raises EmailTaken, ValidationFailed, Conflict.
 
         Who wants an e-mail waits for those who want the same one: the first takes it, and the others need no hash.
         """
 
-        async def attempt() -> Answer:
+        async def attempt() -> StoredResponse:
             user = await self._drafted(draft)
             answer = render(user)
             await self._users.create(user, also=keep(answer))
             return answer
 
-        return await self._turns.take(fold(draft.email), attempt)
+        return await self._locks.hold(fold(draft.email), attempt)
 
     async def create_super_admin(self, *, email: str, password: str, name: str) -> User:
         """Make a super_admin: from the command line only (R1). Raises EmailTaken, ValidationFailed."""
@@ -108,7 +108,7 @@ class Accounts:
                 await self._sessions.clear(user_id)
             return after
 
-        return await self._turns.take(user_id, attempt)
+        return await self._locks.hold(user_id, attempt)
 
     async def delete(self, user_id: str, *, expected: Expected) -> None:
         """Delete an account with its sessions and inbox.
@@ -120,7 +120,7 @@ class Accounts:
             await self._users.delete(await self._changeable(user_id, expected))
             await self._users.clear(user_id)
 
-        await self._turns.take(user_id, attempt)
+        await self._locks.hold(user_id, attempt)
 
     async def remove_super_admin(self, email: str) -> None:
         """Delete a super_admin: from the command line only (R1). Raises NotFound, LastSuperAdmin, Conflict."""

@@ -17,7 +17,7 @@ from vitrina.clock import Clock, epoch_seconds, now
 from vitrina.domain.text import fold
 from vitrina.errors import Allowance, InvalidCredentials, RateLimited, WrongPassword
 from vitrina.services.derived_keys import fingerprint
-from vitrina.store.login_attempts import FailureStore
+from vitrina.store.login_attempts import LoginAttemptStore
 
 _TRIES_UNDER_ATTACK: Final = 2
 _TAKING_BACK: Final = 0.25
@@ -29,7 +29,7 @@ class Throttle:
 
     def __init__(
         self,
-        store: FailureStore,
+        store: LoginAttemptStore,
         *,
         key: bytes,
         window: int,

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vitrina.domain.reports import ROW_BYTES, Counts, product_id_of
-from vitrina.services.views import columns as packed
+from vitrina.services.views import columns
 
 _FEW: Final = 256
 """Fewer sums than this count as this many: small parts are not added up one by one, nor kept for long in memory."""
@@ -41,8 +41,8 @@ class ProductCounts:
 
     def add_table(self, table: bytes) -> None:
         """Add packed tables, one or several after the other."""
-        numbers = (packed.number(table, place, pa.int64(), width=ROW_BYTES) for place in _NUMBERS)
-        products = pc.binary_slice(packed.fixed(table, ROW_BYTES), *_PRODUCT)
+        numbers = (columns.number(table, place, pa.int64(), width=ROW_BYTES) for place in _NUMBERS)
+        products = pc.binary_slice(columns.fixed(table, ROW_BYTES), *_PRODUCT)
         self.add(products, **dict(zip(_NAMES, numbers, strict=True)))
 
     def all(self) -> dict[bytes, Counts]:

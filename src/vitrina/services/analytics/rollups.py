@@ -22,7 +22,7 @@ from vitrina.domain.reports import (
 )
 from vitrina.domain.views import PackedViews, shard_of
 from vitrina.errors import NoRoom, TableUnavailable
-from vitrina.services.analytics.view_counter import Tally, Totals
+from vitrina.services.analytics.view_counter import Totals, ViewCounter
 from vitrina.services.concurrency import gather
 from vitrina.store import keys
 from vitrina.store.rollups import RollupStore
@@ -53,10 +53,10 @@ class Rollups:
 
     async def count_product(self, day: date, product_id: str, product: bytes, *, at_once: int = 1) -> Counts:
         """Count a day of a product from the segments that may hold it; `at_once` calls beside each other."""
-        with Tally() as tally:
+        with ViewCounter() as counter:
             pages = self._views.pages_of_product(day, product_id)
-            await self._add(tally, pages, at_once=at_once, chosen=lambda packed: only(packed, product))
-            return (await asyncio.to_thread(tally.totals)).products.get(product, Counts())
+            await self._add(counter, pages, at_once=at_once, chosen=lambda packed: only(packed, product))
+            return (await asyncio.to_thread(counter.totals)).products.get(product, Counts())
 
     async def count_day(
         self, day: date, *, at_once: int = 1, advance: Advance = lambda _: None
@@ -65,11 +65,11 @@ class Rollups:
 
         `at_once` is how many partitions are read beside each other.
         """
-        with Tally() as tally:
+        with ViewCounter() as counter:
             pages = (self._views.pages(day, shard) for shard in range(keys.VIEW_SHARDS))
-            await self._add(tally, pages, at_once=at_once, advance=advance)
-            totals = await asyncio.to_thread(tally.totals)
-            return _summary(day, tally, totals), totals.products
+            await self._add(counter, pages, at_once=at_once, advance=advance)
+            totals = await asyncio.to_thread(counter.totals)
+            return _summary(day, counter, totals), totals.products
 
     async def roll_up(
         self, day: date, *, again: bool = False, at_once: int = 1, advance: Advance = lambda _: None
@@ -100,7 +100,7 @@ class Rollups:
 
     async def _add(
         self,
-        tally: Tally,
+        counter: ViewCounter,
         partitions: Iterable[AsyncIterator[Sequence[Segment]]],
         *,
         at_once: int = 1,
@@ -111,7 +111,7 @@ class Rollups:
         counting = asyncio.Lock()
 
         def count(segments: Sequence[Segment]) -> None:
-            tally.add([chosen(segment.packed) for segment in segments])
+            counter.add([chosen(segment.packed) for segment in segments])
 
         async def read(pages: AsyncIterator[Sequence[Segment]]) -> None:
             async for segments in pages:
@@ -165,10 +165,10 @@ class RollupQueue:
             self._worker = None
 
 
-def _summary(day: date, tally: Tally, totals: Totals) -> DaySummary:
+def _summary(day: date, counter: ViewCounter, totals: Totals) -> DaySummary:
     """Return what a day's count tells of the whole shop."""
     counts = totals.products.values()
-    referrers = Counter(tally.referrers)
+    referrers = Counter(counter.referrers)
     direct, other = referrers.pop(None, 0), referrers.pop(OTHER, 0)
     hosts = sorted(((str(host), number) for host, number in referrers.items()), key=lambda one: (-one[1], one[0]))
     return DaySummary(
@@ -179,7 +179,7 @@ def _summary(day: date, tally: Tally, totals: Totals) -> DaySummary:
             bots=sum(each.bots for each in counts),
         ),
         products=len(counts),
-        hours=[HourViews(*hour) for hour in tally.hours],
+        hours=[HourViews(*hour) for hour in counter.hours],
         referrers=hosts[:NAMED_HOSTS],
         direct=direct,
         other=other + sum(number for _, number in hosts[NAMED_HOSTS:]),

@@ -19,7 +19,7 @@ from vitrina.domain.reports import OTHER, Counts
 from vitrina.domain.views import BOT, VIEW_BYTES, PackedViews
 from vitrina.errors import NoRoom
 from vitrina.services.analytics.product_counts import ProductCounts
-from vitrina.services.views import columns as packed
+from vitrina.services.views import columns
 
 _MOST_IN_MEMORY: Final = 100_000
 """Views whose pairs, 28 bytes each, may be in memory."""
@@ -41,7 +41,7 @@ class Totals(NamedTuple):
     unique_visitors: int
 
 
-class Tally:
+class ViewCounter:
     """A count of packed views of one day, bots apart: `hours` has people and bots, `referrers` people by their host.
 
     Its methods block for milliseconds and are for one thread at a time. A context, for its file.
@@ -65,14 +65,14 @@ class Tally:
         segments = [segment for segment in segments if segment]
         if not segments:
             return
-        data = packed.joined(segments)
-        flags = data[packed.FLAGS :: VIEW_BYTES].translate(_IS_BOT)
+        data = columns.joined(segments)
+        flags = data[columns.FLAGS :: VIEW_BYTES].translate(_IS_BOT)
         bots = pa.Array.from_buffers(pa.uint8(), len(flags), [None, pa.py_buffer(flags)])
         people = pc.equal(bots, 0)
-        views = packed.fixed(data)
+        views = columns.fixed(data)
         self._add_hours(data, bots)
-        self._add_referrers(packed.referrers(data, segments).filter(people), segments)
-        seen, number = _counted(pc.binary_slice(views, *packed.PRODUCT).filter(pc.equal(bots, BOT)))
+        self._add_referrers(columns.referrers(data, segments).filter(people), segments)
+        seen, number = _counted(pc.binary_slice(views, *columns.PRODUCT).filter(pc.equal(bots, BOT)))
         self._products.add(seen, bots=number)
         self._pairs.add(pc.binary_slice(views, *_PAIR).filter(people))
 
@@ -81,13 +81,13 @@ class Tally:
         visitors = 0
         for rows in self._pairs.parts():
             pairs, views = _counted(rows)
-            visitors += len(pc.binary_slice(pairs, *packed.VISITOR).unique())
+            visitors += len(pc.binary_slice(pairs, *columns.VISITOR).unique())
             each = pa.repeat(pa.scalar(1, pa.int64()), len(pairs))
-            self._products.add(pc.binary_slice(pairs, *packed.PRODUCT), views=views, unique_visitors=each)
+            self._products.add(pc.binary_slice(pairs, *columns.PRODUCT), views=views, unique_visitors=each)
         return Totals(self._products.all(), visitors)
 
     def _add_hours(self, data: bytes, bots: pa.Array) -> None:
-        hours = pc.divide(packed.number(data, packed.TIME, pa.int32()), _HOUR_MS)
+        hours = pc.divide(columns.number(data, columns.TIME, pa.int32()), _HOUR_MS)
         kinds, numbers = _counted(pc.add(pc.multiply(hours, 2), bots))
         for kind, number in zip(kinds.to_pylist(), numbers.to_pylist(), strict=True):
             self.hours[kind // 2][kind % 2] += number
@@ -129,7 +129,7 @@ class _Pairs:
                 os.pread(self._file.fileno(), (block[part + 1] - block[part]) * width, block[part] * width)
                 for block in self._blocks
             ]
-            yield packed.fixed(b"".join(found), width)
+            yield columns.fixed(b"".join(found), width)
 
     def close(self) -> None:
         if self._file is not None:

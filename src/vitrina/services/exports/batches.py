@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from vitrina.domain.reports import product_id_of
 from vitrina.domain.views import BOT, VIEW_BYTES, midnight_ms
-from vitrina.services.views import columns as packed
+from vitrina.services.views import columns
 from vitrina.store.views import Segment
 
 REMEMBERED: Final = 16_384
@@ -56,7 +56,7 @@ class Events:
 
     def of_segments(self, text: Callable[[str], str]) -> pa.Array:
         """Return for each what `text` makes of its segment's id."""
-        return packed.repeated(pa.array(map(text, self.segments), pa.string()), self.sizes)
+        return columns.repeated(pa.array(map(text, self.segments), pa.string()), self.sizes)
 
     def of_places(self, text: Callable[[int], str]) -> pa.Array:
         """Return for each what `text` makes of its place in its segment."""
@@ -66,27 +66,27 @@ class Events:
 
 def products_of(segments: Sequence[Segment]) -> Products:
     """Return what at least one segment's events saw: a small part of `decode`, which more work can begin with."""
-    views = packed.fixed(packed.joined(segment.packed for segment in segments))
-    seen = pc.binary_slice(views, *packed.PRODUCT).dictionary_encode()
+    views = columns.fixed(columns.joined(segment.packed for segment in segments))
+    seen = pc.binary_slice(views, *columns.PRODUCT).dictionary_encode()
     return Products([*map(_product_id, seen.dictionary.to_pylist())], seen.indices)
 
 
 def decode(day: date, segments: Sequence[Segment], products: Products) -> Events:
     """Return the events of at least one segment, in their order; `products` are theirs."""
     parts = [segment.packed for segment in segments]
-    data = packed.joined(parts)
+    data = columns.joined(parts)
     hosts, places = _hosts(part.referrers for part in parts)
     return Events(
         day=day,
         rows=len(data) // VIEW_BYTES,
         segments=[segment.id for segment in segments],
         sizes=[len(part) for part in parts],
-        of_day=packed.number(data, packed.TIME, pa.int32()),
+        of_day=columns.number(data, columns.TIME, pa.int32()),
         products=products,
-        visitor=_in_hex(pc.binary_slice(packed.fixed(data), *packed.VISITOR)),
-        referrer=pa.array(places, pa.int32()).take(packed.referrers(data, parts)),
+        visitor=_in_hex(pc.binary_slice(columns.fixed(data), *columns.VISITOR)),
+        referrer=pa.array(places, pa.int32()).take(columns.referrers(data, parts)),
         hosts=hosts,
-        bot=pc.bit_wise_and(packed.number(data, (packed.FLAGS, VIEW_BYTES), pa.int32()), BOT).cast(pa.bool_()),
+        bot=pc.bit_wise_and(columns.number(data, (columns.FLAGS, VIEW_BYTES), pa.int32()), BOT).cast(pa.bool_()),
     )
 
 
@@ -95,7 +95,7 @@ def _in_hex(values: pa.Array) -> pa.Array:
     _, data = values.buffers()
     width = values.type.byte_width
     digits = hexlify(data[values.offset * width : (values.offset + len(values)) * width])
-    return packed.fixed(digits, 2 * width).cast(pa.string())
+    return columns.fixed(digits, 2 * width).cast(pa.string())
 
 
 def _hosts(lists: Iterable[Sequence[str]]) -> tuple[list[str | None], list[int]]:

@@ -7,7 +7,7 @@ from typing import Final
 from vitrina.domain.reports import Period
 from vitrina.errors import Overloaded
 from vitrina.services.exports.formats import Format, new_encoder
-from vitrina.services.exports.source import Source
+from vitrina.services.exports.source import ViewSource
 from vitrina.services.exports.stream import Exporter
 
 _RETRY_AFTER: Final = 10
@@ -16,7 +16,7 @@ _RETRY_AFTER: Final = 10
 class LimitedExports:
     """At most `at_once` exports of a process: each holds 50 MB of what it has read ahead, 100 MB as Parquet."""
 
-    def __init__(self, source: Source, *, at_once: int = 2) -> None:
+    def __init__(self, source: ViewSource, *, at_once: int = 2) -> None:
         """Take what to read."""
         self._source = source
         self._free = at_once

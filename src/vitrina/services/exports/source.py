@@ -34,7 +34,7 @@ class Day(Protocol):
         """Let go of what is under way."""
 
 
-class Source(Protocol):
+class ViewSource(Protocol):
     """What an export reads."""
 
     async def open(self, day: date) -> Day:

@@ -32,7 +32,7 @@ _PAGE: Final = """
 """
 
 
-class SpilledSource:
+class StagedSource:
     """What an export of the table holds of some days."""
 
     def __init__(self, database: sqlite3.Connection) -> None:

@@ -17,7 +17,7 @@ from typing import Final, ParamSpec, Self, TypeVar
 from vitrina.services.concurrency import ahead, in_turn
 from vitrina.services.exports.batches import Events, decode, products_of
 from vitrina.services.exports.formats import Encoder, Skus
-from vitrina.services.exports.source import Day, Source
+from vitrina.services.exports.source import Day, ViewSource
 from vitrina.store.views import Segment
 
 P = ParamSpec("P")
@@ -46,7 +46,7 @@ def _silent(_: Progress) -> None:
 class Exporter:
     """Turns days of a source into bytes; a context that ends with its threads: one decodes while one encodes."""
 
-    def __init__(self, source: Source, *, report: Report = _silent) -> None:
+    def __init__(self, source: ViewSource, *, report: Report = _silent) -> None:
         """Take what to read, and who hears of the progress."""
         self._source = source
         self._report = report

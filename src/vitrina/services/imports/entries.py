@@ -30,7 +30,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ParsedRow:
     """A product: what the file says of it."""
 
     line: int
@@ -38,7 +38,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class SkippedRow:
     """What is no product, SKIPPED or REFUSED, and why."""
 
     line: int
@@ -47,14 +47,14 @@ class LeftOut:
     sku: str = ""
 
 
-def skipped(line: int, reason: str) -> LeftOut:
+def skipped(line: int, reason: str) -> SkippedRow:
     """Return an entry that was not meant to be a product."""
-    return LeftOut(line, Outcome.SKIPPED, reason)
+    return SkippedRow(line, Outcome.SKIPPED, reason)
 
 
-def refused(line: int, reason: str) -> LeftOut:
+def refused(line: int, reason: str) -> SkippedRow:
     """Return an entry with a mistake."""
-    return LeftOut(line, Outcome.REFUSED, reason)
+    return SkippedRow(line, Outcome.REFUSED, reason)
 
 
-Entry = Found | LeftOut
+Entry = ParsedRow | SkippedRow

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, BinaryIO, Final
 
-from vitrina.services.imports.entries import LeftOut, Record, refused
+from vitrina.services.imports.entries import Record, SkippedRow, refused
 
 LONGEST_LINE: Final = 1024 * 1024
 """Bytes of a line of JSON, and of the header of a CSV."""
@@ -35,7 +35,7 @@ class Number(str):
     __slots__ = ()
 
 
-class Source:
+class ImportFile:
     """A file that can be read from its start any number of times, though not twice at a time."""
 
     def __init__(self, file: BinaryIO, file_format: FileFormat) -> None:
@@ -54,7 +54,7 @@ class Source:
         """How many bytes have been read, about."""
         return self._file.tell()
 
-    def records(self) -> Iterator[Record | LeftOut]:
+    def records(self) -> Iterator[Record | SkippedRow]:
         """Read it all; a record that can't be read is refused and stops no other. Raises UnreadableFile."""
         return self._csv_records() if self.format is FileFormat.CSV else self._json_records()
 
@@ -76,7 +76,7 @@ class Source:
             if self.columns.count(name) > 1:
                 raise UnreadableFile(f"it has the column {name!r} twice")
 
-    def _csv_records(self) -> Iterator[Record | LeftOut]:
+    def _csv_records(self) -> Iterator[Record | SkippedRow]:
         rows = self._rows()
         next(rows)
         for line, cells in rows:
@@ -111,7 +111,7 @@ class Source:
         finally:
             text.detach()
 
-    def _json_records(self) -> Iterator[Record | LeftOut]:
+    def _json_records(self) -> Iterator[Record | SkippedRow]:
         self._file.seek(0)
         line = 0
         while raw := self._file.readline(LONGEST_LINE + 1):
@@ -124,7 +124,7 @@ class Source:
                 yield _json_record(line, raw.strip())
 
 
-def _json_record(line: int, raw: bytes) -> Record | LeftOut:
+def _json_record(line: int, raw: bytes) -> Record | SkippedRow:
     try:
         value = json.loads(
             raw.decode(), parse_float=Number, parse_int=Number, parse_constant=_no_constant, object_pairs_hook=_unique

@@ -10,12 +10,12 @@ from vitrina.domain.products import Product
 from vitrina.domain.text import fold
 from vitrina.errors import Conflict, NotFound, SkuTaken, TableUnavailable, ValidationFailed, VersionMismatch
 from vitrina.services.concurrency import gather
-from vitrina.services.imports.entries import LeftOut, Outcome
-from vitrina.services.imports.import_file import Source
-from vitrina.services.imports.plan import Known, Planned, Workbook
-from vitrina.services.imports.profiles import Reading, entries
+from vitrina.services.imports.entries import Outcome, SkippedRow
+from vitrina.services.imports.import_file import ImportFile
+from vitrina.services.imports.plan import ImportPlan, Known, Planned
+from vitrina.services.imports.profiles import ImportOptions, entries
 from vitrina.services.products.products import Products
-from vitrina.store.idempotency import Answer
+from vitrina.store.idempotency import StoredResponse
 from vitrina.store.products import ProductStore
 from vitrina.store.table import MOST_KEYS
 
@@ -25,17 +25,17 @@ _BATCHES_AT_ONCE: Final = 4
 _TRIES: Final = 8
 _PAUSES: Final = (0.2, 1.0, 3.0, 8.0)
 """Seconds, about, after which a write is tried again while the table does not answer."""
-_ANSWER: Final = Answer(status=201, headers={}, body=b"")
+_ANSWER: Final = StoredResponse(status=201, headers={}, body=b"")
 Advance = Callable[[int], object]
 
 
-def read(source: Source, reading: Reading, book: Workbook, advance: Advance = lambda _: None) -> None:
+def read(source: ImportFile, reading: ImportOptions, book: ImportPlan, advance: Advance = lambda _: None) -> None:
     """Read a file into the workbook; `advance` hears how many bytes more are read. Raises UnreadableFile."""
     position = 0
     for entry in entries(source, reading, book):
         advance(source.position - position)
         position = source.position
-        if isinstance(entry, LeftOut):
+        if isinstance(entry, SkippedRow):
             book.leave_out(entry)
             continue
         texts = dict(entry.texts)
@@ -45,13 +45,13 @@ def read(source: Source, reading: Reading, book: Workbook, advance: Advance = la
         try:
             book.add(entry.line, clean(texts))
         except ValueError as error:
-            book.leave_out(LeftOut(entry.line, Outcome.REFUSED, str(error), texts.get("sku") or ""))
+            book.leave_out(SkippedRow(entry.line, Outcome.REFUSED, str(error), texts.get("sku") or ""))
 
 
 class Importer:
     """Compares the rows of a workbook with the catalogue, and writes those that differ."""
 
-    def __init__(self, products: Products, store: ProductStore, book: Workbook) -> None:
+    def __init__(self, products: Products, store: ProductStore, book: ImportPlan) -> None:
         """Take the service, the store and a workbook that has been read into."""
         self._products = products
         self._store = store

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from vitrina.domain.product_rows import Fields
 from vitrina.domain.text import fold
-from vitrina.services.imports.entries import LeftOut, Outcome
+from vitrina.services.imports.entries import Outcome, SkippedRow
 
 _BATCH: Final = 500
 _SCHEMA: Final = """
@@ -40,7 +40,7 @@ class Planned:
     known: Known | None
 
 
-class Workbook:
+class ImportPlan:
     """Rows by line, each with its outcome. SQLite deletes the file itself, whatever becomes of the process."""
 
     def __init__(self) -> None:
@@ -65,13 +65,13 @@ class Workbook:
             self._database.execute("INSERT INTO rows (line, outcome, sku, folded, fields) VALUES (?, ?, ?, ?, ?)", row)
         except sqlite3.IntegrityError:
             ((first,),) = self._database.execute("SELECT line FROM rows WHERE folded = ?", [fold(sku)])
-            self.leave_out(LeftOut(line, Outcome.REFUSED, f"its SKU is on line {first} too", sku))
+            self.leave_out(SkippedRow(line, Outcome.REFUSED, f"its SKU is on line {first} too", sku))
             self._database.execute(
                 "UPDATE rows SET outcome = ?, reason = ? WHERE line = ? AND outcome = ?",
                 (Outcome.REFUSED, f"its SKU is on line {line} too", first, Outcome.WAITING),
             )
 
-    def leave_out(self, entry: LeftOut) -> None:
+    def leave_out(self, entry: SkippedRow) -> None:
         """Add a row that is no product."""
         row = (entry.line, entry.outcome, entry.reason, entry.sku)
         self._database.execute("INSERT INTO rows (line, outcome, reason, sku) VALUES (?, ?, ?, ?)", row)
@@ -100,13 +100,13 @@ class Workbook:
             yield batch
             last = batch[-1].line
 
-    def left_out(self, *outcomes: Outcome) -> Iterator[LeftOut]:
+    def left_out(self, *outcomes: Outcome) -> Iterator[SkippedRow]:
         """Yield line, outcome, reason and SKU of rows, in the order of the file."""
         places = ", ".join("?" * len(outcomes))
         text = f"SELECT line, outcome, reason, sku FROM rows WHERE outcome IN ({places}) ORDER BY line"  # noqa: S608
         with closing(self._database.execute(text, outcomes)) as found:
             for line, outcome, reason, sku in found:
-                yield LeftOut(line, Outcome(outcome), reason, sku)
+                yield SkippedRow(line, Outcome(outcome), reason, sku)
 
     def counts(self) -> dict[Outcome, int]:
         """Count the rows of each outcome."""

@@ -8,9 +8,9 @@ from typing import Final
 from vitrina.domain.product_rows import COLUMNS, RULES
 from vitrina.domain.spreadsheets import unescape
 from vitrina.services.imports import shopify, woocommerce
-from vitrina.services.imports.entries import Entry, Found, LeftOut, Record, refused
-from vitrina.services.imports.import_file import FileFormat, Number, Source, UnreadableFile
-from vitrina.services.imports.plan import Workbook
+from vitrina.services.imports.entries import Entry, ParsedRow, Record, SkippedRow, refused
+from vitrina.services.imports.import_file import FileFormat, ImportFile, Number, UnreadableFile
+from vitrina.services.imports.plan import ImportPlan
 
 
 class Profile(StrEnum):
@@ -22,7 +22,7 @@ class Profile(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ImportOptions:
     """How a file is to be read. `filling` is what a row says of fields that it leaves empty."""
 
     profile: Profile = Profile.VITRINA
@@ -31,7 +31,7 @@ class Reading:
     filling: dict[str, str] = field(default_factory=dict)
 
 
-def entries(source: Source, reading: Reading, book: Workbook) -> Iterator[Entry]:
+def entries(source: ImportFile, reading: ImportOptions, book: ImportPlan) -> Iterator[Entry]:
     """Read all entries of a file. Raises UnreadableFile."""
     if reading.profile is Profile.VITRINA:
         return _own(source)
@@ -42,7 +42,7 @@ def entries(source: Source, reading: Reading, book: Workbook) -> Iterator[Entry]
     return woocommerce.entries(source, book, require_sku=reading.require_sku, unpublished=reading.unpublished)
 
 
-def _own(source: Source) -> Iterator[Entry]:
+def _own(source: ImportFile) -> Iterator[Entry]:
     """Read our own columns, in any order; only `sku` must be there, and a column that we don't know is a mistake."""
     if unknown := set(source.columns).difference(COLUMNS):
         raise UnreadableFile(f"it has columns that no product has: {', '.join(map(repr, sorted(unknown)))}")
@@ -50,11 +50,11 @@ def _own(source: Source) -> Iterator[Entry]:
         raise UnreadableFile("it has no column 'sku'")
     convert: Final[Callable[[Record], Entry]] = _from_csv if source.format is FileFormat.CSV else _from_json
     for record in source.records():
-        yield record if isinstance(record, LeftOut) else convert(record)
+        yield record if isinstance(record, SkippedRow) else convert(record)
 
 
-def _from_csv(record: Record) -> Found:
-    return Found(record.line, {name: unescape(record.cells[name]) for name in RULES if name in record.cells})
+def _from_csv(record: Record) -> ParsedRow:
+    return ParsedRow(record.line, {name: unescape(record.cells[name]) for name in RULES if name in record.cells})
 
 
 def _from_json(record: Record) -> Entry:
@@ -64,4 +64,4 @@ def _from_json(record: Record) -> Entry:
     for name, value in texts.items():
         if not (value is None or type(value) is str or (name == "price" and type(value) is Number)):
             return refused(record.line, f"{name} is not text")
-    return Found(record.line, texts)
+    return ParsedRow(record.line, texts)

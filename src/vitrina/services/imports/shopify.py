@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from vitrina.services.imports.derived_sku import derived_sku
-from vitrina.services.imports.entries import Entry, Found, LeftOut, Record, refused, skipped
+from vitrina.services.imports.entries import Entry, ParsedRow, Record, SkippedRow, refused, skipped
 from vitrina.services.imports.html_text import html_text
-from vitrina.services.imports.import_file import Source, UnreadableFile
+from vitrina.services.imports.import_file import ImportFile, UnreadableFile
 
 _NEWER_NAMES: Final = {
     "url handle": "handle",
@@ -35,7 +35,7 @@ class _Product:
     hidden: str | None
 
 
-def entries(source: Source, *, require_sku: bool, unpublished: bool) -> Iterator[Entry]:
+def entries(source: ImportFile, *, require_sku: bool, unpublished: bool) -> Iterator[Entry]:
     """Read variants as products, named after title and options. Raises UnreadableFile.
 
     A variant without a SKU gets one derived from handle and options, or is refused if `require_sku`; what is a draft,
@@ -46,7 +46,7 @@ def entries(source: Source, *, require_sku: bool, unpublished: bool) -> Iterator
         raise UnreadableFile(f"it is no product CSV of Shopify: it has no column {lacking[0]!r}")
     product: _Product | None = None
     for record in source.records():
-        if isinstance(record, LeftOut):
+        if isinstance(record, SkippedRow):
             yield record
             continue
         cells = _cells(record)
@@ -98,4 +98,4 @@ def _variant(
         "price": cells["variant price"],
         "description": product.description,
     }
-    return Found(line, texts)
+    return ParsedRow(line, texts)

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from vitrina.domain.spreadsheets import unescape
-from vitrina.services.imports.entries import Entry, Found, LeftOut, Record, refused, skipped
+from vitrina.services.imports.entries import Entry, ParsedRow, Record, SkippedRow, refused, skipped
 from vitrina.services.imports.html_text import html_text
-from vitrina.services.imports.import_file import Source, UnreadableFile
-from vitrina.services.imports.plan import Workbook
+from vitrina.services.imports.import_file import ImportFile, UnreadableFile
+from vitrina.services.imports.plan import ImportPlan
 
 _NEEDED: Final = ("type", "sku", "name", "regular price")
 _PRODUCTS: Final = frozenset({"simple", "variation", "external"})
@@ -25,7 +25,7 @@ _BREAKS: Final = re.compile(r"\\\\n|\\[nr]")
 _ATTRIBUTE: Final = re.compile(r"attribute (\d+) value\(s\)")
 
 
-def entries(source: Source, book: Workbook, *, require_sku: bool, unpublished: bool) -> Iterator[Entry]:
+def entries(source: ImportFile, book: ImportPlan, *, require_sku: bool, unpublished: bool) -> Iterator[Entry]:
     """Read what can be bought; parents and groups are skipped. Raises UnreadableFile.
 
     The price is the regular one: a sale ends, and its price would stay. A variation takes from its parent what it
@@ -40,12 +40,12 @@ def entries(source: Source, book: Workbook, *, require_sku: bool, unpublished: b
     for record in source.records():
         yield (
             record
-            if isinstance(record, LeftOut)
+            if isinstance(record, SkippedRow)
             else _entry(record.line, _cells(record), book, require_sku=require_sku, unpublished=unpublished)
         )
 
 
-def _entry(line: int, cells: dict[str, str], book: Workbook, *, require_sku: bool, unpublished: bool) -> Entry:
+def _entry(line: int, cells: dict[str, str], book: ImportPlan, *, require_sku: bool, unpublished: bool) -> Entry:
     kind = next((word for word in _types(cells) if word not in _FLAGS), "simple")
     if kind in _NO_PRODUCTS:
         return skipped(line, _NO_PRODUCTS[kind])
@@ -65,7 +65,7 @@ def _entry(line: int, cells: dict[str, str], book: Workbook, *, require_sku: boo
         "name": own["name"] or _variation_name(cells, parent.get("name", "")),
         "price": _price(cells["regular price"]),
     }
-    return Found(line, texts)
+    return ParsedRow(line, texts)
 
 
 def _cells(record: Record) -> dict[str, str]:

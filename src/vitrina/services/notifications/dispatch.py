@@ -37,7 +37,7 @@ def default_preferences(settings: Settings) -> NoticePreferences:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class DispatchResult:
     """What became of events, by their ids: `told` are in every inbox, `failed` are to be told again.
 
     `mail_is_due` says that an entry was written whose mail is due at once.
@@ -78,7 +78,7 @@ class Notices:
         self._full: dict[str, datetime] = {}
         """Admins whose window has had its notices mailed at once, and when it closes: true until then."""
 
-    async def tell(self, events: Sequence[PriceChanged]) -> Told:
+    async def tell(self, events: Sequence[PriceChanged]) -> DispatchResult:
         """Tell every admin and super_admin who is active now of each event, but not who made it.
 
         Expected failures are logged and leave their events to be told again; no VitrinaError is raised.
@@ -88,7 +88,7 @@ class Notices:
             admins, names, wishes = await self._audience(list(changes.values()))
         except VitrinaError as error:
             log.warning("notices_failed", error=type(error).__name__, changes=sorted(changes))
-            return Told(told=frozenset(), failed=frozenset(changes), mail_is_due=False)
+            return DispatchResult(told=frozenset(), failed=frozenset(changes), mail_is_due=False)
         decided = await gather(
             (self._entries(admin, list(changes.values()), names, wishes[admin.id]) for admin in admins),
             at_once=_AT_ONCE,
@@ -102,7 +102,7 @@ class Notices:
         mail_is_due = any(
             new and entry.due_at is not None and not entry.digest for entry, new in zip(entries, added, strict=True)
         )
-        return Told(told=frozenset(changes) - failed, failed=failed, mail_is_due=mail_is_due)
+        return DispatchResult(told=frozenset(changes) - failed, failed=failed, mail_is_due=mail_is_due)
 
     async def _audience(
         self, changes: Sequence[PriceChanged]

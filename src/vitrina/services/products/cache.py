@@ -9,7 +9,7 @@ from vitrina import metrics
 from vitrina.domain.products import Product
 from vitrina.domain.text import fold
 from vitrina.errors import NotFound, TableUnavailable
-from vitrina.services.batching import Coalescer
+from vitrina.services.batching import Batcher
 from vitrina.store.products import ProductStore
 from vitrina.store.table import MOST_KEYS
 
@@ -26,7 +26,7 @@ class Kept(Generic[V]):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[V]):
+class CachedProduct(Generic[V]):
     """A product, and what was made of it for those who read it."""
 
     product: Product
@@ -50,7 +50,7 @@ class ReadThrough(Generic[V]):
         self._size = size
         self._kept: dict[str, Kept[V]] = {}
         self._dropped: set[str] = set()
-        self._coalescer: Coalescer[str, V | None] = Coalescer(self._read, most=MOST_KEYS)
+        self._batcher: Batcher[str, V | None] = Batcher(self._read, most=MOST_KEYS)
         self._time = asyncio.get_running_loop().time
         self._hit = metrics.CACHE_LOOKUPS.labels("hit")
         self._miss = metrics.CACHE_LOOKUPS.labels("miss")
@@ -63,7 +63,7 @@ class ReadThrough(Generic[V]):
             return kept
         self._miss.inc()
         try:
-            value = await self._coalescer.submit(key)
+            value = await self._batcher.submit(key)
         except TableUnavailable:
             kept = self._kept.get(key)
             if kept is None or self._time() - kept.read_at >= self._ttl + self._grace:
@@ -80,7 +80,7 @@ class ReadThrough(Generic[V]):
     def drop(self, key: str) -> None:
         """Forget `key`, and whatever a read that is under way may bring of it."""
         self._kept.pop(key, None)
-        if self._coalescer:
+        if self._batcher:
             self._dropped.add(key)
 
     async def _read(self, keys: list[str]) -> list[V | None]:
@@ -129,14 +129,14 @@ class ProductCache(Generic[V]):
         self._answers = ReadThrough(self._load_answers, ttl=ttl, grace=stale_if_error, size=size)
         self._holders = ReadThrough(self._load_holders, ttl=ttl, grace=stale_if_error, size=size)
 
-    async def by_id(self, product_id: str) -> Kept[Answer[V]]:
+    async def by_id(self, product_id: str) -> Kept[CachedProduct[V]]:
         """Return a product's answer. Raises NotFound, TableUnavailable."""
         kept = await self._answers.get(product_id)
         if kept is None:
             raise NotFound
         return kept
 
-    async def by_sku(self, sku: str) -> Kept[Answer[V]]:
+    async def by_sku(self, sku: str) -> Kept[CachedProduct[V]]:
         """Return the answer of the product that holds a SKU. Raises NotFound, TableUnavailable."""
         holder = await self._holders.get(fold(sku))
         if holder is None:
@@ -150,20 +150,20 @@ class ProductCache(Generic[V]):
             self._answers.drop(product.id)
             self._holders.drop(fold(product.sku))
 
-    async def _load_answers(self, product_ids: Sequence[str]) -> dict[str, Answer[V]]:
+    async def _load_answers(self, product_ids: Sequence[str]) -> dict[str, CachedProduct[V]]:
         """Read products; of one that is known, only whether it has changed."""
         old = {key: answer for key in product_ids if (answer := self._answers.peek(key))}
         found, refreshed = await asyncio.gather(
             self._store.get_many([key for key in product_ids if key not in old]),
             self._store.refresh([answer.product for answer in old.values()]),
         )
-        answers: dict[str, Answer[V]] = {}
+        answers: dict[str, CachedProduct[V]] = {}
         for key, product in (found | refreshed).items():
             known = old.get(key)
             if known is not None and known.product is product:
                 answers[key] = known
             elif product.deleted_at is None:
-                answers[key] = Answer(product, self._render(product))
+                answers[key] = CachedProduct(product, self._render(product))
         return answers
 
     async def _load_holders(self, skus: Sequence[str]) -> dict[str, str]:

@@ -16,9 +16,9 @@ from vitrina.domain.versions import Expected, check_expected
 from vitrina.errors import NotDeleted, NotFound, ValidationFailed
 from vitrina.ids import is_id, new_id
 from vitrina.services.idempotency import Keep
-from vitrina.services.keyed_lock import Turns
+from vitrina.services.keyed_lock import KeyedLock
 from vitrina.services.products.cache import NoCache, ProductCache
-from vitrina.store.idempotency import Answer
+from vitrina.store.idempotency import StoredResponse
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 
@@ -45,7 +45,7 @@ class Products:
         self._listings = listings
         self._cache = cache
         self._clock = clock
-        self._turns = Turns()
+        self._locks = KeyedLock()
 
     async def read(self, product_id: str) -> Product:
         """Return a product, live or deleted, as it is now. Raises NotFound."""
@@ -63,8 +63,8 @@ class Products:
         return product
 
     async def create(
-        self, draft: ProductDraft, *, by: str, request_id: str, render: Callable[[Product], Answer], keep: Keep
-    ) -> Answer:
+        self, draft: ProductDraft, *, by: str, request_id: str, render: Callable[[Product], StoredResponse], keep: Keep
+    ) -> StoredResponse:
         """Make a product and return its answer. Raises SkuTaken, ValidationFailed."""
         at = self._clock()
         product = Product(
@@ -185,7 +185,7 @@ class Products:
             check_expected(expected, before.version)
             return await change(before)
 
-        return await self._turns.take(product_id, attempt)
+        return await self._locks.hold(product_id, attempt)
 
     @contextmanager
     def _dropping(self, *products: Product) -> Iterator[None]:

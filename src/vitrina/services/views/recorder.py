@@ -15,7 +15,7 @@ import structlog
 from vitrina import metrics
 from vitrina.domain.views import DAY_MS, View, visitor_hash, visitor_key
 from vitrina.errors import Overloaded, TableUnavailable
-from vitrina.services.batching import Coalescer
+from vitrina.services.batching import Batcher
 from vitrina.store.items import ViewSegmentItem
 from vitrina.store.views import ViewStore
 
@@ -51,7 +51,7 @@ class ViewRecorder:
         self._queue = queue
         self._patience = _Patience(commit_timeout)
         self._now_ms = now_ms
-        self._coalescer: Coalescer[View, None] = Coalescer(self._flush, most=_MOST_IN_FLUSH)
+        self._batcher: Batcher[View, None] = Batcher(self._flush, most=_MOST_IN_FLUSH)
         self._expected = 0
         self._day_number = 0
         self._day_key = b""
@@ -59,7 +59,7 @@ class ViewRecorder:
 
     def expect(self) -> None:
         """Count a reader whose product is being read. Raises Overloaded when no view more can be kept for later."""
-        if len(self._coalescer) + self._expected >= self._queue:
+        if len(self._batcher) + self._expected >= self._queue:
             metrics.VIEWS_REFUSED.inc()
             raise Overloaded
         self._expected += 1
@@ -73,7 +73,7 @@ class ViewRecorder:
         at_ms = self._now_ms()
         visitor, bot = self._visitor(at_ms, address, user_agent)
         host = referrer_host(referrer) if referrer else None
-        stored = self._coalescer.submit(View(product_id, at_ms, visitor, host, bot))
+        stored = self._batcher.submit(View(product_id, at_ms, visitor, host, bot))
         self._patience.watch(stored)
         await stored
 
@@ -81,8 +81,8 @@ class ViewRecorder:
         """Wait until all views are stored, `seconds` at most; returns how many are not."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._coalescer.drained()
-        return len(self._coalescer)
+                await self._batcher.drained()
+        return len(self._batcher)
 
     async def _flush(self, views: list[View]) -> list[None]:
         """Write views until the table takes them: the same segments under the same keys, so none counts twice.
@@ -90,7 +90,7 @@ class ViewRecorder:
         Whatever else fails is a fault of ours. Late readers don't hear of it, so it is logged and counted here.
         """
         segments = self._store.segments(views)
-        metrics.VIEWS_QUEUED.set(len(self._coalescer))
+        metrics.VIEWS_QUEUED.set(len(self._batcher))
         pause = 0.05
         try:
             while not await self._put(segments):
@@ -102,14 +102,14 @@ class ViewRecorder:
             raise
         metrics.VIEWS_STORED.inc(len(views))
         metrics.VIEWS_BATCH.observe(len(views))
-        metrics.VIEWS_QUEUED.set(len(self._coalescer) - len(views))
+        metrics.VIEWS_QUEUED.set(len(self._batcher) - len(views))
         return [None] * len(views)
 
     async def _put(self, segments: list[ViewSegmentItem]) -> bool:
         try:
             await self._store.put(segments)
         except TableUnavailable:
-            log.warning("views_wait", number=len(self._coalescer))
+            log.warning("views_wait", number=len(self._batcher))
             return False
         return True
 
