@@ -1,4 +1,4 @@
-# ruff: noqa: D102, N803 - SQS's own names
+# ruff: noqa: N803 - SQS's own names
 """What SQS may answer and no engine here does, by a client that stands in for the network."""
 
 from typing import Any, cast

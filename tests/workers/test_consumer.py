@@ -93,7 +93,11 @@ class NotificationHandler:
 
 
 async def consume(
-    queue: Queue, teller: NotificationHandler, *, probe: Exception | None = None, **options: Any
+    queue: Queue,
+    handler: NotificationHandler,
+    *,
+    probe: Exception | None = None,
+    **options: Any,  # noqa: ANN401 - an option takes what its own parameter says
 ) -> list[str]:
     """Consume all batches; returns how often the mailer was woken, as words."""
     woken: list[str] = []
@@ -104,7 +108,7 @@ async def consume(
 
     consumer = Consumer(
         queue,
-        teller,
+        handler,
         probe=probing,
         on_mail=lambda: woken.append("woken"),
         clock=Clock(AT),
@@ -137,18 +141,18 @@ async def test_a_message_that_failed_is_tried_again_here() -> None:
     """By itself, and as often as it takes while the table does not answer."""
     failing = [Outcome(done={"a"}, failed={"b"})] + [Outcome(failed={"b"})] * 20
     queue = Queue([message("a"), message("b")])
-    teller = NotificationHandler(*failing, Outcome(done={"b"}))
-    await consume(queue, teller, probe=TableUnavailable())
+    handler = NotificationHandler(*failing, Outcome(done={"b"}))
+    await consume(queue, handler, probe=TableUnavailable())
     assert queue.deleted == ["a", "b"]
     assert queue.extended == []
-    assert teller.asked[1:] == [{"b": "body-b"}] * 21
+    assert handler.asked[1:] == [{"b": "body-b"}] * 21
 
 
 async def test_a_message_that_keeps_failing_while_the_table_answers_goes_back() -> None:
     """So that it holds back nobody, and the dead letters get it in the end."""
     queue = Queue([message("a", receives=2)], [message("b")])
-    teller = NotificationHandler(*[Outcome(failed={"a"})] * 5, Outcome(done={"b"}))
-    await consume(queue, teller)
+    handler = NotificationHandler(*[Outcome(failed={"a"})] * 5, Outcome(done={"b"}))
+    await consume(queue, handler)
     assert queue.extended == [(["a"], 2)]
     assert queue.deleted == ["b"]
 
