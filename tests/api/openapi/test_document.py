@@ -9,6 +9,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.api.client import Client
+from tests.api.openapi.released import RELEASED, contract
 from tests.api.small import ROUTES, settings, small_service
 from vitrina.api.app import ROUTES as OUR_ROUTES
 from vitrina.api.application import all_routes
@@ -72,6 +73,12 @@ def test_the_document_is_the_same_each_time() -> None:
     """So that a difference in it is one in the service."""
     first, second = (orjson.dumps(document(all_routes(settings(), OUR_ROUTES))) for _ in range(2))
     assert first == second
+
+
+def test_the_document_is_the_released_one_but_for_its_texts() -> None:
+    """A client generated from the released document must go on working."""
+    made = orjson.loads(orjson.dumps(document(all_routes(settings(), OUR_ROUTES))))
+    assert contract(made) == orjson.loads(RELEASED.read_bytes())
 
 
 def test_every_route_but_the_hidden_ones_is_in_it(small_document: dict[str, Any]) -> None:
