@@ -20,11 +20,11 @@ from vitrina.aws import Clients, connect
 from vitrina.domain.products import Action, Product, describe
 from vitrina.ids import new_id
 from vitrina.services.exports.products import WRITERS
-from vitrina.services.imports.entries import Outcome
 from vitrina.services.imports.import_file import FileFormat, ImportFile
-from vitrina.services.imports.importer import AT_ONCE, Importer, read
+from vitrina.services.imports.importer import AT_ONCE, Importer
+from vitrina.services.imports.parsing import parse
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.profiles import ImportOptions
+from vitrina.services.imports.rows import ImportOptions, Outcome
 from vitrina.services.products.cache import NoCache
 from vitrina.services.products.products import Products
 from vitrina.store.listings import ProductListings
@@ -92,12 +92,12 @@ def _batch(prefix: str, count: int) -> bytes:
 async def _import(table: Table, content: bytes) -> int:
     """Import a file as the command does; returns how many products it made."""
     store = ProductStore(table)
-    with ImportPlan() as book:
-        read(ImportFile(io.BytesIO(content), FileFormat.CSV), ImportOptions(), book)
-        importer = Importer(Products(store, ProductListings(table), NoCache()), store, book)
+    with ImportPlan() as plan:
+        parse(ImportFile(io.BytesIO(content), FileFormat.CSV), ImportOptions(), plan)
+        importer = Importer(Products(store, ProductListings(table), NoCache()), store, plan)
         await importer.compare()
         await importer.apply(by=str(uuid.uuid4()), run=f"import-{uuid.uuid4()}")
-        return book.counts()[Outcome.CREATED]
+        return plan.counts()[Outcome.CREATED]
 
 
 async def _transactions(content: bytes) -> list[list[dict[str, Any]]]:

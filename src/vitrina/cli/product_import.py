@@ -18,11 +18,11 @@ from vitrina.config import Settings
 from vitrina.domain.money import check_currency
 from vitrina.domain.users import PRODUCT_MANAGERS, Role, User
 from vitrina.ids import new_id
-from vitrina.services.imports.entries import Outcome, SkippedRow
 from vitrina.services.imports.import_file import FileFormat, ImportFile, UnreadableFile
-from vitrina.services.imports.importer import AT_ONCE, Importer, read
-from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.profiles import ImportOptions, Profile
+from vitrina.services.imports.importer import AT_ONCE, Importer
+from vitrina.services.imports.parsing import parse
+from vitrina.services.imports.plan import ImportPlan, RowResult
+from vitrina.services.imports.rows import ImportOptions, Outcome, Profile
 from vitrina.services.products.cache import NoCache
 from vitrina.services.products.products import Products
 from vitrina.store.listings import ProductListings
@@ -117,7 +117,7 @@ def import_products(
     """
     filling = {name: text for name, text in (("brand", brand), ("currency", currency)) if text}
     reading = ImportOptions(
-        profile=Profile(profile_name), require_sku=require_sku, unpublished=unpublished, filling=filling
+        profile=Profile(profile_name), require_sku=require_sku, unpublished=unpublished, defaults=filling
     )
     file_format = FileFormat(format_name) if format_name else _format_of(file)
     if report and not os.access(report.parent, os.W_OK):
@@ -163,7 +163,7 @@ def _read(binary: BinaryIO, file_format: FileFormat, reading: ImportOptions, boo
         source = ImportFile(binary, file_format)
         with progress() as display:
             task = display.add_task("Reading (bytes)", total=source.size)
-            read(source, reading, book, lambda more: display.advance(task, more))
+            parse(source, reading, book, lambda more: display.advance(task, more))
     except UnreadableFile as error:
         raise UsageError(f"the file can't be imported: {error}") from error
 
@@ -219,14 +219,14 @@ async def _account(users: UserStore, email: str | None) -> User:
 
 def _show(book: ImportPlan, *outcomes: Outcome) -> None:
     for outcome in outcomes:
-        for number, row in enumerate(book.left_out(outcome)):
+        for number, row in enumerate(book.results(outcome)):
             if number == _SHOWN:
                 click.echo(f"... and {book.counts()[outcome] - _SHOWN:,} more {outcome}: --report FILE has all")
                 break
             click.echo(_said(row))
 
 
-def _said(row: SkippedRow) -> str:
+def _said(row: RowResult) -> str:
     # What a file holds must not command the terminal.
     sku = row.sku[:80] if row.sku.isprintable() else ascii(row.sku[:80])
     return f"line {row.line}{sku and f' ({sku})'}: {row.outcome}: {row.reason}"
@@ -239,7 +239,7 @@ def _totals(counts: dict[Outcome, int], words: Iterable[tuple[Outcome, str]]) ->
 def _write_report(path: Path, book: ImportPlan) -> None:
     try:
         with path.open("w") as file:
-            for row in book.left_out(*Outcome):
+            for row in book.results(*Outcome):
                 entry = {"line": row.line, "outcome": row.outcome, "sku": row.sku, "reason": row.reason or None}
                 file.write(json.dumps(entry) + "\n")
     except OSError as error:

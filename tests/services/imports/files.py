@@ -1,17 +1,17 @@
-"""Files to import, made in memory."""
+"""Import files in memory, and what parsing them yields."""
 
 import csv
 import io
 from collections.abc import Sequence
 
-from vitrina.services.imports.entries import ParsedRow, SkippedRow
 from vitrina.services.imports.import_file import FileFormat, ImportFile
+from vitrina.services.imports.parsing import parse_rows
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.profiles import ImportOptions, Profile, entries
+from vitrina.services.imports.rows import ImportOptions, ParsedRow, Profile, Row, SkippedRow
 
 
 def csv_file(*rows: dict[str, str]) -> bytes:
-    """Return a CSV whose columns are all that any row has."""
+    """Return a CSV with the columns of all rows."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
     writer.writeheader()
@@ -19,34 +19,33 @@ def csv_file(*rows: dict[str, str]) -> bytes:
     return text.getvalue().encode()
 
 
-def source(content: bytes, file_format: FileFormat = FileFormat.CSV) -> ImportFile:
-    """Return a file with this content."""
+def import_file(content: bytes, file_format: FileFormat = FileFormat.CSV) -> ImportFile:
     return ImportFile(io.BytesIO(content), file_format)
 
 
-def found(
+def products_in(
     rows: Sequence[dict[str, str]], profile: Profile, *, require_sku: bool = False, unpublished: bool = False
 ) -> list[dict[str, str | None]]:
-    """Read rows of another shop and return the products; anything else is an assertion's failure."""
+    """Parse another shop's rows and return the texts of those that describe a product."""
     return [
-        dict(entry.texts)
-        for entry in read(rows, profile, require_sku=require_sku, unpublished=unpublished)
-        if isinstance(entry, ParsedRow)
+        dict(row.texts)
+        for row in parsed(rows, profile, require_sku=require_sku, unpublished=unpublished)
+        if isinstance(row, ParsedRow)
     ]
 
 
-def left_out(
+def skipped_in(
     rows: Sequence[dict[str, str]], profile: Profile, *, require_sku: bool = False, unpublished: bool = False
 ) -> list[tuple[int, str, str]]:
-    """Read rows of another shop and return line, outcome and reason of what is no product."""
-    read_entries = read(rows, profile, require_sku=require_sku, unpublished=unpublished)
-    return [(entry.line, entry.outcome, entry.reason) for entry in read_entries if isinstance(entry, SkippedRow)]
+    """Parse another shop's rows and return line, outcome and reason of those that yield no product."""
+    all_rows = parsed(rows, profile, require_sku=require_sku, unpublished=unpublished)
+    return [(row.line, row.outcome, row.reason) for row in all_rows if isinstance(row, SkippedRow)]
 
 
-def read(
+def parsed(
     rows: Sequence[dict[str, str]], profile: Profile, *, require_sku: bool = False, unpublished: bool = False
-) -> list[ParsedRow | SkippedRow]:
-    """Read rows of another shop."""
-    reading = ImportOptions(profile=profile, require_sku=require_sku, unpublished=unpublished)
-    with ImportPlan() as book:
-        return list(entries(source(csv_file(*rows)), reading, book))
+) -> list[Row]:
+    """Parse another shop's rows."""
+    options = ImportOptions(profile=profile, require_sku=require_sku, unpublished=unpublished)
+    with ImportPlan() as plan:
+        return list(parse_rows(import_file(csv_file(*rows)), options, plan))

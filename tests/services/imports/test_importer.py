@@ -1,4 +1,4 @@
-"""The import against a table: what becomes of rows while others write too, and when the table stays away."""
+"""The import into a table: rows while others write to the same products, and while the table is unavailable."""
 
 import asyncio
 import io
@@ -11,14 +11,14 @@ import pytest
 
 from tests.service import make_table, settings_for
 from vitrina.aws import connect
+from vitrina.backoff import Backoff
 from vitrina.domain.products import Product, ProductDraft
 from vitrina.errors import Conflict, TableUnavailable
-from vitrina.services.imports import importer as importer_module
-from vitrina.services.imports.entries import Outcome
 from vitrina.services.imports.import_file import FileFormat, ImportFile
-from vitrina.services.imports.importer import Importer, read
+from vitrina.services.imports.importer import Importer
+from vitrina.services.imports.parsing import parse
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.profiles import ImportOptions
+from vitrina.services.imports.rows import ImportOptions, Outcome
 from vitrina.services.products.cache import NoCache
 from vitrina.services.products.products import Products
 from vitrina.store.idempotency import StoredResponse
@@ -27,44 +27,45 @@ from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
 
 pytestmark = pytest.mark.engine("dynamodb_local")
+NO_PAUSE = Backoff(first=0, longest=0)
 HEADER = "sku,name,brand,price,currency\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """A table, and what is needed to import into it."""
+    """A table, and the service and store that import into it."""
 
     store: ProductStore
     products: Products
 
-    async def planned(self, book: ImportPlan, rows: str) -> Importer:
-        """Read rows and compare them."""
-        read(ImportFile(io.BytesIO((HEADER + rows).encode()), FileFormat.CSV), ImportOptions(), book)
-        importer = Importer(self.products, self.store, book)
+    async def planned(self, plan: ImportPlan, rows: str) -> Importer:
+        """Parse rows and compare them."""
+        parse(ImportFile(io.BytesIO((HEADER + rows).encode()), FileFormat.CSV), ImportOptions(), plan)
+        importer = Importer(self.products, self.store, plan, backoff=NO_PAUSE)
         await importer.compare()
         return importer
 
     async def imported(self, rows: str, *, run: str = "import-test") -> dict[Outcome, int]:
-        """Import rows and return what became of them, without what became of none."""
-        with ImportPlan() as book:
-            importer = await self.planned(book, rows)
+        """Import rows and return the number of each outcome that occurred."""
+        with ImportPlan() as plan:
+            importer = await self.planned(plan, rows)
             await importer.apply(by="ana", run=run)
-            return {outcome: count for outcome, count in book.counts().items() if count}
+            return {outcome: count for outcome, count in plan.counts().items() if count}
 
     async def change(self, held_sku: str, /, **fields: Any) -> Product:  # noqa: ANN401 - a field takes what its dataclass says
-        """Change a product as an admin does meanwhile."""
+        """Change a product as another admin."""
         held = await self.products.read_by_sku(held_sku)
         return await self.products.change(held.id, fields, by="luis", request_id="r", expected=None)
 
     async def delete(self, sku: str) -> None:
-        """Delete a product as an admin does meanwhile."""
+        """Delete a product as another admin."""
         held = await self.products.read_by_sku(sku)
         await self.products.delete(held.id, by="luis", request_id="r", expected=None)
 
 
 @pytest.fixture
 async def catalogue(engine: str) -> AsyncIterator[Catalogue]:
-    """An empty one."""
+    """An empty catalogue."""
     settings = settings_for(engine)
     await make_table(settings)
     async with connect(settings) as clients:
@@ -75,7 +76,7 @@ async def catalogue(engine: str) -> AsyncIterator[Catalogue]:
 
 
 async def test_rows_become_products_and_the_same_rows_change_nothing(catalogue: Catalogue) -> None:
-    """Each by its own transaction, whose history names the run and the line (R8, R10)."""
+    """Each row is one transaction, whose audit entry names the run and the line (R8, R10)."""
     rows = "A,Lamp,Brightwell,19.99,\nB,Rug,Juniper,5,JPY\n"
     assert await catalogue.imported(rows, run="import-1") == {Outcome.CREATED: 2}
     assert await catalogue.imported(rows) == {Outcome.UNCHANGED: 2}
@@ -89,8 +90,8 @@ async def test_rows_become_products_and_the_same_rows_change_nothing(catalogue: 
     ]
 
 
-async def test_a_deleted_product_does_not_hold_its_sku(catalogue: Catalogue) -> None:
-    """A new one is made, and the deleted one stays as it is (R7)."""
+async def test_the_sku_of_a_deleted_product_is_free(catalogue: Catalogue) -> None:
+    """A new product is created, and the deleted one is unchanged (R7)."""
     await catalogue.imported("A,Lamp,Brightwell,19.99,\n")
     before = await catalogue.products.read_by_sku("A")
     await catalogue.delete("A")
@@ -99,32 +100,30 @@ async def test_a_deleted_product_does_not_hold_its_sku(catalogue: Catalogue) -> 
     assert (await catalogue.products.read(before.id)).deleted_at is not None
 
 
-async def test_a_new_product_without_its_fields_is_refused_by_the_plan(catalogue: Catalogue) -> None:
-    """And a price with more decimals than the product's currency has."""
+async def test_the_plan_refuses_missing_fields_and_excess_decimals(catalogue: Catalogue) -> None:
     await catalogue.imported("A,Lamp,Brightwell,500,JPY\n")
-    with ImportPlan() as book:
-        await catalogue.planned(book, "A,,,500.5,\nB,Lamp,,1,\nA-2,Lamp,Brightwell,1,\n")
-        assert [(row.line, row.reason) for row in book.left_out(Outcome.REFUSED)] == [
+    with ImportPlan() as plan:
+        await catalogue.planned(plan, "A,,,500.5,\nB,Lamp,,1,\nA-2,Lamp,Brightwell,1,\n")
+        assert [(row.line, row.reason) for row in plan.results(Outcome.REFUSED)] == [
             (2, "price has more than the 0 decimals of JPY"),
             (3, "no product has this SKU, and a new one needs a brand"),
         ]
 
 
-async def test_what_others_do_after_the_plan_is_not_overlooked(catalogue: Catalogue) -> None:
-    """A product changed, deleted, renamed, or made meanwhile: its row is compared again and then written."""
+async def test_rows_are_compared_again_if_products_changed_after_the_plan(catalogue: Catalogue) -> None:
     await catalogue.imported(
         "".join(f"{sku},Lamp,Brightwell,1,\n" for sku in ("CHANGED", "DELETED", "RENAMED", "SAME"))
     )
-    with ImportPlan() as book:
+    with ImportPlan() as plan:
         skus = ("CHANGED", "DELETED", "RENAMED", "SAME", "MADE", "MADE-2")
-        importer = await catalogue.planned(book, "".join(f"{sku},Lamp,Brightwell,2,\n" for sku in skus))
+        importer = await catalogue.planned(plan, "".join(f"{sku},Lamp,Brightwell,2,\n" for sku in skus))
         changed = await catalogue.change("CHANGED", description="by another")
         renamed = await catalogue.change("RENAMED", sku="ELSEWHERE")
         await catalogue.delete("DELETED")
         await catalogue.change("SAME", price=Decimal(2))
         await catalogue.imported("MADE,Lamp,Brightwell,2,\nMADE-2,Lamp,Brightwell,3,\n")
         await importer.apply(by="ana", run="import-late", at_once=2)
-        assert {row.sku: row.outcome for row in book.left_out(*Outcome)} == {
+        assert {row.sku: row.outcome for row in plan.results(*Outcome)} == {
             "CHANGED": Outcome.UPDATED,
             "DELETED": Outcome.CREATED,
             "RENAMED": Outcome.CREATED,
@@ -137,23 +136,23 @@ async def test_what_others_do_after_the_plan_is_not_overlooked(catalogue: Catalo
     assert (await catalogue.products.read(renamed.id)).version == renamed.version
 
 
-async def test_what_can_not_be_written_any_more_fails_alone(catalogue: Catalogue) -> None:
-    """A price without a product; a price that no longer fits the currency."""
+async def test_a_row_that_cannot_be_written_any_more_does_not_stop_the_others(catalogue: Catalogue) -> None:
+    """A price whose product is gone; a price that no longer fits the currency."""
     await catalogue.imported("GONE,Lamp,Brightwell,1,\nYEN,Lamp,Brightwell,1,\nFINE,Lamp,Brightwell,1,\n")
-    with ImportPlan() as book:
-        importer = await catalogue.planned(book, "GONE,,,2,\nYEN,,,2.5,\nFINE,,,2.5,\n")
+    with ImportPlan() as plan:
+        importer = await catalogue.planned(plan, "GONE,,,2,\nYEN,,,2.5,\nFINE,,,2.5,\n")
         await catalogue.delete("GONE")
         await catalogue.change("YEN", currency="JPY")
         await importer.apply(by="ana", run="import-late")
-        assert [(row.line, row.outcome, row.reason) for row in book.left_out(*Outcome)] == [
+        assert [(row.line, row.outcome, row.reason) for row in plan.results(*Outcome)] == [
             (2, Outcome.FAILED, "no product has this SKU, and a new one needs a name and a brand"),
             (3, Outcome.FAILED, "price has more than the 0 decimals of JPY"),
             (4, Outcome.UPDATED, ""),
         ]
 
 
-async def test_two_imports_of_one_file_at_once_make_each_product_once(catalogue: Catalogue) -> None:
-    """Between them they did every row; a version more than the first is nowhere (R6, R8)."""
+async def test_two_concurrent_imports_of_a_file_create_each_product_once(catalogue: Catalogue) -> None:
+    """Together they handle every row, and no product gets a second version (R6, R8)."""
     rows = "".join(f"SKU-{number},Lamp,Brightwell,1,\n" for number in range(30))
     one, other = await asyncio.gather(catalogue.imported(rows), catalogue.imported(rows))
     assert one.keys() | other.keys() <= {Outcome.CREATED, Outcome.UNCHANGED}
@@ -164,14 +163,14 @@ async def test_two_imports_of_one_file_at_once_make_each_product_once(catalogue:
     assert len(made) == 30
 
 
-class Away(Products):
-    """The service of a table that fails a number of times to create."""
+class FailingProducts(Products):
+    """A service whose first `fails` calls of `create` raise `error`."""
 
     fails = 0
     error: type[Exception] = TableUnavailable
 
     async def create(self, draft: ProductDraft, **options: Any) -> StoredResponse:  # noqa: ANN401 - as the service has it
-        """Fail, or create."""
+        """Raise, or create."""
         if self.fails:
             self.fails -= 1
             raise self.error
@@ -179,46 +178,43 @@ class Away(Products):
 
 
 @pytest.fixture
-def away(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> Away:
-    """That service, and an import that does not wait for it."""
-    monkeypatch.setattr(importer_module, "_PAUSES", (0.0, 0.0, 0.0))
-    return Away(catalogue.store, catalogue.products._listings, NoCache())
+def failing(catalogue: Catalogue) -> FailingProducts:
+    return FailingProducts(catalogue.store, catalogue.products._listings, NoCache())
 
 
-async def test_a_short_outage_costs_nothing(catalogue: Catalogue, away: Away) -> None:
-    """A write is tried again."""
-    away.fails = 3
-    assert await Catalogue(catalogue.store, away).imported("A,Lamp,Brightwell,1,\n") == {Outcome.CREATED: 1}
+async def test_a_write_is_retried_during_a_short_outage(catalogue: Catalogue, failing: FailingProducts) -> None:
+    failing.fails = 4
+    assert await Catalogue(catalogue.store, failing).imported("A,Lamp,Brightwell,1,\n") == {Outcome.CREATED: 1}
 
 
-async def test_a_long_outage_ends_the_import_and_the_next_goes_on(catalogue: Catalogue, away: Away) -> None:
-    """What was written stays, and is unchanged then."""
-    away.fails = 10**6
+async def test_a_long_outage_ends_the_import_and_the_next_run_continues(
+    catalogue: Catalogue, failing: FailingProducts
+) -> None:
+    failing.fails = 10**6
     rows = "A,Lamp,Brightwell,1,\nB,Lamp,Brightwell,1,\n"
     await catalogue.imported("A,Lamp,Brightwell,1,\n")
-    with ImportPlan() as book:
-        importer = await Catalogue(catalogue.store, away).planned(book, rows)
+    with ImportPlan() as plan:
+        importer = await Catalogue(catalogue.store, failing).planned(plan, rows)
         with pytest.raises(TableUnavailable):
             await importer.apply(by="ana", run="import-test")
-        assert (book.counts()[Outcome.UNCHANGED], book.counts()[Outcome.CREATE]) == (1, 1)
+        assert (plan.counts()[Outcome.UNCHANGED], plan.counts()[Outcome.CREATE]) == (1, 1)
     assert await catalogue.imported(rows) == {Outcome.CREATED: 1, Outcome.UNCHANGED: 1}
 
 
-async def test_a_product_that_never_rests_fails_in_the_end(catalogue: Catalogue, away: Away) -> None:
-    """Eight times it was compared again."""
-    away.fails, away.error = 10**6, Conflict
-    with ImportPlan() as book:
-        importer = await Catalogue(catalogue.store, away).planned(book, "A,Lamp,Brightwell,1,\n")
+async def test_a_row_whose_product_keeps_changing_fails(catalogue: Catalogue, failing: FailingProducts) -> None:
+    failing.fails, failing.error = 10**6, Conflict
+    with ImportPlan() as plan:
+        importer = await Catalogue(catalogue.store, failing).planned(plan, "A,Lamp,Brightwell,1,\n")
         await importer.apply(by="ana", run="import-test")
-        ((failed),) = book.left_out(Outcome.FAILED)
-    assert failed.reason == "others keep changing its product"
+        ((failed),) = plan.results(Outcome.FAILED)
+    assert failed.reason == "its product keeps being changed by others"
     assert isinstance(failed.line, int)
 
 
-async def test_a_product_renamed_between_two_reads_of_the_plan_is_none(
+async def test_a_product_renamed_between_two_reads_of_the_plan_does_not_count(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The SKU item was read before, and the product after."""
+    """The SKU item is read before the rename, the product after it."""
     await catalogue.imported("A,Lamp,Brightwell,1,\n")
     holders = catalogue.store.holders
 
@@ -227,7 +223,7 @@ async def test_a_product_renamed_between_two_reads_of_the_plan_is_none(
         await catalogue.change("A", sku="B")
         return found
 
-    with ImportPlan() as book:
+    with ImportPlan() as plan:
         monkeypatch.setattr(ProductStore, "holders", lambda _, *arguments, **options: slow(*arguments, **options))
-        await catalogue.planned(book, "A,Lamp,Brightwell,1,\n")
-        assert book.counts()[Outcome.CREATE] == 1
+        await catalogue.planned(plan, "A,Lamp,Brightwell,1,\n")
+        assert plan.counts()[Outcome.CREATE] == 1

@@ -1,4 +1,4 @@
-"""Our own columns, and what was exported."""
+"""The profile of Vitrina's own columns: what an export writes, an import reads back."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -6,30 +6,29 @@ from decimal import Decimal
 import pytest
 from hypothesis import example, given, strategies as st
 
-from tests.services.imports.files import csv_file, source
+from tests.services.imports.files import csv_file, import_file
 from tests.store.samples import product
 from vitrina.domain.money import DECIMALS, fit
 from vitrina.domain.product_rows import clean, complete
 from vitrina.domain.products import Product
 from vitrina.domain.text import clean_line, clean_paragraphs
 from vitrina.services.exports.products import WRITERS
-from vitrina.services.imports.entries import Outcome, ParsedRow, SkippedRow
 from vitrina.services.imports.import_file import FileFormat, UnreadableFile
-from vitrina.services.imports.importer import read
+from vitrina.services.imports.parsing import parse, parse_rows
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.profiles import ImportOptions, Profile, entries
+from vitrina.services.imports.rows import ImportOptions, Outcome, ParsedRow, Profile, Row, SkippedRow
 
-OURS = ImportOptions()
+OWN = ImportOptions()
 
 
-def read_back(content: bytes, file_format: FileFormat) -> Iterator[ParsedRow | SkippedRow]:
-    """Read what an export wrote."""
-    with ImportPlan() as book:
-        yield from entries(source(content, file_format), OURS, book)
+def read_back(content: bytes, file_format: FileFormat) -> Iterator[Row]:
+    """Parse what an export wrote."""
+    with ImportPlan() as plan:
+        yield from parse_rows(import_file(content, file_format), OWN, plan)
 
 
 def is_clean(text: str, *, paragraphs: bool) -> bool:
-    """Say whether a product can have this text."""
+    """Whether a product can have this text."""
     try:
         return (clean_paragraphs if paragraphs else clean_line)(text) == text
     except ValueError:
@@ -60,8 +59,8 @@ products = st.builds(
 @pytest.mark.parametrize("file_format", FileFormat)
 @given(made=st.lists(products, max_size=4))
 @example(made=[product(sku="-1", name="=SUM(A1)", brand="'@", description='+1\r\n"x",;\r\'=')])
-def test_what_is_exported_is_imported_as_it_was(file_format: FileFormat, made: list[Product]) -> None:
-    """Whatever it is called: nothing would be written."""
+def test_an_export_is_imported_unchanged(file_format: FileFormat, made: list[Product]) -> None:
+    """Whatever a product is called, an import of its own export would write nothing."""
     head, write = WRITERS[file_format]
     back = list(read_back(head + write(made), file_format))
     assert len(back) == len(made)
@@ -71,8 +70,7 @@ def test_what_is_exported_is_imported_as_it_was(file_format: FileFormat, made: l
         assert complete(clean(entry.texts), None) == before.drafted()
 
 
-def test_an_exported_csv_runs_nowhere() -> None:
-    """No cell begins as a formula does."""
+def test_no_cell_of_an_exported_csv_begins_like_a_formula() -> None:
     head, write = WRITERS[FileFormat.CSV]
     assert b",'=1+1," in head + write([product(name="=1+1")])
 
@@ -84,8 +82,8 @@ def test_an_exported_csv_runs_nowhere() -> None:
         (b"name,price\n", "it has no column 'sku'"),
     ],
 )
-def test_a_csv_must_have_our_columns(content: bytes, words: str) -> None:
-    """A column that is spelt otherwise would be lost without a word."""
+def test_a_csv_must_have_known_columns(content: bytes, words: str) -> None:
+    """A misspelt column would be lost silently."""
     with pytest.raises(UnreadableFile, match=words):
         list(read_back(content, FileFormat.CSV))
 
@@ -99,50 +97,48 @@ def test_a_csv_must_have_our_columns(content: bytes, words: str) -> None:
         (b'{"sku": "A", "price": ["1"]}', "price is not text"),
     ],
 )
-def test_an_object_must_have_our_fields(line: bytes, reason: str) -> None:
+def test_an_object_must_have_known_fields(line: bytes, reason: str) -> None:
     """Only a price may be a number."""
     (entry,) = read_back(line, FileFormat.JSONL)
     assert entry == SkippedRow(1, Outcome.REFUSED, reason)
 
 
 def test_other_shops_files_are_csv() -> None:
-    """They write nothing else."""
-    with ImportPlan() as book, pytest.raises(UnreadableFile, match="the profile shopify reads CSV"):
-        entries(source(b"", FileFormat.JSONL), ImportOptions(profile=Profile.SHOPIFY), book)
+    with ImportPlan() as plan, pytest.raises(UnreadableFile, match="the profile shopify reads CSV"):
+        parse_rows(import_file(b"", FileFormat.JSONL), ImportOptions(profile=Profile.SHOPIFY), plan)
 
 
-def test_a_sku_that_is_there_twice_is_refused_on_every_line() -> None:
-    """In whatever case; each line names another."""
+def test_a_duplicate_sku_is_refused_on_every_line() -> None:
+    """Upper and lower case are the same SKU; each reason names another line."""
     rows = [{"sku": sku, "name": "x"} for sku in ("a-1", "b", "A-1", "a-1")]
-    with ImportPlan() as book:
-        read(source(csv_file(*rows)), OURS, book)
-        assert [(row.line, row.reason, row.sku) for row in book.left_out(Outcome.REFUSED)] == [
+    with ImportPlan() as plan:
+        parse(import_file(csv_file(*rows)), OWN, plan)
+        assert [(row.line, row.reason, row.sku) for row in plan.results(Outcome.REFUSED)] == [
             (2, "its SKU is on line 4 too", "a-1"),
             (4, "its SKU is on line 2 too", "A-1"),
             (5, "its SKU is on line 2 too", "a-1"),
         ]
-        assert book.counts()[Outcome.WAITING] == 1
+        assert plan.counts()[Outcome.WAITING] == 1
 
 
-def test_what_rows_leave_empty_may_be_filled() -> None:
-    """A row's own word goes first; bytes read are told, and what will not do is refused."""
+def test_defaults_fill_the_fields_that_rows_leave_empty() -> None:
+    """A row's own text has precedence; `advance` gets the bytes read."""
     rows = [
         {"sku": "a", "brand": "Own", "price": "1"},
         {"sku": "b", "brand": "", "price": "2"},
         {"sku": "", "price": "x"},
     ]
-    heard: list[int] = []
-    with ImportPlan() as book:
-        file = source(csv_file(*rows))
-        read(file, ImportOptions(filling={"brand": "Filled", "currency": "EUR"}), book, heard.append)
-        ((first, second),) = book.batches(Outcome.WAITING)
-        assert (first.fields["brand"], second.fields["brand"], second.fields["currency"]) == ("Own", "Filled", "EUR")
-        assert [row.line for row in book.left_out(Outcome.REFUSED)] == [4]
-    assert sum(heard) == file.size
+    advanced: list[int] = []
+    with ImportPlan() as plan:
+        file = import_file(csv_file(*rows))
+        parse(file, ImportOptions(defaults={"brand": "Default", "currency": "EUR"}), plan, advanced.append)
+        ((first, second),) = plan.batches(Outcome.WAITING)
+        assert (first.fields["brand"], second.fields["brand"], second.fields["currency"]) == ("Own", "Default", "EUR")
+        assert [row.line for row in plan.results(Outcome.REFUSED)] == [4]
+    assert sum(advanced) == file.size
 
 
-def test_an_empty_file_of_json_lines_has_nothing() -> None:
-    """And that is no mistake."""
-    with ImportPlan() as book:
-        read(source(b"", FileFormat.JSONL), OURS, book)
-        assert not any(book.counts().values())
+def test_an_empty_file_of_json_lines_is_an_empty_plan() -> None:
+    with ImportPlan() as plan:
+        parse(import_file(b"", FileFormat.JSONL), OWN, plan)
+        assert not any(plan.counts().values())

@@ -1,11 +1,11 @@
-"""SKUs that are derived, and descriptions that were HTML."""
+"""Derived SKUs, and descriptions converted from HTML."""
 
 import pytest
 from hypothesis import given, strategies as st
 
 from vitrina.domain.products import is_sku
-from vitrina.services.imports.derived_sku import derived_sku
 from vitrina.services.imports.html_text import html_text
+from vitrina.services.imports.shopify import derived_sku
 
 
 @pytest.mark.parametrize(
@@ -18,12 +18,10 @@ from vitrina.services.imports.html_text import html_text
     ],
 )
 def test_a_sku_is_derived_from_handle_and_options(parts: list[str], sku: str) -> None:
-    """Upper case, without accents, joined by hyphens."""
     assert derived_sku(parts) == sku
 
 
-def test_what_ascii_can_not_say_is_told_apart_by_a_digest() -> None:
-    """As are handles that are too long."""
+def test_a_digest_distinguishes_parts_that_ascii_or_the_length_cannot() -> None:
     red, blue = derived_sku(["cap", "红"]), derived_sku(["cap", "蓝"])
     assert red != blue
     assert red.startswith("CAP-")
@@ -34,8 +32,7 @@ def test_what_ascii_can_not_say_is_told_apart_by_a_digest() -> None:
 
 
 @given(st.lists(st.text(), min_size=1, max_size=4))
-def test_whatever_is_derived_is_a_sku(parts: list[str]) -> None:
-    """And always the same."""
+def test_a_derived_sku_is_valid_and_deterministic(parts: list[str]) -> None:
     assert is_sku(derived_sku(parts))
     assert derived_sku(parts) == derived_sku(parts)
 
@@ -54,10 +51,9 @@ def test_whatever_is_derived_is_a_sku(parts: list[str]) -> None:
     ],
 )
 def test_html_becomes_the_text_that_a_reader_sees(html: str, text: str) -> None:
-    """No tag, no script, a line for a block."""
     assert html_text(html) == text
 
 
 def test_line_breaks_may_be_kept() -> None:
-    """Some shops make paragraphs of them."""
+    """WooCommerce shows them as paragraphs."""
     assert html_text("One\r\n<b>two</b>\n\n\n\nthree", keep_breaks=True) == "One\ntwo\n\nthree"

@@ -1,1 +1,1 @@
-"""Products from files: read, compared with the catalogue, and then written by the rules that requests go by."""
+"""Imports products from files: parse, compare with the catalogue, then write by the same rules as requests."""

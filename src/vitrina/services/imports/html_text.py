@@ -1,4 +1,4 @@
-"""The text of a description that other shops keep as HTML."""
+"""Converts descriptions that other shops store as HTML to plain text."""
 
 import re
 from html.parser import HTMLParser
@@ -6,23 +6,23 @@ from typing import Final
 
 _PARAGRAPHS: Final = frozenset("blockquote dl figure h1 h2 h3 h4 h5 h6 ol p pre section table ul".split())
 _BLOCKS: Final = _PARAGRAPHS | frozenset("address article br dd div dt footer header hr li tr".split())
-_UNSEEN: Final = frozenset({"script", "style"})
+_INVISIBLE: Final = frozenset({"script", "style"})
 _LINE: Final = "\0"
 _BLOCK: Final = "\1"
 _PARAGRAPH: Final = "\2"
-"""Stand for what HTML breaks while the white space that it doesn't mind is folded; in no text are these characters."""
+"""Mark breaks while insignificant white space is collapsed; these characters are removed from the text itself."""
 
 
 class _Text(HTMLParser):
-    """Collects the text, and marks where blocks begin and end."""
+    """Collects the text and marks where blocks begin and end."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.parts: list[str] = []
-        self._unseen = 0
+        self._invisible = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - its signature
-        self._unseen += tag in _UNSEEN
+        self._invisible += tag in _INVISIBLE
         self._break(tag)
         if tag == "li":
             self.parts.append("- ")
@@ -30,12 +30,12 @@ class _Text(HTMLParser):
             self.parts.append(" ")
 
     def handle_endtag(self, tag: str) -> None:
-        self._unseen = max(0, self._unseen - (tag in _UNSEEN))
+        self._invisible = max(0, self._invisible - (tag in _INVISIBLE))
         if tag != "br":
             self._break(tag)
 
     def handle_data(self, data: str) -> None:
-        if not self._unseen:
+        if not self._invisible:
             self.parts.append(re.sub(r"[\0-\2]", "", data))
 
     def _break(self, tag: str) -> None:
@@ -44,10 +44,10 @@ class _Text(HTMLParser):
 
 
 def html_text(html: str, *, keep_breaks: bool = False) -> str:
-    """Return the text of `html`: no tags, entities read, a line for a block and an empty one between paragraphs.
+    """Return the text of `html`: no tags, entities decoded, a line per block, an empty line between paragraphs.
 
-    White space is one blank, as in a browser; `keep_breaks` leaves line breaks, for shops that make paragraphs of
-    them. Text without a tag stays as it is, but for its entities.
+    White space is collapsed to one space as in a browser; `keep_breaks` keeps line breaks, for shops that show them.
+    In text without tags only the entities are decoded.
     """
     parser = _Text()
     parser.feed(html)
@@ -58,8 +58,8 @@ def html_text(html: str, *, keep_breaks: bool = False) -> str:
     if keep_breaks:
         text = text.replace("\r\n", "\n").replace("\n", _LINE)
     text = re.sub(r"\s+", " ", text)
-    return re.sub(r" *[\0-\2][\0-\2 ]*", _broken, text).strip()
+    return re.sub(r" *[\0-\2][\0-\2 ]*", _line_breaks, text).strip()
 
 
-def _broken(breaks: re.Match[str]) -> str:
+def _line_breaks(breaks: re.Match[str]) -> str:
     return "\n\n" if _PARAGRAPH in breaks[0] or breaks[0].count(_LINE) > 1 else "\n"

@@ -1,4 +1,4 @@
-"""Files as records: CSV (RFC 4180) and JSON Lines, a record at a time, whatever their size."""
+"""Reads CSV (RFC 4180) and JSON Lines, one record at a time, so that memory does not grow with the file."""
 
 import codecs
 import csv
@@ -8,54 +8,56 @@ from collections.abc import Generator, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, BinaryIO, Final
 
-from vitrina.services.imports.entries import Record, SkippedRow, refused
+from vitrina.services.imports.rows import Record, SkippedRow, refused
 
 LONGEST_LINE: Final = 1024 * 1024
-"""Bytes of a line of JSON, and of the header of a CSV."""
+"""Bytes of a line of JSON Lines, and of a CSV header."""
 _LONGEST_CELL: Final = 8 * 1024 * 1024
-"""Characters of a cell: shops put pictures into their descriptions. One longer is a quote that is never closed."""
+"""Characters of a cell: shops embed pictures in descriptions. A longer cell means that a quote is never closed."""
 _DELIMITERS: Final = ",;\t"
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class FileFormat(StrEnum):
-    """How a file of products is written."""
+    """The format of a file of products."""
 
     CSV = "csv"
     JSONL = "jsonl"
 
 
 class UnreadableFile(Exception):
-    """The file as a whole can't be read; its words say why."""
+    """The file as a whole cannot be read; the message says why."""
 
 
 class Number(str):
-    """A JSON number as it was written: no float is ever between the file and the decimal."""
+    """The text of a JSON number, so that a price becomes a decimal without ever being a float."""
 
     __slots__ = ()
 
 
 class ImportFile:
-    """A file that can be read from its start any number of times, though not twice at a time."""
+    """A seekable file of products, which can be read any number of times, one after the other.
+
+    The constructor reads the header of a CSV and raises UnreadableFile.
+    """
 
     def __init__(self, file: BinaryIO, file_format: FileFormat) -> None:
-        """Take the file, and read a CSV's header. Raises UnreadableFile."""
         self._file = file
         self.format = file_format
         self.size = file.seek(0, io.SEEK_END)
         self.columns: Sequence[str] = ()
-        """A CSV's columns, in lower case; none of JSON Lines."""
+        """The columns of a CSV in lower case; empty for JSON Lines."""
         self._delimiter = ","
         if file_format is FileFormat.CSV:
             self._read_header()
 
     @property
     def position(self) -> int:
-        """How many bytes have been read, about."""
+        """About how many bytes have been read."""
         return self._file.tell()
 
     def records(self) -> Iterator[Record | SkippedRow]:
-        """Read it all; a record that can't be read is refused and stops no other. Raises UnreadableFile."""
+        """Yield all records; one that cannot be read is refused and does not stop the others. Raises UnreadableFile."""
         return self._csv_records() if self.format is FileFormat.CSV else self._json_records()
 
     def _read_header(self) -> None:
@@ -64,7 +66,7 @@ class ImportFile:
         if start.startswith(_UTF16):
             raise UnreadableFile("it is UTF-16: save it as UTF-8")
         line = start.decode("utf-8-sig", errors="surrogateescape")
-        # Spreadsheets of many countries write semicolons, since they have commas in numbers.
+        # Spreadsheets write semicolons in countries that have commas in numbers.
         self._delimiter = max(_DELIMITERS, key=line.count)
         rows = self._rows()
         _, header = next(rows, (1, []))
@@ -92,7 +94,7 @@ class ImportFile:
                 yield Record(line, dict(zip(self.columns, cells, strict=True)))
 
     def _rows(self) -> Generator[tuple[int, list[str] | str], None, None]:
-        """Read rows with the line where each begins: cells, or what is wrong with it."""
+        """Yield the line on which each row begins, with its cells or with what is wrong with it."""
         self._file.seek(0)
         csv.field_size_limit(_LONGEST_CELL)
         text = io.TextIOWrapper(self._file, encoding="utf-8-sig", errors="surrogateescape", newline="")
@@ -105,7 +107,7 @@ class ImportFile:
                 except StopIteration:
                     return
                 except csv.Error as error:
-                    if "field limit" in str(error):  # What follows would be read from the midst of it.
+                    if "field limit" in str(error):  # The reader would go on in the middle of the cell.
                         raise UnreadableFile(f"a cell of line {line} is too long: is its quote closed?") from error
                     yield line, f"it is not CSV, down to line {reader.line_num}: {error}"
         finally:
@@ -139,7 +141,7 @@ def _json_record(line: int, raw: bytes) -> Record | SkippedRow:
 
 
 def _no_constant(text: str) -> None:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_unicode(cells: list[str]) -> bool:
-    """Say whether no byte had to be smuggled through as half a surrogate pair (PEP 383)."""
+    """Whether all cells were UTF-8: other bytes were decoded to lone surrogates (PEP 383)."""
     try:
         "".join(cells).encode()
     except UnicodeEncodeError:

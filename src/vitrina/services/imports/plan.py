@@ -1,4 +1,4 @@
-"""The plan of an import, in a temporary SQLite database: a file of millions of rows takes disk and not memory."""
+"""The plan of an import in a temporary SQLite database, so that millions of rows take disk space and not memory."""
 
 import json
 import sqlite3
@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from vitrina.domain.product_rows import Fields
 from vitrina.domain.text import fold
-from vitrina.services.imports.entries import Outcome, SkippedRow
+from vitrina.services.imports.rows import Outcome, SkippedRow
 
 _BATCH: Final = 500
 _SCHEMA: Final = """
@@ -23,7 +23,7 @@ CREATE TABLE parents (key TEXT PRIMARY KEY, texts TEXT NOT NULL);
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ExistingProduct:
     """The product that holds a row's SKU, and the version that the row was compared with."""
 
     product_id: str
@@ -31,20 +31,30 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """A row that is to become a product, or that is waiting to be compared."""
+class PlannedRow:
+    """A row that waits to be compared or written; `existing` is None if no product has its SKU."""
 
     line: int
     sku: str
     fields: Fields
-    known: Known | None
+    existing: ExistingProduct | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """What became of a row; `reason` says why it was skipped, refused or failed."""
+
+    line: int
+    outcome: Outcome
+    reason: str
+    sku: str
 
 
 class ImportPlan:
-    """Rows by line, each with its outcome. SQLite deletes the file itself, whatever becomes of the process."""
+    """All rows of a file with their outcomes. A context; SQLite deletes the file even if the process is killed."""
 
     def __init__(self) -> None:
-        # SQLite's name for a database of one connection that is on disk as soon as it outgrows a small cache.
+        # The empty name is a private database that SQLite moves to disk once it outgrows a small cache.
         self._database = sqlite3.connect("", isolation_level=None)
         self._database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_SCHEMA}")
 
@@ -55,7 +65,7 @@ class ImportPlan:
         self._database.close()
 
     def add(self, line: int, fields: Fields) -> None:
-        """Add a row that waits to be compared; if its SKU is there already, in whatever case, both are refused."""
+        """Add a row as WAITING; if another row has its SKU, in upper or lower case, both are refused."""
         sku = str(fields["sku"])
         texts = json.dumps(
             {name: str(value) if isinstance(value, Decimal) else value for name, value in fields.items()}
@@ -65,31 +75,31 @@ class ImportPlan:
             self._database.execute("INSERT INTO rows (line, outcome, sku, folded, fields) VALUES (?, ?, ?, ?, ?)", row)
         except sqlite3.IntegrityError:
             ((first,),) = self._database.execute("SELECT line FROM rows WHERE folded = ?", [fold(sku)])
-            self.leave_out(SkippedRow(line, Outcome.REFUSED, f"its SKU is on line {first} too", sku))
+            self.add_skipped(SkippedRow(line, Outcome.REFUSED, f"its SKU is on line {first} too", sku))
             self._database.execute(
                 "UPDATE rows SET outcome = ?, reason = ? WHERE line = ? AND outcome = ?",
                 (Outcome.REFUSED, f"its SKU is on line {line} too", first, Outcome.WAITING),
             )
 
-    def leave_out(self, entry: SkippedRow) -> None:
-        """Add a row that is no product."""
-        row = (entry.line, entry.outcome, entry.reason, entry.sku)
+    def add_skipped(self, skipped: SkippedRow) -> None:
+        """Add a row that yields no product."""
+        row = (skipped.line, skipped.outcome, skipped.reason, skipped.sku)
         self._database.execute("INSERT INTO rows (line, outcome, reason, sku) VALUES (?, ?, ?, ?)", row)
 
-    def plan(self, line: int, outcome: Outcome, known: Known | None, reason: str = "") -> None:
-        """Say what is to become of a row."""
-        product_id, version = (known.product_id, known.version) if known else (None, None)
+    def decide(self, line: int, outcome: Outcome, existing: ExistingProduct | None, reason: str = "") -> None:
+        """Set what is to be done with a row."""
+        product_id, version = (existing.product_id, existing.version) if existing else (None, None)
         self._database.execute(
             "UPDATE rows SET outcome = ?, reason = ?, product_id = ?, version = ? WHERE line = ?",
             (outcome, reason, product_id, version, line),
         )
 
-    def settle(self, line: int, outcome: Outcome, reason: str = "") -> None:
-        """Say what has become of a row."""
+    def finish(self, line: int, outcome: Outcome, reason: str = "") -> None:
+        """Set what was done with a row."""
         self._database.execute("UPDATE rows SET outcome = ?, reason = ? WHERE line = ?", (outcome, reason, line))
 
-    def batches(self, *outcomes: Outcome, size: int = _BATCH) -> Iterator[Sequence[Planned]]:
-        """Yield the rows of some outcomes in the order of the file; they may be settled meanwhile."""
+    def batches(self, *outcomes: Outcome, size: int = _BATCH) -> Iterator[Sequence[PlannedRow]]:
+        """Yield the rows that have one of `outcomes`, in the order of the file; callers may change them meanwhile."""
         places = ", ".join("?" * len(outcomes))
         text = (
             "SELECT line, sku, fields, product_id, version FROM rows"  # noqa: S608 - the places are question marks
@@ -100,35 +110,35 @@ class ImportPlan:
             yield batch
             last = batch[-1].line
 
-    def left_out(self, *outcomes: Outcome) -> Iterator[SkippedRow]:
-        """Yield line, outcome, reason and SKU of rows, in the order of the file."""
+    def results(self, *outcomes: Outcome) -> Iterator[RowResult]:
+        """Yield the results that have one of `outcomes`, in the order of the file."""
         places = ", ".join("?" * len(outcomes))
         text = f"SELECT line, outcome, reason, sku FROM rows WHERE outcome IN ({places}) ORDER BY line"  # noqa: S608
-        with closing(self._database.execute(text, outcomes)) as found:
-            for line, outcome, reason, sku in found:
-                yield SkippedRow(line, Outcome(outcome), reason, sku)
+        with closing(self._database.execute(text, outcomes)) as rows:
+            for line, outcome, reason, sku in rows:
+                yield RowResult(line, Outcome(outcome), reason, sku)
 
     def counts(self) -> dict[Outcome, int]:
-        """Count the rows of each outcome."""
-        found = dict(self._database.execute("SELECT outcome, COUNT(*) FROM rows GROUP BY outcome"))
-        return {outcome: found.get(outcome, 0) for outcome in Outcome}
+        """Return the number of rows of each outcome."""
+        counted = dict(self._database.execute("SELECT outcome, COUNT(*) FROM rows GROUP BY outcome"))
+        return {outcome: counted.get(outcome, 0) for outcome in Outcome}
 
-    def keep_parent(self, keys: Iterable[str], texts: Mapping[str, str]) -> None:
-        """Remember what a product's variations take from it, under each of its keys."""
+    def save_parent(self, keys: Iterable[str], texts: Mapping[str, str]) -> None:
+        """Store under each of a product's keys the texts that its variations inherit."""
         rows = [(key, json.dumps(texts)) for key in keys]
         self._database.executemany("INSERT OR REPLACE INTO parents VALUES (?, ?)", rows)
 
     def parent(self, key: str) -> dict[str, str] | None:
-        """Return what was remembered under a key."""
+        """Return the texts that were saved under a key."""
         for (texts,) in self._database.execute("SELECT texts FROM parents WHERE key = ?", [key]):
-            found: dict[str, str] = json.loads(texts)
-            return found
+            parent: dict[str, str] = json.loads(texts)
+            return parent
         return None
 
 
-def _planned(row: tuple[Any, ...]) -> Planned:
+def _planned(row: tuple[Any, ...]) -> PlannedRow:
     line, sku, texts, product_id, version = row
     fields: dict[str, Any] = json.loads(texts)
     if "price" in fields:
         fields["price"] = Decimal(fields["price"])
-    return Planned(line, sku, fields, None if product_id is None else Known(product_id, version))
+    return PlannedRow(line, sku, fields, None if product_id is None else ExistingProduct(product_id, version))

@@ -1,64 +1,59 @@
-"""WooCommerce's product CSV: simple products, and variations that hang on a parent anywhere in the file."""
+"""WooCommerce's product CSV: simple products, and variations whose parent may be anywhere in the file."""
 
 import re
 from collections.abc import Iterator
 from typing import Final
 
 from vitrina.domain.spreadsheets import unescape
-from vitrina.services.imports.entries import Entry, ParsedRow, Record, SkippedRow, refused, skipped
 from vitrina.services.imports.html_text import html_text
 from vitrina.services.imports.import_file import ImportFile, UnreadableFile
 from vitrina.services.imports.plan import ImportPlan
+from vitrina.services.imports.rows import ImportOptions, ParsedRow, Record, Row, SkippedRow, refused, skipped
 
-_NEEDED: Final = ("type", "sku", "name", "regular price")
+_REQUIRED: Final = ("type", "sku", "name", "regular price")
 _PRODUCTS: Final = frozenset({"simple", "variation", "external"})
 _FLAGS: Final = frozenset({"virtual", "downloadable"})
-"""Written beside the type, in its cell."""
-_NO_PRODUCTS: Final = {
+"""Words that stand beside the type in its cell."""
+_NOT_SOLD: Final = {
     "variable": "is the parent of variations, which are the products",
-    "grouped": "is a group of products, and has no price of its own",
+    "grouped": "is a group of products and has no price of its own",
 }
 _UNPUBLISHED: Final = {"0": "is private", "-1": "is a draft"}
 _COMMA: Final = re.compile(r"(?<!\\),")
-"""Between the values of a cell; a comma within a value has a backslash before it."""
+"""Separates the values of a cell; a comma within a value has a backslash before it."""
 _BREAKS: Final = re.compile(r"\\\\n|\\[nr]")
 _ATTRIBUTE: Final = re.compile(r"attribute (\d+) value\(s\)")
 
 
-def entries(source: ImportFile, book: ImportPlan, *, require_sku: bool, unpublished: bool) -> Iterator[Entry]:
-    """Read what can be bought; parents and groups are skipped. Raises UnreadableFile.
+def parse_rows(file: ImportFile, options: ImportOptions, plan: ImportPlan) -> Iterator[Row]:
+    """Parse the rows that can be bought; parents and groups are skipped. Raises UnreadableFile.
 
-    The price is the regular one: a sale ends, and its price would stay. A variation takes from its parent what it
-    doesn't say itself. A missing SKU is `WC-` and the ID, or is refused if `require_sku`. What is private or a draft,
-    or hangs on such a parent, is skipped unless `unpublished`.
+    The price is the regular one, because an imported sale price would outlast the sale. A variation inherits from its
+    parent the fields that it leaves empty, and is hidden if its parent is. A missing SKU becomes `WC-` and the ID.
     """
-    if lacking := [name for name in _NEEDED if name not in source.columns]:
-        raise UnreadableFile(f"it is no product CSV of WooCommerce: it has no column {lacking[0]!r}")
-    for record in source.records():
+    if missing := [name for name in _REQUIRED if name not in file.columns]:
+        raise UnreadableFile(f"it is not a product CSV of WooCommerce: it has no column {missing[0]!r}")
+    for record in file.records():
         if isinstance(record, Record) and "variable" in _types(cells := _cells(record)):
-            book.keep_parent(_keys(cells), _shared(cells))
-    for record in source.records():
-        yield (
-            record
-            if isinstance(record, SkippedRow)
-            else _entry(record.line, _cells(record), book, require_sku=require_sku, unpublished=unpublished)
-        )
+            plan.save_parent(_keys(cells), _inherited(cells))
+    for record in file.records():
+        yield record if isinstance(record, SkippedRow) else _row(record.line, _cells(record), options, plan)
 
 
-def _entry(line: int, cells: dict[str, str], book: ImportPlan, *, require_sku: bool, unpublished: bool) -> Entry:
+def _row(line: int, cells: dict[str, str], options: ImportOptions, plan: ImportPlan) -> Row:
     kind = next((word for word in _types(cells) if word not in _FLAGS), "simple")
-    if kind in _NO_PRODUCTS:
-        return skipped(line, _NO_PRODUCTS[kind])
+    if kind in _NOT_SOLD:
+        return skipped(line, _NOT_SOLD[kind])
     if kind not in _PRODUCTS:
-        return skipped(line, f"is of the type {kind!r}, which is none of this catalogue's")
-    parent = (book.parent(_reference(cells.get("parent", ""))) if kind == "variation" else None) or {}
+        return skipped(line, f"is of the type {kind!r}, which this catalogue does not have")
+    parent = (plan.parent(_reference(cells.get("parent", ""))) if kind == "variation" else None) or {}
     hidden = _UNPUBLISHED.get(cells.get("published", "")) or parent.get("hidden")
-    if hidden and not unpublished:
+    if hidden and not options.unpublished:
         return skipped(line, hidden)
     sku, number = cells["sku"].removeprefix("'"), cells.get("id", "")
-    if not sku and (require_sku or not number):
-        return refused(line, "it has no SKU" if require_sku else "it has neither a SKU nor an ID")
-    own = _shared(cells)
+    if not sku and (options.require_sku or not number):
+        return refused(line, "it has no SKU" if options.require_sku else "it has neither a SKU nor an ID")
+    own = _inherited(cells)
     texts = {name: own[name] or parent.get(name, "") for name in ("brand", "description")}
     texts |= {
         "sku": sku or f"WC-{number}",
@@ -77,8 +72,8 @@ def _types(cells: dict[str, str]) -> list[str]:
     return [word for word in words if word]
 
 
-def _shared(cells: dict[str, str]) -> dict[str, str]:
-    """Return what a variation may take from a row; `hidden` is why it is not on sale, if it is not."""
+def _inherited(cells: dict[str, str]) -> dict[str, str]:
+    """Return the fields that a variation may inherit from a row; `hidden` is why it is not on sale, or empty."""
     description = cells.get("description") or cells.get("short description", "")
     return {
         "name": cells["name"],
@@ -94,7 +89,7 @@ def _keys(cells: dict[str, str]) -> list[str]:
 
 
 def _reference(text: str) -> str:
-    """Return the key of a parent that is named by `id:17`, or by its SKU."""
+    """Return the key of the parent that a variation names by `id:17` or by SKU."""
     return text if text.startswith("id:") else f"sku:{text.casefold()}"
 
 
@@ -106,12 +101,12 @@ def _variation_name(cells: dict[str, str], parent: str) -> str:
 
 
 def _brand(text: str) -> str:
-    """Return the first brand, without those that it is a part of: of `Acme > Kids, Other` it is `Kids`."""
+    """Return the first brand without its parent brands: `Kids` for `Acme > Kids, Other`."""
     return _COMMA.split(text)[0].replace("\\,", ",").rpartition(">")[2].strip()
 
 
 def _price(text: str) -> str:
-    """Return a price with a point: shops write their own language's, and never a mark for thousands."""
+    """Return a price with a decimal point: shops write their language's own, and never a thousands separator."""
     return text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
 
 

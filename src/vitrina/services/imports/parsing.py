@@ -1,0 +1,70 @@
+"""Parses a file into an import plan; each profile maps its own columns to those of a product."""
+
+from collections.abc import Callable, Iterator
+
+from vitrina.domain.product_rows import COLUMNS, RULES, clean
+from vitrina.domain.spreadsheets import unescape
+from vitrina.services.imports import shopify, woocommerce
+from vitrina.services.imports.import_file import FileFormat, ImportFile, Number, UnreadableFile
+from vitrina.services.imports.plan import ImportPlan
+from vitrina.services.imports.rows import ImportOptions, Outcome, ParsedRow, Profile, Record, Row, SkippedRow, refused
+
+
+def parse(
+    file: ImportFile, options: ImportOptions, plan: ImportPlan, advance: Callable[[int], object] = lambda _: None
+) -> None:
+    """Add every row of a file to the plan; calls `advance` with the number of bytes read since the last call.
+
+    Raises UnreadableFile.
+    """
+    position = 0
+    for row in parse_rows(file, options, plan):
+        advance(file.position - position)
+        position = file.position
+        if isinstance(row, SkippedRow):
+            plan.add_skipped(row)
+            continue
+        texts = dict(row.texts)
+        for name, text in options.defaults.items():
+            if not (texts.get(name) or "").strip():
+                texts[name] = text
+        try:
+            plan.add(row.line, clean(texts))
+        except ValueError as error:
+            plan.add_skipped(SkippedRow(row.line, Outcome.REFUSED, str(error), texts.get("sku") or ""))
+
+
+def parse_rows(file: ImportFile, options: ImportOptions, plan: ImportPlan) -> Iterator[Row]:
+    """Parse the rows of a file by its profile; `plan` stores the parents of WooCommerce. Raises UnreadableFile."""
+    if options.profile is Profile.VITRINA:
+        return _own_rows(file)
+    if file.format is not FileFormat.CSV:
+        raise UnreadableFile(f"the profile {options.profile} reads CSV")
+    if options.profile is Profile.SHOPIFY:
+        return shopify.parse_rows(file, options)
+    return woocommerce.parse_rows(file, options, plan)
+
+
+def _own_rows(file: ImportFile) -> Iterator[Row]:
+    """Parse the columns of an export, in any order; only `sku` is required, and an unknown column is a mistake."""
+    if unknown := set(file.columns).difference(COLUMNS):
+        raise UnreadableFile(f"it has columns that no product has: {', '.join(map(repr, sorted(unknown)))}")
+    if file.format is FileFormat.CSV and "sku" not in file.columns:
+        raise UnreadableFile("it has no column 'sku'")
+    convert = _from_csv if file.format is FileFormat.CSV else _from_json
+    for record in file.records():
+        yield record if isinstance(record, SkippedRow) else convert(record)
+
+
+def _from_csv(record: Record) -> Row:
+    return ParsedRow(record.line, {name: unescape(record.cells[name]) for name in RULES if name in record.cells})
+
+
+def _from_json(record: Record) -> Row:
+    if unknown := record.cells.keys() - set(COLUMNS):
+        return refused(record.line, f"no product has {', '.join(map(repr, sorted(unknown)))}")
+    texts = {name: record.cells[name] for name in RULES if name in record.cells}
+    for name, value in texts.items():
+        if not (value is None or type(value) is str or (name == "price" and type(value) is Number)):
+            return refused(record.line, f"{name} is not text")
+    return ParsedRow(record.line, texts)

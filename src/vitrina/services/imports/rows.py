@@ -1,0 +1,82 @@
+"""The rows of an import: how to parse them, what a file says in each, and what becomes of it."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from vitrina.domain.product_rows import Texts
+
+
+class Profile(StrEnum):
+    """The shop system that wrote a file."""
+
+    VITRINA = "vitrina"
+    SHOPIFY = "shopify"
+    WOOCOMMERCE = "woocommerce"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """How to parse a file.
+
+    A row without a SKU gets a derived one unless `require_sku`. Products that are not on sale in the other shop are
+    skipped unless `unpublished`. `defaults` gives the text of fields that a row leaves empty.
+    """
+
+    profile: Profile = Profile.VITRINA
+    require_sku: bool = False
+    unpublished: bool = False
+    defaults: dict[str, str] = field(default_factory=dict)
+
+
+class Outcome(StrEnum):
+    """What the plan decided for a row and, in the end, what was done."""
+
+    WAITING = "waiting"
+    CREATE = "create"
+    UPDATE = "update"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+    REFUSED = "refused"
+    CREATED = "created"
+    UPDATED = "updated"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One CSV row or JSON object, by column name; `line` is the line of the file on which it begins."""
+
+    line: int
+    cells: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRow:
+    """A row that describes a product."""
+
+    line: int
+    texts: Texts
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedRow:
+    """A row that yields no product: SKIPPED if it was never meant to, REFUSED if it has a mistake."""
+
+    line: int
+    outcome: Outcome
+    reason: str
+    sku: str = ""
+
+
+Row = ParsedRow | SkippedRow
+
+
+def skipped(line: int, reason: str) -> SkippedRow:
+    """Return a row that was not meant to be a product."""
+    return SkippedRow(line, Outcome.SKIPPED, reason)
+
+
+def refused(line: int, reason: str) -> SkippedRow:
+    """Return a row that has a mistake."""
+    return SkippedRow(line, Outcome.REFUSED, reason)
