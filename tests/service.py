@@ -13,7 +13,8 @@ from pydantic import SecretStr
 
 from vitrina import aws
 from vitrina.api.app import create_app
-from vitrina.api.services import SERVICES, Services
+from vitrina.api.http.app_keys import SERVICES
+from vitrina.bootstrap import Services
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
 from vitrina.store.schema import ensure
 
@@ -66,9 +67,8 @@ async def drop_table(settings: Settings) -> None:
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Service]:
     """Serve over a table that exists."""
-    app = create_app(settings)
+    app = create_app(settings, patient=_PATIENCE)
     async with TestServer(app) as server:
-        app[SERVICES].table._deadline = _PATIENCE
         yield Service(url=str(server.make_url("")).rstrip("/"), app=app, settings=settings)
 
 

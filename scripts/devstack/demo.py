@@ -113,7 +113,7 @@ async def _maker(settings: Settings) -> AsyncIterator[_Maker]:
                 accounts=Accounts(UserStore(table), SessionStore(table), passwords=passwords),
                 product_store=store,
                 listings=ProductListings(table),
-                cache=ProductCache(store, render=lambda product: product, ttl=0, stale_if_error=0, size=1),
+                cache=ProductCache(store, render=lambda product: product, ttl=0, stale_if_error=0),
                 views=views,
                 rollups=Rollups(views, RollupStore(table)),
             )

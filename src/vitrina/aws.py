@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from types_aiobotocore_sesv2 import SESV2Client
     from types_aiobotocore_sqs import SQSClient
 
+_POOL_SIZE: Final = 64
+"""Connections kept to each endpoint."""
 _LONGEST_POLL: Final = 20.0
 """Seconds that SQS lets a receive wait."""
 
@@ -39,7 +41,7 @@ def client_config(settings: Settings, *, read_timeout: float | None = None) -> A
     return AioConfig(
         connect_timeout=settings.connect_timeout,
         read_timeout=read_timeout or settings.read_timeout,
-        max_pool_connections=settings.pool_size,
+        max_pool_connections=_POOL_SIZE,
         parameter_validation=False,
         retries={"mode": "standard", "total_max_attempts": 2},
         user_agent="vitrina",

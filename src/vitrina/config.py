@@ -33,7 +33,6 @@ class Settings(BaseSettings):
     reader_endpoint: str | None = Field(
         None, description="Where reads that may be stale go (a replica, a DAX-style proxy); as the writer if empty."
     )
-    pool_size: int = Field(64, ge=1, description="Connections kept to each endpoint.")
     connect_timeout: float = Field(0.5, gt=0, description="To open a connection to DynamoDB.")
     read_timeout: float = Field(1.0, gt=0, description="For one answer of DynamoDB.")
     # Notices to admins
@@ -91,10 +90,7 @@ class Settings(BaseSettings):
     access_token_lifetime: int = Field(900, ge=1, description="How long an access token is good for.")
     refresh_token_lifetime: int = Field(30 * 86_400, ge=1, description="How long a session lives without a refresh.")
     bcrypt_cost: int = Field(12, ge=4, le=16, description="bcrypt's work factor (log2 of the rounds).")
-    password_workers: int = Field(2, ge=1, description="Threads that run bcrypt.")
-    password_queue: int = Field(256, ge=1, description="Password checks that may wait; past that the answer is 503.")
     password_wait: float = Field(2.0, gt=0, description="How long a password check may wait for a thread before 503.")
-    login_window: int = Field(900, ge=1, description="The window in which failed sign-ins are counted.")
     login_limit: int = Field(
         10,
         ge=1,
@@ -108,7 +104,6 @@ class Settings(BaseSettings):
     idempotency_lifetime: int = Field(86_400, ge=1, description="How long an idempotency key is remembered.")
     # Anonymous reads and views
     product_cache_ttl: float = Field(1.0, ge=0, description="How stale an anonymous product read may be; 0: never.")
-    product_cache_size: int = Field(50_000, ge=1, description="Answers kept in a process.")
     stale_if_error: float = Field(
         30.0, ge=0, description="How long past its time a kept answer may be served while the table does not answer."
     )

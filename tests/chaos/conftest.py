@@ -15,7 +15,7 @@ from tests.engines import Engines
 from tests.service import drop_table, make_table, settings_for
 from tests.store import samples
 from vitrina import aws
-from vitrina.api.services import open_services
+from vitrina.bootstrap import Services
 from vitrina.config import Settings
 from vitrina.domain.notices import EmailMode, Language
 from vitrina.domain.products import Action, describe
@@ -110,8 +110,7 @@ async def installation(
         await make_table(settings)
         async with aws.connect_queue(settings) as client:
             await ensure(client, settings)
-        async with open_services(settings) as services, aws.connect(settings) as clients:
-            services.table._deadline = 30
+        async with Services(settings, patient=15) as services, aws.connect(settings) as clients:
             table = Table(clients, name=settings.table_name, deadline=30)
             admins = await _hire(table)
             products = await _stock(table, admins[0])

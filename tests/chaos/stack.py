@@ -21,7 +21,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session as SmtpSession
 from pydantic import SecretStr
 
 from scripts.devstack.engines import free_port
-from vitrina.api.services import Services
+from vitrina.bootstrap import Services
 from vitrina.config import Settings
 from vitrina.domain.notices import Language
 from vitrina.domain.users import User

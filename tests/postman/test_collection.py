@@ -19,7 +19,7 @@ from scripts.postman.story import STORY
 from tests.api.small import ROUTES as SMALL_ROUTES
 from tests.postman.newman import COLLECTION, CannotRunError, newman
 from tests.service import Service, drop_table, make_table, serving, settings_for
-from vitrina.api.services import Services
+from vitrina.bootstrap import Services
 from vitrina.cli.openapi import declared_routes
 from vitrina.clock import now
 from vitrina.domain.notices import Notice, PriceChanged

@@ -6,9 +6,11 @@ from typing import Final
 from aiohttp import web
 
 from vitrina.api.application import new_application
-from vitrina.api.http.app_keys import AUTHENTICATOR, READINESS, SETTINGS
+from vitrina.api.http.app_keys import AUTHENTICATOR, READINESS, SERVICES
 from vitrina.api.routes import analytics, auth, exports, notifications, product_reads as reading, products, users
-from vitrina.api.services import SERVICES, open_services
+from vitrina.api.schemas import presenters
+from vitrina.bootstrap import Services
+from vitrina.clock import Clock, now
 from vitrina.config import Settings
 
 ROUTES: Final = (
@@ -17,20 +19,20 @@ ROUTES: Final = (
 )  # fmt: skip
 
 
-def create_app(settings: Settings) -> web.Application:
-    """Return the API; it connects when it starts and stores the views that still wait when it stops.
+def create_app(settings: Settings, *, clock: Clock = now, patient: float | None = None) -> web.Application:
+    """Return the API; it connects when it starts, and stores the views that are still queued when it stops.
 
-    Raises ValueError without the secrets that it signs and hashes by.
+    `clock` and `patient` are those of `vitrina.bootstrap.Services`. Raises ValueError without the settings' secrets.
     """
     settings.require_keys()
     app = new_application(settings, ROUTES)
-    app.cleanup_ctx.append(_services)
+
+    async def open_services(app: web.Application) -> AsyncIterator[None]:
+        async with Services(settings, clock=clock, patient=patient, render=presenters.cached_product) as services:
+            app[SERVICES] = services
+            app[AUTHENTICATOR] = services.authentication  # Built before the first request: it takes as long as a hash.
+            app[READINESS].probe = services.probe
+            yield
+
+    app.cleanup_ctx.append(open_services)
     return app
-
-
-async def _services(app: web.Application) -> AsyncIterator[None]:
-    async with open_services(app[SETTINGS]) as services:
-        app[SERVICES] = services
-        app[AUTHENTICATOR] = services.authentication
-        app[READINESS].probe = services.probe
-        yield

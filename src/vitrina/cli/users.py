@@ -79,8 +79,6 @@ async def _remove(settings: Settings, *, email: str) -> None:
 async def _accounts(settings: Settings) -> AsyncIterator[Accounts]:
     passwords = Passwords(
         cost=settings.bcrypt_cost,
-        workers=settings.password_workers,
-        queue=settings.password_queue,
         wait=settings.password_wait,
     )
     try:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from tests.api.client import PASSWORD, Client, Person, ok, product_body, sign_in, unique
 from tests.service import Service
 from tests.store.samples import price_changed, user
-from vitrina.api.services import Services
+from vitrina.bootstrap import Services
 from vitrina.clock import now
 from vitrina.domain.notices import Notice, PriceChanged
 from vitrina.domain.users import Role

@@ -7,6 +7,7 @@ from aiohttp import web
 from vitrina.api.http.access_log import AccessLog
 from vitrina.api.http.proxies import Forwarding
 from vitrina.api.server.readiness import Readiness
+from vitrina.bootstrap import Services
 from vitrina.config import Settings
 from vitrina.domain.users import Principal
 
@@ -20,6 +21,7 @@ class Authenticator(Protocol):
 
 
 SETTINGS: Final = web.AppKey("settings", Settings)
+SERVICES: Final = web.AppKey("services", Services)
 AUTHENTICATOR: Final = web.AppKey[Authenticator]("authenticator")
 ACCESS_LOG: Final = web.AppKey("journal", AccessLog)
 FORWARDING: Final = web.AppKey("forwarding", Forwarding)

@@ -6,10 +6,10 @@ from typing import Final, TypeVar
 from aiohttp import web
 from pydantic import BaseModel
 
+from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.body import JSON
 from vitrina.api.http.problems import CONTENT_TYPE, problem
 from vitrina.api.http.request import Request
-from vitrina.api.services import SERVICES
 from vitrina.errors import EmailTaken, SkuTaken
 from vitrina.services.idempotency import Keep
 from vitrina.store.idempotency import StoredResponse

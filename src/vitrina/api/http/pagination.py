@@ -5,10 +5,10 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.schemas.resources import PageOf, PageQuery, Resource
-from vitrina.api.services import SERVICES
 from vitrina.domain.pages import Page, Position
 
 T = TypeVar("T")

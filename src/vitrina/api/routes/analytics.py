@@ -4,6 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
+from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import Route
@@ -16,7 +17,6 @@ from vitrina.api.schemas.analytics import (
     PeriodQuery,
     ViewReport,
 )
-from vitrina.api.services import SERVICES
 from vitrina.domain.users import PRODUCT_MANAGERS
 from vitrina.errors import NotFound, Overloaded
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
+from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.idempotency import create_once
 from vitrina.api.http.pagination import listed
 from vitrina.api.http.problems import rate_limit_headers
@@ -24,7 +25,6 @@ from vitrina.api.schemas.resources import (
     UserRegister,
     UserResource,
 )
-from vitrina.api.services import SERVICES
 from vitrina.domain.users import EVERY_ROLE, Role
 from vitrina.errors import (
     Conflict,

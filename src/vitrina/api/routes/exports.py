@@ -5,10 +5,10 @@ from typing import Final
 
 from aiohttp import web
 
+from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.request import Request
 from vitrina.api.http.routing import Route
 from vitrina.api.schemas.analytics import PeriodQuery
-from vitrina.api.services import SERVICES
 from vitrina.domain.users import PRODUCT_MANAGERS
 from vitrina.errors import Overloaded
 from vitrina.services.exports.formats import Format

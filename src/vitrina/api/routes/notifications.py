@@ -4,6 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
+from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.pagination import page_answer, start_of
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
@@ -15,7 +16,6 @@ from vitrina.api.schemas.notifications import (
     NotificationPreferencesPut,
     NotificationQuery,
 )
-from vitrina.api.services import SERVICES
 from vitrina.domain.users import PRODUCT_MANAGERS
 from vitrina.errors import InvalidCursor, NotFound
 

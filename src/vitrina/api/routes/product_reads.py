@@ -6,13 +6,13 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.api.schemas import presenters
-from vitrina.api.schemas.presenters import KeptProduct
+from vitrina.api.schemas.presenters import CachedAnswer
 from vitrina.api.schemas.resources import SeenProduct
-from vitrina.api.services import SERVICES
 from vitrina.domain.products import Product, is_sku
 from vitrina.domain.users import Principal
 from vitrina.errors import NotFound, Overloaded
@@ -54,7 +54,7 @@ async def read_by_sku(request: Request[None, None]) -> web.Response:
 
 
 async def _anonymously(
-    request: Request[None, None], reading: Awaitable[Kept[CachedProduct[KeptProduct]]]
+    request: Request[None, None], reading: Awaitable[Kept[CachedProduct[CachedAnswer]]]
 ) -> web.Response:
     """Answer a reader who is expected, from the cache and once the view is stored; a 304 and a HEAD are no views."""
     views = request.app[SERVICES].views

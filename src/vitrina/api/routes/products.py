@@ -4,6 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
+from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.body import JSON, MERGE_PATCH
 from vitrina.api.http.idempotency import create_once
 from vitrina.api.http.pagination import listed, page_answer, start_of
@@ -25,7 +26,6 @@ from vitrina.api.schemas.resources import (
     ProductRestore,
     PublicProduct,
 )
-from vitrina.api.services import SERVICES
 from vitrina.domain.products import Product, ProductDraft, Sort
 from vitrina.domain.text import fold
 from vitrina.domain.users import PRODUCT_MANAGERS

@@ -4,6 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
+from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.body import JSON, MERGE_PATCH
 from vitrina.api.http.idempotency import create_once
 from vitrina.api.http.pagination import listed
@@ -12,7 +13,6 @@ from vitrina.api.http.responses import json_response, render
 from vitrina.api.http.routing import Route
 from vitrina.api.schemas import presenters
 from vitrina.api.schemas.resources import PageOf, UserCreate, UserPatch, UserQuery, UserResource
-from vitrina.api.services import SERVICES
 from vitrina.domain.users import ACCOUNT_MANAGERS, EVERY_ROLE, Role, User
 from vitrina.errors import (
     Conflict,

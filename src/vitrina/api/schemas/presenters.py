@@ -38,17 +38,17 @@ REVALIDATED: Final = {"Cache-Control": "no-cache", "Vary": "Authorization"}
 
 
 @dataclass(frozen=True, slots=True)
-class KeptProduct:
+class CachedAnswer:
     """A product as anonymous readers get it, ready to be sent; `headers` are to be copied."""
 
     body: bytes
     headers: CIMultiDict[str]
 
 
-def kept_product(value: Product) -> KeptProduct:
+def cached_product(value: Product) -> CachedAnswer:
     """Return a product ready to be sent to anonymous readers, who must ask again each time (R11)."""
     headers = CIMultiDict({**REVALIDATED, "Content-Type": JSON, "ETag": f'"{value.version}"'})
-    return KeptProduct(render(product(value, None)), headers)
+    return CachedAnswer(render(product(value, None)), headers)
 
 
 def product(value: Product, viewer: Principal | None) -> PublicProduct:

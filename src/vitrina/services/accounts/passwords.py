@@ -21,6 +21,10 @@ T = TypeVar("T")
 
 SHORTEST: Final = 12
 LONGEST: Final = 128
+_WORKERS: Final = 2
+"""Threads that run bcrypt."""
+_QUEUE: Final = 256
+"""Password checks that may wait for a thread; past that they are refused."""
 _FEWEST_GUESSES: Final = 10**6
 """Below it zxcvbn calls a password "very guessable": the commonest, and simple dressings of them."""
 _ESTIMATED: Final = 20
@@ -35,8 +39,7 @@ class Passwords:
     New passwords have half of the threads at most: a crowd that registers does not keep people from signing in.
     """
 
-    def __init__(self, *, cost: int, workers: int, queue: int, wait: float) -> None:
-        """Take bcrypt's cost, the threads, how many may wait for one, and for how many seconds."""
+    def __init__(self, *, cost: int, wait: float, workers: int = _WORKERS, queue: int = _QUEUE) -> None:
         self._cost = cost
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="password")
         self._checks = _Lane(self._threads, at_once=workers, queue=queue, wait=wait)

@@ -19,6 +19,8 @@ from vitrina.errors import Allowance, InvalidCredentials, RateLimited, WrongPass
 from vitrina.services.derived_keys import fingerprint
 from vitrina.store.login_attempts import LoginAttemptStore
 
+_WINDOW: Final = 900
+"""Seconds of a window."""
 _TRIES_UNDER_ATTACK: Final = 2
 _TAKING_BACK: Final = 0.25
 """Seconds for which a try that failed by a fault of ours waits to be taken back; that goes on without it."""
@@ -32,13 +34,12 @@ class Throttle:
         store: LoginAttemptStore,
         *,
         key: bytes,
-        window: int,
         limit: int,
         address_limit: int,
         account_limit: int,
+        window: int = _WINDOW,
         clock: Clock = now,
     ) -> None:
-        """Take the store, the key that hides addresses and e-mails, a window's seconds and what it allows."""
         self._store = store
         self._key = key
         self._window = window

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from vitrina import metrics
 from vitrina.domain.products import Product
@@ -14,6 +14,8 @@ from vitrina.store.products import ProductStore
 from vitrina.store.table import MOST_KEYS
 
 V = TypeVar("V")
+_SIZE: Final = 50_000
+"""Products, and SKUs, that a process keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +123,11 @@ class ProductCache(Generic[V]):
         render: Callable[[Product], V],
         ttl: float,
         stale_if_error: float,
-        size: int,
     ) -> None:
-        """Take the store, what is kept of a product, and the limits of the settings."""
         self._store = store
         self._render = render
-        self._answers = ReadThrough(self._load_answers, ttl=ttl, grace=stale_if_error, size=size)
-        self._holders = ReadThrough(self._load_holders, ttl=ttl, grace=stale_if_error, size=size)
+        self._answers = ReadThrough(self._load_answers, ttl=ttl, grace=stale_if_error, size=_SIZE)
+        self._holders = ReadThrough(self._load_holders, ttl=ttl, grace=stale_if_error, size=_SIZE)
 
     async def by_id(self, product_id: str) -> Kept[CachedProduct[V]]:
         """Return a product's answer. Raises NotFound, TableUnavailable."""

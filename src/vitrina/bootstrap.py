@@ -1,0 +1,331 @@
+"""The one place that builds clients, stores and services: for the API, the workers, Lambda and the commands.
+
+    async with Services(settings) as services:
+        product = await services.products.get(product_id)
+
+Everything is a lazy property: what nobody asks for is neither imported nor built, so a command or a Lambda function
+loads only its own libraries. What a property built is closed when the context ends, the last one built first.
+"""
+# ruff: noqa: PLC0415 - pyarrow alone takes 0.1 s and 40 MB, and JWT, templates and password rules as long together
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import structlog
+
+from vitrina import aws, clock as clocks
+from vitrina.clock import Clock
+from vitrina.config import Settings
+from vitrina.domain.products import Product
+from vitrina.mail.transport import open_transport
+from vitrina.queue.notices import NoticeQueue
+from vitrina.services.cursors import Cursors
+from vitrina.services.derived_keys import derive
+from vitrina.services.idempotency import Idempotency
+from vitrina.services.products.cache import NoCache, ProductCache
+from vitrina.services.products.products import Products
+from vitrina.store import keys
+from vitrina.store.changes import ChangeStore
+from vitrina.store.idempotency import IdempotencyStore
+from vitrina.store.inbox import InboxStore
+from vitrina.store.listings import ProductListings
+from vitrina.store.login_attempts import LoginAttemptStore
+from vitrina.store.mails import MailStore
+from vitrina.store.products import ProductStore
+from vitrina.store.recipients import RecipientStore
+from vitrina.store.rollups import RollupStore
+from vitrina.store.sessions import SessionStore
+from vitrina.store.table import Table
+from vitrina.store.users import UserStore
+from vitrina.store.views import ViewStore
+
+if TYPE_CHECKING:
+    from vitrina.services.accounts.accounts import Accounts
+    from vitrina.services.accounts.authentication import Authentication
+    from vitrina.services.accounts.passwords import Passwords
+    from vitrina.services.analytics.reports import Analytics
+    from vitrina.services.analytics.rollups import RollupQueue, Rollups
+    from vitrina.services.exports.limited import LimitedExports
+    from vitrina.services.exports.source import LiveSource
+    from vitrina.services.notifications.dispatch import Notices
+    from vitrina.services.notifications.inbox import Inbox
+    from vitrina.services.notifications.mailer import Mailer
+    from vitrina.services.views.recorder import ViewRecorder
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def open_queue(settings: Settings) -> AsyncIterator[NoticeQueue]:
+    """Open the queue of notices alone, which needs no table."""
+    async with aws.connect_queue(settings) as client:
+        yield NoticeQueue(client, name=settings.queue_name)
+
+
+class Services(AbstractAsyncContextManager["Services"]):
+    """Every store and service over one connection to the table; use it as an async context manager.
+
+    `clock` is the time of all services. `patient` is for commands, the demo and tests, where no client waits: one
+    response of DynamoDB may then take so many seconds (or `read_timeout`, if that is longer), and a call with its
+    retries twice as many; without it a call takes 2.5 s at most. `render` makes of a product what `product_cache`
+    keeps for anonymous readers; without it `products` has no cache to keep up to date.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock = clocks.now,
+        patient: float | None = None,
+        render: Callable[[Product], Any] | None = None,
+    ) -> None:
+        if patient is not None:
+            settings = settings.model_copy(update={"read_timeout": max(settings.read_timeout, patient)})
+        self.settings = settings
+        self._clock = clock
+        self._patient = patient
+        self._render = render
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self.clients = await self._stack.enter_async_context(aws.connect(self.settings))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, traceback)
+
+    async def probe(self, *, consistent: bool = False) -> None:
+        """Raise TableUnavailable unless the table answers: 1 call, to the writer's endpoint if `consistent`."""
+        await self.table.get(keys.SUPER_ADMINS, consistent=consistent)  # The item need not exist.
+
+    # Stores
+
+    @cached_property
+    def table(self) -> Table:
+        """The table."""
+        if self._patient is None:
+            return Table(self.clients, name=self.settings.table_name)
+        return Table(self.clients, name=self.settings.table_name, deadline=2 * self._patient)
+
+    @cached_property
+    def product_store(self) -> ProductStore:
+        """Products."""
+        return ProductStore(self.table)
+
+    @cached_property
+    def product_listings(self) -> ProductListings:
+        """Lists of products, of changes and of prices."""
+        return ProductListings(self.table)
+
+    @cached_property
+    def change_store(self) -> ChangeStore:
+        """Changes of products, by the ids that messages carry."""
+        return ChangeStore(self.table)
+
+    @cached_property
+    def user_store(self) -> UserStore:
+        """Accounts."""
+        return UserStore(self.table)
+
+    @cached_property
+    def session_store(self) -> SessionStore:
+        """Sessions."""
+        return SessionStore(self.table)
+
+    @cached_property
+    def view_store(self) -> ViewStore:
+        """View segments."""
+        return ViewStore(self.table, retention_days=self.settings.views_retention_days)
+
+    @cached_property
+    def rollup_store(self) -> RollupStore:
+        """Rollups of closed days."""
+        return RollupStore(self.table)
+
+    @cached_property
+    def inbox_store(self) -> InboxStore:
+        """Inbox entries."""
+        return InboxStore(self.table, retention_days=self.settings.notice_retention_days)
+
+    @cached_property
+    def recipient_store(self) -> RecipientStore:
+        """Who receives notices, and how."""
+        from vitrina.services.notifications.dispatch import default_preferences
+
+        return RecipientStore(self.table, defaults=default_preferences(self.settings))
+
+    # Products and views
+
+    @cached_property
+    def products(self) -> Products:
+        """What people do with products."""
+        cache = NoCache() if self._render is None else self.product_cache
+        return Products(self.product_store, self.product_listings, cache, clock=self._clock)
+
+    @cached_property
+    def product_cache(self) -> ProductCache[Any]:
+        """Products as anonymous readers get them, in the form that `render` makes."""
+        assert self._render is not None  # noqa: S101 - only the API reads from it, and passes `render`
+        return ProductCache(
+            self.product_store,
+            render=self._render,
+            ttl=self.settings.product_cache_ttl,
+            stale_if_error=self.settings.stale_if_error,
+        )
+
+    @cached_property
+    def views(self) -> "ViewRecorder":
+        """The recorder of anonymous views; at the end it stores the views that are still queued."""
+        from vitrina.services.views.recorder import ViewRecorder
+
+        views = ViewRecorder(
+            self.view_store,
+            secret=derive(self.settings, "visitors"),
+            queue=self.settings.view_queue,
+            commit_timeout=self.settings.view_commit_timeout,
+            now_ms=clocks.now_ms if self._clock is clocks.now else lambda: clocks.epoch_ms(self._clock()),
+        )
+        self._stack.push_async_callback(_drain, views, self.settings.shutdown_timeout)
+        return views
+
+    @cached_property
+    def rollups(self) -> "Rollups":
+        """The counting of closed days."""
+        from vitrina.services.analytics.rollups import Rollups
+
+        return Rollups(self.view_store, self.rollup_store, clock=self._clock)
+
+    @cached_property
+    def rollup_queue(self) -> "RollupQueue":
+        """The background rollups that reports ask for."""
+        from vitrina.services.analytics.rollups import RollupQueue
+
+        queue = RollupQueue(self.rollups)
+        self._stack.push_async_callback(queue.close)
+        return queue
+
+    @cached_property
+    def analytics(self) -> "Analytics":
+        """Counts of views over days."""
+        from vitrina.services.analytics.reports import Analytics
+
+        analytics = Analytics(
+            self.rollup_store, self.product_store, self.rollups, queue=self.rollup_queue, clock=self._clock
+        )
+        self._stack.push_async_callback(analytics.close)
+        return analytics
+
+    def view_source(self, *, tries: int = 1) -> "LiveSource":
+        """Return the views as an export reads them from the table; a page is tried `tries` times."""
+        from vitrina.services.exports.source import LiveSource
+
+        return LiveSource(self.view_store, self.product_store, tries=tries)
+
+    @cached_property
+    def exports(self) -> "LimitedExports":
+        """Exports of views over HTTP, a few at once."""
+        from vitrina.services.exports.limited import LimitedExports
+
+        return LimitedExports(self.view_source())
+
+    # Accounts
+
+    @cached_property
+    def passwords(self) -> "Passwords":
+        """Password hashing in its own threads. Building it takes as long as one hash."""
+        from vitrina.services.accounts.passwords import Passwords
+
+        passwords = Passwords(cost=self.settings.bcrypt_cost, wait=self.settings.password_wait)
+        self._stack.callback(passwords.close)
+        return passwords
+
+    @cached_property
+    def accounts(self) -> "Accounts":
+        """Registration, and the management of accounts."""
+        from vitrina.services.accounts.accounts import Accounts
+
+        return Accounts(self.user_store, self.session_store, passwords=self.passwords, clock=self._clock)
+
+    @cached_property
+    def authentication(self) -> "Authentication":
+        """Sign-in, tokens and sessions. Raises ValueError without the settings' secrets."""
+        from vitrina.services.accounts.authentication import Authentication
+        from vitrina.services.accounts.throttle import Throttle
+        from vitrina.services.accounts.tokens import Tokens
+
+        settings = self.settings
+        throttle = Throttle(
+            LoginAttemptStore(self.table),
+            key=derive(settings, "throttle"),
+            limit=settings.login_limit,
+            address_limit=settings.login_address_limit,
+            account_limit=settings.login_account_limit,
+            clock=self._clock,
+        )
+        return Authentication(
+            self.user_store,
+            self.session_store,
+            passwords=self.passwords,
+            tokens=Tokens(settings.token_keys),
+            throttle=throttle,
+            access_lifetime=settings.access_token_lifetime,
+            refresh_lifetime=settings.refresh_token_lifetime,
+            clock=self._clock,
+        )
+
+    # Notifications
+
+    @cached_property
+    def inbox(self) -> "Inbox":
+        """The notices of an admin, and how they are mailed."""
+        from vitrina.services.notifications.inbox import Inbox
+
+        return Inbox(self.inbox_store, self.recipient_store, clock=self._clock)
+
+    @cached_property
+    def notices(self) -> "Notices":
+        """The writing of inbox entries for changed prices."""
+        from vitrina.services.notifications.dispatch import Notices
+
+        return Notices(
+            self.inbox_store,
+            self.recipient_store,
+            notify_actor=self.settings.notify_actor,
+            before_digest=self.settings.notices_before_digest,
+            clock=self._clock,
+        )
+
+    async def open_mailer(self) -> "Mailer":
+        """Open the mail transport of the settings, and return what sends by it. Raises ValueError for a bad sender."""
+        from vitrina.services.notifications.mailer import Mailer
+
+        transport = await self._stack.enter_async_context(open_transport(self.settings))
+        return Mailer(MailStore(self.table), transport, self.settings, clock=self._clock)
+
+    # HTTP's requests, whose keys derive from the settings' secret
+
+    @cached_property
+    def idempotency(self) -> Idempotency:
+        """Claims of idempotency keys. Raises ValueError without the settings' secrets."""
+        return Idempotency(
+            IdempotencyStore(self.table),
+            key=derive(self.settings, "idempotency"),
+            lifetime=self.settings.idempotency_lifetime,
+            clock=self._clock,
+        )
+
+    @cached_property
+    def cursors(self) -> Cursors:
+        """Cursors of pages. Raises ValueError without the settings' secrets."""
+        return Cursors(derive(self.settings, "cursors"))
+
+
+async def _drain(views: "ViewRecorder", seconds: float) -> None:
+    lost = await views.drain(seconds=seconds)
+    if lost:
+        log.error("views_lost", number=lost)
