@@ -27,7 +27,6 @@ from vitrina.services.products.cache import ProductCache
 from vitrina.services.products.products import Products
 from vitrina.services.views.recorder import is_bot
 from vitrina.store import keys
-from vitrina.store.idempotency import StoredResponse
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore
@@ -127,13 +126,9 @@ async def _make_accounts(maker: _Maker) -> list[str]:
     await maker.accounts.create_super_admin(email=email, password=PASSWORD, name=name)
     ids: list[str] = []
     for email, name, role in ACCOUNTS:
-        answer = await maker.accounts.create(
-            UserDraft(email=email, password=PASSWORD, name=name, role=role),
-            render=lambda user: _named(user.id),
-            keep=lambda _: (),
-        )
+        user = await maker.accounts.create(UserDraft(email=email, password=PASSWORD, name=name, role=role))
         if role is Role.ADMIN:
-            ids.append(answer.headers["id"])
+            ids.append(user.id)
     return ids
 
 
@@ -157,15 +152,12 @@ async def _make_products(maker: _Maker, admins: list[str], chance: random.Random
     task = progress.add_task("Products")
 
     async def make_one(draft: ProductDraft, at: datetime, by: str, rise: int, rise_at: datetime) -> str:
-        answer = await maker.products(at).create(
-            draft, by=by, request_id="demo", render=lambda product: _named(product.id), keep=lambda _: ()
-        )
-        product_id = answer.headers["id"]
+        product = await maker.products(at).create(draft, by=by, request_id="demo")
         if rise:
             price = {"price": draft.price + rise}
-            await maker.products(rise_at).change(product_id, price, by=by, request_id="demo", expected=None)
+            await maker.products(rise_at).change(product.id, price, by=by, request_id="demo", expected=None)
         progress.advance(task)
-        return product_id
+        return product.id
 
     work = [
         make_one(
@@ -203,7 +195,3 @@ async def _make_views(maker: _Maker, product_ids: list[str], chance: random.Rand
         if is_closed(midnight.date(), now):
             await maker.rollups.roll_up(midnight.date(), at_once=keys.VIEW_SHARDS)
         progress.advance(task)
-
-
-def _named(item_id: str) -> StoredResponse:
-    return StoredResponse(status=201, headers={"id": item_id}, body=b"")

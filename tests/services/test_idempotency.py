@@ -9,8 +9,9 @@ import pytest
 
 from tests.service import Clock
 from vitrina.errors import Conflict, EmailTaken, IdempotencyInProgress, IdempotencyKeyReused, TableUnavailable
-from vitrina.services.idempotency import Idempotency, Keep
+from vitrina.services.idempotency import Idempotency
 from vitrina.store.idempotency import AlreadyAnswered, Claim, StoredResponse
+from vitrina.store.transactions import AlsoWrite
 
 FIRST = StoredResponse(status=201, headers={}, body=b"first")
 REFUSAL = StoredResponse(status=409, headers={}, body=b"taken")
@@ -45,12 +46,12 @@ class Creation:
         self.failure = failure
         self.steps: Sequence[Any] | None = None
 
-    async def __call__(self, keep: Keep) -> StoredResponse:
+    async def __call__(self, also: AlsoWrite[str]) -> str:
         """Create."""
         if self.failure:
             raise self.failure
-        self.steps = keep(FIRST)
-        return FIRST
+        self.steps = also("first")
+        return "first"
 
 
 @pytest.fixture
@@ -64,6 +65,11 @@ def idempotency(store: Store) -> Idempotency:
     """Keys that are kept for an hour."""
     clock = Clock(datetime(2026, 11, 24, 7, 0, tzinfo=UTC))
     return Idempotency(store, key=b"key", lifetime=3_600, clock=clock)  # type: ignore[arg-type]
+
+
+def respond(value: str) -> StoredResponse:
+    """Render what was created."""
+    return StoredResponse(status=201, headers={}, body=value.encode())
 
 
 def refused(error: Exception) -> StoredResponse | None:
@@ -90,17 +96,17 @@ def test_a_claim_tells_nothing_of_key_and_body(idempotency: Idempotency) -> None
 async def test_without_a_key_nothing_is_kept(idempotency: Idempotency, store: Store) -> None:
     """Nor is a failure looked at."""
     create = Creation()
-    assert await idempotency.settle(None, create, refused) == (FIRST, False)
+    assert await idempotency.settle(None, create, respond, refused) == (FIRST, False)
     assert create.steps == ()
     with pytest.raises(EmailTaken):
-        await idempotency.settle(None, Creation(EmailTaken()), refused)
+        await idempotency.settle(None, Creation(EmailTaken()), respond, refused)
     assert store.kept == {}
 
 
 async def test_the_answer_is_kept_by_the_creations_own_transaction(idempotency: Idempotency) -> None:
     """As a step of it."""
     claim, create = claim_of(idempotency), Creation()
-    assert await idempotency.settle(claim, create, refused) == (FIRST, False)
+    assert await idempotency.settle(claim, create, respond, refused) == (FIRST, False)
     assert create.steps is not None
     assert [(step.claim, step.answer) for step in create.steps] == [(claim, FIRST)]
 
@@ -109,23 +115,23 @@ async def test_what_is_kept_is_replayed_and_nothing_is_created(idempotency: Idem
     """Not even tried."""
     claim = claim_of(idempotency)
     store.kept[claim.key_fingerprint] = FIRST
-    assert await idempotency.settle(claim, Creation(AssertionError()), refused) == (FIRST, True)
+    assert await idempotency.settle(claim, Creation(AssertionError()), respond, refused) == (FIRST, True)
 
 
 async def test_who_loses_the_race_gets_the_winners_answer(idempotency: Idempotency, store: Store) -> None:
     """Whether the other was made or refused first."""
     claim = claim_of(idempotency)
-    assert await idempotency.settle(claim, Creation(AlreadyAnswered(FIRST)), refused) == (FIRST, True)
+    assert await idempotency.settle(claim, Creation(AlreadyAnswered(FIRST)), respond, refused) == (FIRST, True)
     store.faster = FIRST
-    assert await idempotency.settle(claim, Creation(EmailTaken()), refused) == (FIRST, True)
+    assert await idempotency.settle(claim, Creation(EmailTaken()), respond, refused) == (FIRST, True)
 
 
 async def test_a_refusal_of_the_data_is_kept(idempotency: Idempotency, store: Store) -> None:
     """And is the first answer, no replay."""
     claim = claim_of(idempotency)
-    assert await idempotency.settle(claim, Creation(EmailTaken()), refused) == (REFUSAL, False)
+    assert await idempotency.settle(claim, Creation(EmailTaken()), respond, refused) == (REFUSAL, False)
     assert store.kept == {claim.key_fingerprint: REFUSAL}
-    assert await idempotency.settle(claim, Creation(AssertionError()), refused) == (REFUSAL, True)
+    assert await idempotency.settle(claim, Creation(AssertionError()), respond, refused) == (REFUSAL, True)
 
 
 @pytest.mark.parametrize(
@@ -141,5 +147,5 @@ async def test_another_failure_leaves_the_key_free(
 ) -> None:
     """A transaction that another's gets in the way of is one that is still running."""
     with pytest.raises(raised):
-        await idempotency.settle(claim_of(idempotency), Creation(failure), refused)
+        await idempotency.settle(claim_of(idempotency), Creation(failure), respond, refused)
     assert store.kept == {}

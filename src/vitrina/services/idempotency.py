@@ -1,6 +1,6 @@
-"""Idempotency keys: a creation that is asked for again under its key gets its first answer again."""
+"""Idempotency keys: a creation that is requested again under its key gets its first response again."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
@@ -8,26 +8,25 @@ from vitrina.clock import Clock, now
 from vitrina.errors import Conflict, IdempotencyInProgress
 from vitrina.services.derived_keys import fingerprint
 from vitrina.store.idempotency import AlreadyAnswered, Claim, IdempotencyStore, StoredResponse
-from vitrina.store.transactions import Step
+from vitrina.store.transactions import AlsoWrite, nothing_else
 
 T = TypeVar("T")
 
-Keep = Callable[[StoredResponse], Sequence[Step]]
-"""Given the answer of a creation, returns the steps that keep it, for the creation's own transaction."""
-
 
 class Idempotency:
-    """Makes claims of keys and settles them."""
+    """Claims idempotency keys and replays what was stored under them; what a response holds is the caller's matter.
+
+    `key` is the key of the fingerprints, `lifetime` the seconds for which a response is stored.
+    """
 
     def __init__(self, store: IdempotencyStore, *, key: bytes, lifetime: int, clock: Clock = now) -> None:
-        """Take the store, the key of the fingerprints, and the seconds for which answers are kept."""
         self._store = store
         self._key = key
         self._lifetime = timedelta(seconds=lifetime)
         self._clock = clock
 
     def claim(self, *, owner: str, route: str, key: str, body: bytes) -> Claim:
-        """Return the claim of a request. What is stored are keyed hashes: a body may hold a password."""
+        """Return the claim of a request. It holds keyed hashes only, because a body may contain a password."""
         at = self._clock()
         return Claim(
             owner=owner,
@@ -41,32 +40,34 @@ class Idempotency:
     async def settle(
         self,
         claim: Claim | None,
-        create: Callable[[Keep], Awaitable[StoredResponse]],
-        refused: Callable[[Exception], StoredResponse | None],
+        create: Callable[[AlsoWrite[T]], Awaitable[T]],
+        respond: Callable[[T], StoredResponse],
+        refusal: Callable[[Exception], StoredResponse | None],
     ) -> tuple[StoredResponse, bool]:
-        """Return the answer of a creation, and whether it is a replay.
+        """Create once for a claim; returns the response, and whether it is a replay. Without a claim, just create.
 
-        `create` puts the steps that it is given into its transaction, so the answer is kept exactly when the thing was
-        made. `refused` returns the answer of a failure that the data decided, which is kept as well, or None for one
-        that is not. Raises IdempotencyKeyReused, IdempotencyInProgress, and what `create` raises.
+        `create` passes what it is given to the creating transaction, so the response is stored exactly when the value
+        is. `respond`, a pure function, renders the created value. `refusal` renders an error that the stored data
+        decided, which is stored as well; it returns None for any other error, which leaves the key free. Raises
+        IdempotencyKeyReused, IdempotencyInProgress, and what `create` raises.
         """
         if claim is None:
-            return await create(lambda _: ()), False
-        kept = await self._store.find(claim)
-        if kept is not None:
-            return kept, True
+            return respond(await create(nothing_else)), False
+        stored = await self._store.find(claim)
+        if stored is not None:
+            return stored, True
         try:
-            return await create(lambda answer: (self._store.step(claim, answer),)), False
+            return respond(await create(lambda value: (self._store.step(claim, respond(value)),))), False
         except AlreadyAnswered as faster:
             return faster.answer, True
         except Conflict as error:
             raise IdempotencyInProgress from error
         except Exception as error:
-            answer = refused(error)
-            if answer is None:
+            response = refusal(error)
+            if response is None:
                 raise
             try:
-                await self._store.keep(claim, answer)
+                await self._store.keep(claim, response)
             except AlreadyAnswered as faster:
                 return faster.answer, True
-            return answer, False
+            return response, False

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from vitrina.store.items import Item
 from vitrina.store.table import Table, TransactionFailed
 from vitrina.store.writes import Write
 
+T = TypeVar("T")
 Explain = Callable[[Item | None], Exception]
 
 
@@ -21,6 +23,15 @@ class Step:
 
     write: Write
     otherwise: Explain = _impossible
+
+
+AlsoWrite = Callable[[T], Sequence[Step]]
+"""Returns further steps for the transaction that creates a value, given that value."""
+
+
+def nothing_else(_: object) -> Sequence[Step]:
+    """Return no further steps."""
+    return ()
 
 
 async def commit(table: Table, steps: Sequence[Step]) -> None:

@@ -21,7 +21,6 @@ from vitrina.services.imports.plan import ImportPlan
 from vitrina.services.imports.rows import ImportOptions, Outcome
 from vitrina.services.products.cache import NoCache
 from vitrina.services.products.products import Products
-from vitrina.store.idempotency import StoredResponse
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
@@ -54,12 +53,12 @@ class Catalogue:
 
     async def change(self, held_sku: str, /, **fields: Any) -> Product:  # noqa: ANN401 - a field takes what its dataclass says
         """Change a product as another admin."""
-        held = await self.products.read_by_sku(held_sku)
+        held = await self.products.get_by_sku(held_sku)
         return await self.products.change(held.id, fields, by="luis", request_id="r", expected=None)
 
     async def delete(self, sku: str) -> None:
         """Delete a product as another admin."""
-        held = await self.products.read_by_sku(sku)
+        held = await self.products.get_by_sku(sku)
         await self.products.delete(held.id, by="luis", request_id="r", expected=None)
 
 
@@ -81,7 +80,7 @@ async def test_rows_become_products_and_the_same_rows_change_nothing(catalogue: 
     assert await catalogue.imported(rows, run="import-1") == {Outcome.CREATED: 2}
     assert await catalogue.imported(rows) == {Outcome.UNCHANGED: 2}
     assert await catalogue.imported("a,Lamp,Brightwell,20,\n", run="import-2") == {Outcome.UPDATED: 1}
-    lamp = await catalogue.products.read_by_sku("A")
+    lamp = await catalogue.products.get_by_sku("A")
     assert (lamp.sku, str(lamp.price), lamp.version, lamp.created_by) == ("a", "20.00", 2, "ana")
     history = await catalogue.products.history(lamp.id, limit=9, start=None)
     assert [(entry.request_id, sorted(entry.changes)) for entry in history.items] == [
@@ -93,11 +92,11 @@ async def test_rows_become_products_and_the_same_rows_change_nothing(catalogue: 
 async def test_the_sku_of_a_deleted_product_is_free(catalogue: Catalogue) -> None:
     """A new product is created, and the deleted one is unchanged (R7)."""
     await catalogue.imported("A,Lamp,Brightwell,19.99,\n")
-    before = await catalogue.products.read_by_sku("A")
+    before = await catalogue.products.get_by_sku("A")
     await catalogue.delete("A")
     assert await catalogue.imported("A,Lamp,Brightwell,19.99,\n") == {Outcome.CREATED: 1}
-    assert (await catalogue.products.read_by_sku("A")).id != before.id
-    assert (await catalogue.products.read(before.id)).deleted_at is not None
+    assert (await catalogue.products.get_by_sku("A")).id != before.id
+    assert (await catalogue.products.get(before.id)).deleted_at is not None
 
 
 async def test_the_plan_refuses_missing_fields_and_excess_decimals(catalogue: Catalogue) -> None:
@@ -131,9 +130,9 @@ async def test_rows_are_compared_again_if_products_changed_after_the_plan(catalo
             "MADE": Outcome.UNCHANGED,
             "MADE-2": Outcome.UPDATED,
         }
-    now = await catalogue.products.read(changed.id)
+    now = await catalogue.products.get(changed.id)
     assert (now.description, str(now.price), now.version) == ("by another", "2.00", 3)
-    assert (await catalogue.products.read(renamed.id)).version == renamed.version
+    assert (await catalogue.products.get(renamed.id)).version == renamed.version
 
 
 async def test_a_row_that_cannot_be_written_any_more_does_not_stop_the_others(catalogue: Catalogue) -> None:
@@ -169,7 +168,7 @@ class FailingProducts(Products):
     fails = 0
     error: type[Exception] = TableUnavailable
 
-    async def create(self, draft: ProductDraft, **options: Any) -> StoredResponse:  # noqa: ANN401 - as the service has it
+    async def create(self, draft: ProductDraft, **options: Any) -> Product:  # noqa: ANN401 - as the service has it
         """Raise, or create."""
         if self.fails:
             self.fails -= 1

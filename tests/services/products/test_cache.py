@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from vitrina.errors import TableUnavailable
-from vitrina.services.products.cache import Kept, ReadThrough
+from vitrina.services.products.cache import Cached, ReadThrough
 
 
 class Source:
@@ -129,16 +129,16 @@ async def test_in_an_outage_what_is_stale_will_do_for_a_while(source: Source) ->
     cache = source.read_through(ttl=1, grace=30)
     await cache.get("a")
     source.fails = True
-    assert await cache.get("a") == Kept("1", 1_000.0)
+    assert await cache.get("a") == Cached("1", 1_000.0)
     source.time += 30.5
-    assert await cache.get("a") == Kept("1", 1_000.0, age=30.5)
+    assert await cache.get("a") == Cached("1", 1_000.0, age=30.5)
     with pytest.raises(TableUnavailable):
         await cache.get("b")
     source.time += 0.5
     with pytest.raises(TableUnavailable):
         await cache.get("a")
     source.fails = False
-    assert await cache.get("a") == Kept("1", source.time)
+    assert await cache.get("a") == Cached("1", source.time)
 
 
 async def test_what_was_dropped_is_not_served_in_an_outage(source: Source) -> None:

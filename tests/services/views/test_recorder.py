@@ -9,6 +9,7 @@ import structlog
 
 from vitrina.aws import Clients
 from vitrina.domain.views import View
+from vitrina.errors import NotFound, Overloaded
 from vitrina.ids import new_id
 from vitrina.metrics import VIEWS_LATE, VIEWS_LOST
 from vitrina.services.views.recorder import ViewRecorder
@@ -43,6 +44,29 @@ class HeldStore(ViewStore):
         await asyncio.sleep(0.01)
 
 
+async def record(recorder: ViewRecorder) -> None:
+    """Record a view of a product."""
+    with recorder.reserve() as view:
+        await view.record(new_id(), address="192.0.2.1", user_agent="test", referrer=None)
+
+
+async def test_a_place_is_held_until_the_view_is_queued_or_the_read_ends() -> None:
+    store = HeldStore()
+    recorder = ViewRecorder(store, secret=b"secret", queue=2, commit_timeout=5)
+    with recorder.reserve(), recorder.reserve(), pytest.raises(Overloaded):
+        recorder.reserve()
+    with pytest.raises(NotFound), recorder.reserve():
+        raise NotFound
+    reader = asyncio.create_task(record(recorder))
+    await asyncio.sleep(0.01)
+    with recorder.reserve(), pytest.raises(Overloaded):  # The queued view has one of the two places, and no more.
+        recorder.reserve()
+    await store.let_go()
+    await reader
+    with recorder.reserve(), recorder.reserve():
+        pass
+
+
 async def test_each_reader_waits_as_long_as_the_setting_says_and_no_longer() -> None:
     """However many wait: one who came later is let go later, one whose view is stored is not late, one who left either.
 
@@ -55,7 +79,7 @@ async def test_each_reader_waits_as_long_as_the_setting_says_and_no_longer() -> 
 
     async def read() -> float:
         began = loop.time()
-        await recorder.record(new_id(), address="192.0.2.1", user_agent="test", referrer=None)
+        await record(recorder)
         return loop.time() - began
 
     stored = asyncio.create_task(read())
@@ -88,7 +112,7 @@ async def test_a_view_that_the_table_refuses_for_good_is_told_of(monkeypatch: py
 
     monkeypatch.setattr(store, "put", refuse)
     with structlog.testing.capture_logs() as logs:
-        await recorder.record(new_id(), address="192.0.2.1", user_agent="test", referrer=None)
+        await record(recorder)
         assert await recorder.drain(seconds=5) == 0
     assert VIEWS_LOST._value.get() == lost + 1
     assert [(log["event"], log["number"]) for log in logs] == [("views_lost", 1)]

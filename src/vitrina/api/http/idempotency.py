@@ -1,4 +1,4 @@
-"""POSTs that create, once for each idempotency key (draft-ietf-httpapi-idempotency-key-header)."""
+"""POST requests that create something once per idempotency key (draft-ietf-httpapi-idempotency-key-header)."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -10,21 +10,27 @@ from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.body import JSON
 from vitrina.api.http.problems import CONTENT_TYPE, problem
 from vitrina.api.http.request import Request
+from vitrina.api.http.responses import render
 from vitrina.errors import EmailTaken, SkuTaken
-from vitrina.services.idempotency import Keep
 from vitrina.store.idempotency import StoredResponse
+from vitrina.store.transactions import AlsoWrite
 
+T = TypeVar("T")
 BodyT = TypeVar("BodyT", bound=BaseModel)
 _REPLAYED: Final = "Idempotency-Replayed"
 
 
 async def create_once(
-    request: Request[BodyT, None], route: str, create: Callable[[Keep], Awaitable[StoredResponse]]
+    request: Request[BodyT, None],
+    route: str,
+    create: Callable[[AlsoWrite[T]], Awaitable[T]],
+    respond: Callable[[T], StoredResponse],
 ) -> web.Response:
-    """Answer a creation; under an `Idempotency-Key` that was used before, with its first answer.
+    """Create something and respond with 201, or replay the first response to this `Idempotency-Key`.
 
-    `route` names the route for the key: it belongs to one route of one user. What the body says counts, not how it is
-    written. Raises IdempotencyKeyReused, IdempotencyInProgress, and what `create` raises.
+    A key belongs to one user and to one route, named by `route`. The validated body is compared, not its bytes.
+    `create` passes its argument on as the service's `also`, and `respond` renders what was created, the same each time.
+    Raises IdempotencyKeyReused, IdempotencyInProgress, and what `create` raises.
     """
     key = request.idempotency_key
     idempotency = request.app[SERVICES].idempotency
@@ -33,14 +39,22 @@ async def create_once(
         owner = "anonymous" if request.principal is None else request.principal.id
         claim = idempotency.claim(owner=owner, route=route, key=key, body=request.body.model_dump_json().encode())
 
-    def refused(error: Exception) -> StoredResponse | None:
-        """Keep a refusal that the data decided; one of the body's shape is the client's to mend under the same key."""
+    def refusal(error: Exception) -> StoredResponse | None:
+        """Render a refusal that the stored data decided; after any other the client may correct the body and retry."""
         if not isinstance(error, EmailTaken | SkuTaken):
             return None
-        refusal = problem(error, instance=request.raw.rel_url.raw_path)
-        assert isinstance(refusal.body, bytes)  # noqa: S101 - made of bytes
-        return StoredResponse(status=refusal.status, headers={"Content-Type": CONTENT_TYPE}, body=refusal.body)
+        response = problem(error, instance=request.raw.rel_url.raw_path)
+        assert isinstance(response.body, bytes)  # noqa: S101 - `problem` makes it of bytes
+        return StoredResponse(status=response.status, headers={"Content-Type": CONTENT_TYPE}, body=response.body)
 
-    kept, replayed = await idempotency.settle(claim, create, refused)
-    headers = {"Content-Type": JSON, "Cache-Control": "no-store"} | kept.headers
-    return web.Response(body=kept.body, status=kept.status, headers=headers | ({_REPLAYED: "true"} if replayed else {}))
+    stored, replayed = await idempotency.settle(claim, create, respond, refusal)
+    headers = {"Content-Type": JSON, "Cache-Control": "no-store"} | stored.headers
+    if replayed:
+        headers[_REPLAYED] = "true"
+    return web.Response(body=stored.body, status=stored.status, headers=headers)
+
+
+def created(content: BaseModel, *, etag: int, location: str | None = None) -> StoredResponse:
+    """Return the 201 response of a creation, to be sent now and stored for replays."""
+    headers = {} if location is None else {"Location": location}
+    return StoredResponse(status=201, headers=headers | {"ETag": f'"{etag}"'}, body=render(content))

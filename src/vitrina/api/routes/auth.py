@@ -6,13 +6,12 @@ from typing import Final
 from aiohttp import web
 
 from vitrina.api.http.app_keys import SERVICES
-from vitrina.api.http.idempotency import create_once
+from vitrina.api.http.idempotency import create_once, created
 from vitrina.api.http.pagination import listed
 from vitrina.api.http.problems import rate_limit_headers
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, Route
-from vitrina.api.routes.users import created
 from vitrina.api.schemas import presenters
 from vitrina.api.schemas.resources import (
     PageOf,
@@ -47,7 +46,10 @@ async def register(request: Request[UserRegister, None]) -> web.Response:
     body = request.body
     draft = UserDraft(email=body.email, password=body.password, name=body.name, role=Role.USER)
     return await create_once(
-        request, "register", lambda keep: request.app[SERVICES].accounts.create(draft, render=created, keep=keep)
+        request,
+        "register",
+        lambda also: request.app[SERVICES].accounts.create(draft, also=also),
+        lambda user: created(presenters.user(user), etag=user.version),
     )
 
 

@@ -1,7 +1,7 @@
 """Single products over HTTP: anonymous reads leave a view (R4, R11), all others are as fresh as the table."""
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from aiohttp import web
@@ -17,7 +17,8 @@ from vitrina.domain.products import Product, is_sku
 from vitrina.domain.users import Principal
 from vitrina.errors import NotFound, Overloaded
 from vitrina.ids import is_id
-from vitrina.services.products.cache import CachedProduct, Kept
+from vitrina.services.products.cache import Cached, CachedProduct
+from vitrina.services.views.recorder import Reservation
 
 ONE_PRODUCT: Final = "/v1/products/{product_id:(?!deleted$)[^/]+}"
 """The path of a product; the list of the deleted ones has its own."""
@@ -32,9 +33,9 @@ async def read(request: Request[None, None]) -> web.Response:
         await request.authenticate()
         raise NotFound
     if "Authorization" not in request.raw.headers:
-        services.views.expect()
-        return await _anonymously(request, services.product_cache.by_id(product_id))
-    viewer, product = await _side_by_side(request, services.products.read(product_id))
+        with services.views.reserve() as view:
+            return await _anonymously(request, view, await services.product_cache.by_id(product_id))
+    viewer, product = await _side_by_side(request, services.products.get(product_id))
     if product.deleted_at is not None and not presenters.sees_all(viewer):
         raise NotFound
     return _as_signed_in(request, product, viewer)
@@ -47,35 +48,30 @@ async def read_by_sku(request: Request[None, None]) -> web.Response:
         await request.authenticate()
         raise NotFound
     if "Authorization" not in request.raw.headers:
-        services.views.expect()
-        return await _anonymously(request, services.product_cache.by_sku(sku))
-    viewer, product = await _side_by_side(request, services.products.read_by_sku(sku))
+        with services.views.reserve() as view:
+            return await _anonymously(request, view, await services.product_cache.by_sku(sku))
+    viewer, product = await _side_by_side(request, services.products.get_by_sku(sku))
     return _as_signed_in(request, product, viewer)
 
 
 async def _anonymously(
-    request: Request[None, None], reading: Awaitable[Kept[CachedProduct[CachedAnswer]]]
+    request: Request[None, None], view: Reservation, cached: Cached[CachedProduct[CachedAnswer]]
 ) -> web.Response:
-    """Answer a reader who is expected, from the cache and once the view is stored; a 304 and a HEAD are no views."""
-    views = request.app[SERVICES].views
-    try:
-        kept = await reading
-    finally:
-        views.has_read()
-    product, content = kept.value.product, kept.value.content
+    """Respond from the cache, once the view is stored; a 304 and the response to a HEAD are no views."""
+    product, content = cached.value.product, cached.value.content
     if request.if_none_match(product.version):
         return json_response(status=304, etag=product.version, headers=presenters.REVALIDATED)
     if not request.is_head:
-        await views.record(
+        await view.record(
             product.id,
             address=request.address,
             user_agent=request.user_agent,
             referrer=request.raw.headers.get("Referer"),
         )
     headers = content.headers.copy()
-    if kept.age is not None:
+    if cached.age is not None:
         headers["Warning"] = _STALE
-        headers["Age"] = str(int(kept.age))
+        headers["Age"] = str(int(cached.age))
     return web.Response(body=content.body, headers=headers)
 
 

@@ -6,10 +6,10 @@ from aiohttp import web
 
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.body import JSON, MERGE_PATCH
-from vitrina.api.http.idempotency import create_once
+from vitrina.api.http.idempotency import create_once, created
 from vitrina.api.http.pagination import listed, page_answer, start_of
 from vitrina.api.http.request import Request
-from vitrina.api.http.responses import json_response, render
+from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.api.routes.product_reads import ONE_PRODUCT
 from vitrina.api.schemas import presenters
@@ -26,7 +26,7 @@ from vitrina.api.schemas.resources import (
     ProductRestore,
     PublicProduct,
 )
-from vitrina.domain.products import Product, ProductDraft, Sort
+from vitrina.domain.products import ProductDraft, Sort
 from vitrina.domain.text import fold
 from vitrina.domain.users import PRODUCT_MANAGERS
 from vitrina.errors import (
@@ -37,7 +37,6 @@ from vitrina.errors import (
     SkuTaken,
     ValidationFailed,
 )
-from vitrina.store.idempotency import StoredResponse
 
 _TAGS: Final = ("products",)
 
@@ -45,16 +44,14 @@ _TAGS: Final = ("products",)
 async def create(request: Request[ProductCreate, None]) -> web.Response:
     """Make a product."""
     draft = ProductDraft(**request.body.model_dump())
-
-    def rendered(product: Product) -> StoredResponse:
-        headers = {"Location": f"/v1/products/{product.id}", "ETag": f'"{product.version}"'}
-        return StoredResponse(status=201, headers=headers, body=render(presenters.product(product, request.caller)))
-
     return await create_once(
         request,
         "products",
-        lambda keep: request.app[SERVICES].products.create(
-            draft, by=request.caller.id, request_id=request.request_id, render=rendered, keep=keep
+        lambda also: request.app[SERVICES].products.create(
+            draft, by=request.caller.id, request_id=request.request_id, also=also
+        ),
+        lambda product: created(
+            presenters.product(product, request.caller), etag=product.version, location=f"/v1/products/{product.id}"
         ),
     )
 

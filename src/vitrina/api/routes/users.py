@@ -6,10 +6,10 @@ from aiohttp import web
 
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.body import JSON, MERGE_PATCH
-from vitrina.api.http.idempotency import create_once
+from vitrina.api.http.idempotency import create_once, created
 from vitrina.api.http.pagination import listed
 from vitrina.api.http.request import Request
-from vitrina.api.http.responses import json_response, render
+from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import Route
 from vitrina.api.schemas import presenters
 from vitrina.api.schemas.resources import PageOf, UserCreate, UserPatch, UserQuery, UserResource
@@ -23,28 +23,19 @@ from vitrina.errors import (
     SuperAdminProtected,
 )
 from vitrina.services.accounts.accounts import UserChanges, UserDraft
-from vitrina.store.idempotency import StoredResponse
 
 _TAGS: Final = ("users",)
-
-
-def created(user: User) -> StoredResponse:
-    """Return the answer of an account's creation."""
-    return StoredResponse(status=201, headers={"ETag": f'"{user.version}"'}, body=render(presenters.user(user)))
 
 
 async def create(request: Request[UserCreate, None]) -> web.Response:
     """Make an account."""
     body = request.body
     draft = UserDraft(email=body.email, password=body.password, name=body.name, role=Role(body.role))
-
-    def rendered(user: User) -> StoredResponse:
-        answer = created(user)
-        answer.headers["Location"] = f"/v1/users/{user.id}"
-        return answer
-
     return await create_once(
-        request, "users", lambda keep: request.app[SERVICES].accounts.create(draft, render=rendered, keep=keep)
+        request,
+        "users",
+        lambda also: request.app[SERVICES].accounts.create(draft, also=also),
+        lambda user: created(presenters.user(user), etag=user.version, location=f"/v1/users/{user.id}"),
     )
 
 
@@ -61,7 +52,7 @@ async def page(request: Request[None, UserQuery]) -> web.Response:
 
 async def read(request: Request[None, None]) -> web.Response:
     """Answer an account."""
-    return _single(request, await request.app[SERVICES].accounts.read(request.parameter("user_id")))
+    return _single(request, await request.app[SERVICES].accounts.get(request.parameter("user_id")))
 
 
 async def read_own(request: Request[None, None]) -> web.Response:

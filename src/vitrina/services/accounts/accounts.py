@@ -1,6 +1,5 @@
 """Accounts: registration, and what a super_admin does with them (R1 to R4)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from vitrina.clock import Clock, now
@@ -11,10 +10,9 @@ from vitrina.domain.versions import Expected, check_expected
 from vitrina.errors import EmailTaken, NotFound, SuperAdminProtected, ValidationFailed
 from vitrina.ids import is_id, new_id
 from vitrina.services.accounts.passwords import Passwords
-from vitrina.services.idempotency import Keep
 from vitrina.services.keyed_lock import KeyedLock
-from vitrina.store.idempotency import StoredResponse
 from vitrina.store.sessions import SessionStore
+from vitrina.store.transactions import AlsoWrite, nothing_else
 from vitrina.store.users import UserStore
 
 
@@ -56,17 +54,17 @@ class Accounts:
         self._clock = clock
         self._locks = KeyedLock()
 
-    async def create(self, draft: UserDraft, *, render: Callable[[User], StoredResponse], keep: Keep) -> StoredResponse:
-        """Make an account and return its answer. Raises EmailTaken, ValidationFailed, Conflict.
+    async def create(self, draft: UserDraft, *, also: AlsoWrite[User] = nothing_else) -> User:
+        """Create an account, with the steps of `also` in the same transaction.
 
-        Who wants an e-mail waits for those who want the same one: the first takes it, and the others need no hash.
+        Requests for the same e-mail wait for each other: the first takes it, and the others need no password hash.
+        Raises EmailTaken, ValidationFailed, Conflict, and what the steps of `also` raise.
         """
 
-        async def attempt() -> StoredResponse:
+        async def attempt() -> User:
             user = await self._drafted(draft)
-            answer = render(user)
-            await self._users.create(user, also=keep(answer))
-            return answer
+            await self._users.create(user, also=also(user))
+            return user
 
         return await self._locks.hold(fold(draft.email), attempt)
 
@@ -76,7 +74,7 @@ class Accounts:
         await self._users.create(user)
         return user
 
-    async def read(self, user_id: str) -> User:
+    async def get(self, user_id: str) -> User:
         """Return an account. Raises NotFound."""
         user = await self._users.get(user_id) if is_id(user_id) else None
         if user is None:
@@ -131,7 +129,7 @@ class Accounts:
         await self._users.clear(user.id)
 
     async def _changeable(self, user_id: str, expected: Expected) -> User:
-        user = await self.read(user_id)
+        user = await self.get(user_id)
         check_expected(expected, user.version)
         if user.role is Role.SUPER_ADMIN:
             raise SuperAdminProtected

@@ -12,7 +12,6 @@ from vitrina.services.concurrency import gather
 from vitrina.services.imports.plan import ExistingProduct, ImportPlan, PlannedRow
 from vitrina.services.imports.rows import Outcome
 from vitrina.services.products.products import Products
-from vitrina.store.idempotency import StoredResponse
 from vitrina.store.products import ProductStore
 from vitrina.store.table import MOST_KEYS
 
@@ -24,7 +23,6 @@ _COMPARISONS: Final = 8
 _OUTAGE_TRIES: Final = 5
 _OUTAGE_BACKOFF: Final = Backoff(first=0.2, longest=8.0, factor=4, jitter=0.5)
 """Pauses while the table does not answer: 12 seconds in all at most."""
-_ANSWER: Final = StoredResponse(status=201, headers={}, body=b"")
 Advance = Callable[[int], object]
 
 
@@ -122,12 +120,12 @@ class Importer:
             draft = complete(row.fields, None)
         except ValueError as error:
             return Outcome.FAILED, str(error)
-        await self._products.create(draft, by=by, request_id=request_id, render=lambda _: _ANSWER, keep=lambda _: ())
+        await self._products.create(draft, by=by, request_id=request_id)
         return Outcome.CREATED, ""
 
     async def _find(self, sku: str) -> ExistingProduct | None:
         try:
-            product = await self._products.read_by_sku(sku)
+            product = await self._products.get_by_sku(sku)
         except NotFound:
             return None
         return ExistingProduct(product.id, product.version)

@@ -19,7 +19,7 @@ _SIZE: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
-class Kept(Generic[V]):
+class Cached(Generic[V]):
     """A value and when it was read, by the loop's clock; `age` is in seconds if only an outage lets it be served."""
 
     value: V
@@ -50,14 +50,14 @@ class ReadThrough(Generic[V]):
         self._ttl = ttl
         self._grace = grace
         self._size = size
-        self._kept: dict[str, Kept[V]] = {}
+        self._kept: dict[str, Cached[V]] = {}
         self._dropped: set[str] = set()
         self._batcher: Batcher[str, V | None] = Batcher(self._read, most=MOST_KEYS)
         self._time = asyncio.get_running_loop().time
         self._hit = metrics.CACHE_LOOKUPS.labels("hit")
         self._miss = metrics.CACHE_LOOKUPS.labels("miss")
 
-    async def get(self, key: str) -> Kept[V] | None:
+    async def get(self, key: str) -> Cached[V] | None:
         """Return the value of `key`, None if there is none. Raises TableUnavailable when not even a stale one is."""
         kept = self._kept.get(key)
         if kept is not None and self._time() - kept.read_at < self._ttl:
@@ -71,8 +71,8 @@ class ReadThrough(Generic[V]):
             if kept is None or self._time() - kept.read_at >= self._ttl + self._grace:
                 raise
             metrics.CACHE_LOOKUPS.labels("stale").inc()
-            return Kept(kept.value, kept.read_at, age=self._time() - kept.read_at)
-        return None if value is None else Kept(value, self._time())
+            return Cached(kept.value, kept.read_at, age=self._time() - kept.read_at)
+        return None if value is None else Cached(value, self._time())
 
     def peek(self, key: str) -> V | None:
         """Return what is kept of `key`, however old."""
@@ -102,11 +102,11 @@ class ReadThrough(Generic[V]):
                 if key not in loaded:
                     self._kept.pop(key, None)  # Or an outage would bring back what is known to be gone.
                 elif key not in self._dropped:
-                    self._keep(key, Kept(loaded[key], began))
+                    self._keep(key, Cached(loaded[key], began))
             found.update(loaded)
         return [found.get(key) for key in keys]
 
-    def _keep(self, key: str, kept: Kept[V]) -> None:
+    def _keep(self, key: str, kept: Cached[V]) -> None:
         self._kept.pop(key, None)
         if len(self._kept) >= self._size:
             del self._kept[next(iter(self._kept))]
@@ -129,14 +129,14 @@ class ProductCache(Generic[V]):
         self._answers = ReadThrough(self._load_answers, ttl=ttl, grace=stale_if_error, size=_SIZE)
         self._holders = ReadThrough(self._load_holders, ttl=ttl, grace=stale_if_error, size=_SIZE)
 
-    async def by_id(self, product_id: str) -> Kept[CachedProduct[V]]:
+    async def by_id(self, product_id: str) -> Cached[CachedProduct[V]]:
         """Return a product's answer. Raises NotFound, TableUnavailable."""
         kept = await self._answers.get(product_id)
         if kept is None:
             raise NotFound
         return kept
 
-    async def by_sku(self, sku: str) -> Kept[CachedProduct[V]]:
+    async def by_sku(self, sku: str) -> Cached[CachedProduct[V]]:
         """Return the answer of the product that holds a SKU. Raises NotFound, TableUnavailable."""
         holder = await self._holders.get(fold(sku))
         if holder is None:

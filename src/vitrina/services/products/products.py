@@ -15,12 +15,11 @@ from vitrina.domain.products import Action, Change, PricePeriod, Product, Produc
 from vitrina.domain.versions import Expected, check_expected
 from vitrina.errors import NotDeleted, NotFound, ValidationFailed
 from vitrina.ids import is_id, new_id
-from vitrina.services.idempotency import Keep
 from vitrina.services.keyed_lock import KeyedLock
 from vitrina.services.products.cache import NoCache, ProductCache
-from vitrina.store.idempotency import StoredResponse
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
+from vitrina.store.transactions import AlsoWrite, nothing_else
 
 _OMNIBUS: Final = timedelta(days=30)
 """How far back a shop must look for the lowest price (Directive 98/6/EC, article 6a)."""
@@ -47,14 +46,14 @@ class Products:
         self._clock = clock
         self._locks = KeyedLock()
 
-    async def read(self, product_id: str) -> Product:
+    async def get(self, product_id: str) -> Product:
         """Return a product, live or deleted, as it is now. Raises NotFound."""
         product = await self._store.get(product_id, consistent=True) if is_id(product_id) else None
         if product is None:
             raise NotFound
         return product
 
-    async def read_by_sku(self, sku: str) -> Product:
+    async def get_by_sku(self, sku: str) -> Product:
         """Return the live product that holds a SKU. Raises NotFound."""
         holder = await self._store.holder(sku, consistent=True)
         product = await self._store.get(holder, consistent=True) if holder else None
@@ -63,9 +62,12 @@ class Products:
         return product
 
     async def create(
-        self, draft: ProductDraft, *, by: str, request_id: str, render: Callable[[Product], StoredResponse], keep: Keep
-    ) -> StoredResponse:
-        """Make a product and return its answer. Raises SkuTaken, ValidationFailed."""
+        self, draft: ProductDraft, *, by: str, request_id: str, also: AlsoWrite[Product] = nothing_else
+    ) -> Product:
+        """Create a product, with the steps of `also` in the same transaction.
+
+        Raises SkuTaken, ValidationFailed, Conflict, and what the steps of `also` raise.
+        """
         at = self._clock()
         product = Product(
             **_values(_fitted(draft)),
@@ -76,11 +78,10 @@ class Products:
             updated_at=at,
             updated_by=by,
         )
-        answer = render(product)
         change = describe(None, product, action=Action.CREATED, request_id=request_id)
         with self._dropping(product):
-            await self._store.create(product, change, also=keep(answer))
-        return answer
+            await self._store.create(product, change, also=also(product))
+        return product
 
     async def change(
         self, product_id: str, fields: Mapping[str, Any], *, by: str, request_id: str, expected: Expected
@@ -179,7 +180,7 @@ class Products:
         """Read, check and change, again while others are faster; a caller who named a version is told instead."""
 
         async def attempt() -> Product:
-            before = await self.read(product_id)
+            before = await self.get(product_id)
             if live and before.deleted_at is not None:
                 raise NotFound
             check_expected(expected, before.version)

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 import crawleruseragents  # type: ignore[import-untyped]
@@ -52,24 +52,26 @@ class ViewRecorder:
         self._patience = _Patience(commit_timeout)
         self._now_ms = now_ms
         self._batcher: Batcher[View, None] = Batcher(self._flush, most=_MOST_IN_FLUSH)
-        self._expected = 0
+        self._reserved = 0
         self._day_number = 0
         self._day_key = b""
         self._visitors: dict[tuple[str, str], tuple[bytes, bool]] = {}
 
-    def expect(self) -> None:
-        """Count a reader whose product is being read. Raises Overloaded when no view more can be kept for later."""
-        if len(self._batcher) + self._expected >= self._queue:
+    def reserve(self) -> "Reservation":
+        """Return a place in the queue for a view, before its product is read; use it as a context manager.
+
+        Raises Overloaded when the queue is full, counting the places that are reserved.
+        """
+        if len(self._batcher) + self._reserved >= self._queue:
             metrics.VIEWS_REFUSED.inc()
             raise Overloaded
-        self._expected += 1
+        self._reserved += 1
+        return Reservation(self)
 
-    def has_read(self) -> None:
-        """Count a reader off who was expected: now a view is recorded, or there is none."""
-        self._expected -= 1
+    def _release(self) -> None:
+        self._reserved -= 1
 
-    async def record(self, product_id: str, *, address: str, user_agent: str, referrer: str | None) -> None:
-        """Store a view."""
+    async def _record(self, product_id: str, *, address: str, user_agent: str, referrer: str | None) -> None:
         at_ms = self._now_ms()
         visitor, bot = self._visitor(at_ms, address, user_agent)
         host = referrer_host(referrer) if referrer else None
@@ -126,6 +128,31 @@ class ViewRecorder:
             known = visitor_hash(self._day_key, address, user_agent), is_bot(user_agent)
             self._visitors[address, user_agent] = known
         return known
+
+
+class Reservation:
+    """A place in the queue for one view; it is free again when the view is recorded or the context ends."""
+
+    __slots__ = ("_held", "_recorder")
+
+    def __init__(self, recorder: ViewRecorder) -> None:
+        self._recorder = recorder
+        self._held = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._held:
+            self._held = False
+            self._recorder._release()  # noqa: SLF001 - the two classes are one
+
+    async def record(self, product_id: str, *, address: str, user_agent: str, referrer: str | None) -> None:
+        """Store the view that the place is for. Returns when it is stored, or late after `commit_timeout`."""
+        self.__exit__()
+        await self._recorder._record(  # noqa: SLF001 - the two classes are one
+            product_id, address=address, user_agent=user_agent, referrer=referrer
+        )
 
 
 def is_bot(user_agent: str) -> bool:
