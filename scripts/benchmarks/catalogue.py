@@ -13,7 +13,7 @@ from vitrina.aws import connect
 from vitrina.config import Settings
 from vitrina.domain.products import Product
 from vitrina.store import keys
-from vitrina.store.codecs import product_item
+from vitrina.store.codecs.products import product_item
 from vitrina.store.items import Item, SkuItem
 from vitrina.store.table import MOST_PUTS, Table
 

@@ -28,9 +28,9 @@ from vitrina.services.imports.rows import ImportOptions, Outcome
 from vitrina.services.products.cache import NoCache
 from vitrina.services.products.products import Products
 from vitrina.store.listings import ProductListings
+from vitrina.store.operations import Write
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
-from vitrina.store.writes import Write
 
 COUNT: Final = 10_000
 ROUNDS: Final = 10

@@ -30,8 +30,8 @@ from vitrina.ids import new_id
 from vitrina.queue.provisioning import ensure
 from vitrina.store import keys
 from vitrina.store.items import Item, NoticeItem
+from vitrina.store.operations import Query
 from vitrina.store.paging import every
-from vitrina.store.reads import Query
 from vitrina.store.stream import Stream, find_stream
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore

@@ -17,7 +17,7 @@ from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id
 from vitrina.mail.directory import caught_mails
 from vitrina.queue.messages import encode
-from vitrina.store.definition import creation
+from vitrina.store.definition import create_table_arguments
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 
@@ -72,7 +72,7 @@ def record(body: str, *, group: str = "g", message_id: str | None = None) -> dic
 async def admins(settings: Settings) -> list[User]:
     """Make the table and two admins."""
     async with connect(settings) as clients:
-        await clients.writer.create_table(**creation(settings))
+        await clients.writer.create_table(**create_table_arguments(settings))
         made = [user(role=Role.ADMIN), user(role=Role.ADMIN)]
         for each in made:
             await UserStore(Table(clients, name=settings.table_name, deadline=30)).create(each)

@@ -17,7 +17,7 @@ from vitrina.queue import dead_letters
 from vitrina.queue.messages import Event
 from vitrina.queue.notices import NoticeQueue
 from vitrina.queue.provisioning import ensure
-from vitrina.store.definition import creation
+from vitrina.store.definition import create_table_arguments
 from vitrina.store.products import ProductStore
 from vitrina.store.stream import Record, find_stream
 from vitrina.store.table import Table
@@ -89,7 +89,7 @@ def test_records_of_a_real_stream_are_understood(settings: Settings, dynamodb_lo
     async def records() -> list[Record]:
         local = settings.model_copy(update={"writer_endpoint": dynamodb_local, "environment": "development"})
         async with connect(local) as clients, connect_streams(local) as streams:
-            await clients.writer.create_table(**creation(local))
+            await clients.writer.create_table(**create_table_arguments(local))
             store = ProductStore(Table(clients, name=local.table_name, deadline=30))
             made = await create(store)
             await edit(store, made, price=made.price + 1)

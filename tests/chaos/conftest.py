@@ -23,12 +23,11 @@ from vitrina.domain.users import Role, User
 from vitrina.queue.provisioning import ensure
 from vitrina.store import keys
 from vitrina.store.items import Item, MailItem, NoticeItem, NoticePreferencesItem
+from vitrina.store.operations import Put, Query
 from vitrina.store.paging import every
 from vitrina.store.products import ProductStore
-from vitrina.store.reads import Query
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
-from vitrina.store.writes import Put
 
 SEED = int(os.environ.get("CHAOS_SEED") or random.randrange(10**6))
 KILLS = int(os.environ.get("CHAOS_KILLS") or 6)

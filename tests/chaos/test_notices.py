@@ -17,7 +17,7 @@ from vitrina.queue.notices import NoticeQueue
 from vitrina.queue.provisioning import ensure
 from vitrina.store import keys
 from vitrina.store.items import ChangeItem
-from vitrina.store.writes import Put, Update
+from vitrina.store.operations import Put, Update
 
 
 async def check_all_were_told(installation: Installation) -> None:

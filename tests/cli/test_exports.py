@@ -26,7 +26,7 @@ from vitrina.config import Settings
 from vitrina.domain.views import View, midnight_ms
 from vitrina.ids import new_id
 from vitrina.services.exports.directory import MANIFEST
-from vitrina.store.codecs import product_item
+from vitrina.store.codecs.products import product_item
 from vitrina.store.products import ProductStore
 from vitrina.store.schema import ensure
 from vitrina.store.table import Table

@@ -15,12 +15,12 @@ from vitrina.aws import connect
 from vitrina.cli import table as table_command
 from vitrina.config import Settings
 from vitrina.store import keys
-from vitrina.store.definition import creation
+from vitrina.store.definition import create_table_arguments
 from vitrina.store.items import Item, SkuItem
 from vitrina.store.migrations import ledger
+from vitrina.store.operations import Delete, Put, Update
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
-from vitrina.store.writes import Delete, Put, Update
 
 T = TypeVar("T")
 
@@ -218,7 +218,7 @@ def test_a_table_that_something_else_made_begins_its_ledger(
     """A template of CloudFormation, say; nor does it matter where an earlier `create` was interrupted."""
 
     async def make(table: Table) -> None:
-        await table._writer.create_table(**creation(configured))
+        await table._writer.create_table(**create_table_arguments(configured))
 
     on_table(configured, make)
     done = vitrina("table", "create")

@@ -6,7 +6,7 @@ import pytest
 
 from vitrina.aws import Clients, connect
 from vitrina.config import Settings
-from vitrina.store.definition import creation
+from vitrina.store.definition import create_table_arguments
 from vitrina.store.table import Table
 
 
@@ -34,6 +34,6 @@ async def clients(settings: Settings) -> AsyncIterator[Clients]:
 @pytest.fixture
 async def table(clients: Clients, settings: Settings) -> AsyncIterator[Table]:
     """An empty table."""
-    await clients.writer.create_table(**creation(settings))
+    await clients.writer.create_table(**create_table_arguments(settings))
     yield Table(clients, name=settings.table_name, deadline=30)
     await clients.writer.delete_table(TableName=settings.table_name)

@@ -19,11 +19,11 @@ from vitrina.store.items import (
     DecimalAttribute,
     DeletionItem,
     EmailItem,
-    FailuresItem,
     IdempotencyItem,
     IntegerAttribute,
     Item,
     LeaseItem,
+    LoginAttemptsItem,
     MailItem,
     MailWindowItem,
     MigrationItem,
@@ -43,9 +43,8 @@ from vitrina.store.items import (
     ViewTallyItem,
 )
 from vitrina.store.keys import Key
-from vitrina.store.reads import Query
+from vitrina.store.operations import Check, Delete, Expressions, Put, Query, Update, Write
 from vitrina.store.table import Table
-from vitrina.store.writes import Check, Delete, Expressions, Put, Update, Write
 
 AT = datetime(2026, 11, 24, 7, 1, 34, 120_000, UTC)
 KEY = Key("PK#ü", "SK")
@@ -93,7 +92,7 @@ ITEMS: dict[type[Item], dict[str, Any]] = {
     PriceItem: {"price": Decimal("0.001"), "currency": "KWD", "since": AT},
     ViewSegmentItem: {"events": bytes(range(256)), "referrers": ["www.google.com"]},
     IdempotencyItem: {"body_fingerprint": "f", "status": 201, "headers": {"Location": "/x"}, "body": b"\x00\xff"},
-    FailuresItem: {"tries": 3},
+    LoginAttemptsItem: {"tries": 3},
     MigrationItem: {
         "name": "n", "started_at": AT, "finished_at": AT, "runner": "r", "held_until": AT, "seen": 1, "changed": 0,
         "position": [{}, None, {"pk": "a", "sk": "b"}],
@@ -233,10 +232,10 @@ def test_an_update_is_written_the_same_however_often() -> None:
         [
             MigrationItem.name.set("n"),
             MigrationItem.seen.set(MigrationItem.seen | 0),
-            FailuresItem.tries.add(2),
+            LoginAttemptsItem.tries.add(2),
             Item.by_name.remove(),
             MigrationItem.position.set([{}, None]),
-            FailuresItem.type.set(FailuresItem),
+            LoginAttemptsItem.type.set(LoginAttemptsItem),
         ],
         Item.v == 1,
     )

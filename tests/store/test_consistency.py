@@ -14,15 +14,15 @@ from tests.store.samples import at, create, delete, edit, product, restore, user
 from vitrina.domain.users import Role
 from vitrina.errors import Conflict
 from vitrina.store import consistency, keys
-from vitrina.store.codecs import product_item
+from vitrina.store.codecs.accounts import user_item
+from vitrina.store.codecs.products import product_item
 from vitrina.store.consistency import check
-from vitrina.store.constraints import key_of
 from vitrina.store.findings import Finding, Problem
 from vitrina.store.items import DeletionItem, EmailItem, Item, SkuItem, SuperAdminsItem
+from vitrina.store.operations import Delete, Put
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
-from vitrina.store.users import UserStore, user_item
-from vitrina.store.writes import Delete, Put
+from vitrina.store.users import UserStore
 
 pytestmark = pytest.mark.engine("dynamodb_local", "ministack")
 
@@ -351,5 +351,5 @@ async def test_the_check_runs_beside_a_busy_service(world: World) -> None:
 def test_a_key_is_an_items_own() -> None:
     """As it is written."""
     one = product()
-    assert key_of(product_item(one)) == keys.product(one.id)
-    assert key_of(product_item(replace(one, deleted_at=at(1)))) == keys.product(one.id)
+    assert product_item(one).key == keys.product(one.id)
+    assert product_item(replace(one, deleted_at=at(1))).key == keys.product(one.id)

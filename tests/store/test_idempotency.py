@@ -65,7 +65,7 @@ async def test_the_first_answer_stays(store: IdempotencyStore) -> None:
     await store.keep(claim(), ANSWER)
     with pytest.raises(AlreadyAnswered) as already:
         await store.keep(claim(), StoredResponse(status=409, headers={}, body=b""))
-    assert already.value.answer == ANSWER
+    assert already.value.response == ANSWER
 
 
 async def test_an_expired_answer_is_as_good_as_gone(store: IdempotencyStore) -> None:
@@ -90,7 +90,7 @@ async def test_a_creation_and_its_answer_are_written_together(store: Idempotency
         await products.create(
             second, change, also=[store.step(claim(), StoredResponse(status=201, headers={}, body=b"2"))]
         )
-    assert already.value.answer == ANSWER
+    assert already.value.response == ANSWER
     assert await products.get(second.id, consistent=True) is None
 
 

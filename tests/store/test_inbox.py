@@ -55,7 +55,7 @@ async def test_an_entry_that_is_there_stays_as_it_is(store: InboxStore, table: T
     """Read or unread, mailed or not: what is delivered again changes nothing."""
     made = notice(new_id())
     assert await store.add(made, due_at=at(5), digest=True)
-    await store.read(made.user_id, made.id, at=at(1))
+    await store.mark_read(made.user_id, made.id, at=at(1))
     [before] = await table.get_many_raw([keys.notice(made.user_id, made.id)], consistent=True)
     assert not await store.add(made, due_at=at(9), digest=False)
     assert await table.get_many_raw([keys.notice(made.user_id, made.id)], consistent=True) == [before]
@@ -96,8 +96,8 @@ async def test_an_inbox_is_paged_newest_first_and_is_its_owners(store: InboxStor
 async def test_what_is_read_is_unread_no_more(store: InboxStore) -> None:
     """It is in the inbox still, with the time when it was first read."""
     first, second = await told(store, new_id(), [1, 2])
-    await store.read(first.user_id, first.id, at=at(5))
-    await store.read(first.user_id, first.id, at=at(6))
+    await store.mark_read(first.user_id, first.id, at=at(5))
+    await store.mark_read(first.user_id, first.id, at=at(6))
     assert await listed(store, first.user_id, unread=True) == [second]
     assert [each.read_at for each in await listed(store, first.user_id)] == [None, at(5)]
     assert await store.unread_count(first.user_id, at=at(0)) == 1
@@ -112,7 +112,7 @@ async def test_what_is_not_there_cannot_be_read(store: InboxStore) -> None:
         (made.user_id, made.id, EXPIRY),
     ]:
         with pytest.raises(NotFound):
-            await store.read(user_id, notice_id, at=when)
+            await store.mark_read(user_id, notice_id, at=when)
         assert [one.id for one in await listed(store, user_id)] in ([], [made.id])
     assert await listed(store, made.user_id) == [made]
 
@@ -125,9 +125,9 @@ async def test_an_expired_entry_is_as_good_as_gone(store: InboxStore) -> None:
             assert (await store.page(made.user_id, unread=unread, at=when, limit=9, start=None)).items == found
     assert await store.unread_count(made.user_id, at=EXPIRY - timedelta(seconds=1)) == 1
     assert await store.unread_count(made.user_id, at=EXPIRY) == 0
-    await store.read(made.user_id, made.id, at=at(0))
+    await store.mark_read(made.user_id, made.id, at=at(0))
     with pytest.raises(NotFound):
-        await store.read(made.user_id, made.id, at=EXPIRY)
+        await store.mark_read(made.user_id, made.id, at=EXPIRY)
 
 
 @pytest.mark.engine("dynamodb_local")

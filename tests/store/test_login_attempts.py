@@ -3,7 +3,7 @@
 import pytest
 
 from vitrina.store import keys
-from vitrina.store.items import FailuresItem
+from vitrina.store.items import LoginAttemptsItem
 from vitrina.store.login_attempts import LoginAttemptStore
 from vitrina.store.table import Table
 
@@ -36,6 +36,6 @@ async def test_a_subject_is_forgotten_in_one_window_alone(store: LoginAttemptSto
 async def test_ttl_may_delete_a_count_after_its_window_and_not_before(store: LoginAttemptStore, table: Table) -> None:
     """A window's item outlives it by one window, for clocks that are late."""
     await store.add("ana", window=7, seconds=900, number=1)
-    item = await table.get(keys.failures("ana", 7), consistent=True)
-    assert isinstance(item, FailuresItem)
+    item = await table.get(keys.login_attempts("ana", 7), consistent=True)
+    assert isinstance(item, LoginAttemptsItem)
     assert item.expires_at == 9 * 900

@@ -13,8 +13,8 @@ from vitrina.domain.mails import Mail
 from vitrina.domain.users import User
 from vitrina.store import keys
 from vitrina.store.mails import MOST_NOTICES, MailHeld
+from vitrina.store.operations import Delete
 from vitrina.store.table import Table
-from vitrina.store.writes import Delete
 
 pytestmark = pytest.mark.engine("moto", "dynamodb_local")
 LEASE = timedelta(seconds=60)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.store.samples import at, create, delete, edit, user
 from vitrina import clock
+from vitrina.backoff import Backoff
 from vitrina.domain.products import Product, Sort
 from vitrina.domain.users import Role, User
 from vitrina.errors import TableUnavailable
@@ -25,11 +26,10 @@ from vitrina.store.migrations.ledger import LEASE, Entry, Held, Ledger, Lost, St
 from vitrina.store.migrations.m0001_baseline import ForeignItems
 from vitrina.store.migrations.runner import MIGRATIONS, migrate, standing
 from vitrina.store.migrations.sweep import sweep
+from vitrina.store.operations import Put, Scan, Update
 from vitrina.store.products import ProductStore
-from vitrina.store.reads import Scan
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
-from vitrina.store.writes import Put, Update
 
 pytestmark = pytest.mark.engine("dynamodb_local")
 ENGINES = ("dynamodb_local", "ministack")
@@ -61,7 +61,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few items between two checkpoints."""
     monkeypatch.setattr(sweep_module, "PAGE", 3)
     monkeypatch.setattr(sweep_module, "SEGMENTS", 2)
-    monkeypatch.setattr(sweep_module, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(sweep_module, "_BACKOFF", Backoff(first=0.001, longest=0.032, jitter=0))
 
 
 @pytest.fixture

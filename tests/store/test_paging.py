@@ -3,10 +3,10 @@
 import pytest
 
 from vitrina.domain.pages import Position
-from vitrina.store.items import FailuresItem, Item
+from vitrina.store.items import Item, LoginAttemptsItem, expect_type
 from vitrina.store.keys import Key
+from vitrina.store.operations import Query
 from vitrina.store.paging import every, page
-from vitrina.store.reads import Query
 from vitrina.store.table import Table
 
 pytestmark = pytest.mark.engine("moto", "dynamodb_local", "ministack")
@@ -15,12 +15,11 @@ ALL = Query(condition=Item.pk == "P", consistent=True)
 
 async def furnish(table: Table, number: int) -> None:
     """Write items whose tries are their places in the partition."""
-    await table.put_many(FailuresItem.keyed(Key("P", f"{place:03d}"), tries=place) for place in range(number))
+    await table.put_many(LoginAttemptsItem.keyed(Key("P", f"{place:03d}"), tries=place) for place in range(number))
 
 
-def tries(item: Item) -> int:
+def tries(item: LoginAttemptsItem) -> int:
     """Return the place of an item."""
-    assert isinstance(item, FailuresItem)
     return item.tries
 
 
@@ -28,12 +27,12 @@ def tries(item: Item) -> int:
 async def test_a_filter_leaves_no_page_short(table: Table, limit: int) -> None:
     """DynamoDB counts a limit before the filter; a page does not."""
     await furnish(table, 20)
-    for rest, wanted in [(FailuresItem.tries >= 15, range(15, 20)), (FailuresItem.tries < 4, range(4))]:
+    for rest, wanted in [(LoginAttemptsItem.tries >= 15, range(15, 20)), (LoginAttemptsItem.tries < 4, range(4))]:
         query = Query(condition=Item.pk == "P", filter=rest, consistent=True)
         found: list[int] = []
         start: Position | None = None
         while True:
-            read = await page(table, query, limit=limit, start=start, decode=tries)
+            read = await page(table, query, LoginAttemptsItem, tries, limit=limit, start=start)
             found += read.items
             if read.next is None:
                 break
@@ -47,4 +46,5 @@ async def test_a_collection_is_read_to_its_end(table: Table) -> None:
     """However many calls that takes."""
     await furnish(table, 20)
     for limit in (1000, 20, 7, 1):
-        assert [tries(item) for item in await every(table, ALL, limit=limit)] == list(range(20))
+        items = await every(table, ALL, limit=limit)
+        assert [expect_type(item, LoginAttemptsItem).tries for item in items] == list(range(20))

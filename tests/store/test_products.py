@@ -11,11 +11,10 @@ from vitrina.domain.products import Action, describe
 from vitrina.errors import Conflict, NotFound, SkuTaken
 from vitrina.store import keys
 from vitrina.store.items import ChangeItem, DeletionItem, PriceItem, SkuItem
+from vitrina.store.operations import Check, Query
 from vitrina.store.products import ProductStore
-from vitrina.store.reads import Query
 from vitrina.store.table import Table
 from vitrina.store.transactions import Step
-from vitrina.store.writes import Check
 
 pytestmark = pytest.mark.engine("moto", "dynamodb_local")
 

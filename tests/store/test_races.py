@@ -221,7 +221,7 @@ async def test_a_creation_repeated_at_once_under_a_key_is_made_once(store: Produ
 
     made, failed = await at_once(make() for _ in range(40))
     assert len(made) == 1
-    assert {error.answer.body.decode() for error in failed if isinstance(error, AlreadyAnswered)} == set(made)
+    assert {error.response.body.decode() for error in failed if isinstance(error, AlreadyAnswered)} == set(made)
     assert len(failed) == 39
     assert await store.holder("lamp-1", consistent=True) == made[0]
 
@@ -245,5 +245,5 @@ async def test_an_expired_key_is_taken_over_by_one(table: Table) -> None:
     late = [StoredResponse(status=201, headers={}, body=str(number).encode()) for number in range(30)]
     kept, failed = await at_once(answers.keep(claim(2), answer) for answer in late)
     assert len(kept) == 1
-    assert len({error.answer.body for error in failed if isinstance(error, AlreadyAnswered)} - {b"old"}) == 1
+    assert len({error.response.body for error in failed if isinstance(error, AlreadyAnswered)} - {b"old"}) == 1
     assert len(failed) == 29

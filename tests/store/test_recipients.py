@@ -12,10 +12,10 @@ from vitrina.errors import Conflict
 from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.items import MailWindowItem
+from vitrina.store.operations import Update
 from vitrina.store.recipients import RecipientStore, Window
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
-from vitrina.store.writes import Update
 
 pytestmark = pytest.mark.engine("moto", "dynamodb_local")
 DEFAULTS = NoticePreferences(email=EmailMode.DIGEST, digest_minutes=15, language=Language.ENGLISH)
@@ -57,8 +57,8 @@ async def test_preferences_are_the_defaults_until_they_are_written(store: Recipi
     await store.save(owner, OTHER)
     assert await store.preferences(owner) == OTHER
     crowd = [new_id() for _ in range(120)]
-    wishes = await store.wishes([*crowd, owner, stranger])
-    assert wishes == dict.fromkeys([*crowd, stranger], DEFAULTS) | {owner: OTHER}
+    preferences = await store.preferences_of([*crowd, owner, stranger])
+    assert preferences == dict.fromkeys([*crowd, stranger], DEFAULTS) | {owner: OTHER}
 
 
 async def test_a_window_counts_until_it_closes(store: RecipientStore) -> None:

@@ -20,7 +20,7 @@ from vitrina.services.analytics.rollups import DayOpen, RollupQueue, Rollups, Se
 from vitrina.services.analytics.view_counter import ViewCounter
 from vitrina.store import keys, rollups as rollups_module
 from vitrina.store.items import Item
-from vitrina.store.reads import Query
+from vitrina.store.operations import Query
 from vitrina.store.rollups import RollupStore
 from vitrina.store.table import Table
 from vitrina.store.views import Segment, ViewStore

@@ -11,11 +11,12 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from tests.store.samples import create
 from vitrina.aws import Clients, connect_streams
+from vitrina.backoff import Backoff
 from vitrina.config import Settings
 from vitrina.domain.products import Sort
 from vitrina.errors import TableUnavailable
 from vitrina.store import keys, schema
-from vitrina.store.definition import UNSUPPORTED, Seen, creation, differences
+from vitrina.store.definition import UNSUPPORTED, TableDescription, create_table_arguments, differences
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 from vitrina.store.schema import SchemaError, end_stream, ensure, status
@@ -39,7 +40,7 @@ def production(settings: Settings) -> Settings:
 
 def older(settings: Settings, **changes: Any) -> dict[str, Any]:
     """Return how an older release made the table: two indexes, no stream."""
-    made = creation(settings)
+    made = create_table_arguments(settings)
     del made["StreamSpecification"]
     made["GlobalSecondaryIndexes"] = [
         index for index in made["GlobalSecondaryIndexes"] if index["IndexName"] in {"listing-by-time", "group-by-time"}
@@ -109,7 +110,7 @@ async def test_an_older_table_gets_what_it_lacks_and_keeps_what_it_has(
 async def test_a_stream_with_other_images_is_begun_anew(clients: Clients, settings: Settings, said: list[str]) -> None:
     """A stream cannot be changed."""
     keys_only = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
-    await clients.writer.create_table(**creation(settings) | {"StreamSpecification": keys_only})
+    await clients.writer.create_table(**create_table_arguments(settings) | {"StreamSpecification": keys_only})
     await ensure(clients.writer, settings, said.append)
     assert "the stream has KEYS_ONLY alone: putting that right" in said
     assert (await status(clients.writer, settings)).stream == "NEW_AND_OLD_IMAGES"
@@ -188,7 +189,7 @@ async def test_a_table_with_other_keys_is_refused(clients: Clients, settings: Se
 @pytest.mark.engine("moto", "dynamodb_local")
 async def test_an_index_of_another_definition_is_refused(clients: Clients, settings: Settings, said: list[str]) -> None:
     """Its listing would be empty while it is made anew: people decide when."""
-    made = creation(settings)
+    made = create_table_arguments(settings)
     made["GlobalSecondaryIndexes"][2]["Projection"] = {"ProjectionType": "KEYS_ONLY"}
     await clients.writer.create_table(**made)
     with pytest.raises(SchemaError, match="index listing-by-price has another key or projection: delete it"):
@@ -198,7 +199,7 @@ async def test_an_index_of_another_definition_is_refused(clients: Clients, setti
 @pytest.mark.engine("moto", "dynamodb_local")
 async def test_ttl_on_another_attribute_is_refused(clients: Clients, settings: Settings, said: list[str]) -> None:
     """Changing it takes an hour."""
-    await clients.writer.create_table(**creation(settings))
+    await clients.writer.create_table(**create_table_arguments(settings))
     await clients.writer.update_time_to_live(
         TableName=settings.table_name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "other"}
     )
@@ -224,7 +225,7 @@ class SlowTable:
     """Stands in for AWS, where everything takes a while and is seen a while later."""
 
     def __init__(self, settings: Settings, *, lag: int = 2) -> None:
-        self.made = creation(settings)
+        self.made = create_table_arguments(settings)
         self.lag = lag
         self.looks = 0
         self.calls: list[str] = []
@@ -264,8 +265,7 @@ class SlowTable:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks follow each other at once."""
-    monkeypatch.setattr(schema, "_FIRST_PAUSE", 0.0001)
-    monkeypatch.setattr(schema, "_LONGEST_PAUSE", 0.0001)
+    monkeypatch.setattr(schema, "_POLLING", Backoff(first=0.0001, longest=0.0001))
 
 
 @pytest.mark.usefixtures("quick")
@@ -314,31 +314,31 @@ async def test_what_stands_in_the_way_is_said(
 
     for name in ("describe_table", "describe_time_to_live", "describe_continuous_backups", "create_table"):
         failing = Failing(settings, lag=0)
-        failing.table = None if name == "create_table" else creation(settings)
+        failing.table = None if name == "create_table" else create_table_arguments(settings)
         setattr(failing, name, failing.fail)
         with pytest.raises(raised, match=message):
             await ensure(cast("Any", failing), settings, said.append)
 
 
-def seen(settings: Settings, **changes: Any) -> Seen:
+def seen(settings: Settings, **changes: Any) -> TableDescription:
     """Return what DynamoDB would say of a table as it should be, but for the changes."""
-    table = creation(settings) | {"TableStatus": "ACTIVE", "DeletionProtectionEnabled": True}
+    table = create_table_arguments(settings) | {"TableStatus": "ACTIVE", "DeletionProtectionEnabled": True}
     ttl = {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
-    return replace(Seen(table | changes, ttl, "ENABLED"))
+    return replace(TableDescription(table | changes, ttl, "ENABLED"))
 
 
 def test_nothing_differs_in_what_is_as_it_should_be(settings: Settings) -> None:
     """In development and in production."""
     for settings_ in (settings, production(settings)):
         assert differences(seen(settings), settings_) == []
-    assert seen(settings).work == ""
+    assert seen(settings).activity == ""
 
 
 def test_work_in_progress_is_named(settings: Settings) -> None:
     """The table's, or an index's."""
-    assert seen(settings, TableStatus="UPDATING").work == "table: updating"
-    index = creation(settings)["GlobalSecondaryIndexes"][0] | {"IndexStatus": "DELETING"}
-    assert seen(settings, GlobalSecondaryIndexes=[index]).work == "index listing-by-time: deleting"
+    assert seen(settings, TableStatus="UPDATING").activity == "table: updating"
+    index = create_table_arguments(settings)["GlobalSecondaryIndexes"][0] | {"IndexStatus": "DELETING"}
+    assert seen(settings, GlobalSecondaryIndexes=[index]).activity == "index listing-by-time: deleting"
 
 
 def test_a_ttl_that_is_being_turned_off_has_to_be_waited_for(settings: Settings) -> None:

@@ -11,9 +11,10 @@ from vitrina.aws import Clients, connect_streams
 from vitrina.config import Settings
 from vitrina.errors import TableUnavailable
 from vitrina.store.changes import ChangeStore, ChangeUnreadable
-from vitrina.store.definition import creation
+from vitrina.store.definition import create_table_arguments
 from vitrina.store.items import ChangeItem
 from vitrina.store.keys import Key, change, named_change
+from vitrina.store.operations import Update
 from vitrina.store.products import ProductStore
 from vitrina.store.stream import (
     FILTER,
@@ -28,7 +29,6 @@ from vitrina.store.stream import (
     sequence_number,
 )
 from vitrina.store.table import Table
-from vitrina.store.writes import Update
 
 RECORD: dict[str, Any] = {
     "eventName": "INSERT",
@@ -170,7 +170,7 @@ async def test_without_a_table_there_is_no_stream(clients: Clients, settings: Se
 async def test_a_table_may_have_no_stream(settings: Settings, clients: Clients) -> None:
     """Of ours all have; a strange one is not read."""
     async with connect_streams(settings) as client:
-        plain = creation(settings) | {"StreamSpecification": {"StreamEnabled": False}}
+        plain = create_table_arguments(settings) | {"StreamSpecification": {"StreamEnabled": False}}
         await clients.writer.create_table(**plain)
         assert await find_stream(clients, client, settings.table_name) is None
 

@@ -11,13 +11,13 @@ from prometheus_client import REGISTRY
 
 from vitrina import usage
 from vitrina.aws import Clients
+from vitrina.backoff import Backoff
 from vitrina.errors import Conflict, TableUnavailable
 from vitrina.store import keys, table as table_module
 from vitrina.store.items import EmailItem, Item, SkuItem
-from vitrina.store.reads import Query, Scan
+from vitrina.store.operations import Check, Delete, Put, Query, Scan, Update
 from vitrina.store.table import MOST_PUTS, ConditionFailed, Table, TransactionFailed
 from vitrina.store.transactions import Step, commit
-from vitrina.store.writes import Check, Delete, Put, Update
 
 KEY = keys.sku("lamp")
 CLAIM = SkuItem.keyed(KEY, product_id="1")
@@ -68,7 +68,7 @@ def cancelled(*codes: str, items: dict[int, Any] | None = None) -> ClientError:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between tries are short here."""
-    monkeypatch.setattr(table_module, "_FIRST_PAUSE", 0.0001)
+    monkeypatch.setattr(table_module, "_BACKOFF", Backoff(first=0.0001, longest=0.001))
 
 
 @pytest.mark.parametrize(

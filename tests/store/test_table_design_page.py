@@ -218,7 +218,7 @@ def _calls_the_table(call: ast.Call) -> bool:
     match call.func:
         case ast.Attribute(value=ast.Name(id="table") | ast.Attribute(attr="_table" | "table"), attr=method):
             return inspect.iscoroutinefunction(getattr(Table, method, None))
-        case ast.Name(id="page" | "every" | "commit"):
+        case ast.Name(id="page" | "pages" | "every" | "commit"):
             return True
         case _:
             return False

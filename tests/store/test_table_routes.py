@@ -11,11 +11,11 @@ from vitrina.config import Settings
 from vitrina.domain.products import Product, Sort
 from vitrina.domain.users import Role, Session, User
 from vitrina.domain.views import View
-from vitrina.store.definition import creation
+from vitrina.store.definition import create_table_arguments
 from vitrina.store.idempotency import Claim, IdempotencyStore, StoredResponse
 from vitrina.store.listings import ProductListings
+from vitrina.store.operations import Scan
 from vitrina.store.products import ProductStore
-from vitrina.store.reads import Scan
 from vitrina.store.sessions import SessionStore
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
@@ -113,7 +113,7 @@ async def world(settings: Settings, moto: str, ministack: str) -> AsyncIterator[
     settings = settings.model_copy(update={"writer_endpoint": moto, "reader_endpoint": ministack})
     async with connect(settings) as clients:
         for client in (clients.writer, clients.reader):
-            await client.create_table(**creation(settings))
+            await client.create_table(**create_table_arguments(settings))
         world = World(Table(clients, name=settings.table_name, deadline=30))
         await world.furnish()
         yield world

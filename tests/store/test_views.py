@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tests.store.samples import START
+from vitrina.backoff import Backoff
 from vitrina.domain.views import MOST_IN_SEGMENT, PackedViews, View, shard_of, unpack
 from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id, time_ms
 from vitrina.store import keys
-from vitrina.store.reads import Query
+from vitrina.store.operations import Query
 from vitrina.store.table import Table
 from vitrina.store.views import StoredView, ViewStore
 
@@ -191,7 +192,7 @@ async def test_a_page_that_fails_is_tried_again_as_often_as_was_asked(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What takes hours outlasts a moment's throttling, and no more."""
-    store = ViewStore(table, pause=0)
+    store = ViewStore(table, backoff=Backoff(first=0, longest=0))
     views = [view("01a20ceb-ab32-7095-a216-7a34ed216944", ms=ms) for ms in range(3)]
     await store.put([segment for one in views for segment in store.segments([one])])
     shard = shard_of(views[0].product_id, keys.VIEW_SHARDS)

@@ -30,7 +30,7 @@ from vitrina.domain.products import Product
 from vitrina.errors import Conflict, SkuTaken, TableUnavailable
 from vitrina.queue.notices import NoticeQueue
 from vitrina.queue.provisioning import ensure
-from vitrina.store.definition import creation
+from vitrina.store.definition import create_table_arguments
 from vitrina.store.leases import LeaseStore
 from vitrina.store.products import ProductStore
 from vitrina.store.stream import find_stream
@@ -173,7 +173,7 @@ async def test_no_change_is_missing_and_none_out_of_order(dynamodb_local: str, m
     async with hurried_engine() as engine:
         settings = settings_of(engine, ministack, table_name)
         async with connect(settings) as clients, connect_queue(settings) as sqs, connect_streams(settings) as streams:
-            await clients.writer.create_table(**creation(settings))
+            await clients.writer.create_table(**create_table_arguments(settings))
             await ensure(sqs, settings)
             table = Table(clients, name=table_name, deadline=30)
             seen: dict[str, list[int]] = defaultdict(list)

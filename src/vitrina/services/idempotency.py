@@ -59,7 +59,7 @@ class Idempotency:
         try:
             return respond(await create(lambda value: (self._store.step(claim, respond(value)),))), False
         except AlreadyAnswered as faster:
-            return faster.answer, True
+            return faster.response, True
         except Conflict as error:
             raise IdempotencyInProgress from error
         except Exception as error:
@@ -69,5 +69,5 @@ class Idempotency:
             try:
                 await self._store.keep(claim, response)
             except AlreadyAnswered as faster:
-                return faster.answer, True
+                return faster.response, True
             return response, False

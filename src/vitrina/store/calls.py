@@ -1,4 +1,4 @@
-"""A call to DynamoDB: counted, bounded in time, and an outage under its name."""
+"""Calls of DynamoDB clients: counted, limited in time, and with outages mapped to TableUnavailable."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from vitrina import metrics, usage
 from vitrina.errors import TableUnavailable
-from vitrina.store.writes import Arguments
+from vitrina.store.operations import Arguments
 
 log = structlog.get_logger(__name__)
 
@@ -28,21 +28,21 @@ _UNAVAILABLE: Final = frozenset({
     "TransactionInProgressException",
     "UnrecognizedClientException",
 })  # fmt: skip
-"""Nothing that the caller did wrong: revoked credentials and a missing table are outages as well."""
+"""Error codes of outages; revoked credentials and a missing table are outages too."""
 
 
-async def make(
+async def client_call(
     operation: str,
     method: Callable[..., Awaitable[Any]],
     arguments: Arguments,
     *,
     deadline: float,
     has_units: bool = True,
-) -> Any:  # noqa: ANN401 - DynamoDB's own answer
-    """Call `method` and return its answer, within `deadline` seconds with the client's own retries.
+) -> Any:  # noqa: ANN401 - DynamoDB's own response
+    """Call `method` and return its response. `deadline` is in seconds and includes the client's own retries.
 
-    Calls and capacity units (a stream's calls have none) are counted for the process and for the request under way
-    (`usage`). Raises TableUnavailable, and the ClientError of a call that DynamoDB refused.
+    Calls and capacity units (calls of a stream have none) are added to the metrics and to the usage of the current
+    HTTP request. Raises TableUnavailable, and the ClientError of any other rejection.
     """
     request = usage.current()
     if request is not None:

@@ -1,4 +1,4 @@
-"""Changes of prices as events (R9): from the stream's image of a change item, or from the table."""
+"""Price changes as events (R9), from the stream's image of a change item or from the table."""
 
 from datetime import UTC
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from vitrina.domain.notices import PriceChanged
 from vitrina.store import keys
 from vitrina.store.items import ChangeItem, Item, RawItem
+from vitrina.store.operations import raw_key
 from vitrina.store.table import Table
-from vitrina.store.writes import raw_key
 
 
 class ChangeUnreadable(Exception):
-    """A change item is not what one should be; `reason` says why and quotes nothing of it."""
+    """A change item is malformed. `reason` quotes none of its contents."""
 
     def __init__(self, product_id: str, version: int, reason: str) -> None:
         super().__init__(f"change {product_id}-{version}: {reason}")
@@ -24,11 +24,10 @@ class ChangeStore:
     """Reads single changes."""
 
     def __init__(self, table: Table) -> None:
-        """Take the table."""
         self._table = table
 
     async def price_changed(self, product_id: str, version: int) -> PriceChanged | None:
-        """Read a change as an event, None if there is none or it moved no price. Raises ChangeUnreadable."""
+        """Read a change as an event; None if there is none or it changed no price. Raises ChangeUnreadable."""
         key = keys.change(product_id, version)
         found = await self._table.get_many_raw([key], consistent=True)
         if not found or "old_price" not in found[0]:
@@ -37,23 +36,23 @@ class ChangeStore:
 
 
 def price_changed_from(key: RawItem, image: RawItem) -> PriceChanged:
-    """Decode the stream's image of a change that moved a price.
+    """Return the event of a price change from the key and the new image of its stream record.
 
-    Raises ChangeUnreadable, and ValueError when not even its key is that of a change.
+    Raises ChangeUnreadable, and ValueError if `key` is not the key of a change.
     """
     product_id, version = keys.named_change(keys.Key(key["pk"]["S"], key["sk"]["S"]))
     try:
         item = Item.from_raw_data(image)
     except Exception as error:
-        # PynamoDB raises whatever an attribute's class or the standard library does.
+        # PynamoDB passes on any exception of an attribute's class or of the standard library.
         raise ChangeUnreadable(product_id, version, type(error).__name__) from error
     if not isinstance(item, ChangeItem):
-        raise ChangeUnreadable(product_id, version, "no change item")
+        raise ChangeUnreadable(product_id, version, "not a change item")
     return _price_changed(item, product_id, version)
 
 
 def _price_changed(item: ChangeItem, product_id: str, version: int) -> PriceChanged:
-    """Take out what an event has; PynamoDB does not mind what is missing when it reads."""
+    """Return the event of an item. PynamoDB does not report missing attributes."""
     fields: dict[str, Any] = {
         "sku": item.sku,
         "name": item.name,

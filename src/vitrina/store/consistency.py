@@ -1,7 +1,7 @@
-"""Finds what transactions keep together and something else (a restored backup, a hand) has torn apart, and mends it.
+"""Finds and repairs violations of what transactions guarantee, which a partial restore or manual writes can cause.
 
-Looked at are the pairs of `bonds.py` (R6, R7) and the count of super_admins (R1). The service may be at work meanwhile:
-what looks wrong is read again, and mended by one transaction on the condition that none of it has changed.
+Checks the integrity constraints (R6, R7) and the count of super_admins (R1). The service may be running: a suspected
+violation is examined again at one moment, and repaired by one transaction that requires that nothing has changed.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from typing import Final
 from vitrina.domain.pages import Position
 from vitrina.domain.users import Role
 from vitrina.errors import Conflict
-from vitrina.store.constraints import CONSTRAINTS, key_of
+from vitrina.store.constraints import CONSTRAINTS
 from vitrina.store.findings import ConsistencyCheck, CountMismatch, Finding, MissingDependent, OrphanedItem
 from vitrina.store.items import Item, UserItem
 from vitrina.store.keys import Key
-from vitrina.store.reads import Scan
+from vitrina.store.operations import Scan
 from vitrina.store.table import MOST_KEYS, Table, TransactionFailed
 
 _SEGMENTS: Final = 4
@@ -28,26 +28,24 @@ _KINDS: Final = dict.fromkeys(kind for constraint in CONSTRAINTS for kind in (co
 async def check(
     table: Table, *, repair: bool = False, progress: Callable[[int], None] = lambda _: None
 ) -> AsyncIterator[Finding]:
-    """Scan the table and yield what is wrong, mended if `mend` is set and it can be.
+    """Scan the table and yield the violations, repaired if `repair` is set and a repair is possible.
 
-    `progress` is told how many more items have been looked at. Memory holds a few pages and the keys of the
+    Calls `progress` with the number of items of each step of the scan. Memory holds a few pages and the keys of the
     super_admins. Raises TableUnavailable.
     """
     super_admins: set[Key] = set()
     async for items in _pages(table):
-        super_admins |= {key_of(item) for item in items if isinstance(item, UserItem) and item.role == Role.SUPER_ADMIN}
-        for suspicion in await _suspicions(table, items):
-            finding = await _settle(table, suspicion, repair=repair)
-            if finding:
+        super_admins |= {item.key for item in items if isinstance(item, UserItem) and item.role == Role.SUPER_ADMIN}
+        for suspected in await _suspected(table, items):
+            if finding := await _examine(table, suspected, repair=repair):
                 yield finding
         progress(len(items))
-    finding = await _settle(table, CountMismatch(super_admins), repair=repair)
-    if finding:
+    if finding := await _examine(table, CountMismatch(super_admins), repair=repair):
         yield finding
 
 
 async def _pages(table: Table) -> AsyncIterator[list[Item]]:
-    """Read all owners and companions, some perhaps stale, a page of each segment at a time."""
+    """Scan all owners and dependent items, a page of each segment at a time; items may be stale."""
     only = Item.type.is_in(*_KINDS)
     positions: dict[int, Position | None] = dict.fromkeys(range(_SEGMENTS))
     while positions:
@@ -60,28 +58,28 @@ async def _pages(table: Table) -> AsyncIterator[list[Item]]:
         positions = {segment: end for segment, end in ends if end is not None}
 
 
-async def _suspicions(table: Table, items: Sequence[Item]) -> list[ConsistencyCheck]:
-    """Return what does not fit what is beside it, at first sight."""
-    lacking = [
-        (MissingDependent(constraint, key_of(item), key_of(wanted)), wanted)
+async def _suspected(table: Table, items: Sequence[Item]) -> list[ConsistencyCheck]:
+    """Return the suspected violations: items that do not fit their stored counterparts."""
+    missing = [
+        (MissingDependent(constraint, item.key, expected.key), expected)
         for constraint in CONSTRAINTS
         for item in items
-        if (wanted := constraint.wanted(item)) is not None
+        if (expected := constraint.expected(item)) is not None
     ]
-    stray = [
+    orphaned = [
         OrphanedItem(constraint, item)
         for constraint in CONSTRAINTS
         for item in items
         if isinstance(item, constraint.dependent)
     ]
-    found = await _found(table, [*(it.place for it, _ in lacking), *(it.owner_key for it in stray)])
+    stored = await _read(table, [*(it.dependent_key for it, _ in missing), *(it.owner_key for it in orphaned)])
     return [
-        *(it for it, wanted in lacking if not it.constraint.fits(wanted, found.get(it.place))),
-        *(it for it in stray if not it.constraint.holds(found.get(it.owner_key), it.dependent)),
+        *(it for it, expected in missing if not it.constraint.matches(expected, stored.get(it.dependent_key))),
+        *(it for it in orphaned if not it.constraint.is_owned(it.dependent, stored.get(it.owner_key))),
     ]
 
 
-async def _found(table: Table, wanted: Iterable[Key]) -> dict[Key, Item]:
+async def _read(table: Table, wanted: Iterable[Key]) -> dict[Key, Item]:
     keys = list(dict.fromkeys(wanted))
     found: dict[Key, Item] = {}
     for first in range(0, len(keys), MOST_KEYS):
@@ -89,18 +87,18 @@ async def _found(table: Table, wanted: Iterable[Key]) -> dict[Key, Item]:
     return found
 
 
-async def _settle(table: Table, suspicion: ConsistencyCheck, *, repair: bool) -> Finding | None:
-    """Examine a suspicion and mend what is wrong, anew if something changed in between."""
+async def _examine(table: Table, suspected: ConsistencyCheck, *, repair: bool) -> Finding | None:
+    """Examine a suspected violation and repair it; starts again if something changed in between."""
     finding: Finding | None = None
     for _ in range(_TRIES):
         try:
-            diagnosis = await suspicion.examine(table)
+            diagnosis = await suspected.examine(table)
             if diagnosis is None:
                 return None
             finding = diagnosis.finding
-            if not repair or not diagnosis.remedy:
+            if not repair or not diagnosis.repair:
                 return finding
-            await table.transact(diagnosis.remedy)
+            await table.transact(diagnosis.repair)
         except (TransactionFailed, Conflict):
             continue
         return replace(finding, repaired=True)

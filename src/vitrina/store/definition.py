@@ -1,4 +1,4 @@
-"""What the table should be, and how one that is there differs: pure, so that nothing here can change a table (R16)."""
+"""The required state of the table, and the differences of an existing one (R16). Pure functions, no calls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _STREAM: Final = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A difference, and the call that takes it away; `operation` is None if no call can."""
+    """A difference, and the call that removes it; `operation` is None if no call can."""
 
     what: str
     operation: str | None = None
@@ -23,8 +23,8 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What DynamoDB says of the table: `table` is empty when there is none, `recovery` is of point-in-time recovery."""
+class TableDescription:
+    """DynamoDB's description of the table: `table` is empty if none exists. `recovery`: of point in time."""
 
     table: Mapping[str, Any]
     ttl: Mapping[str, Any]
@@ -37,20 +37,20 @@ class Seen:
 
     @property
     def stream(self) -> str:
-        """Which images the stream has; `off` without one."""
+        """The images in the stream; `off` without a stream."""
         stream = self.table.get("StreamSpecification") or {}
         return str(stream["StreamViewType"]) if stream.get("StreamEnabled") else "off"
 
     @property
     def billing(self) -> str:
-        """The billing mode; a table that was never switched tells it only by its throughput."""
+        """The billing mode. DynamoDB gives it only after a switch, so before that it follows from the throughput."""
         provisioned = (self.table.get("ProvisionedThroughput") or {}).get("ReadCapacityUnits")
         mode = (self.table.get("BillingModeSummary") or {}).get("BillingMode")
         return str(mode or ("PROVISIONED" if provisioned else "PAY_PER_REQUEST"))
 
     @property
-    def work(self) -> str:
-        """What DynamoDB is doing to the table and will not be disturbed at; empty when it is at rest."""
+    def activity(self) -> str:
+        """The change in progress, during which DynamoDB rejects others; empty without one."""
         for name, index in self.indexes.items():
             state = index.get("IndexStatus", "ACTIVE")
             if state != "ACTIVE":
@@ -59,7 +59,7 @@ class Seen:
         return "" if state == "ACTIVE" else f"table: {state.lower()}"
 
 
-def creation(settings: Settings) -> dict[str, Any]:
+def create_table_arguments(settings: Settings) -> dict[str, Any]:
     """Return the arguments of CreateTable."""
     return {
         "TableName": settings.table_name,
@@ -71,11 +71,11 @@ def creation(settings: Settings) -> dict[str, Any]:
     }
 
 
-def differences(seen: Seen, settings: Settings) -> list[Difference]:
-    """Return what differs, in the order in which it is to be changed."""
+def differences(seen: TableDescription, settings: Settings) -> list[Difference]:
+    """Return the differences, in the order in which they have to be removed."""
     name, table = settings.table_name, seen.table
     if not table:
-        return [Difference(f"table {name} is missing", "create_table", creation(settings))]
+        return [Difference(f"table {name} is missing", "create_table", create_table_arguments(settings))]
     if _differs(table["KeySchema"], _KEY_SCHEMA):
         key = ", ".join(part["AttributeName"] for part in table["KeySchema"])
         return [Difference(f"table {name} is not Vitrina's, its key is ({key}): set VITRINA_TABLE_NAME to another")]
@@ -88,13 +88,13 @@ def differences(seen: Seen, settings: Settings) -> list[Difference]:
     ]
 
 
-def _billing(seen: Seen) -> list[Difference]:
+def _billing(seen: TableDescription) -> list[Difference]:
     if seen.billing == "PAY_PER_REQUEST":
         return []
     return [Difference("billing is not on demand", "update_table", {"BillingMode": "PAY_PER_REQUEST"})]
 
 
-def _index_differences(seen: Seen, index: Index) -> list[Difference]:
+def _index_differences(seen: TableDescription, index: Index) -> list[Difference]:
     there, wanted = seen.indexes.get(index.name), _index(index)
     if there is None:
         update = {
@@ -107,16 +107,16 @@ def _index_differences(seen: Seen, index: Index) -> list[Difference]:
     return []
 
 
-def _stream(seen: Seen) -> list[Difference]:
+def _stream(seen: TableDescription) -> list[Difference]:
     if seen.stream == _STREAM["StreamViewType"]:
         return []
     if seen.stream == "off":
         return [Difference("the stream is off", "update_table", {"StreamSpecification": _STREAM})]
-    # A stream cannot be changed, only ended and begun anew.
+    # A stream cannot be changed; it has to be turned off and on again.
     return [Difference(f"the stream has {seen.stream} alone", "update_table", END_STREAM)]
 
 
-def _ttl(seen: Seen) -> list[Difference]:
+def _ttl(seen: TableDescription) -> list[Difference]:
     state, attribute = seen.ttl.get("TimeToLiveStatus"), seen.ttl.get("AttributeName")
     if state in {"ENABLED", "ENABLING"} and attribute == TTL_ATTRIBUTE:
         return []
@@ -126,10 +126,10 @@ def _ttl(seen: Seen) -> list[Difference]:
     return [Difference("TTL is off", "update_time_to_live", enable)]
 
 
-def _protection(seen: Seen) -> list[Difference]:
+def _protection(seen: TableDescription) -> list[Difference]:
     found = []
     if seen.recovery == UNSUPPORTED:
-        found.append(Difference(f"point-in-time recovery is {UNSUPPORTED}, and production wants it"))
+        found.append(Difference(f"point-in-time recovery is {UNSUPPORTED}, and production requires it"))
     elif seen.recovery != "ENABLED":
         enable = {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}}
         found.append(Difference("point-in-time recovery is off", "update_continuous_backups", enable))

@@ -1,7 +1,8 @@
-"""What may be wrong with an item: examined as it is at one moment, and how it is mended.
+"""Consistency checks: each examines a suspected violation at one moment, and returns its repair.
 
-A companion is never taken from an owner that has it by right. What is missing is written where nothing is, or over what
-nobody has a right to; what is deleted belongs to nobody; and the transaction that mends checks that it is still so.
+A repair never takes a dependent item from its rightful owner. It writes a missing item only where none exists or where
+the existing one belongs to nobody, and deletes only items that belong to nobody. Its transaction requires that nothing
+has changed since the examination.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,19 +15,18 @@ from pynamodb.expressions.condition import Condition
 from vitrina.domain.users import Role
 from vitrina.errors import Conflict
 from vitrina.store import keys
-from vitrina.store.constraints import IntegrityConstraint, key_of
+from vitrina.store.constraints import IntegrityConstraint
 from vitrina.store.items import Item, SuperAdminsItem, UserItem
 from vitrina.store.keys import Key
+from vitrina.store.operations import Check, Delete, Put, Query, Write
 from vitrina.store.paging import every
-from vitrina.store.reads import Query
 from vitrina.store.table import MOST_KEYS, Table
-from vitrina.store.writes import Check, Delete, Put, Write
 
 _ABSENT: Final = Item.pk.does_not_exist()
 
 
 class Problem(StrEnum):
-    """What is wrong. A disputed item is claimed by two, and who gives way is for people to say."""
+    """Kinds of violations. A disputed item is claimed by two owners, and an operator has to decide between them."""
 
     MISSING = "missing"
     ORPHAN = "orphan"
@@ -36,7 +36,7 @@ class Problem(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A problem with an item of the kind `what`, in words, and whether it has been mended."""
+    """A violation of the constraint `what`, described for an operator, and whether it was repaired."""
 
     what: str
     problem: Problem
@@ -46,95 +46,95 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """A finding, and the transaction that mends it; empty if none can."""
+    """A finding, and the transaction that repairs it; empty if it cannot be repaired automatically."""
 
     finding: Finding
-    remedy: Sequence[Write] = ()
+    repair: Sequence[Write] = ()
 
 
 class ConsistencyCheck(Protocol):
-    """Something that looked wrong at first sight, its parts having been read one after the other."""
+    """A suspected violation. It was found by reads at different times, so it has to be examined at one moment."""
 
     async def examine(self, table: Table) -> Diagnosis | None:
-        """Look at all of it at one moment; None if nothing is wrong. Raises Conflict when it does not stand still."""
+        """Read all items involved at one moment; None without a violation. Raises Conflict if they keep changing."""
 
 
 @dataclass(frozen=True, slots=True)
 class MissingDependent:
-    """An owner that seems to have no companion at `place`, or one that says something else."""
+    """An owner without its dependent item at `dependent_key`, or with one that does not match."""
 
     constraint: IntegrityConstraint
     owner_key: Key
-    place: Key
+    dependent_key: Key
 
     async def examine(self, table: Table) -> Diagnosis | None:
-        """Look at the owner and at the place."""
-        found = await table.snapshot([self.owner_key, self.place])
-        owner, there = found.get(self.owner_key), found.get(self.place)
-        wanted = self.constraint.wanted(owner)
-        # An owner that has moved on did so by a transaction that asked for its companion.
-        if owner is None or wanted is None or key_of(wanted) != self.place or self.constraint.fits(wanted, there):
+        """Read the owner and the dependent item."""
+        found = await table.snapshot([self.owner_key, self.dependent_key])
+        owner, stored = found.get(self.owner_key), found.get(self.dependent_key)
+        expected = self.constraint.expected(owner)
+        # If the owner has changed since, its transaction has written the new dependent item.
+        if owner is None or expected is None or expected.key != self.dependent_key:
             return None
-        return await self._diagnose(table, owner, wanted, there)
+        if self.constraint.matches(expected, stored):
+            return None
+        return await self._diagnose(table, owner, expected, stored)
 
-    async def _diagnose(self, table: Table, owner: Item, wanted: Item, there: Item | None) -> Diagnosis:
-        place, owner_key = _text(self.place), self.owner_key
-        guards = {owner_key: _unchanged(owner_key, owner)}
+    async def _diagnose(self, table: Table, owner: Item, expected: Item, stored: Item | None) -> Diagnosis:
+        place, owner_key = _text(self.dependent_key), self.owner_key
+        checks = {owner_key: _unchanged(owner_key, owner)}
         detail = f"{_text(owner_key)} has no {place}"
         condition: Condition = _ABSENT
-        if there is not None:
-            holder_key = self.constraint.owner_of(there)
+        if stored is not None:
+            holder_key = self.constraint.owner_key(stored)
             holder = await table.get(holder_key, consistent=True)
-            if holder_key != owner_key and self.constraint.holds(holder, there):
+            if holder_key != owner_key and self.constraint.is_owned(stored, holder):
                 detail = f"{place} is {_text(holder_key)}'s, and {_text(owner_key)} claims it too"
-                return Diagnosis(Finding(what=self.constraint.what, problem=Problem.DISPUTED, detail=detail))
-            guards.setdefault(holder_key, _unchanged(holder_key, holder))
-            condition = self.constraint.still(there)
-        finding = Finding(what=self.constraint.what, problem=Problem.MISSING, detail=detail)
-        return Diagnosis(finding, [*guards.values(), Put(wanted, condition)])
+                return Diagnosis(Finding(what=self.constraint.name, problem=Problem.DISPUTED, detail=detail))
+            checks.setdefault(holder_key, _unchanged(holder_key, holder))
+            condition = self.constraint.unchanged(stored)
+        finding = Finding(what=self.constraint.name, problem=Problem.MISSING, detail=detail)
+        return Diagnosis(finding, [*checks.values(), Put(expected, condition)])
 
 
 @dataclass(frozen=True, slots=True)
 class OrphanedItem:
-    """A companion that seems not to be its owner's."""
+    """A dependent item whose owner does not exist or must not have it."""
 
     constraint: IntegrityConstraint
     dependent: Item
 
     @property
     def owner_key(self) -> Key:
-        """Whose it says it is."""
-        return self.constraint.owner_of(self.dependent)
+        """The key of the owner that the dependent item names."""
+        return self.constraint.owner_key(self.dependent)
 
     async def examine(self, table: Table) -> Diagnosis | None:
-        """Look at the companion and at whose it says it is."""
-        place, owner_key = key_of(self.dependent), self.owner_key
-        found = await table.snapshot([place, owner_key])
-        dependent, owner = found.get(place), found.get(owner_key)
-        # One that is somebody else's by now was claimed by a transaction.
-        if (
-            dependent is None
-            or self.constraint.owner_of(dependent) != owner_key
-            or self.constraint.holds(owner, dependent)
-        ):
+        """Read the dependent item and the owner that it names."""
+        key, owner_key = self.dependent.key, self.owner_key
+        found = await table.snapshot([key, owner_key])
+        dependent, owner = found.get(key), found.get(owner_key)
+        # If it names another owner by now, that owner's transaction has claimed it.
+        if dependent is None or self.constraint.owner_key(dependent) != owner_key:
+            return None
+        if self.constraint.is_owned(dependent, owner):
             return None
         fact = "is not there" if owner is None else "does not have it"
-        detail = f"{_text(place)} names {_text(owner_key)}, which {fact}"
-        finding = Finding(what=self.constraint.what, problem=Problem.ORPHAN, detail=detail)
-        return Diagnosis(finding, [_unchanged(owner_key, owner), Delete(place, self.constraint.still(dependent))])
+        detail = f"{_text(key)} names {_text(owner_key)}, which {fact}"
+        finding = Finding(what=self.constraint.name, problem=Problem.ORPHAN, detail=detail)
+        return Diagnosis(finding, [_unchanged(owner_key, owner), Delete(key, self.constraint.unchanged(dependent))])
 
 
 @dataclass(frozen=True, slots=True)
 class CountMismatch:
-    """The count of super_admins, of whom `known` have been seen."""
+    """A count of super_admins that differs from their number; `known` are the keys of those that a scan has found."""
 
     known: Collection[Key]
 
     async def examine(self, table: Table) -> Diagnosis | None:
-        """Count those that have been seen and those that are listed, between two readings of the count.
+        """Count the known and the listed super_admins between two reads of the stored count.
 
-        Who becomes a super_admin or ceases to be one moves the count in the same transaction, so a count that stands
-        still is all that the remedy has to ask for.
+        Each change of a super_admin's role changes the count in the same transaction, so an unchanged count is a
+        sufficient condition for the repair.
         """
         before = await table.get(keys.SUPER_ADMINS, consistent=True)
         number = await self._number(table)
@@ -153,7 +153,7 @@ class CountMismatch:
         listed = await every(
             table, Query(condition=Item.listing_group == keys.role_group(Role.SUPER_ADMIN), index=keys.GROUP_BY_TIME)
         )
-        candidates = list({*self.known, *map(key_of, listed)})
+        candidates = list({*self.known, *(item.key for item in listed)})
         number = 0
         for first in range(0, len(candidates), MOST_KEYS):
             found = await table.get_many(candidates[first : first + MOST_KEYS], consistent=True)

@@ -1,12 +1,12 @@
-"""The items: PynamoDB models as schema and codec, never for I/O.
+"""The items: PynamoDB models, used as schemas and for (de)serialisation, never for I/O.
 
-`type` says what an item is, `v` which version of that type's schema wrote it. One table, one module: a discriminator
-finds every class, and the chart of table_design.md is held against this file.
+The attribute `type` names an item's class, `v` the version of that class's schema that wrote the item. All classes are
+in this one module: the discriminator finds each of them, and a test compares the chart in table_design.md with it.
 """
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pynamodb.attributes import (
     Attribute,
@@ -22,7 +22,7 @@ from vitrina.clock import from_rfc3339, rfc3339
 from vitrina.store.keys import Key
 
 RawItem = dict[str, Any]
-"""An item as DynamoDB's API has it: `{"name": {"S": "..."}}`."""
+"""An item in the form of DynamoDB's API: `{"name": {"S": "..."}}`."""
 
 
 class IntegerAttribute(Attribute[int]):
@@ -40,7 +40,7 @@ class IntegerAttribute(Attribute[int]):
 
 
 class DecimalAttribute(Attribute[Decimal]):
-    """An exact number: PynamoDB's own goes through float. DynamoDB drops trailing zeros, so readers fit money again."""
+    """An exact number; PynamoDB's own converts through float. DynamoDB drops trailing zeros: `money.fit` adds them."""
 
     attr_type = "N"
 
@@ -68,10 +68,10 @@ class TimeAttribute(Attribute[datetime]):
 
 
 class Item(Model):
-    """What every item has. Indexes are sparse: an item is in one only while it carries the index's two keys."""
+    """The attributes of every item. Indexes are sparse: they hold items with both key attributes."""
 
     class Meta:
-        """PynamoDB asks for a name here; the real one is a setting and is given with each call."""
+        """PynamoDB requires a table name here; each request uses the one from the settings."""
 
         table_name = "vitrina"
 
@@ -90,8 +90,23 @@ class Item(Model):
 
     @classmethod
     def keyed(cls, key: Key, **attributes: Any) -> Self:  # noqa: ANN401 - an attribute's own class checks its value
-        """Make the item of `key`."""
+        """Return a new item with the primary key `key`."""
         return cls(key.pk, key.sk, **attributes)
+
+    @property
+    def key(self) -> Key:
+        """The primary key."""
+        return Key(self.pk, self.sk)
+
+
+ItemT = TypeVar("ItemT", bound=Item)
+
+
+def expect_type(item: Item | None, kind: type[ItemT]) -> ItemT:
+    """Return `item`, whose key or index key only items of `kind` have. Raises TypeError for another: a defect."""
+    if not isinstance(item, kind):
+        raise TypeError(f"{type(item).__name__} in the place of {kind.__name__}")
+    return item
 
 
 class UserItem(Item, discriminator="user"):
@@ -110,19 +125,19 @@ class UserItem(Item, discriminator="user"):
 
 
 class EmailItem(Item, discriminator="email"):
-    """The claim of an account on an e-mail address."""
+    """An account's claim of an e-mail address."""
 
     user_id = UnicodeAttribute()
 
 
 class SuperAdminsItem(Item, discriminator="super_admins"):
-    """How many super_admins there are."""
+    """The number of super_admins."""
 
     members = IntegerAttribute()
 
 
 class SessionItem(Item, discriminator="session"):
-    """A sign-in; `expires_at` is checked on every read, since TTL deletes late (R14)."""
+    """A session. Every read checks `expires_at`, since TTL deletes late (R14)."""
 
     id = UnicodeAttribute()
     user_id = UnicodeAttribute()
@@ -155,13 +170,13 @@ class ProductItem(Item, discriminator="product"):
 
 
 class SkuItem(Item, discriminator="sku"):
-    """The claim of a live product on a SKU."""
+    """A live product's claim of a SKU."""
 
     product_id = UnicodeAttribute()
 
 
 class DeletionItem(Item, discriminator="deletion"):
-    """The marker of a soft deletion; there while the product is deleted."""
+    """The marker of a soft deletion; it exists while the product is deleted."""
 
     product_id = UnicodeAttribute()
     original_sku = UnicodeAttribute()
@@ -170,7 +185,7 @@ class DeletionItem(Item, discriminator="deletion"):
 
 
 class ChangeItem(Item, discriminator="change"):
-    """What a version changed. On the stream it is the event; `old_price` is there only when a price moved (R9)."""
+    """The change that made a version; on the stream, the event. `old_price` exists only if the price changed (R9)."""
 
     product_id = UnicodeAttribute()
     version = IntegerAttribute()
@@ -188,7 +203,7 @@ class ChangeItem(Item, discriminator="change"):
 
 
 class PriceItem(Item, discriminator="price"):
-    """A price and when it came into force."""
+    """A price and the time from which it applies."""
 
     price = DecimalAttribute()
     currency = UnicodeAttribute()
@@ -196,14 +211,14 @@ class PriceItem(Item, discriminator="price"):
 
 
 class ViewSegmentItem(Item, discriminator="views"):
-    """Many views in one item: `events` packs them (domain/views.py), `referrers` are the hosts that they name."""
+    """Many views in one item: `events` is packed (domain/views.py), `referrers` are the referring hosts, each once."""
 
     events = BinaryAttribute(legacy_encoding=False)
     referrers = JSONAttribute(null=True)
 
 
 class ViewDayItem(Item, discriminator="view_day"):
-    """What a product's closed day counts; `views` and `unique_visitors` leave bots out (R12)."""
+    """A product's counts of a closed day; `views` and `unique_visitors` exclude bots (R12)."""
 
     views = IntegerAttribute()
     unique_visitors = IntegerAttribute()
@@ -217,7 +232,7 @@ class ViewTallyItem(Item, discriminator="view_tally"):
 
 
 class ViewSummaryItem(Item, discriminator="view_summary"):
-    """What a closed day tells of the whole shop: views by hour, and the hosts that people came from."""
+    """Views of all products on a closed day, by hour and by referring host."""
 
     hours = JSONAttribute()
     referrers = JSONAttribute()
@@ -226,7 +241,7 @@ class ViewSummaryItem(Item, discriminator="view_summary"):
 
 
 class ViewRollupItem(Item, discriminator="view_rollup"):
-    """Says that a day is rolled up, for it is written last; with the day's totals."""
+    """The totals of a closed day. It is written last, so its existence means that the day's rollup is complete."""
 
     views = IntegerAttribute()
     unique_visitors = IntegerAttribute()
@@ -235,7 +250,7 @@ class ViewRollupItem(Item, discriminator="view_rollup"):
 
 
 class NoticeItem(Item, discriminator="notice"):
-    """An entry of an admin's inbox (R9). It is `due` while its mail waits; `mail` names the mail that took it up."""
+    """An entry of an admin's inbox (R9). It has `due` while its mail is pending; `mail` is that mail's id."""
 
     id = UnicodeAttribute()
     user_id = UnicodeAttribute()
@@ -257,7 +272,7 @@ class NoticeItem(Item, discriminator="notice"):
 
 
 class NoticePreferencesItem(Item, discriminator="notice_preferences"):
-    """What an account wants to be mailed."""
+    """An account's preferences for mail about notices."""
 
     email = UnicodeAttribute()
     digest_minutes = IntegerAttribute()
@@ -265,14 +280,14 @@ class NoticePreferencesItem(Item, discriminator="notice_preferences"):
 
 
 class MailWindowItem(Item, discriminator="mail_window"):
-    """How many notices an account got in the window that ends at `closes_at`."""
+    """The number of notices for an account in the window that ends at `closes_at`."""
 
     closes_at = TimeAttribute()
     notices = IntegerAttribute()
 
 
 class MailItem(Item, discriminator="mail"):
-    """The mail to an account that is being sent: it holds these notices, and is `due` again if its sender dies."""
+    """The mail that is being sent to an account, with the ids of its notices. It is `due` again if its sender dies."""
 
     id = UnicodeAttribute()
     user_id = UnicodeAttribute()
@@ -284,9 +299,9 @@ class MailItem(Item, discriminator="mail"):
 
 
 class LeaseItem(Item, discriminator="lease"):
-    """The reading of one shard of the stream: by whom, and after which record it goes on.
+    """The lease of a shard of the stream: its owner, and the record after which reading continues.
 
-    `counter` moves with each renewal; `checkpoint` is a sequence number, TRIM_HORIZON or SHARD_END.
+    Each renewal increments `counter`. `checkpoint` is a sequence number, TRIM_HORIZON or SHARD_END.
     """
 
     shard_id = UnicodeAttribute()
@@ -297,7 +312,7 @@ class LeaseItem(Item, discriminator="lease"):
 
 
 class IdempotencyItem(Item, discriminator="idempotency"):
-    """The answer that an idempotency key gets again until `expires_at`."""
+    """The response that is replayed for an idempotency key until `expires_at`."""
 
     body_fingerprint = UnicodeAttribute()
     status = IntegerAttribute()
@@ -305,14 +320,14 @@ class IdempotencyItem(Item, discriminator="idempotency"):
     body = BinaryAttribute(legacy_encoding=False)
 
 
-class FailuresItem(Item, discriminator="failures"):
-    """Tries to sign in of one subject in one window that failed or are still being checked."""
+class LoginAttemptsItem(Item, discriminator="failures"):
+    """Sign-in attempts of a subject in a window that failed or are still being checked."""
 
     tries = IntegerAttribute()
 
 
 class MigrationItem(Item, discriminator="migration"):
-    """A migration in the ledger: where it is and which run is at it until when, or when it was finished."""
+    """A migration's entry in the ledger: position, and the run that holds it until `held_until`."""
 
     name = UnicodeAttribute()
     started_at = TimeAttribute()

@@ -1,4 +1,4 @@
-"""Every key and index of the one table; mirrors table_design.md. A key template is written here and nowhere else."""
+"""All keys and indexes of the table (table_design.md). No other module contains a key template."""
 
 import zlib
 from datetime import date, datetime
@@ -9,14 +9,14 @@ from vitrina.clock import rfc3339
 from vitrina.domain.text import fold
 
 VIEW_SHARDS: Final = 8
-"""Partitions that a day's views spread over. Fixed for good: a product's shard is found by it."""
+"""Partitions of a day's views. It can never change, since it determines a product's shard."""
 MAIL_SHARDS: Final = 4
-"""Partitions of the index that mail waiting to be sent spreads over; more can be added, none taken away."""
+"""Index partitions of due mail. It may be raised but never lowered."""
 
 _AFTER_NAME: Final = "\x1f"
-"""Ends a name in a sort key. No name holds it and it sorts before every character that one may hold."""
+"""Terminates a name in a sort key. No name contains it, and it sorts before every character of a name."""
 _LONGEST_NAME: Final = 900
-"""Bytes of a name in a sort key, which DynamoDB ends at 1,024."""
+"""Bytes of a name in a sort key; DynamoDB limits the whole key to 1,024."""
 
 
 class Key(NamedTuple):
@@ -27,7 +27,7 @@ class Key(NamedTuple):
 
 
 class Index(NamedTuple):
-    """A global secondary index: its name and key attributes. All of an item is projected."""
+    """A global secondary index: its name and key attributes. It projects all attributes."""
 
     name: str
     partition: str
@@ -54,12 +54,12 @@ USERS: Final = "USERS"
 
 
 def brand_group(brand: str) -> str:
-    """Return the group of a brand's live products, found without regard to case."""
+    """Return the group of a brand's live products; case-insensitive."""
     return f"BRAND#{fold(brand)}"
 
 
 def role_group(role: str) -> str:
-    """Return the group of the accounts that have a role."""
+    """Return the group of the accounts with a role."""
     return f"ROLE#{role}"
 
 
@@ -69,7 +69,7 @@ def unread_notices(user_id: str) -> str:
 
 
 def due_mail(shard: int) -> str:
-    """Return one shard of the mail that waits to be sent; `due_at` says until when."""
+    """Return the partition of one shard of the pending mail, which is sorted by `due_at`."""
     return f"MAIL#{shard}"
 
 
@@ -78,24 +78,24 @@ def mail_shard(user_id: str) -> int:
     return zlib.crc32(user_id.encode()) % MAIL_SHARDS
 
 
-# Sort keys of the indexes; the id makes each unique, so that a page can start after any item
+# Sort keys of the indexes. The id makes each unique, so a page can start after any item.
 def by_time(at: datetime, item_id: str) -> str:
     """Sort by a time."""
     return f"{rfc3339(at)}#{item_id}"
 
 
 def by_name(name: str, item_id: str) -> str:
-    """Sort by a name without regard to case."""
+    """Sort by a name, case-insensitively."""
     return f"{name_prefix(name)}{_AFTER_NAME}{item_id}"
 
 
 def name_prefix(name: str) -> str:
-    """Return how the sort keys of names that begin with `name` begin."""
+    """Return the prefix of the sort keys of all names that begin with `name`."""
     return fold(name).encode()[:_LONGEST_NAME].decode(errors="ignore")
 
 
 def by_price(price: Decimal, item_id: str) -> str:
-    """Sort by an amount: 12 digits, a point and 4 decimals, so that text order is number order."""
+    """Sort by an amount: 12 digits, a point and 4 decimals, so that the order of texts is that of numbers."""
     return f"{price:017.4f}#{item_id}"
 
 
@@ -109,7 +109,7 @@ SESSION_PREFIX: Final = "SESSION#"
 
 
 def session(user_id: str, session_id: str) -> Key:
-    """Return the key of a session, in its account's partition: one query has them all."""
+    """Return the key of a session. It is in its account's partition, so one query reads all of them."""
     return Key(f"USER#{user_id}", f"{SESSION_PREFIX}{session_id}")
 
 
@@ -117,32 +117,32 @@ NOTICE_PREFIX: Final = "NOTICE#"
 
 
 def notice(user_id: str, notice_id: str) -> Key:
-    """Return the key of an entry of an account's inbox; its id begins with a time, so that entries sort by it."""
+    """Return the key of an inbox entry. Its id begins with a time, so entries are sorted by time."""
     return Key(f"USER#{user_id}", f"{NOTICE_PREFIX}{notice_id}")
 
 
 def notice_preferences(user_id: str) -> Key:
-    """Return the key of what an account wants to be mailed."""
+    """Return the key of an account's preferences for mail."""
     return Key(f"USER#{user_id}", "NOTICE_PREFERENCES")
 
 
 def mail_window(user_id: str) -> Key:
-    """Return the key of the window in which an account's notices are counted, to mail many of them as a digest."""
+    """Return the key of the window that counts an account's notices; many of them are mailed as a digest."""
     return Key(f"USER#{user_id}", "MAIL_WINDOW")
 
 
 def mail(user_id: str) -> Key:
-    """Return the key of the one mail to an account that is being sent."""
+    """Return the key of the mail that is being sent to an account; there is one at a time."""
     return Key(f"USER#{user_id}", "MAIL")
 
 
 def email(address: str) -> Key:
-    """Return the key of the item that makes an e-mail address unique, without regard to case."""
+    """Return the key of the item that makes an e-mail address unique, case-insensitively."""
     return Key(f"EMAIL#{fold(address)}", "EMAIL")
 
 
 SUPER_ADMINS: Final = Key("SUPER_ADMINS", "SUPER_ADMINS")
-"""The count of super_admins, on which the rule of the last one rests (R1)."""
+"""The count of super_admins; conditions on it protect the last one (R1)."""
 
 
 def product(product_id: str) -> Key:
@@ -160,7 +160,7 @@ def change(product_id: str, version: int) -> Key:
 
 
 def named_change(key: Key) -> tuple[str, int]:
-    """Return the product and version that the key of a change names. Raises ValueError for another key."""
+    """Return product id and version from the key of a change. Raises ValueError for another key."""
     partition, sort = key.pk.removeprefix("PRODUCT#"), key.sk.removeprefix(CHANGE_PREFIX)
     if key != change(partition, int(sort)):
         raise ValueError("not the key of a change")
@@ -168,7 +168,7 @@ def named_change(key: Key) -> tuple[str, int]:
 
 
 def price(product_id: str, version: int) -> Key:
-    """Return the key of the price that came into force with a version."""
+    """Return the key of the price that took effect with a version."""
     return Key(f"PRODUCT#{product_id}", f"{PRICE_PREFIX}{version:010d}")
 
 
@@ -178,17 +178,17 @@ def deletion(product_id: str) -> Key:
 
 
 def sku(text: str) -> Key:
-    """Return the key of the item that makes a SKU unique among live products, without regard to case (R6)."""
+    """Return the key of the item that makes a SKU unique among live products, case-insensitively (R6)."""
     return Key(f"SKU#{fold(text)}", "SKU")
 
 
 def view_segments(day: date, shard: int) -> str:
-    """Return the partition of a day's views of one shard of the products."""
+    """Return the partition of a day's views of one shard of products."""
     return f"VIEWS#{day.isoformat()}#{shard}"
 
 
 def day_and_shard(partition: str) -> tuple[date, int]:
-    """Return whose views a partition of `view_segments` holds. Raises ValueError for any other."""
+    """Return the day and shard of a partition of `view_segments`. Raises ValueError for another."""
     prefix, day, shard = partition.split("#")
     if prefix != "VIEWS":
         raise ValueError(f"{prefix} holds no views")
@@ -196,7 +196,7 @@ def day_and_shard(partition: str) -> tuple[date, int]:
 
 
 def view_segment(day: date, shard: int, segment_id: str) -> Key:
-    """Return the key of a segment of one shard's products; its id is ordered by time."""
+    """Return the key of a segment of one shard's products. Segment ids sort by time."""
     return Key(view_segments(day, shard), segment_id)
 
 
@@ -204,12 +204,12 @@ MIXED_PREFIX: Final = "MIXED#"
 
 
 def mixed_view_segment(day: date, shard: int, segment_id: str) -> Key:
-    """Return the key of a segment of products of all shards; it may be in the partition of any, after its own ones."""
+    """Return the key of a segment of products of all shards; it sorts last in the partition of any shard."""
     return Key(view_segments(day, shard), MIXED_PREFIX + segment_id)
 
 
 def segment_id(sort: str) -> str:
-    """Return the id of a segment, of one shard or mixed."""
+    """Return the id of a segment from its sort key, mixed or not."""
     return sort.removeprefix(MIXED_PREFIX)
 
 
@@ -217,7 +217,7 @@ VIEW_DAY_PREFIX: Final = "VIEWS#"
 
 
 def view_day(product_id: str, day: date) -> Key:
-    """Return the key of the counts of a product's closed day, in its own partition: one query has many days."""
+    """Return the key of a product's counts of a closed day, in its partition: one query reads many days."""
     return Key(f"PRODUCT#{product_id}", f"{VIEW_DAY_PREFIX}{day.isoformat()}")
 
 
@@ -225,18 +225,18 @@ VIEW_TALLY_PREFIX: Final = "SHARD#"
 
 
 def view_tallies(day: date, shard: int | None = None) -> Key:
-    """Return the partition of a closed day's tables, and how the sort keys begin, of one shard or of all."""
+    """Return the partition of a closed day's tables and the prefix of the sort keys, of one shard or of all."""
     return Key(f"VIEW_TALLIES#{day.isoformat()}", VIEW_TALLY_PREFIX + ("" if shard is None else f"{shard}#"))
 
 
 def view_tally(day: date, shard: int, part: int) -> Key:
-    """Return the key of a part of the table of a day's products, of one shard."""
+    """Return the key of one part of a shard's table of a closed day."""
     partition, prefix = view_tallies(day, shard)
     return Key(partition, f"{prefix}{part:04d}")
 
 
 def view_summary(day: date) -> Key:
-    """Return the key of what a closed day tells of the whole shop."""
+    """Return the key of the summary of a closed day."""
     return Key(view_tallies(day).pk, "SUMMARY")
 
 
@@ -244,27 +244,27 @@ VIEW_ROLLUPS: Final = "VIEW_ROLLUPS"
 
 
 def view_rollup(day: date) -> Key:
-    """Return the key of the item that says that a day is rolled up."""
+    """Return the key of a closed day's totals, which complete its rollup."""
     return Key(VIEW_ROLLUPS, day.isoformat())
 
 
 def idempotency(owner: str, route: str, fingerprint: str) -> Key:
-    """Return the key of the answer kept for an idempotency key, which belongs to a user and a route."""
+    """Return the key of the stored response for an idempotency key, which belongs to a user and a route."""
     return Key(f"IDEMPOTENCY#{owner}", f"{route}#{fingerprint}")
 
 
-def failures(subject: str, window: int) -> Key:
-    """Return the key of a count of failed sign-ins: of whom (a keyed hash) and in which window."""
+def login_attempts(subject: str, window: int) -> Key:
+    """Return the key of the login attempts of a subject (a keyed hash) in a window."""
     return Key(f"FAILURES#{subject}", f"WINDOW#{window}")
 
 
 def leases(stream_label: str) -> str:
-    """Return the partition of a stream's leases; a table that is made anew has another stream."""
+    """Return the partition of a stream's leases. A table that is created again has another stream."""
     return f"RELAY#{stream_label}"
 
 
 def lease(stream_label: str, shard_id: str) -> Key:
-    """Return the key of the lease of a shard: who reads it, and how far."""
+    """Return the key of a shard's lease."""
     return Key(leases(stream_label), f"SHARD#{shard_id}")
 
 

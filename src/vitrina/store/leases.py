@@ -1,31 +1,30 @@
-"""Leases of the stream's shards: who reads each, and how far, as in Amazon's Kinesis Client Library.
+"""Leases of the stream's shards: owner and checkpoint of each, as in Amazon's Kinesis Client Library.
 
-An owner's name is that of one process's life, so `owner = <name>` is all that a renewal has to ask for.
+Each process has a new owner name when it starts, so `owner = <name>` is a sufficient condition for a renewal.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
 from vitrina.store import keys
-from vitrina.store.items import Item, LeaseItem
+from vitrina.store.items import Item, LeaseItem, expect_type
+from vitrina.store.operations import Delete, Put, Query, Update
 from vitrina.store.paging import every
-from vitrina.store.reads import Query
 from vitrina.store.table import ConditionFailed, Table
-from vitrina.store.writes import Delete, Put, Update
 
 TRIM_HORIZON: Final = "TRIM_HORIZON"
-"""The checkpoint of a shard of which nothing has been read: it begins with the oldest record that is left."""
+"""The checkpoint of an unread shard: reading starts with its oldest retained record."""
 SHARD_END: Final = "SHARD_END"
-"""The checkpoint of a shard that has been read to its end."""
+"""The checkpoint of a shard that was read to its end."""
 
 
 class LeaseLost(Exception):
-    """The lease is another's: stop at once, and send nothing more."""
+    """Another process owns the lease: the caller must stop at once and send nothing more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The reading of a shard. `counter` moves while the owner lives; `owner` is None when nobody reads it."""
+    """A shard's lease. `counter` increases while the owner is alive; `owner` is None if no process reads the shard."""
 
     shard_id: str
     parent: str | None = None
@@ -35,26 +34,25 @@ class Lease:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the shard has been read to its end."""
+        """Whether the shard was read to its end."""
         return self.checkpoint == SHARD_END
 
 
 class LeaseStore:
-    """The leases of one stream, each write a conditional one."""
+    """Reads and writes the leases of one stream; takes and renewals are conditional writes."""
 
     def __init__(self, table: Table, *, stream_label: str) -> None:
-        """Take the table and the stream's label."""
         self._table = table
         self._label = stream_label
 
     async def all(self) -> dict[str, Lease]:
-        """Read the leases, by shard."""
+        """Return the leases by shard id: 1 call for each MB."""
         query = Query(condition=Item.pk == keys.leases(self._label), consistent=True)
         items = await every(self._table, query)
         return {item.shard_id: _lease_from(item) for item in items if isinstance(item, LeaseItem)}
 
     async def create(self, lease: Lease) -> None:
-        """Write the lease of a shard that has none; another relay may have been quicker."""
+        """Write the lease of a new shard, unless another relay has already done so."""
         item = LeaseItem.keyed(
             keys.lease(self._label, lease.shard_id),
             shard_id=lease.shard_id,
@@ -69,7 +67,7 @@ class LeaseStore:
             return
 
     async def take(self, lease: Lease, *, owner: str) -> Lease:
-        """Make the lease `owner`'s, if it is still as it was seen. Raises LeaseLost when it is not."""
+        """Assign an unchanged lease to `owner` and return it. Raises LeaseLost if it has changed."""
         was_owner = LeaseItem.owner.does_not_exist() if lease.owner is None else LeaseItem.owner == lease.owner
         write = Update(
             keys.lease(self._label, lease.shard_id),
@@ -77,23 +75,23 @@ class LeaseStore:
             (LeaseItem.counter == lease.counter) & was_owner,
         )
         try:
-            return _lease_from(await self._table.update(write))
+            return _lease_from(expect_type(await self._table.update(write), LeaseItem))
         except ConditionFailed as failure:
-            # The answer to the first try may have been lost.
+            # The response to the first attempt may have been lost.
             if isinstance(failure.item, LeaseItem) and failure.item.owner == owner != lease.owner:
                 return _lease_from(failure.item)
             raise LeaseLost from failure
 
     async def renew(self, lease: Lease, *, checkpoint: str) -> None:
-        """Say that the owner lives and how far it is, in one write. Raises LeaseLost."""
+        """Renew the lease and store the checkpoint in one write. Raises LeaseLost."""
         await self._write(lease, checkpoint, gives_back=False)
 
     async def give_back(self, lease: Lease, *, checkpoint: str) -> None:
-        """Say how far the owner came, and that it reads no more. Raises LeaseLost."""
+        """Store the checkpoint and release the lease. Raises LeaseLost."""
         await self._write(lease, checkpoint, gives_back=True)
 
     async def delete(self, lease: Lease) -> None:
-        """Delete the lease of a shard that the stream has forgotten."""
+        """Delete the lease of a shard that the stream no longer has."""
         await self._table.delete(Delete(keys.lease(self._label, lease.shard_id)))
 
     async def _write(self, lease: Lease, checkpoint: str, *, gives_back: bool) -> None:
@@ -107,8 +105,7 @@ class LeaseStore:
             raise LeaseLost from failure
 
 
-def _lease_from(item: Item) -> Lease:
-    assert isinstance(item, LeaseItem)  # noqa: S101 - the key decides it
+def _lease_from(item: LeaseItem) -> Lease:
     return Lease(
         shard_id=item.shard_id,
         parent=item.parent,

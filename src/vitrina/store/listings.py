@@ -1,4 +1,4 @@
-"""Listings of products, each one query of one index: a page costs the same whatever the size of the catalogue."""
+"""Lists of products. Each is a query of one index, so the cost of a page does not depend on the catalogue's size."""
 
 from datetime import datetime
 from typing import Final
@@ -6,10 +6,10 @@ from typing import Final
 from vitrina.domain.pages import Page, Position
 from vitrina.domain.products import Change, PricePeriod, Product, Sort
 from vitrina.store import keys
-from vitrina.store.codecs import change_from, price_from, product_from
+from vitrina.store.codecs.products import change_from, price_from, product_from
 from vitrina.store.items import ChangeItem, Item, PriceItem, ProductItem
+from vitrina.store.operations import Query
 from vitrina.store.paging import page
-from vitrina.store.reads import Query
 from vitrina.store.table import Table
 
 _LISTING: Final = {
@@ -25,20 +25,19 @@ _GROUP: Final = {
     Sort.PRICE_DESCENDING: (keys.GROUP_BY_PRICE, True),
 }
 _LATEST_PRICES: Final = 100
-"""Prices read by one query when the lowest of a month is looked for."""
+"""Prices that one query reads when the lowest price of a month is determined."""
 
 
 class ProductListings:
-    """Reads many products, or much about one."""
+    """Reads lists of products, and the changes and prices of one product."""
 
     def __init__(self, table: Table) -> None:
-        """Take the table."""
         self._table = table
 
     async def live(
         self, *, sort: Sort, brand: str | None, name_prefix: str | None, limit: int, start: Position | None
     ) -> Page[Product]:
-        """Read a page of live products, all or a brand's; it may be stale. `name_prefix` goes with sort by name."""
+        """Read a page of live products, all or of a brand; it may be stale. `name_prefix` requires sort by name."""
         if brand is None:
             index, descending = _LISTING[sort]
             condition = Item.listing == keys.LIVE_PRODUCTS
@@ -48,36 +47,36 @@ class ProductListings:
         if name_prefix is not None:
             condition &= Item.by_name.startswith(keys.name_prefix(name_prefix))
         query = Query(condition=condition, index=index, descending=descending)
-        return await page(self._table, query, limit=limit, start=start, decode=_product)
+        return await page(self._table, query, ProductItem, product_from, limit=limit, start=start)
 
     async def deleted(self, *, limit: int, start: Position | None) -> Page[Product]:
-        """Read a page of deleted products, the newest deletion first."""
+        """Read a page of deleted products, the latest deletion first."""
         query = Query(condition=Item.listing == keys.DELETED_PRODUCTS, index=keys.LISTING_BY_TIME, descending=True)
-        return await page(self._table, query, limit=limit, start=start, decode=_product)
+        return await page(self._table, query, ProductItem, product_from, limit=limit, start=start)
 
     async def history(self, product_id: str, *, limit: int, start: Position | None) -> Page[Change]:
-        """Read a page of a product's changes, newest first; every product has at least one."""
+        """Read a page of a product's changes, newest first. Every product has at least one."""
         condition = (Item.pk == keys.product(product_id).pk) & Item.sk.startswith(keys.CHANGE_PREFIX)
         query = Query(condition=condition, descending=True, consistent=True)
-        return await page(self._table, query, limit=limit, start=start, decode=_change)
+        return await page(self._table, query, ChangeItem, change_from, limit=limit, start=start)
 
     async def prices(
         self, product_id: str, *, limit: int, start: Position | None, consistent: bool
     ) -> Page[PricePeriod]:
         """Read a page of a product's prices, newest first.
 
-        A price ends where the next one begins, so a page that continues another reads that one's last price again.
+        A price ends when the next one takes effect, so a following page reads the last price of the previous one again.
         """
         last = f"{keys.PRICE_PREFIX}\uffff" if start is None else start["sk"]
         overlap = 0 if start is None else 1
         condition = (Item.pk == keys.product(product_id).pk) & Item.sk.between(keys.PRICE_PREFIX, last)
         query = Query(condition=condition, descending=True, consistent=consistent)
-        read = await page(self._table, query, limit=limit + overlap, start=None, decode=_price)
+        read = await page(self._table, query, PriceItem, lambda item: item, limit=limit + overlap, start=None)
         periods = [price_from(item, until=newer) for newer, item in zip([None, *read.items], read.items, strict=False)]
         return Page(periods[overlap:], read.next)
 
     async def prices_since(self, product_id: str, since: datetime, *, consistent: bool) -> list[PricePeriod]:
-        """Read the prices that were in force at `since` or later, newest first."""
+        """Read the prices that applied at `since` or later, newest first."""
         periods: list[PricePeriod] = []
         start: Position | None = None
         while True:
@@ -89,18 +88,3 @@ class ProductListings:
             if read.next is None:
                 return periods
             start = read.next
-
-
-def _product(item: Item) -> Product:
-    assert isinstance(item, ProductItem)  # noqa: S101 - what the indexes hold is decided in codecs.py
-    return product_from(item)
-
-
-def _change(item: Item) -> Change:
-    assert isinstance(item, ChangeItem)  # noqa: S101 - the sort key's prefix decides it
-    return change_from(item)
-
-
-def _price(item: Item) -> PriceItem:
-    assert isinstance(item, PriceItem)  # noqa: S101 - the sort key's prefix decides it
-    return item

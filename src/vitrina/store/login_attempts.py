@@ -1,33 +1,32 @@
-"""Counts of failed sign-ins, in the table because several processes must agree (R14)."""
+"""Counts of login attempts (R14), in the table so that all processes share them."""
 
 from vitrina.store import keys
-from vitrina.store.items import FailuresItem
+from vitrina.store.items import LoginAttemptsItem, expect_type
+from vitrina.store.operations import Delete, Update
 from vitrina.store.table import Table
-from vitrina.store.writes import Delete, Update
 
 
 class LoginAttemptStore:
-    """Counts tries a window; a window's item is not read after it and TTL deletes it."""
+    """Counts the attempts of a subject in each window. A window's item is not used after it, and TTL deletes it."""
 
     def __init__(self, table: Table) -> None:
-        """Take the table."""
         self._table = table
 
     async def add(self, subject: str, *, window: int, seconds: int, number: int) -> int:
-        """Add `number` tries to a subject's count and return it: 1 call. `seconds` is a window's length."""
+        """Add `number` attempts to a subject's count and return it: 1 call. `seconds` is the length of a window."""
         item = await self._table.update(
             Update(
-                keys.failures(subject, window),
+                keys.login_attempts(subject, window),
                 [
-                    FailuresItem.tries.add(number),
-                    FailuresItem.type.set(FailuresItem),
-                    FailuresItem.v.set(1),
-                    FailuresItem.expires_at.set((window + 2) * seconds),
+                    LoginAttemptsItem.tries.add(number),
+                    LoginAttemptsItem.type.set(LoginAttemptsItem),
+                    LoginAttemptsItem.v.set(1),
+                    LoginAttemptsItem.expires_at.set((window + 2) * seconds),
                 ],
             )
         )
-        return item.tries if isinstance(item, FailuresItem) else 0
+        return expect_type(item, LoginAttemptsItem).tries
 
     async def forget(self, subject: str, *, window: int) -> None:
         """Delete a subject's count."""
-        await self._table.delete(Delete(keys.failures(subject, window)))
+        await self._table.delete(Delete(keys.login_attempts(subject, window)))

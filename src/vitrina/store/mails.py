@@ -1,4 +1,4 @@
-"""Mail to admins in the table (R9): what is due by index, and the one mail at a time that each account gets."""
+"""Mail to admins in the table (R9): an index of due mail, and at most one mail in progress for each account."""
 
 from collections.abc import Container
 from dataclasses import dataclass, field
@@ -12,22 +12,21 @@ from vitrina.domain.notices import Notice, NoticePreferences
 from vitrina.domain.users import User
 from vitrina.ids import new_id
 from vitrina.store import keys
-from vitrina.store.inbox import notice_from
-from vitrina.store.items import Item, MailItem, NoticeItem, NoticePreferencesItem, UserItem
-from vitrina.store.reads import Query
-from vitrina.store.recipients import preferences_from
+from vitrina.store.codecs.accounts import user_from
+from vitrina.store.codecs.notices import mail_from, mail_item, notice_from, preferences_from
+from vitrina.store.items import Item, MailItem, NoticeItem, NoticePreferencesItem, UserItem, expect_type
+from vitrina.store.operations import Delete, Put, Query, Update
+from vitrina.store.paging import pages
 from vitrina.store.table import ConditionFailed, Table
-from vitrina.store.users import user_from
-from vitrina.store.writes import Delete, Put, Update
 
 MOST_NOTICES: Final = 500
-"""Notices of one digest; more that are due wait for the next."""
+"""Notices in one digest; the rest go into the next one."""
 _PAGE: Final = 250
 _MOST_ACCOUNTS: Final = 64
 
 
 class MailHeld(Exception):
-    """Somebody else is sending a mail to this account, or will at `until`."""
+    """Another sender holds the mail to this account until `until`."""
 
     def __init__(self, until: datetime) -> None:
         super().__init__("held")
@@ -35,8 +34,8 @@ class MailHeld(Exception):
 
 
 @dataclass(slots=True)
-class _Found:
-    """What a pass over a shard has found of one account."""
+class _Due:
+    """The due mail and notices of one account."""
 
     mail: Mail | None = None
     notice_ids: list[str] = field(default_factory=list)
@@ -44,31 +43,28 @@ class _Found:
 
 
 class MailStore:
-    """Finds what is due, and sees to it that each notice goes into one mail and each mail has one sender."""
+    """Finds due mail, and guarantees that each notice goes into one mail and each mail has one sender at a time."""
 
     def __init__(self, table: Table) -> None:
-        """Take the table."""
         self._table = table
 
     async def due(self, shard: int, *, at: datetime, leave_out: Container[str] = ()) -> list[Waiting]:
-        """Find what is due at `at` in one shard: a call a page of 250 items, until 64 accounts or the end are found.
+        """Find the mail that is due at `at` in one shard: 1 call for each page of 250 items, up to 64 accounts.
 
-        The index lags behind the table: what it shows may have been mailed already. Accounts of `leave_out` are passed
-        over, so that many notices of one of them hold back nobody.
+        The index lags behind the table, so a notice may have been mailed already. Accounts in `leave_out` are skipped,
+        so that many notices of one of them do not delay the others.
         """
         query = Query(
             condition=(Item.due == keys.due_mail(shard)) & (Item.due_at <= at), index=keys.DUE_BY_TIME, fresh=True
         )
-        found: dict[str, _Found] = {}
-        items, position = await self._table.query(query, limit=_PAGE)
-        while True:
+        found: dict[str, _Due] = {}
+        async for items in pages(self._table, query, limit=_PAGE):
             for item in items:
-                assert isinstance(item, (MailItem, NoticeItem))  # noqa: S101 - only these carry the index's keys
+                assert isinstance(item, (MailItem, NoticeItem))  # noqa: S101 - only these have the index's keys
                 if item.user_id not in leave_out:
-                    _sort(item, found.setdefault(item.user_id, _Found()))
-            if position is None or len(found) >= _MOST_ACCOUNTS:
+                    _collect(item, found.setdefault(item.user_id, _Due()))
+            if len(found) >= _MOST_ACCOUNTS:
                 break
-            items, position = await self._table.query(query, limit=_PAGE, start=position)
         return [
             Waiting(
                 user_id=user_id,
@@ -82,7 +78,7 @@ class MailStore:
     async def take(
         self, user_id: str, notice_ids: tuple[str, ...], *, digest: bool, at: datetime, lease: timedelta
     ) -> Mail:
-        """Begin the mail of these notices, or take over one that is due: what comes back is to be sent within `lease`.
+        """Start a mail with these notices, or take over a due one; the caller has `lease` to send the returned mail.
 
         Raises MailHeld.
         """
@@ -96,17 +92,17 @@ class MailStore:
             due_at=at + lease,
         )
         try:
-            await self._table.put(Put(_mail_item(mail), Item.pk.does_not_exist()))
+            await self._table.put(Put(mail_item(mail), Item.pk.does_not_exist()))
         except ConditionFailed as failure:
             there = mail_from(failure.item) if isinstance(failure.item, MailItem) else None
             if there is None or (there.due_at > at and there.id != mail.id):
                 raise MailHeld(at if there is None else there.due_at) from failure
-            # A write that was repeated after its answer was lost finds itself.
+            # A retry after a lost response finds the item of its own first attempt.
             return mail if there.id == mail.id else await self.take_over(there, at=at, lease=lease)
         return mail
 
     async def take_over(self, mail: Mail, *, at: datetime, lease: timedelta) -> Mail:
-        """Begin the next attempt of a mail that is due. Raises MailHeld when somebody was quicker, or it is gone."""
+        """Start the next attempt of a due mail. Raises MailHeld if another sender was faster or the mail is gone."""
         actions = [MailItem.due_at.set(at + lease), MailItem.attempts.set(mail.attempt + 1)]
         try:
             item = await self._table.update(
@@ -114,13 +110,12 @@ class MailStore:
             )
         except ConditionFailed as failure:
             raise MailHeld(at) from failure
-        assert isinstance(item, MailItem)  # noqa: S101 - its key decides it
-        return mail_from(item)
+        return mail_from(expect_type(item, MailItem))
 
     async def attach(self, mail: Mail, notice_id: str) -> Notice | None:
-        """Take a notice up into a mail, which it waits for no longer; None when it was mailed before or is gone.
+        """Assign a pending notice to a mail; None if it is in another mail or gone.
 
-        Each attempt of one mail finds the same notices.
+        All attempts of a mail get the same notices.
         """
         taking = Update(
             keys.notice(mail.user_id, notice_id),
@@ -131,11 +126,10 @@ class MailStore:
             item = await self._table.update(taking)
         except ConditionFailed:
             return None
-        assert isinstance(item, NoticeItem)  # noqa: S101 - its key decides it
-        return notice_from(item)
+        return notice_from(expect_type(item, NoticeItem))
 
     async def recipient(self, user_id: str) -> tuple[User, NoticePreferences | None] | None:
-        """Read an account and what it wants, if it ever said: 1 call. None when the account is gone."""
+        """Return an account and its preferences, if it has set any: 1 call. None if the account is gone."""
         wanted = [keys.user(user_id), keys.notice_preferences(user_id)]
         found = await self._table.get_many(wanted, consistent=True)
         user, preferences = (found.get(key) for key in wanted)
@@ -146,9 +140,9 @@ class MailStore:
         return user_from(user), preferences_from(preferences)
 
     async def postpone(self, mail: Mail, *, until: datetime, failed: bool) -> bool:
-        """Let a mail be due later: its sender needs more time, or it `failed` and waits for its next attempt.
+        """Postpone a mail, because its sender needs more time or because this attempt `failed`.
 
-        False when it is this attempt's no longer.
+        Returns False if another attempt has taken the mail over.
         """
         actions = [MailItem.due_at.set(until), MailItem.failures.set(mail.failures + failed)]
         try:
@@ -158,50 +152,20 @@ class MailStore:
         return True
 
     async def finish(self, mail: Mail) -> None:
-        """Delete a mail that was sent or given up; one that is gone already is fine."""
+        """Delete a mail that was sent or given up; one that is already gone is no error."""
         try:
             await self._table.delete(Delete(keys.mail(mail.user_id), MailItem.id == mail.id))
         except ConditionFailed:
             return
 
 
-def mail_from(item: MailItem) -> Mail:
-    """Return the mail of an item."""
-    assert item.due_at is not None  # noqa: S101 - a mail is due for as long as there is one
-    return Mail(
-        id=item.id,
-        user_id=item.user_id,
-        notice_ids=tuple(item.notices),
-        digest=item.digest,
-        attempt=item.attempts,
-        failures=item.failures,
-        created_at=item.created_at,
-        due_at=item.due_at,
-    )
-
-
-def _mail_item(mail: Mail) -> MailItem:
-    return MailItem.keyed(
-        keys.mail(mail.user_id),
-        id=mail.id,
-        user_id=mail.user_id,
-        notices=list(mail.notice_ids),
-        digest=mail.digest,
-        attempts=mail.attempt,
-        failures=mail.failures,
-        created_at=mail.created_at,
-        due=keys.due_mail(keys.mail_shard(mail.user_id)),
-        due_at=mail.due_at,
-    )
-
-
 def _is(mail: Mail) -> Condition:
-    """Require that a mail is there and at this attempt."""
+    """Return the condition that a mail exists and is at this attempt."""
     condition: Condition = (MailItem.id == mail.id) & (MailItem.attempts == mail.attempt)
     return condition
 
 
-def _sort(item: MailItem | NoticeItem, found: _Found) -> None:
+def _collect(item: MailItem | NoticeItem, found: _Due) -> None:
     if isinstance(item, MailItem):
         found.mail = mail_from(item)
     elif item.digest:

@@ -1,7 +1,7 @@
-"""Rollups of closed days (R12): small items by product and day, a table of all products of a day, and what it tells.
+"""Rollups of closed days (R12): an item for each product and day, a packed table of all products, and a summary.
 
-They follow from the segments alone, so writing them again is the same bytes under the same keys. The item that says
-that a day is rolled up is written last. Who has seen it may rely on the others, so those are read from the writer.
+A rollup is computed from the day's segments alone, so writing it again writes the same bytes under the same keys. The
+day's totals are written last: their existence means that the rest exists, which is therefore read from the writer.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -19,14 +19,13 @@ from vitrina.domain.reports import (
     unpack_table,
 )
 from vitrina.store import keys
-from vitrina.store.items import Item, ViewDayItem, ViewRollupItem, ViewSummaryItem, ViewTallyItem
-from vitrina.store.paging import every
-from vitrina.store.reads import Query
+from vitrina.store.items import Item, ViewDayItem, ViewRollupItem, ViewSummaryItem, ViewTallyItem, expect_type
+from vitrina.store.operations import Put, Query
+from vitrina.store.paging import every, pages
 from vitrina.store.table import MOST_PUTS, Table
-from vitrina.store.writes import Put
 
 _ROWS_OF_PART: Final = 4_000
-"""Products of one item of a table: 112 KB, which take 2 ms to add up."""
+"""Products in one item of a table: 112 KB, whose sum takes 2 ms."""
 _PARTS_OF_PAGE: Final = 8
 
 
@@ -34,11 +33,10 @@ class RollupStore:
     """Writes and reads rollups."""
 
     def __init__(self, table: Table) -> None:
-        """Take the table."""
         self._table = table
 
     async def totals(self, period: Period) -> dict[date, Counts]:
-        """Return the totals of those days of a period that are rolled up, perhaps without the latest: 1 call."""
+        """Return the totals of the days of a period that have a rollup: 1 call. The latest may be missing."""
         condition = (Item.pk == keys.VIEW_ROLLUPS) & Item.sk.between(
             keys.view_rollup(period.first).sk, keys.view_rollup(period.last).sk
         )
@@ -46,7 +44,7 @@ class RollupStore:
         return {date.fromisoformat(item.sk): _counts(item) for item in items if isinstance(item, ViewRollupItem)}
 
     async def of_product(self, product_id: str, period: Period) -> dict[date, Counts]:
-        """Return the days of a product that have views, of those that are rolled up: 1 call."""
+        """Return the counts of a product for the days with views and a rollup: 1 call."""
         condition = (Item.pk == keys.product(product_id).pk) & Item.sk.between(
             keys.view_day(product_id, period.first).sk, keys.view_day(product_id, period.last).sk
         )
@@ -55,25 +53,20 @@ class RollupStore:
         return {date.fromisoformat(day): _counts(item) for day, item in days.items()}
 
     async def tables(self, day: date, shard: int | None = None) -> AsyncIterator[bytes]:
-        """Return the packed tables of a day that is rolled up, of one shard or of all: those of each call joined."""
+        """Yield the packed tables of a day with a rollup, of one shard or of all; those of one call are joined."""
         partition, prefix = keys.view_tallies(day, shard)
         query = Query(condition=(Item.pk == partition) & Item.sk.startswith(prefix), consistent=True)
-        items, position = await self._table.query(query, limit=_PARTS_OF_PAGE)
-        while True:
-            rows = b"".join(item.rows for item in items if isinstance(item, ViewTallyItem))
-            if rows:
+        async for items in pages(self._table, query, limit=_PARTS_OF_PAGE):
+            if rows := b"".join(expect_type(item, ViewTallyItem).rows for item in items):
                 yield rows
-            if position is None:
-                return
-            items, position = await self._table.query(query, limit=_PARTS_OF_PAGE, start=position)
 
     async def events(self, day: date, shard: int) -> int:
-        """Return how many views a shard's rollup counts, bots among them; 0 if there is none."""
+        """Return the number of views in a shard's rollup, including bots; 0 without a rollup."""
         tables = [table async for table in self.tables(day, shard)]
         return sum(counts.views + counts.bots for table in tables for _, counts in unpack_table(table))
 
     async def summary(self, day: date) -> DaySummary | None:
-        """Return what a day tells of the whole shop, None if it is not rolled up: 1 call."""
+        """Return the summary of a day, None without a rollup: 1 call."""
         wanted = [keys.view_rollup(day), keys.view_summary(day)]
         found = await self._table.get_many(wanted, consistent=True)
         rollup, summary = (found.get(key) for key in wanted)
@@ -90,7 +83,7 @@ class RollupStore:
         )
 
     async def put_products(self, day: date, shard: int, products: Mapping[bytes, Counts]) -> None:
-        """Write the counts of a shard's products."""
+        """Write the counts of a shard's products, singly and as a table."""
         items = [
             ViewDayItem.keyed(keys.view_day(product_id_of(product), day), **counts._asdict())
             for product, counts in products.items()
@@ -104,7 +97,7 @@ class RollupStore:
             await self._table.put(Put(ViewTallyItem.keyed(keys.view_tally(day, shard, part), rows=rows)))
 
     async def put_summary(self, summary: DaySummary) -> None:
-        """Write what a day tells, then that it is rolled up; all else must be there."""
+        """Write a day's summary, then its totals, which complete the rollup. All other items must be written before."""
         item = ViewSummaryItem.keyed(
             keys.view_summary(summary.day),
             hours=[list(hour) for hour in summary.hours],

@@ -1,7 +1,8 @@
-"""The table made, brought up to date and described (R16); `definition.py` says what it should be.
+"""Creates, updates and describes the table (R16); `definition.py` defines its required state.
 
-An older table gets what it lacks one change after the other, since DynamoDB takes one new index per UpdateTable and no
-change while it works on another. Each step is found by comparing, so a run can be interrupted and started again.
+An older table is updated by one change after the other, since DynamoDB accepts one new index per UpdateTable and
+rejects changes while another is in progress. Each step follows from a comparison, so a run can be interrupted and
+started again.
 """
 
 import asyncio
@@ -11,33 +12,31 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from vitrina.backoff import Backoff
 from vitrina.config import Settings
 from vitrina.errors import TableUnavailable
-from vitrina.store.definition import END_STREAM, UNSUPPORTED, Difference, Seen, differences
+from vitrina.store.definition import END_STREAM, UNSUPPORTED, Difference, TableDescription, differences
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
 Report = Callable[[str], None]
-"""Told, in a line for people, what is being done."""
+"""Receives progress messages for an operator, a line each."""
 
 _BUSY: Final = frozenset({"LimitExceededException", "ResourceInUseException"})
 _DOWN: Final = frozenset({"RequestLimitExceeded", "ThrottlingException", "UnrecognizedClientException"})
 _UNKNOWN: Final = frozenset({"UnknownOperation", "UnknownOperationException", "501"})
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 5.0
-
-
+_POLLING: Final = Backoff(first=0.05, longest=5.0, factor=1.5, jitter=0)
 MISSING: Final = "MISSING"
-"""The state of a table that is not there."""
+"""The state of a table that does not exist."""
 
 
 class SchemaError(Exception):
-    """The table is not what Vitrina needs and cannot be made so; the message says why and what to do."""
+    """The table cannot be brought to the required state. The message gives the reason and what to do."""
 
 
-class _Refused(Exception):
-    """DynamoDB refused a call, for the reason `code`."""
+class _CallRejected(Exception):
+    """DynamoDB rejected a call with the error `code`."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -46,9 +45,9 @@ class _Refused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableStatus:
-    """What is there, and how it differs from what it should be.
+    """The state of the table, and its differences from the required state.
 
-    `items` and `size`, in bytes, are DynamoDB's own figures, up to six hours old.
+    `items` and `size`, in bytes, are DynamoDB's own figures, which are up to six hours old.
     """
 
     name: str
@@ -65,49 +64,49 @@ class TableStatus:
 
 
 async def ensure(client: "DynamoDBClient", settings: Settings, report: Report, *, seconds: float = 3600.0) -> bool:
-    """Make the table, or bring an older one up to date; returns whether it is new. Running it again does no harm.
+    """Create the table or update an older one, and return whether it is new. Idempotent.
 
-    Raises TableUnavailable, and SchemaError when the table is not Vitrina's or not ready within `seconds`: a new index
-    over many items is filled for a while, and the next run goes on from there.
+    Raises TableUnavailable, and SchemaError if the table is not Vitrina's or not ready within `seconds`: filling a new
+    index over many items takes time, and the next run continues from there.
     """
     is_new = False
     doing = "looking at the table"
     applied: Difference | None = None
-    pause = _FIRST_PAUSE
+    polls = 0
     try:
         async with asyncio.timeout(seconds):
             while True:
-                seen = await _look(client, settings)
+                seen = await _describe(client, settings)
                 pending = differences(seen, settings)
-                if not seen.work and not pending:
+                if not seen.activity and not pending:
                     return is_new
                 if pending and pending[0].operation is None:
                     raise SchemaError(pending[0].what)
-                now = seen.work or f"{pending[0].what}: putting that right"
+                now = seen.activity or f"{pending[0].what}: putting that right"
                 if now != doing:
-                    doing, pause = now, _FIRST_PAUSE
+                    doing, polls = now, 0
                     report(now)
-                # What has been applied is seen a moment later: DescribeTable is eventually consistent.
-                if not seen.work and pending[0] != applied and await _apply(client, settings, report, pending[0]):
+                # DescribeTable is eventually consistent: an applied change becomes visible a moment later.
+                if not seen.activity and pending[0] != applied and await _apply(client, settings, report, pending[0]):
                     applied = pending[0]
                     is_new = is_new or applied.operation == "create_table"
-                await asyncio.sleep(pause)
-                pause = min(pause * 1.5, _LONGEST_PAUSE)
+                polls += 1
+                await _POLLING.sleep(polls)
     except TimeoutError as error:
         raise SchemaError(f"not ready within {seconds:g} s ({doing}): run this again to go on") from error
 
 
 async def end_stream(client: "DynamoDBClient", settings: Settings, report: Report) -> None:
-    """End the table's stream; `ensure` begins another, which does not contain what was written before.
+    """Turn the table's stream off; `ensure` turns on a new one, without the records of earlier writes.
 
-    For a table that is new and is to be filled. Raises as `ensure`.
+    For filling a new table with sample data. Raises as `ensure` does.
     """
     await _apply(client, settings, report, Difference("the table is to be filled", "update_table", END_STREAM))
 
 
 async def status(client: "DynamoDBClient", settings: Settings) -> TableStatus:
-    """Describe the table. Raises TableUnavailable, and SchemaError when this account may not look at it."""
-    seen = await _look(client, settings)
+    """Describe the table. Raises TableUnavailable, and SchemaError without permission to describe it."""
+    seen = await _describe(client, settings)
     table = seen.table
     ttl = (seen.ttl.get("TimeToLiveStatus"), seen.ttl.get("AttributeName"))
     return TableStatus(
@@ -125,49 +124,49 @@ async def status(client: "DynamoDBClient", settings: Settings) -> TableStatus:
     )
 
 
-async def _look(client: "DynamoDBClient", settings: Settings) -> Seen:
+async def _describe(client: "DynamoDBClient", settings: Settings) -> TableDescription:
     name = settings.table_name
     try:
-        described = await _ask(client.describe_table, TableName=name)
-        ttl = await _ask(client.describe_time_to_live, TableName=name)
-    except _Refused as refusal:
-        if refusal.code == "ResourceNotFoundException":
-            return Seen({}, {}, "DISABLED")
-        raise SchemaError(f"table {name}: {refusal}") from refusal
-    return Seen(described["Table"], ttl["TimeToLiveDescription"], await _recovery(client, name))
+        described = await _control(client.describe_table, TableName=name)
+        ttl = await _control(client.describe_time_to_live, TableName=name)
+    except _CallRejected as rejection:
+        if rejection.code == "ResourceNotFoundException":
+            return TableDescription({}, {}, "DISABLED")
+        raise SchemaError(f"table {name}: {rejection}") from rejection
+    return TableDescription(described["Table"], ttl["TimeToLiveDescription"], await _recovery(client, name))
 
 
 async def _recovery(client: "DynamoDBClient", name: str) -> str:
     try:
-        backups = (await _ask(client.describe_continuous_backups, TableName=name))["ContinuousBackupsDescription"]
-    except _Refused as refusal:
-        if refusal.code in _UNKNOWN:
+        backups = (await _control(client.describe_continuous_backups, TableName=name))["ContinuousBackupsDescription"]
+    except _CallRejected as rejection:
+        if rejection.code in _UNKNOWN:
             return UNSUPPORTED
-        # The backups of a table that has just been made are known a moment after it.
-        if refusal.code in {"TableNotFoundException", "ContinuousBackupsUnavailableException"}:
+        # The backups of a new table become known a moment later.
+        if rejection.code in {"TableNotFoundException", "ContinuousBackupsUnavailableException"}:
             return "DISABLED"
-        raise SchemaError(f"table {name}: {refusal}") from refusal
+        raise SchemaError(f"table {name}: {rejection}") from rejection
     return str(backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus", "DISABLED"))
 
 
 async def _apply(client: "DynamoDBClient", settings: Settings, report: Report, difference: Difference) -> bool:
-    """Take a difference away; False when DynamoDB is at something else and wants to be asked later."""
+    """Apply the change for a difference; False if DynamoDB is busy and the call must be repeated later."""
     arguments = {"TableName": settings.table_name} | dict(difference.arguments or {})
     try:
-        await _ask(getattr(client, str(difference.operation)), **arguments)
-    except _Refused as refusal:
-        if refusal.code in _BUSY:
-            report(f"not yet: {refusal}")
+        await _control(getattr(client, str(difference.operation)), **arguments)
+    except _CallRejected as rejection:
+        if rejection.code in _BUSY:
+            report(f"not yet: {rejection}")
             return False
-        # What another run has done meanwhile, DynamoDB calls an invalid request.
-        if difference not in differences(await _look(client, settings), settings):
+        # DynamoDB rejects a change that another run has made in the meantime.
+        if difference not in differences(await _describe(client, settings), settings):
             return False
-        raise SchemaError(f"{difference.what}, and cannot be changed: {refusal}") from refusal
+        raise SchemaError(f"{difference.what}, and cannot be changed: {rejection}") from rejection
     return True
 
 
-async def _ask(method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:  # noqa: ANN401 - DynamoDB's answer
-    """Make a call of the control plane. Raises TableUnavailable and _Refused."""
+async def _control(method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:  # noqa: ANN401 - DynamoDB's response
+    """Call the control plane. Raises TableUnavailable and _CallRejected."""
     try:
         return await method(**arguments)
     except ClientError as error:
@@ -175,6 +174,6 @@ async def _ask(method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any: 
         status_code = error.response["ResponseMetadata"]["HTTPStatusCode"]
         if code in _DOWN or (status_code >= 500 and code not in _UNKNOWN):  # noqa: PLR2004
             raise TableUnavailable from error
-        raise _Refused(code, error.response["Error"].get("Message", code)) from error
+        raise _CallRejected(code, error.response["Error"].get("Message", code)) from error
     except (BotoCoreError, OSError) as error:
         raise TableUnavailable from error

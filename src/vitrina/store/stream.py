@@ -1,6 +1,6 @@
-"""The table's stream: its shards, their records, and which of them tell of prices (table_design.md, section 8).
+"""The table's stream: its shards, their records, and the filter for price changes (table_design.md, section 8).
 
-A record stays as DynamoDB gives it until it has passed the filter: of most, nothing is decoded at all.
+Records are decoded only after they have passed the filter, so most are never decoded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,40 +12,40 @@ from botocore.exceptions import ClientError
 from vitrina.aws import Clients
 from vitrina.domain.notices import PriceChanged
 from vitrina.errors import TableUnavailable
-from vitrina.store.calls import make
+from vitrina.store.calls import client_call
 from vitrina.store.changes import price_changed_from
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
 
 Record = Mapping[str, Any]
-"""A record as DynamoDB's API and Lambda's events have it."""
+"""A record in the form of DynamoDB's API and of Lambda's events."""
 
 FILTER: Final[Mapping[str, Any]] = {
     "eventName": ["INSERT"],
     "dynamodb": {"NewImage": {"type": {"S": ["change"]}, "old_price": {"S": [{"exists": True}]}}},
 }
-"""What the relay wants, as a Lambda event filter says it; the worker evaluates the same."""
+"""The relay's filter in the syntax of Lambda event filters; the worker evaluates it too (`passes`)."""
 
 _DEADLINE: Final = 12.0
-"""Seconds for a call: a page may be 1 MB."""
+"""Seconds for a call, whose response may be 1 MB."""
 
 
 class IteratorExpired(Exception):
-    """An iterator was not used for a quarter of an hour: get a new one."""
+    """An iterator expired after 15 minutes without use: the caller has to get a new one."""
 
 
 class Trimmed(Exception):
-    """The record after which reading was to go on is older than the 24 hours that a stream keeps."""
+    """The record to continue after is older than the stream's retention of 24 hours."""
 
 
 class ShardGone(Exception):
-    """The stream knows no such shard (any more)."""
+    """The stream has no such shard, or no longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """A part of the stream, which begins where its parent ends."""
+    """A part of the stream; it continues its parent."""
 
     id: str
     parent: str | None
@@ -53,27 +53,26 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordPage:
-    """Records in their order, and the iterator of what follows; None at the shard's end."""
+    """Records in order, and the iterator of the next page, None at the end of the shard."""
 
     records: Sequence[Record]
     next: str | None
 
 
 class Stream:
-    """A stream of a table. Methods raise TableUnavailable when it does not answer."""
+    """A stream of a table. Methods raise TableUnavailable if DynamoDB times out, fails or throttles."""
 
     def __init__(self, client: "DynamoDBStreamsClient", arn: str) -> None:
-        """Take the client and the stream's ARN."""
         self.arn = arn
         self._client = client
 
     @property
     def label(self) -> str:
-        """What tells this stream of the table from an earlier or a later one."""
+        """The label that distinguishes this stream from earlier and later ones of the table."""
         return self.arn.rpartition("/stream/")[2]
 
     async def shards(self) -> dict[str, Shard]:
-        """List the shards, open ones and those that closed within 24 hours: 1 call a hundred."""
+        """Return open shards and those closed within 24 hours, by id: 1 call for each 100 shards."""
         found: dict[str, Shard] = {}
         start: dict[str, str] = {}
         while True:
@@ -87,7 +86,7 @@ class Stream:
             start = {"ExclusiveStartShardId": last}
 
     async def iterator(self, shard_id: str, *, after: str | None) -> str:
-        """Return an iterator of a shard, after a sequence number or from the oldest record that is left.
+        """Return an iterator of a shard, after a sequence number or from the oldest retained record.
 
         Raises Trimmed and ShardGone.
         """
@@ -113,13 +112,13 @@ class Stream:
         return iterator
 
     async def page(self, iterator: str) -> RecordPage:
-        """Read what follows: up to 1,000 records or 1 MB. Raises IteratorExpired and Trimmed."""
+        """Read the next page of up to 1,000 records or 1 MB. Raises IteratorExpired and Trimmed."""
         response = await self._call("GetRecords", self._client.get_records, ShardIterator=iterator)
         return RecordPage(records=response["Records"], next=response.get("NextShardIterator"))
 
-    async def _call(self, operation: str, method: Any, **arguments: str) -> Any:  # noqa: ANN401 - DynamoDB's own
+    async def _call(self, operation: str, method: Any, **arguments: str) -> Any:  # noqa: ANN401 - DynamoDB's own response
         try:
-            return await make(operation, method, arguments, deadline=_DEADLINE, has_units=False)
+            return await client_call(operation, method, arguments, deadline=_DEADLINE, has_units=False)
         except ClientError as error:
             match error.response["Error"]["Code"]:
                 case "ExpiredIteratorException":
@@ -130,17 +129,19 @@ class Stream:
 
 
 async def find_stream(clients: Clients, streams: "DynamoDBStreamsClient", table_name: str) -> Stream | None:
-    """Find the table's stream, None if it has none: 1 call. Raises TableUnavailable, also when there is no table."""
+    """Return the table's stream, None without one: 1 call. Raises TableUnavailable, also without a table."""
     describe = clients.writer.describe_table
-    described = await make("DescribeTable", describe, {"TableName": table_name}, deadline=_DEADLINE, has_units=False)
+    described = await client_call(
+        "DescribeTable", describe, {"TableName": table_name}, deadline=_DEADLINE, has_units=False
+    )
     arn = described["Table"].get("LatestStreamArn")
     return Stream(streams, arn) if arn else None
 
 
 def passes(value: object, pattern: Mapping[str, Any] | Sequence[Any] = FILTER) -> bool:
-    """Say whether a record passes a filter, by the part of Lambda's rules that `FILTER` uses.
+    """Return whether a record passes a filter, by the subset of Lambda's rules that `FILTER` uses.
 
-    A mapping asks for all of its keys, a list for one of its values; `{"exists": true}` takes any value.
+    A mapping requires all of its keys, a list one of its values; `{"exists": true}` matches any value.
     """
     if isinstance(pattern, Mapping):
         return isinstance(value, Mapping) and all(passes(value.get(key), part) for key, part in pattern.items())
@@ -150,11 +151,11 @@ def passes(value: object, pattern: Mapping[str, Any] | Sequence[Any] = FILTER) -
 
 
 def price_changed(record: Record) -> PriceChanged:
-    """Decode a record that passed. Raises as `price_changed_from` does."""
+    """Return the event of a record that passed the filter. Raises as `price_changed_from` does."""
     return price_changed_from(record["dynamodb"]["Keys"], record["dynamodb"]["NewImage"])
 
 
 def sequence_number(record: Record) -> str:
-    """Return the place of a record in its shard."""
+    """Return the sequence number of a record, its position in the shard."""
     number: str = record["dynamodb"]["SequenceNumber"]
     return number

@@ -1,7 +1,5 @@
-"""The one table: every call to DynamoDB's data goes through here."""
+"""The table. All requests for its data are sent by this class."""
 
-import asyncio
-import random
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -9,25 +7,25 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from vitrina.aws import Clients
+from vitrina.backoff import Backoff
 from vitrina.errors import Conflict, TableUnavailable
-from vitrina.store.calls import make
+from vitrina.store.calls import client_call
 from vitrina.store.items import Item, RawItem
 from vitrina.store.keys import Key
-from vitrina.store.reads import Query, Scan
-from vitrina.store.writes import Arguments, Delete, Expressions, Put, Update, Write, raw_key
+from vitrina.store.operations import Arguments, Delete, Expressions, Put, Query, Scan, Update, Write, raw_key
 
 MOST_KEYS: Final = 100
-"""Items that one BatchGetItem may ask for, and operations that one transaction may hold."""
+"""The most items of a BatchGetItem, and the most operations of a transaction."""
 MOST_PUTS: Final = 25
-"""Items that one BatchWriteItem may write."""
+"""The most items of a BatchWriteItem."""
 _TRIES: Final = 5
-_FIRST_PAUSE: Final = 0.01
+_BACKOFF: Final = Backoff(first=0.02, longest=0.16)
 
 _THROTTLED: Final = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded"})
 
 
 class ConditionFailed(Exception):
-    """A condition did not hold; `item` is what was there, None if nothing was."""
+    """A condition was false. `item` is the stored item, None if there is none."""
 
     def __init__(self, item: Item | None) -> None:
         super().__init__("condition failed")
@@ -35,7 +33,7 @@ class ConditionFailed(Exception):
 
 
 class TransactionFailed(Exception):
-    """Conditions of a transaction did not hold: `failed` has what was there, by the position of the operation."""
+    """Conditions of a transaction were false. `failed` has the stored items, by the positions of the operations."""
 
     def __init__(self, failed: dict[int, Item | None]) -> None:
         super().__init__(f"conditions failed: {sorted(failed)}")
@@ -43,14 +41,14 @@ class TransactionFailed(Exception):
 
 
 class Table:
-    """The calls that the store makes.
+    """Sends the requests of the stores.
 
-    Consistent reads go to the writer's endpoint, since a write rests on them; all others may be stale and go to the
-    reader's (R17). Raises TableUnavailable when DynamoDB does not answer in time, fails or throttles.
+    Consistent reads go to the writer's endpoint, since writes depend on them. All other reads may be stale and go to
+    the reader's endpoint (R17). Methods raise TableUnavailable if DynamoDB times out, fails or throttles.
     """
 
     def __init__(self, clients: Clients, *, name: str, deadline: float = 2.5) -> None:
-        """Take the clients, the table's name and the most seconds that a call may take with its retries."""
+        """`deadline` limits a call including its retries, in seconds."""
         self.name = name
         self._reader = clients.reader
         self._writer = clients.writer
@@ -65,16 +63,16 @@ class Table:
         return _decoded(response.get("Item"))
 
     async def get_many(self, keys: Sequence[Key], *, consistent: bool) -> dict[Key, Item]:
-        """Read up to `MOST_KEYS` items by one call, none for no keys; what does not exist is left out."""
+        """Return up to `MOST_KEYS` items that exist, by key: 1 call, none without keys."""
         items = [Item.from_raw_data(raw) for raw in await self.get_many_raw(keys, consistent=consistent)]
         return {Key(item.pk, item.sk): item for item in items}
 
     async def get_many_raw(
         self, keys: Sequence[Key], *, consistent: bool, attributes: Sequence[str] = ()
     ) -> list[RawItem]:
-        """Read as `get_many` does, items as they come: only the `attributes` named, if any, for the same units.
+        """Read as `get_many` does, without deserialising. `attributes` limits what is sent, not the units.
 
-        One item is read by GetItem, which DynamoDB answers sooner than a batch of one.
+        One item is read by GetItem, which is faster than a batch of one.
         """
         client = self._writer if consistent else self._reader
         placeholders = {f"#{number}": name for number, name in enumerate(attributes)}
@@ -84,7 +82,7 @@ class Table:
             else {}
         )
         found: list[RawItem] = []
-        # DynamoDB refuses to be asked for nothing, or for one item twice.
+        # DynamoDB rejects a request without keys or with duplicate keys.
         pending: list[Arguments] = [raw_key(key) for key in dict.fromkeys(keys)]
         if not pending:
             return found
@@ -94,7 +92,7 @@ class Table:
             return [response["Item"]] if "Item" in response else []
         for attempt in range(_TRIES):
             if attempt:
-                await _pause(attempt)
+                await _BACKOFF.sleep(attempt)
             response = await self._call(
                 "BatchGetItem",
                 client.batch_get_item,
@@ -109,35 +107,35 @@ class Table:
     async def query(
         self, query: Query, *, limit: int, start: dict[str, str] | None = None
     ) -> tuple[list[Item], dict[str, str] | None]:
-        """Read one page of a query; returns it with the position where more may follow, None at the end."""
+        """Read one page of a query. Returns it and the position of the next page, None at the end."""
         raw, position = await self.query_raw(query, limit=limit, start=start)
         return [Item.from_raw_data(item) for item in raw], position
 
     async def query_raw(
         self, query: Query, *, limit: int, start: dict[str, str] | None = None
     ) -> tuple[list[RawItem], dict[str, str] | None]:
-        """Read as `query` does, items as they come."""
-        answer, position = await self._query(query, _starting(start) | {"Limit": limit})
-        return answer["Items"], position
+        """Read as `query` does, without deserialising."""
+        response, position = await self._query(query, _starting(start) | {"Limit": limit})
+        return response["Items"], position
 
     async def count(self, query: Query) -> int:
-        """Count what a query finds, for the units of reading it: a call for each MB."""
+        """Count the items of a query: the units of reading them, and 1 call for each MB."""
         arguments: Arguments = {"Select": "COUNT"}
-        answer, position = await self._query(query, arguments)
-        count = int(answer["Count"])
+        response, position = await self._query(query, arguments)
+        count = int(response["Count"])
         while position is not None:
-            answer, position = await self._query(query, arguments | _starting(position))
-            count += answer["Count"]
+            response, position = await self._query(query, arguments | _starting(position))
+            count += response["Count"]
         return count
 
     async def scan(
         self, scan: Scan, *, limit: int, start: dict[str, str] | None = None
     ) -> tuple[list[Item], dict[str, str] | None]:
-        """Look at the next `limit` items of a scan; returns those that pass its filter, and the position as `query`."""
+        """Read the next `limit` items of a scan. Returns those that pass its filter, and the next position."""
         arguments: Arguments = {"Segment": scan.segment, "TotalSegments": scan.segments, "Limit": limit}
         client = self._writer if scan.consistent else self._reader
-        answer, position = await self._page("Scan", client.scan, scan, arguments | _starting(start), Expressions())
-        return [Item.from_raw_data(raw) for raw in answer["Items"]], position
+        response, position = await self._page("Scan", client.scan, scan, arguments | _starting(start), Expressions())
+        return [Item.from_raw_data(raw) for raw in response["Items"]], position
 
     async def _query(self, query: Query, arguments: Arguments) -> tuple[Any, dict[str, str] | None]:
         expressions = Expressions()
@@ -175,15 +173,15 @@ class Table:
         await self._write("DeleteItem", self._writer.delete_item, delete)
 
     async def update(self, update: Update) -> Item:
-        """Change an item and return it as it is now. Raises ConditionFailed."""
+        """Update an item and return its new state. Raises ConditionFailed."""
         response = await self._write("UpdateItem", self._writer.update_item, update, ReturnValues="ALL_NEW")
         return Item.from_raw_data(response["Attributes"])
 
     async def transact(self, writes: Sequence[Write]) -> None:
-        """Do all of `writes` or none. Raises TransactionFailed, and Conflict when others keep touching the same items.
+        """Execute all of `writes` or none. Raises TransactionFailed, and Conflict after repeated transaction conflicts.
 
-        The token makes a repetition after a lost answer harmless for ten minutes; botocore would make a new one for
-        each call of ours.
+        The client request token makes retries after a lost response idempotent for ten minutes. It is set here because
+        botocore would generate a new one for each call.
         """
         arguments: Arguments = {
             "TransactItems": [{write.kind: {"TableName": self.name} | write.arguments()} for write in writes],
@@ -192,17 +190,17 @@ class Table:
         await self._transaction("TransactWriteItems", self._writer.transact_write_items, arguments)
 
     async def snapshot(self, keys: Sequence[Key]) -> dict[Key, Item]:
-        """Read up to `MOST_KEYS` items as they are at one moment: 2 units for each 4 KB. Raises Conflict."""
+        """Return up to `MOST_KEYS` items at one moment, by key: 2 units for each 4 KB. Raises Conflict."""
         gets = [{"Get": {"TableName": self.name, "Key": raw_key(key)}} for key in keys]
         arguments: Arguments = {"TransactItems": gets}
         response = await self._transaction("TransactGetItems", self._writer.transact_get_items, arguments)
-        items = (_decoded(answer.get("Item")) for answer in response["Responses"])
+        items = (_decoded(each.get("Item")) for each in response["Responses"])
         return {key: item for key, item in zip(keys, items, strict=True) if item is not None}
 
     async def _transaction(self, operation: str, method: Callable[..., Awaitable[Any]], arguments: Arguments) -> Any:  # noqa: ANN401
         for attempt in range(_TRIES):
             if attempt:
-                await _pause(attempt)
+                await _BACKOFF.sleep(attempt)
             try:
                 return await self._call(operation, method, **arguments)
             except ClientError as error:
@@ -222,12 +220,12 @@ class Table:
         raise Conflict
 
     async def put_many(self, items: Iterable[Item]) -> None:
-        """Write up to `MOST_PUTS` items by one call, without conditions; what was not taken is sent again."""
+        """Write up to `MOST_PUTS` items by one call, without conditions. Unprocessed items are sent again."""
         pending: list[Any] = [{"PutRequest": {"Item": item.serialize()}} for item in items]
         await self._write_many(pending)
 
     async def delete_many(self, keys: Iterable[Key]) -> None:
-        """Delete any number of items, `MOST_PUTS` a call, without conditions."""
+        """Delete items without conditions: 1 call for each `MOST_PUTS`."""
         requests = [{"DeleteRequest": {"Key": raw_key(key)}} for key in keys]
         for first in range(0, len(requests), MOST_PUTS):
             await self._write_many(requests[first : first + MOST_PUTS])
@@ -237,7 +235,7 @@ class Table:
             return
         for attempt in range(_TRIES):
             if attempt:
-                await _pause(attempt)
+                await _BACKOFF.sleep(attempt)
             response = await self._call(
                 "BatchWriteItem", self._writer.batch_write_item, RequestItems={self.name: pending}
             )
@@ -248,7 +246,7 @@ class Table:
 
     async def _write(
         self, operation: str, method: Callable[..., Awaitable[Any]], write: Put | Delete | Update, **options: str
-    ) -> Any:  # noqa: ANN401 - DynamoDB's own answer
+    ) -> Any:  # noqa: ANN401 - DynamoDB's own response
         try:
             return await self._call(operation, method, TableName=self.name, **write.arguments(), **options)
         except ClientError as error:
@@ -260,7 +258,7 @@ class Table:
             raise
 
     async def _call(self, operation: str, method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:  # noqa: ANN401
-        return await make(operation, method, arguments, deadline=self._deadline)
+        return await client_call(operation, method, arguments, deadline=self._deadline)
 
 
 def _starting(after: dict[str, str] | None) -> Arguments:
@@ -269,8 +267,3 @@ def _starting(after: dict[str, str] | None) -> Arguments:
 
 def _decoded(raw: Mapping[str, Any] | None) -> Item | None:
     return Item.from_raw_data(dict(raw)) if raw else None
-
-
-async def _pause(attempt: int) -> None:
-    """Wait for a random part of a time that doubles with each attempt ("full jitter", AWS Builders' Library)."""
-    await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt))  # noqa: S311 - not a secret

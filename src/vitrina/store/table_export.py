@@ -1,4 +1,4 @@
-"""The files of DynamoDB's own export to S3 (DynamoDB JSON, gzip), from a local copy: all items, and no read units.
+"""Reads a local copy of DynamoDB's export to S3 (DynamoDB JSON, gzip), which costs no read units.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3TableExport.Output.html
 """
@@ -24,11 +24,11 @@ _FILES: Final = "manifest-files.json"
 
 
 class TableExportRefused(Exception):
-    """The folder is not a whole export of Vitrina's table in DynamoDB JSON; the message says what is wrong."""
+    """The folder is not a complete export of the table in DynamoDB JSON; the message gives the reason."""
 
 
 class FoundSegment(NamedTuple):
-    """A segment, whose it is, and the sort key that has its place among the others."""
+    """A segment with its day, its shard and its sort key."""
 
     day: date
     shard: int
@@ -37,7 +37,7 @@ class FoundSegment(NamedTuple):
 
 
 class FoundSku(NamedTuple):
-    """A product's SKU; a deleted one's `original_sku`."""
+    """The SKU of a product, `original_sku` for a deleted one."""
 
     product_id: str
     sku: str
@@ -50,10 +50,10 @@ class _File:
 
 
 class TableExport:
-    """An export: with its manifests, or a bare folder of `.json.gz` files, which says nothing of its time, `at`."""
+    """An export with its manifests, or a folder of `.json.gz` files alone, whose time `at` is unknown."""
 
     def __init__(self, folder: Path) -> None:
-        """Take the folder. Raises TableExportRefused when files are missing or it is of another kind."""
+        """Raise TableExportRefused if files are missing or the export is of another kind."""
         self.at: datetime | None = None
         if (folder / _SUMMARY).exists():
             self._files, self.at = _manifest(folder)
@@ -62,9 +62,9 @@ class TableExport:
         self.files = len(self._files)
 
     def read(self) -> Iterator[Iterator[FoundSegment | FoundSku]]:
-        """Yield what each file holds of segments and products; all else is passed over.
+        """Yield the segments and SKUs of each file, without segments that had expired at the time of the export.
 
-        A segment that had expired when the table was exported is left out. Raises TableExportRefused.
+        Raises TableExportRefused.
         """
         return map(self._read, self._files)
 
@@ -100,7 +100,7 @@ class TableExport:
 
 
 def _manifest(folder: Path) -> tuple[list[_File], datetime]:
-    """Return the files that an export should have, and when the table was as it says."""
+    """Return the files that the manifests list, and the time of the export."""
     try:
         summary = orjson.loads((folder / _SUMMARY).read_bytes())
         lines = (folder / _FILES).read_bytes().splitlines()

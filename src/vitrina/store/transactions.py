@@ -1,25 +1,25 @@
-"""Transactions whose failures have names: each step says what its failed condition means."""
+"""Transactions whose steps define the errors of their failed conditions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from vitrina.store.items import Item
+from vitrina.store.operations import Write
 from vitrina.store.table import Table, TransactionFailed
-from vitrina.store.writes import Write
 
 T = TypeVar("T")
 Explain = Callable[[Item | None], Exception]
 
 
 def _impossible(item: Item | None) -> Exception:
-    # What an item holds must not reach a log.
+    # Only type and key: attributes may be personal data, which must not reach a log.
     return AssertionError(f"a write without a condition failed on {type(item).__name__} {item and item.pk}")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A write of a transaction, and the error that its failed condition becomes, told what was there instead."""
+    """A write of a transaction; `otherwise` makes the error for a failed condition from the existing item, if any."""
 
     write: Write
     otherwise: Explain = _impossible
@@ -35,7 +35,7 @@ def nothing_else(_: object) -> Sequence[Step]:
 
 
 async def commit(table: Table, steps: Sequence[Step]) -> None:
-    """Do all steps or none. Where several conditions failed, the first step's error is raised."""
+    """Write all steps or none. If several conditions fail, raises the error of the first such step."""
     try:
         await table.transact([step.write for step in steps])
     except TransactionFailed as failure:

@@ -1,12 +1,10 @@
-"""View segments in the table (R11): a day's views, many to an item, spread over shards of products.
+"""View segments in the table (R11): items with many views of a day each, in shards of products.
 
-Views of several shards that gathered are one mixed segment where that at least halves the units of writing them: a few
-views fill a segment of their shard badly, and there are far more views than reports of the open day, which have to look
-through the mixed segments of all products.
+Views of several shards are written as one mixed segment if that at least halves the write units, since a few views
+leave most of a unit unused. In return, a report of the open day has to read the mixed segments of all products; there
+are far more views than such reports.
 """
 
-import asyncio
-import random
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import chain
@@ -14,6 +12,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from vitrina.backoff import Backoff
 from vitrina.clock import Clock, epoch_seconds, now
 from vitrina.domain.views import (
     DAY_MS,
@@ -31,48 +30,52 @@ from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.items import Item, RawItem, ViewSegmentItem
-from vitrina.store.reads import Query
+from vitrina.store.operations import Query
 from vitrina.store.table import MOST_PUTS, Table
 
 _UNIT: Final = 1024
-"""Bytes that a unit writes."""
+"""Bytes of a write unit."""
 _BARE: Final = 82
-"""Bytes of a mixed segment beside its views and their referrers."""
+"""Bytes of a mixed segment without its views and their referrers."""
 _PAGE_BYTES: Final = 1024 * 1024
-"""What one call reads at most."""
+"""Bytes that one call reads at most."""
 _LARGEST: Final = 64
-"""Segments of 16 KB, the largest that there are, that it holds."""
+"""Segments of the maximum size, 16 KB, in such a page."""
+_BACKOFF: Final = Backoff(first=1, longest=16, jitter=0.5)
+"""Pauses between the tries of one page."""
 _NO_REFERRERS: Final = {"S": ""}
 _QUOTED: Final = 4
-"""Bytes that JSON adds to a host in a list: quotes, a comma, a space."""
+"""Bytes that JSON adds to a host in a list: quotes, comma, space."""
 
 
 class StoredView(NamedTuple):
-    """A view and its id: the segment's, and the view's place in it."""
+    """A view and its id, which consists of the segment's id and the view's position in it."""
 
     event_id: str
     view: View
 
 
 class Segment(NamedTuple):
-    """A segment as it is stored: its id, which tells its time, and its views in their packed form."""
+    """A stored segment: its id, which contains its time, and its packed views."""
 
     id: str
     packed: PackedViews
 
 
 class ViewStore:
-    """Writes and reads segments. One that has expired and that TTL has not deleted yet is as good as gone."""
+    """Writes and reads segments. Reads ignore expired ones that TTL has not deleted yet."""
 
-    def __init__(self, table: Table, *, retention_days: int = 0, clock: Clock = now, pause: float = 0.5) -> None:
-        """Take the table, the days after which TTL deletes a segment (0: never), and the seconds of a first pause."""
+    def __init__(
+        self, table: Table, *, retention_days: int = 0, clock: Clock = now, backoff: Backoff = _BACKOFF
+    ) -> None:
+        """TTL deletes a segment `retention_days` after its day; 0: never."""
         self._table = table
         self._retention_days = retention_days
         self._clock = clock
-        self._pause = pause
+        self._backoff = backoff
 
     def segments(self, views: Sequence[View]) -> list[ViewSegmentItem]:
-        """Make the items for `views`: for each day one a shard or a mixed one, unless there are too many for one."""
+        """Return the items for `views`: for each day one per shard or a mixed one, more if one would be too large."""
         days: dict[int, dict[int, list[View]]] = {}
         for view in views:
             shards = days.setdefault(view.at_ms // DAY_MS, {})
@@ -80,27 +83,27 @@ class ViewStore:
         return [segment for number, shards in days.items() for segment in self._of_day(day_of(number * DAY_MS), shards)]
 
     async def put(self, segments: Sequence[ViewSegmentItem]) -> None:
-        """Write segments, `MOST_PUTS` a call. Writing the same ones again changes nothing."""
+        """Write segments: 1 call for each `MOST_PUTS`. Idempotent."""
         for first in range(0, len(segments), MOST_PUTS):
             await self._table.put_many(segments[first : first + MOST_PUTS])
 
     async def read(self, day: date, shard: int, *, page: int = 200) -> AsyncIterator[StoredView]:
-        """Read a day's views in one shard's partition in the order of their segments; `page` segments a call."""
+        """Yield the views of a day in a shard's partition, by segment; a call reads `page` segments."""
         async for segments in self.pages(day, shard, page=page):
             for segment in segments:
                 for place, view in enumerate(unpack(segment.packed, day)):
                     yield StoredView(f"{segment.id}-{place}", view)
 
     def pages(self, day: date, shard: int, *, page: int = 1_000, tries: int = 1) -> AsyncIterator[list[Segment]]:
-        """Read a day's segments in one shard's partition as they are packed, those of the shard before mixed ones.
+        """Yield the packed segments of a day in one shard's partition, those of the shard before mixed ones.
 
-        Each list is a call: up to `page` segments, 1 MB at most. What takes hours tries a page more than once, with
-        pauses, before it raises TableUnavailable.
+        Each list is the result of a call: up to `page` segments, at most 1 MB. Long exports set `tries`: each page is
+        tried so many times, with pauses, before TableUnavailable is raised.
         """
         return self._pages(Query(condition=Item.pk == keys.view_segments(day, shard)), page, tries)
 
     def pages_of_product(self, day: date, product_id: str) -> list[AsyncIterator[list[Segment]]]:
-        """Return the pages that may hold views of a product: of its shard's partition, and mixed ones of the others."""
+        """Return iterators of the pages that may have views of a product: its shard's, and mixed ones of others."""
         own = shard_of(product_id, keys.VIEW_SHARDS)
         return [
             self.pages(day, shard) if shard == own else self._mixed_pages(day, shard)
@@ -115,7 +118,7 @@ class ViewStore:
         limit = min(page, _LARGEST)
         items, position = await self._page(query, limit, None, tries)
         while True:
-            yield self._good(items)
+            yield self._unexpired(items)
             if position is None:
                 return
             limit = min(page, _fitting(items) or limit)
@@ -128,11 +131,11 @@ class ViewStore:
             try:
                 return await self._table.query_raw(query, limit=limit, start=start)
             except TableUnavailable:
-                await asyncio.sleep(random.uniform(0.5, 1) * self._pause * 2**attempt)  # noqa: S311 - not a secret
+                await self._backoff.sleep(attempt)
         return await self._table.query_raw(query, limit=limit, start=start)
 
-    def _good(self, items: Sequence[RawItem]) -> list[Segment]:
-        """Decode what has not expired. A model of each item would take longer than all else that is done to it."""
+    def _unexpired(self, items: Sequence[RawItem]) -> list[Segment]:
+        """Decode the segments that have not expired. Models are avoided: building them would take most of the time."""
         at = epoch_seconds(self._clock())
         return [
             Segment(
@@ -173,18 +176,18 @@ class ViewStore:
 
 
 def _fitting(items: Sequence[RawItem]) -> int:
-    """Return how many segments like these a page holds: DynamoDB Local reads what is more for nothing."""
+    """Return the number of segments like these in 1 MB; DynamoDB Local reads those beyond it in vain."""
     size = sum(_BARE + len(item["events"]["B"]) + len(item.get("referrers", _NO_REFERRERS)["S"]) for item in items)
     return _PAGE_BYTES * len(items) // size if size else 0
 
 
 def _units(views: Sequence[View]) -> int:
-    """Return what it costs to write views as one segment, whatever their referrers."""
+    """Return the write units of views as one segment, without their referrers."""
     return -(-(_BARE + VIEW_BYTES * len(views)) // _UNIT)
 
 
 def _parts(views: Iterable[View]) -> Iterator[list[View]]:
-    """Split views so that each part, with the hosts that it names, is a segment of at most 16 KB."""
+    """Split views so that each part, with its referring hosts, is a segment of at most 16 KB."""
     part: list[View] = []
     hosts: set[str] = set()
     size = 0

@@ -19,9 +19,9 @@ from vitrina.services.analytics.reports import Analytics
 from vitrina.services.analytics.rollups import RollupQueue, Rollups
 from vitrina.store import keys
 from vitrina.store.items import ProductItem
+from vitrina.store.operations import Update
 from vitrina.store.rollups import RollupStore
 from vitrina.store.views import ViewStore
-from vitrina.store.writes import Update
 
 pytestmark = pytest.mark.engine("dynamodb_local")
 TOP = "/v1/analytics/top-products"

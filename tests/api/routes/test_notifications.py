@@ -15,7 +15,7 @@ from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.inbox import InboxStore
 from vitrina.store.items import Item
-from vitrina.store.reads import Query
+from vitrina.store.operations import Query
 from vitrina.store.recipients import RecipientStore
 
 pytestmark = pytest.mark.engine("moto", "dynamodb_local")

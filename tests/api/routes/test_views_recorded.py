@@ -9,7 +9,7 @@ import pytest
 from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, raw
 from tests.api.views import stored_views
 from tests.service import Service
-from vitrina.store.reads import Scan
+from vitrina.store.operations import Scan
 from vitrina.store.views import StoredView
 
 pytestmark = pytest.mark.engine("dynamodb_local")

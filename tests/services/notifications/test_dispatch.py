@@ -21,8 +21,8 @@ from vitrina.services.notifications.dispatch import DispatchResult, Notices, def
 from vitrina.store import keys
 from vitrina.store.inbox import InboxStore
 from vitrina.store.items import Item, NoticeItem
+from vitrina.store.operations import Query
 from vitrina.store.paging import every
-from vitrina.store.reads import Query
 from vitrina.store.recipients import RecipientStore
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore

@@ -18,9 +18,9 @@ from vitrina.store import keys
 from vitrina.store.inbox import InboxStore
 from vitrina.store.items import MailItem, NoticeItem, NoticePreferencesItem
 from vitrina.store.mails import MailStore
+from vitrina.store.operations import Put
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
-from vitrina.store.writes import Put
 
 LATER = AT + timedelta(hours=1)
 

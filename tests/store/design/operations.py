@@ -6,7 +6,7 @@ from vitrina.ids import new_id
 from vitrina.store import consistency, keys
 from vitrina.store.items import DeletionItem, EmailItem, Item, SkuItem, SuperAdminsItem
 from vitrina.store.migrations.runner import migrate, standing
-from vitrina.store.writes import Delete, Put, Update
+from vitrina.store.operations import Delete, Put, Update
 
 plain("GET /readyz", lambda w: w.anonymous.get("/readyz"))
 for _path in ("/healthz", "/metrics", "/openapi.json", "/docs"):

@@ -9,8 +9,8 @@ from vitrina.domain.views import View, day_of, shard_of
 from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.items import ProductItem
+from vitrina.store.operations import Update
 from vitrina.store.views import ViewStore
-from vitrina.store.writes import Update
 
 _ONE: Final = "/v1/products/{product_id}"
 _BY_SKU: Final = "/v1/products/by-sku/{sku}"

@@ -114,7 +114,7 @@ class Notices:
         names = {user.id: user.name for user in admins.values()}
         strangers = {change.changed_by for change in changes} - names.keys()
         names |= await self._recipients.names(sorted(strangers))
-        return list(admins.values()), names, await self._recipients.wishes(admins)
+        return list(admins.values()), names, await self._recipients.preferences_of(admins)
 
     async def _entries(
         self, admin: User, changes: Sequence[PriceChanged], names: dict[str, str], wishes: NoticePreferences

@@ -43,7 +43,7 @@ class Inbox:
         """Mark an entry as read; again changes nothing. Raises NotFound when the inbox has no such entry."""
         if not is_notice_id(notice_id):
             raise NotFound
-        await self._store.read(user_id, notice_id, at=self._clock())
+        await self._store.mark_read(user_id, notice_id, at=self._clock())
 
     async def read_all(self, user_id: str) -> None:
         """Mark all entries as read that are unread now. One that is cut short goes on where it is begun again."""
@@ -58,7 +58,7 @@ class Inbox:
 
     async def _mark(self, user_id: str, notice_id: str) -> None:
         try:
-            await self._store.read(user_id, notice_id, at=self._clock())
+            await self._store.mark_read(user_id, notice_id, at=self._clock())
         except NotFound:
             return  # The index lags behind the table: the entry is gone, with its account or by its age.
 

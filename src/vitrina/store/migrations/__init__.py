@@ -1,6 +1,6 @@
-"""Versioned changes of what the table holds: the job that Alembic does for SQL (R16).
+"""Versioned changes of the table's items, as Alembic's for SQL databases (R16).
 
 A migration is a module `m<number>_<name>.py` with a `NAME` and `async run(table, ledger)`, and a row in `runner.py`. It
-is written so that it may be run twice, stop anywhere and meet the service at work: it changes an item only under a
-condition on the version that it read, and nothing where nothing differs.
+must be idempotent, interruptible at any point and safe while the service is running: it writes an item only if it
+differs, and under a condition on the version that it has read.
 """

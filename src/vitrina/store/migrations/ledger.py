@@ -1,8 +1,8 @@
-"""The ledger: an item for each migration that a table has seen, held by one run at a time.
+"""The ledger: an item for each migration that was started on the table, held by one run at a time.
 
-A run holds an entry for `LEASE` and prolongs that with each checkpoint. An entry that was let go, or whose time is
-over because its run died, is taken up by the next run from its last checkpoint. Clocks that differ by more than the
-lease could let two runs work at once; that is wasteful and harmless, for migrations are written to be run twice.
+A run holds an entry for `LEASE` and extends the lease with each checkpoint. If the run releases the entry, or dies and
+lets the lease expire, the next run continues from the last checkpoint. Clocks that differ by more than the lease could
+let two runs work at once; that is wasteful but harmless, since migrations are idempotent.
 """
 
 from collections.abc import Callable
@@ -16,18 +16,17 @@ from pynamodb.expressions.update import Action
 from vitrina.clock import Clock
 from vitrina.ids import new_id
 from vitrina.store import keys
-from vitrina.store.items import Item, MigrationItem
+from vitrina.store.items import Item, MigrationItem, expect_type
+from vitrina.store.operations import Query, Update
 from vitrina.store.paging import every
-from vitrina.store.reads import Query
 from vitrina.store.table import ConditionFailed, Table
-from vitrina.store.writes import Update
 
 LEASE: Final = timedelta(seconds=60)
-"""Longer by far than a migration takes from one checkpoint to the next."""
+"""Much longer than the time between two checkpoints."""
 
 
 class State(StrEnum):
-    """Where a migration stands."""
+    """The state of a migration."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -38,7 +37,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A migration as the ledger has it: `seen` counts the items that it looked at, `changed` those that it wrote."""
+    """A migration's entry in the ledger; `seen` is the number of items read, `changed` of those written."""
 
     number: int
     name: str
@@ -52,7 +51,7 @@ Report = Callable[[Entry], None]
 
 
 class Held(Exception):
-    """Another run is at the migration; `entry` says where it is."""
+    """Another run holds the migration; `entry` is its progress."""
 
     def __init__(self, entry: Entry) -> None:
         super().__init__(f"another run is at migration {entry.number}")
@@ -60,26 +59,25 @@ class Held(Exception):
 
 
 class Lost(Exception):
-    """Another run has taken the migration over, since this one did not come to a checkpoint in time."""
+    """Another run has taken the migration over, since this one made no checkpoint within its lease."""
 
 
 class Ledger:
-    """A migration's entry while this run holds it."""
+    """A migration's entry in the ledger while this run holds it."""
 
     def __init__(self, table: Table, item: MigrationItem, *, clock: Clock, report: Report) -> None:
-        """Take the entry as `claim` left it."""
         self._table = table
         self._item = item
         self._clock = clock
         self._report = report
 
     @property
-    def position(self) -> Any:  # noqa: ANN401 - what the migration gave to `checkpoint`
-        """Where an earlier run stood at its last checkpoint; None at the beginning."""
+    def position(self) -> Any:  # noqa: ANN401 - the argument of `checkpoint`
+        """The position of the last checkpoint of any run; None before the first."""
         return self._item.position
 
     async def checkpoint(self, position: Any, *, seen: int = 0, changed: int = 0) -> None:  # noqa: ANN401 - JSON
-        """Keep `position`, from which a later run would go on, and add to the counts. Raises Lost."""
+        """Store `position`, from which a later run would continue, and add to the counts. Raises Lost."""
         await self._update([
             MigrationItem.position.set(position),
             MigrationItem.held_until.set(self._clock() + LEASE),
@@ -88,11 +86,11 @@ class Ledger:
         ])  # fmt: skip
 
     async def finish(self) -> None:
-        """Close the entry: no run takes it up again. Raises Lost."""
+        """Mark the migration as finished. Raises Lost."""
         await self._update([MigrationItem.finished_at.set(self._clock()), MigrationItem.position.remove()])
 
     async def release(self) -> None:
-        """Let the entry go as it is, for the next run to take it up at once. Raises Lost."""
+        """Release the entry, so that the next run can continue at once. Raises Lost."""
         await self._update([MigrationItem.held_until.remove()])
 
     async def _update(self, actions: list[Action]) -> None:
@@ -106,9 +104,9 @@ class Ledger:
 
 
 async def claim(table: Table, number: int, name: str, *, clock: Clock, report: Report) -> Ledger | None:
-    """Take a migration for this run; None when it has been finished. Raises Held."""
+    """Claim a migration for this run; None if it is finished. Raises Held."""
     at, runner = clock(), new_id()
-    let_go = MigrationItem.held_until.does_not_exist() | (MigrationItem.held_until < at)
+    released = MigrationItem.held_until.does_not_exist() | (MigrationItem.held_until < at)
     take = Update(
         keys.migration(number),
         [
@@ -121,7 +119,7 @@ async def claim(table: Table, number: int, name: str, *, clock: Clock, report: R
             MigrationItem.runner.set(runner),
             MigrationItem.held_until.set(at + LEASE),
         ],
-        MigrationItem.finished_at.does_not_exist() & let_go,
+        MigrationItem.finished_at.does_not_exist() & released,
     )
     try:
         item = _entry_item(await table.update(take))
@@ -130,7 +128,7 @@ async def claim(table: Table, number: int, name: str, *, clock: Clock, report: R
         there = _entry(item, at)
         if there.state is State.FINISHED:
             return None
-        if item.runner != runner:  # else it is this very call, repeated after a lost answer
+        if item.runner != runner:  # otherwise it is this call, retried after a lost response
             raise Held(there) from failure
     return Ledger(table, item, clock=clock, report=report)
 
@@ -142,7 +140,7 @@ _OF_A_RUN: Final = (
 
 
 async def reopen(table: Table, number: int) -> bool:
-    """Let a finished migration run again from the beginning; False when it has not been finished."""
+    """Reset a finished migration so that it runs again from the beginning; False if it is not finished."""
     actions = [attribute.remove() for attribute in _OF_A_RUN]
     try:
         await table.update(Update(keys.migration(number), actions, MigrationItem.finished_at.exists()))
@@ -152,14 +150,13 @@ async def reopen(table: Table, number: int) -> bool:
 
 
 async def entries(table: Table, *, at: datetime) -> dict[int, Entry]:
-    """Read the ledger: entries by number."""
+    """Return the entries of the ledger by number."""
     items = await every(table, Query(condition=Item.pk == keys.MIGRATIONS, consistent=True))
     return {entry.number: entry for entry in (_entry(_entry_item(item), at) for item in items)}
 
 
 def _entry_item(item: Item | None) -> MigrationItem:
-    assert isinstance(item, MigrationItem)  # noqa: S101 - the partition holds nothing else
-    return item
+    return expect_type(item, MigrationItem)
 
 
 def _entry(item: MigrationItem, at: datetime) -> Entry:

@@ -1,14 +1,14 @@
-"""0001: the table begins its ledger, which says from here on which migrations it has seen."""
+"""0001: starts the ledger, after making sure that the table has no foreign items."""
 
 from typing import Final
 
 from vitrina.store.items import Item
 from vitrina.store.migrations.ledger import Ledger
-from vitrina.store.reads import Scan
+from vitrina.store.operations import Scan
 from vitrina.store.table import Table
 
 NAME: Final = "baseline"
-_LOOKED_AT: Final = 1_000
+_SAMPLE: Final = 1_000
 
 
 class ForeignItems(Exception):
@@ -19,7 +19,7 @@ class ForeignItems(Exception):
 
 
 async def run(table: Table, _: Ledger) -> None:
-    """Refuse a table that others write to: its keys may be named alike. Raises ForeignItems."""
-    foreign, _position = await table.scan(Scan(filter=Item.type.does_not_exist(), consistent=True), limit=_LOOKED_AT)
+    """Reject a table with items of another application. Raises ForeignItems."""
+    foreign, _position = await table.scan(Scan(filter=Item.type.does_not_exist(), consistent=True), limit=_SAMPLE)
     if foreign:
         raise ForeignItems

@@ -1,28 +1,27 @@
-"""0002: products and accounts get the index keys that `keys.py` derives from their attributes today.
+"""0002: sets the index keys of products and accounts to those that `keys.py` derives from their attributes.
 
-Run it again (`vitrina table migrate --again 2`) whenever a template of their index keys has changed.
+Run it again (`vitrina table migrate --again 2`) after each change of the templates of index keys.
 """
 
 from typing import Final
 
-from vitrina.store import keys
-from vitrina.store.codecs import product_from, product_item
+from vitrina.store.codecs.accounts import user_from, user_item
+from vitrina.store.codecs.products import product_from, product_item
 from vitrina.store.items import Item, ProductItem, UserItem
 from vitrina.store.migrations.ledger import Ledger
 from vitrina.store.migrations.sweep import sweep
+from vitrina.store.operations import Update
 from vitrina.store.table import ConditionFailed, Table
-from vitrina.store.users import user_from, user_item
-from vitrina.store.writes import Update
 
 NAME: Final = "index keys"
 _INDEX_KEYS: Final = (Item.listing, Item.listing_group, Item.by_time, Item.by_name, Item.by_price)
 
 
 async def run(table: Table, ledger: Ledger) -> None:
-    """Derive the keys anew and write those that differ, never over a change that was made meanwhile."""
+    """Derive the keys and write those that differ, under a condition on the item's version."""
 
     async def visit(item: Item | None) -> bool:
-        # Who was faster may have been an older release, which wrote older keys: so what it wrote is looked at too.
+        # A concurrent writer may be an older release, which wrote older keys: so check what it wrote too.
         while isinstance(item, ProductItem | UserItem):
             update = _correction(item)
             if update is None:
@@ -47,4 +46,4 @@ def _correction(item: ProductItem | UserItem) -> Update | None:
             actions.append(attribute.remove() if after is None else attribute.set(after))
     if not actions:
         return None
-    return Update(keys.Key(item.pk, item.sk), actions, type(item).version == item.version)
+    return Update(item.key, actions, type(item).version == item.version)

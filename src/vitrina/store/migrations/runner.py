@@ -1,4 +1,4 @@
-"""Runs the migrations that a table has not seen, one after the other."""
+"""Runs the migrations that are not finished on the table, one after the other."""
 
 import asyncio
 import contextlib
@@ -14,14 +14,14 @@ from vitrina.store.table import Table
 
 
 class Migration(Protocol):
-    """What each module of a migration has."""
+    """The interface of a migration's module."""
 
     @property
     def NAME(self) -> str:  # noqa: N802 - a constant of the module
-        """What it is called."""
+        """The name of the migration."""
 
     async def run(self, table: Table, ledger: Ledger, /) -> None:
-        """Do it, from `ledger.position` on."""
+        """Run the migration from `ledger.position` on."""
 
 
 MIGRATIONS: Final = MappingProxyType[int, Migration]({1: m0001_baseline, 2: m0002_index_keys})
@@ -29,10 +29,10 @@ _POLL: Final = 1.0
 
 
 async def migrate(table: Table, report: Report, *, again: int | None = None, clock: Clock = now) -> None:
-    """Run what has not been finished; `again` is the number of a finished migration to run once more.
+    """Run the unfinished migrations; `again` is the number of a finished migration to run once more.
 
-    What another run is at is waited for, and reported meanwhile. Raises LookupError when there is no migration `again`,
-    Lost, TableUnavailable and what a migration raises; the next call goes on from where this one stopped.
+    Waits for a migration that another run holds, and reports its progress. Raises LookupError if there is no migration
+    `again`, Lost, TableUnavailable and the errors of a migration; the next call continues where this one stopped.
     """
     if again is not None:
         if again not in MIGRATIONS:
@@ -52,7 +52,7 @@ async def migrate(table: Table, report: Report, *, again: int | None = None, clo
 
 
 async def standing(table: Table, *, clock: Clock = now) -> list[Entry]:
-    """Say of each migration where it stands on this table."""
+    """Return the state of each migration on this table."""
     seen = await entries(table, at=clock())
     return [
         seen.get(number, Entry(number=number, name=migration.NAME, state=State.PENDING))

@@ -1,4 +1,4 @@
-"""Writes as values: what a transaction is made of."""
+"""DynamoDB operations as values: reads of many items, and the writes that transactions consist of."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,9 +8,10 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action, Update as UpdateExpression
 
 from vitrina.store.items import Item
-from vitrina.store.keys import Key
+from vitrina.store.keys import Index, Key
 
 Arguments = dict[str, Any]
+"""Arguments of a client's method, as DynamoDB's API names them."""
 
 
 class _Serializable(Protocol):
@@ -19,17 +20,17 @@ class _Serializable(Protocol):
 
 @dataclass(slots=True)
 class Expressions:
-    """Collects the placeholders of a call's expressions."""
+    """Collects the placeholders of the expressions of one request."""
 
     names: dict[str, str] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
 
     def write(self, expression: _Serializable) -> str:
-        """Return the text of `expression`, its names and values kept aside."""
+        """Return the text of `expression` and collect its names and values."""
         return expression.serialize(self.names, self.values) or ""
 
     def arguments(self) -> Arguments:
-        """Return the names and values for the call; DynamoDB refuses empty ones."""
+        """Return the arguments for the collected names and values; DynamoDB rejects empty ones."""
         arguments: Arguments = {}
         if self.names:
             arguments["ExpressionAttributeNames"] = {placeholder: name for name, placeholder in self.names.items()}
@@ -39,8 +40,39 @@ class Expressions:
 
 
 def raw_key(key: Key) -> Arguments:
-    """Return `key` as DynamoDB's API has it."""
+    """Return `key` in the form of DynamoDB's API."""
     return {"pk": {"S": key.pk}, "sk": {"S": key.sk}}
+
+
+# Reads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A query of the table or of an index.
+
+    An index cannot be read consistently. A `fresh` query goes to the writer's endpoint and so avoids a replica's lag.
+    """
+
+    condition: Condition
+    index: Index | None = None
+    filter: Condition | None = None
+    descending: bool = False
+    consistent: bool = False
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """A scan of the whole table, or of one of its `segments` parts, which can be scanned in parallel."""
+
+    filter: Condition | None = None
+    segment: int = 0
+    segments: int = 1
+    consistent: bool = False
+
+
+# Writes
 
 
 def _conditional(arguments: Arguments, condition: Condition | None, expressions: Expressions) -> Arguments:
@@ -59,7 +91,7 @@ class Put:
     kind = "Put"
 
     def arguments(self) -> Arguments:
-        """Return the arguments of PutItem, but for the table."""
+        """Return the arguments of PutItem without the table's name."""
         return _conditional({"Item": self.item.serialize()}, self.condition, Expressions())
 
 
@@ -72,13 +104,13 @@ class Delete:
     kind = "Delete"
 
     def arguments(self) -> Arguments:
-        """Return the arguments of DeleteItem, but for the table."""
+        """Return the arguments of DeleteItem without the table's name."""
         return _conditional({"Key": raw_key(self.key)}, self.condition, Expressions())
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Change attributes of an item, which is made if it does not exist and no condition forbids it."""
+    """Change attributes of an item. Creates a missing item unless the condition requires it to exist."""
 
     key: Key
     actions: Sequence[Action]
@@ -86,7 +118,7 @@ class Update:
     kind = "Update"
 
     def arguments(self) -> Arguments:
-        """Return the arguments of UpdateItem, but for the table."""
+        """Return the arguments of UpdateItem without the table's name."""
         expressions = Expressions()
         text = expressions.write(UpdateExpression(*self.actions))
         return _conditional({"Key": raw_key(self.key), "UpdateExpression": text}, self.condition, expressions)
@@ -94,14 +126,14 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Only require a condition of an item."""
+    """Require a condition of an item without writing it; only in a transaction."""
 
     key: Key
     condition: Condition
     kind = "ConditionCheck"
 
     def arguments(self) -> Arguments:
-        """Return the arguments of a ConditionCheck, but for the table."""
+        """Return the arguments of a ConditionCheck without the table's name."""
         return _conditional({"Key": raw_key(self.key)}, self.condition, Expressions())
 
 

@@ -1,13 +1,13 @@
-"""Between the domain's values and the items: which attributes and index keys each carries."""
+"""Products, their changes and prices, and the items that depend on a product: SKU claim and deletion marker."""
 
 from vitrina.domain.money import fit
 from vitrina.domain.products import Action, Change, FieldChange, PricePeriod, Product
 from vitrina.store import keys
-from vitrina.store.items import ChangeItem, PriceItem, ProductItem
+from vitrina.store.items import ChangeItem, DeletionItem, PriceItem, ProductItem, SkuItem
 
 
 def product_item(product: Product) -> ProductItem:
-    """Return the item of a product: a live one is in the six listing indexes, a deleted one in one (R7)."""
+    """Return the item of a product. A live one has the keys of six indexes, a deleted one those of one (R7)."""
     if product.deleted_at is None:
         listed = {
             "listing": keys.LIVE_PRODUCTS,
@@ -60,8 +60,24 @@ def product_from(item: ProductItem) -> Product:
     )
 
 
+def sku_claim(product: Product | ProductItem) -> SkuItem:
+    """Return the item that claims the SKU of a live product (R6)."""
+    return SkuItem.keyed(keys.sku(product.sku), product_id=product.id)
+
+
+def deletion_marker(product: Product | ProductItem) -> DeletionItem:
+    """Return the item that marks a deleted product (R7)."""
+    return DeletionItem.keyed(
+        keys.deletion(product.id),
+        product_id=product.id,
+        original_sku=product.original_sku,
+        deleted_at=product.deleted_at,
+        deleted_by=product.deleted_by,
+    )
+
+
 def change_item(change: Change) -> ChangeItem:
-    """Return the item of a change; `old_price` and `old_currency` are there only if it moves the price (R9)."""
+    """Return the item of a change. It has `old_price` and `old_currency` only if the change moves the price (R9)."""
     old: dict[str, str | None] = {}
     if change.moves_price:
         price, currency = change.changes.get("price"), change.changes.get("currency")
@@ -104,7 +120,7 @@ def change_from(item: ChangeItem) -> Change:
 
 
 def price_item(product: Product) -> PriceItem:
-    """Return the item of the price that is in force from this version on."""
+    """Return the item of the price that takes effect with this version of the product."""
     return PriceItem.keyed(
         keys.price(product.id, product.version),
         price=product.price,
@@ -114,7 +130,7 @@ def price_item(product: Product) -> PriceItem:
 
 
 def price_from(item: PriceItem, *, until: PriceItem | None) -> PricePeriod:
-    """Return the period of a price, which ends when the next one, `until`, begins."""
+    """Return the period of a price. It ends when `until`, the next price, takes effect; None: it is in effect."""
     return PricePeriod(
         price=fit(item.price, item.currency),
         currency=item.currency,
