@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from vitrina.services.accounts.passwords import Passwords
     from vitrina.services.analytics.reports import Analytics
     from vitrina.services.analytics.rollups import RollupQueue, Rollups
-    from vitrina.services.exports.limited import LimitedExports
     from vitrina.services.exports.source import LiveSource
+    from vitrina.services.exports.stream import LimitedExports
     from vitrina.services.notifications.dispatch import Notices
     from vitrina.services.notifications.inbox import Inbox
     from vitrina.services.notifications.mailer import Mailer
@@ -229,7 +229,7 @@ class Services(AbstractAsyncContextManager["Services"]):
     @cached_property
     def exports(self) -> "LimitedExports":
         """Exports of views over HTTP, a few at once."""
-        from vitrina.services.exports.limited import LimitedExports
+        from vitrina.services.exports.stream import LimitedExports
 
         return LimitedExports(self.view_source())
 

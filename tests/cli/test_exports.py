@@ -302,4 +302,4 @@ def test_segments_that_had_expired_or_are_there_twice(tmp_path: Path) -> None:
     write_table_export(tmp_path / "twice", old * 2, files=1)
     (tmp_path / "twice" / "manifest-summary.json").unlink()
     done = Vitrina()("views", "export", *RANGE, "--table-export", str(tmp_path / "twice"), *out)
-    assert (done.exit_code, done.stderr) == (1, "Error: items are there twice: is it more than one export?\n")
+    assert (done.exit_code, done.stderr) == (1, "Error: it has the same items twice: is it more than one export?\n")

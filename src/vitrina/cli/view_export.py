@@ -26,7 +26,7 @@ from vitrina.cli.running import (
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.reports import DEFAULT_DAYS, Period, days_before
-from vitrina.services.exports.directory import Directory, DirectoryRefused, fill
+from vitrina.services.exports.directory import Directory, DirectoryRefused, export_days
 from vitrina.services.exports.formats import Format, new_encoder
 from vitrina.services.exports.source import LiveSource, ViewSource
 from vitrina.services.exports.staged import StagedSource
@@ -117,7 +117,7 @@ async def _exported(folder: Path, period: Period) -> AsyncIterator[_Opened]:
     export = TableExport(folder)
     began = time.perf_counter()
     with _bar("reading", export.files, "files") as (progress, task):
-        async with StagedSource.spill(export, period, advance=lambda: progress.advance(task)) as source:
+        async with StagedSource.load(export, period, advance=lambda: progress.advance(task)) as source:
             progress.stop()
             yield _Opened(source, export.at, began)
 
@@ -134,7 +134,7 @@ async def _to_folder(opened: _Opened, period: Period, form: Format, out: Path) -
     with Directory.open(out, form) as directory:
         days = await asyncio.to_thread(_missing, directory, period)
         with _progress(len(days)) as report, Exporter(opened.source, report=report) as exporter:
-            shrunk = await fill(directory, exporter, days, at=opened.at)
+            shrunk = await export_days(directory, exporter, days, at=opened.at)
     rate = f", {exporter.rows / (time.perf_counter() - opened.began):,.0f} a second" if exporter.rows else ""
     kept = f"; {len(period) - len(days):,} days were there already" if len(days) < len(period) else ""
     click.echo(f"{out}: {exporter.rows:,} events of {len(days):,} days{rate}{kept}")

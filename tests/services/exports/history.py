@@ -1,4 +1,4 @@
-"""A history of views in memory, read as exports read one."""
+"""A history of views in memory, as a source of exports."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, cast
 
 from vitrina.domain.views import PackedViews, View, unpack
-from vitrina.services.exports.source import Day, open_day
+from vitrina.services.exports.source import Day
 from vitrina.store import keys
 from vitrina.store.table import Table
 from vitrina.store.views import Segment, ViewStore
@@ -18,32 +18,32 @@ KETTLE = "01a20ceb-ab32-7095-a216-7a34ed216945"
 
 
 class History:
-    """A source that counts what is asked of it; segments are made by the store's own code."""
+    """A source that records which days and SKUs were read; the store's own code makes its segments."""
 
     def __init__(self, views: Sequence[View], *, skus: Mapping[str, str] | None = None, page: int = 3) -> None:
         self.known = skus or {}
-        self.asked: list[str] = []
+        self.skus_read: list[str] = []
         self.opened: list[date] = []
         self._page = page
         self._segments: dict[tuple[date, int], list[tuple[str, Segment]]] = {}
         self.add(views)
 
     def add(self, views: Sequence[View]) -> None:
-        """Store views."""
+        """Add views as stored segments."""
         for item in ViewStore(cast(Table, None)).segments(views):
             packed = PackedViews(events=item.events, referrers=item.referrers or [])
             segment = Segment(keys.segment_id(item.sk), packed)
             self._segments.setdefault(keys.day_and_shard(item.pk), []).append((item.sk, segment))
 
     async def open(self, day: date) -> Day:
-        """Begin to read a day."""
+        """Start to read a day."""
         self.opened.append(day)
         pages = [self._pages(day, shard) for shard in range(keys.VIEW_SHARDS)]
-        return await open_day(day, pages, free=asyncio.Semaphore(4))
+        return await Day.open(day, pages, free=asyncio.Semaphore(4))
 
     async def skus(self, product_ids: Sequence[str]) -> Mapping[str, str]:
-        """Return what is known."""
-        self.asked += product_ids
+        """Return the SKUs of the known products."""
+        self.skus_read += product_ids
         return {product_id: self.known[product_id] for product_id in product_ids if product_id in self.known}
 
     async def _pages(self, day: date, shard: int) -> AsyncGenerator[list[Segment], None]:

@@ -1,4 +1,4 @@
-"""A day is in the folder whole or not at all, and is made once (R13)."""
+"""A day is in the folder as a whole or not at all, and is exported once (R13)."""
 
 import asyncio
 import errno
@@ -17,9 +17,9 @@ import pytest
 from tests.services.exports.history import DAY, LAMP, History
 from vitrina.domain.views import PackedViews, View, midnight_ms
 from vitrina.ids import new_id
-from vitrina.services.exports.directory import MANIFEST, Directory, DirectoryRefused, PartitionWriter, fill
+from vitrina.services.exports.directory import MANIFEST, Directory, DirectoryRefused, PartitionWriter, export_days
 from vitrina.services.exports.formats import Format
-from vitrina.services.exports.source import Day, open_day
+from vitrina.services.exports.source import Day
 from vitrina.services.exports.stream import Exporter, Progress, Report
 from vitrina.store.views import Segment
 
@@ -30,7 +30,7 @@ DAYS = (DAY, NEXT, OPEN)
 
 
 def history() -> History:
-    """Three days, the last of them still open, and one between without a view."""
+    """Return views of the first and the third of three days, of which the third is still open."""
     return History(
         [View(LAMP, midnight_ms(day) + n, bytes(12), None, bot=False) for day in (DAY, OPEN) for n in range(5)]
     )
@@ -44,27 +44,26 @@ def export(
     at: datetime | None = AT,
     report: Report = lambda _: None,
 ) -> list[date]:
-    """Export what is missing; returns the days whose files were kept."""
+    """Export the missing days; returns the days that kept their old file."""
 
     async def run() -> list[date]:
         with Directory.open(folder, form) as directory, Exporter(source, report=report) as exporter:
-            return await fill(directory, exporter, [day for day in DAYS if not directory.has(day)], at=at)
+            return await export_days(directory, exporter, [day for day in DAYS if not directory.has(day)], at=at)
 
     return asyncio.run(run())
 
 
 def files(folder: Path) -> list[str]:
-    """All files."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_closed_days_are_made_once_and_the_open_one_again(tmp_path: Path) -> None:
-    """A day without views has no file; the manifest knows of it all the same."""
+def test_closed_days_are_exported_once_and_the_open_one_again(tmp_path: Path) -> None:
+    """A day without views has no file, but an entry in the manifest."""
     folder = tmp_path / "new" / "folder"
-    told: list[Progress] = []
-    export(folder, history(), report=told.append)
+    reported: list[Progress] = []
+    export(folder, history(), report=reported.append)
     assert files(folder) == [MANIFEST, f"day={DAY}/views.jsonl", f"day={OPEN}/views.jsonl"]
-    assert told[-1] == Progress(days=3, rows=10)
+    assert reported[-1] == Progress(days=3, rows=10)
     manifest = json.loads((folder / MANIFEST).read_bytes())
     assert manifest["format"] == "jsonl"
     assert [(day["rows"], day["closed"]) for day in manifest["days"].values()] == [(5, True), (0, True), (5, False)]
@@ -74,34 +73,33 @@ def test_closed_days_are_made_once_and_the_open_one_again(tmp_path: Path) -> Non
     assert again.opened == [OPEN]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="no other system is told what to keep in its cache")
+@pytest.mark.skipif(sys.platform != "linux", reason="posix_fadvise is used on Linux only")
 def test_a_large_file_leaves_the_cache_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whenever so much more is there; the bytes are what they would be."""
-    let_go: list[int] = []
+    sizes: list[int] = []
     fadvise = os.posix_fadvise
 
     def advised(descriptor: int, start: int, length: int, advice: int) -> None:
         assert (start, length, advice) == (0, 0, os.POSIX_FADV_DONTNEED)
         fadvise(descriptor, start, length, advice)
-        let_go.append(os.fstat(descriptor).st_size)
+        sizes.append(os.fstat(descriptor).st_size)
 
     source = history()
     export(tmp_path / "at once", source)
-    monkeypatch.setattr("vitrina.services.exports.directory._CACHED", 10)
+    monkeypatch.setattr("vitrina.services.exports.directory._CACHE_BYTES", 10)
     monkeypatch.setattr(os, "posix_fadvise", advised)
     with (tmp_path / "file").open("wb", buffering=0) as file:
         writer = PartitionWriter(file)
         for _ in range(5):
             writer.write(memoryview(b"123456"))
-    assert let_go == [12, 24]
+    assert sizes == [12, 24]
     export(tmp_path / "in parts", source)
-    assert len(let_go) > 2
+    assert len(sizes) > 2
     name = f"day={DAY}/views.jsonl"
     assert (tmp_path / "in parts" / name).read_bytes() == (tmp_path / "at once" / name).read_bytes()
 
 
-def test_progress_is_never_taken_back() -> None:
-    """Though mixed segments of the whole day come after those of a shard."""
+def test_progress_never_goes_back() -> None:
+    """Mixed segments of the whole day follow those of a shard."""
 
     def segment(hour: int) -> Segment:
         time = f"{midnight_ms(DAY) + hour * 3_600_000:012x}"
@@ -112,16 +110,15 @@ def test_progress_is_never_taken_back() -> None:
             yield [segment(hour) for hour in hours]
 
     async def read() -> list[float]:
-        day = await open_day(DAY, [pages(1, 9, 23), pages(5, 12)], free=asyncio.Semaphore(2))
+        day = await Day.open(DAY, [pages(1, 9, 23), pages(5, 12)], free=asyncio.Semaphore(2))
         return [day.passed async for _ in day.segments()]
 
-    told = asyncio.run(read())
-    assert told == sorted(told)
-    assert 0 < told[-1] <= 1
+    reported = asyncio.run(read())
+    assert reported == sorted(reported)
+    assert 0 < reported[-1] <= 1
 
 
-def test_a_file_that_is_not_what_it_was_is_made_again(tmp_path: Path) -> None:
-    """Changed, or gone."""
+def test_a_changed_or_missing_file_is_exported_again(tmp_path: Path) -> None:
     source = history()
     export(tmp_path, source)
     file = tmp_path / f"day={DAY}" / "views.jsonl"
@@ -135,7 +132,7 @@ def test_a_file_that_is_not_what_it_was_is_made_again(tmp_path: Path) -> None:
 
 
 def test_a_day_that_has_lost_views_keeps_its_file(tmp_path: Path) -> None:
-    """Retention may have come between, and the file is all that is left of them."""
+    """They may have expired, so that the file is all that is left of them."""
     assert export(tmp_path, history()) == []
     before = (tmp_path / MANIFEST).read_bytes()
     for left in (History([]), History([View(LAMP, midnight_ms(OPEN), bytes(12), None, bot=False)])):
@@ -147,16 +144,16 @@ def test_a_day_that_has_lost_views_keeps_its_file(tmp_path: Path) -> None:
     assert json.loads((tmp_path / MANIFEST).read_bytes())["days"][f"{OPEN}"]["rows"] == 1
 
 
-def test_of_a_time_that_is_not_known_no_day_is_closed(tmp_path: Path) -> None:
-    """The next export, of a later state, makes all of them again."""
+def test_no_day_is_closed_if_the_time_of_the_source_is_not_known(tmp_path: Path) -> None:
+    """The next run exports all of them again."""
     export(tmp_path, history(), at=None)
     again = history()
     export(tmp_path, again)
     assert again.opened == list(DAYS)
 
 
-def test_days_without_views_are_known_when_the_export_ends(tmp_path: Path) -> None:
-    """However it ends; to write each of them down would take longer than to read it."""
+def test_days_without_views_are_in_the_manifest_even_if_the_export_fails(tmp_path: Path) -> None:
+    """They are saved at the end: saving each one would take longer than reading it."""
     source = History([])
 
     class Interrupted(History):
@@ -172,7 +169,6 @@ def test_days_without_views_are_known_when_the_export_ends(tmp_path: Path) -> No
 
 
 def test_one_folder_holds_one_format_and_one_export_at_a_time(tmp_path: Path) -> None:
-    """And nothing that only looks like an export."""
     export(tmp_path, history())
     with pytest.raises(DirectoryRefused, match="holds an export as jsonl"):
         export(tmp_path, history(), Format.CSV)
@@ -184,14 +180,12 @@ def test_one_folder_holds_one_format_and_one_export_at_a_time(tmp_path: Path) ->
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
-    """In words."""
     (tmp_path / "file").touch()
-    with pytest.raises(DirectoryRefused, match="can't be written"):
+    with pytest.raises(DirectoryRefused, match="cannot be written"):
         export(tmp_path / "file", history())
 
 
-def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was there before stays."""
+def test_a_full_disk_leaves_no_partial_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def full(*_: object) -> NoReturn:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -222,12 +216,14 @@ export(Path(sys.argv[1]), history())
 
 
 def test_a_kill_loses_the_day_under_way_and_no_other(tmp_path: Path) -> None:
-    """The next run clears what was left, makes what is missing, and reads again what had no views."""
+    """The next run deletes the temporary file and exports the missing days; one without views is read again."""
     killed = subprocess.run(
-        [sys.executable, "-c", _KILLED, tmp_path], check=False, env={**os.environ, "PYTHONPATH": "."}
+        [sys.executable, "-c", _KILLED, tmp_path], check=False, env={**os.environ, "PYTHONPATH": "src:."}
     )
     assert killed.returncode == -signal.SIGKILL
-    assert files(tmp_path) == [MANIFEST, f"day={DAY}/views.jsonl", f"day={OPEN}/.views.jsonl"]
+    *whole, temporary = files(tmp_path)
+    assert whole == [MANIFEST, f"day={DAY}/views.jsonl"]
+    assert temporary.startswith(f"day={OPEN}/.views.jsonl.")
     source = history()
     export(tmp_path, source)
     assert source.opened == [NEXT, OPEN]

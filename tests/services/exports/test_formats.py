@@ -1,4 +1,4 @@
-"""Every format holds every event as it was (R13): read back by DuckDB, pyarrow, csv and json."""
+"""Every format holds every event unchanged (R13), read back by DuckDB, pyarrow, csv and json."""
 
 import asyncio
 import csv
@@ -20,7 +20,7 @@ from hypothesis import given, settings, strategies as st
 from tests.services.exports.history import DAY, KETTLE, LAMP, History
 from vitrina.clock import rfc3339
 from vitrina.domain.views import View, midnight_ms
-from vitrina.services.exports.directory import Directory, fill
+from vitrina.services.exports.directory import Directory, export_days
 from vitrina.services.exports.formats import Encoder, Format, new_encoder
 from vitrina.services.exports.stream import Exporter
 
@@ -40,7 +40,6 @@ VIEWS = st.lists(
 
 
 def exported(history: History, encoder: Encoder, days: Sequence[date] = (DAY,)) -> bytes:
-    """The file of an export."""
 
     async def export() -> bytes:
         with Exporter(history) as exporter:
@@ -51,18 +50,16 @@ def exported(history: History, encoder: Encoder, days: Sequence[date] = (DAY,)) 
 
 
 def from_parquet(data: bytes) -> Rows:
-    """The rows of a Parquet file."""
     rows: Rows = pq.read_table(io.BytesIO(data)).to_pylist()
     return [row | {"at": rfc3339(row["at"]), "day": f"{row['day']}"} for row in rows]
 
 
 def from_jsonl(data: bytes) -> Rows:
-    """The rows of JSON Lines."""
     return [json.loads(line) for line in data.decode().split("\n") if line]
 
 
 def from_csv(data: bytes) -> Rows:
-    """The rows of a CSV file, with nothing for an empty cell and no apostrophe before what would be run."""
+    """Return the rows of a CSV file: None for an empty cell, and without the apostrophe of an escaped one."""
     rows = csv.DictReader(io.StringIO(data.decode(), newline=""), strict=True)
     return [
         {name: value.removeprefix("'") or None for name, value in row.items()} | {"bot": row["bot"] == "true"}
@@ -78,7 +75,7 @@ READERS: dict[Format, Callable[[bytes], Rows]] = {
 
 
 def expected(history: History, day: date = DAY) -> Rows:
-    """The rows that a day should have."""
+    """Return the rows that the file of a day should have."""
     rows = history.rows(day)
     for row in rows:
         row["day"] = f"{row['day']}"
@@ -90,7 +87,7 @@ def expected(history: History, day: date = DAY) -> Rows:
 @given(views=VIEWS, rows=st.integers(1, 50), page=st.integers(1, 4))
 @pytest.mark.parametrize("form", Format)
 def test_an_export_has_every_event_once_and_in_order(form: Format, views: list[View], rows: int, page: int) -> None:
-    """However they are packed, paged and batched, and whatever is in them; a SKU may have been two products'."""
+    """However they are packed, paged and batched; two products may have had the same SKU."""
     history = History([], skus={LAMP: "-LAMP", KETTLE: "-LAMP"}, page=page)
     for first in range(0, len(views), 7):
         history.add(views[first : first + 7])
@@ -101,7 +98,7 @@ def test_an_export_has_every_event_once_and_in_order(form: Format, views: list[V
 
 @pytest.mark.parametrize("form", Format)
 def test_the_same_days_are_the_same_bytes(form: Format) -> None:
-    """However the pages fall; days follow each other."""
+    """Page boundaries do not matter."""
     next_day = DAY + timedelta(days=1)
     views = [
         View(LAMP, midnight_ms(day) + n, bytes(12), None, bot=False) for day in (DAY, next_day) for n in range(900)
@@ -113,8 +110,8 @@ def test_the_same_days_are_the_same_bytes(form: Format) -> None:
     assert READERS[form](first) == [*expected(history), *expected(history, next_day)]
 
 
-def test_a_product_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Known or not, until more are known than are remembered."""
+def test_a_products_sku_is_read_once_while_the_cache_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if it is not known."""
     views = [
         View(product, midnight_ms(DAY), bytes(12), None, bot=False) for product in (LAMP, KETTLE) for _ in range(900)
     ]
@@ -122,21 +119,21 @@ def test_a_product_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder.rows = 100
     history = History(views, skus={LAMP: "LAMP"})
     exported(history, encoder)
-    assert sorted(history.asked) == [LAMP, KETTLE]
+    assert sorted(history.skus_read) == [LAMP, KETTLE]
     monkeypatch.setattr("vitrina.services.exports.stream._MOST_SKUS", 1)
     forgetful = History(views, skus={LAMP: "LAMP"})
     assert exported(forgetful, encoder).count(b",LAMP,") == 900
-    assert len(forgetful.asked) > 2
+    assert len(forgetful.skus_read) > 2
 
 
 def test_duckdb_and_pyarrow_read_the_folders_with_their_types(tmp_path: Path) -> None:
-    """The day is in the path alone: a column of the file as well would clash."""
+    """The day is only in the path: readers fail on a column that is in the file as well."""
     views = [View(LAMP, midnight_ms(DAY) + 1_001, b"\xab" * 12, None, bot=True)]
     history = History(views, skus={LAMP: "LAMP"})
 
     async def export() -> None:
         with Directory.open(tmp_path, Format.PARQUET) as directory, Exporter(history) as exporter:
-            await fill(directory, exporter, [DAY], at=datetime(2026, 11, 24, tzinfo=UTC))
+            await export_days(directory, exporter, [DAY], at=datetime(2026, 11, 24, tzinfo=UTC))
 
     asyncio.run(export())
     files = f"read_parquet('{tmp_path}/*/*.parquet')"
@@ -160,6 +157,6 @@ def test_duckdb_and_pyarrow_read_the_folders_with_their_types(tmp_path: Path) ->
     assert dataset.schema.field("sku").type == pa.string()
     (row,) = dataset.to_table().to_pylist()
     assert (row["day"], row["sku"]) == (DAY, "LAMP")
-    assert pq.read_table(tmp_path).num_rows == 1  # The manifest is in nobody's way.
+    assert pq.read_table(tmp_path).num_rows == 1  # Readers ignore the manifest.
     (file,) = tmp_path.glob("*/*.parquet")
     assert pq.ParquetFile(file).metadata.row_group(0).column(0).compression == "ZSTD"

@@ -1,4 +1,4 @@
-"""The catalogue as pages of an export."""
+"""The export of the catalogue."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from vitrina.store.table import Table
 
 
 async def test_all_live_products_are_read_page_by_page(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each once, and no deleted one (R7)."""
+    """Each once, and none that is deleted (R7)."""
     monkeypatch.setattr(product_export, "_PAGE", 2)
     settings = settings_for(engine)
     await make_table(settings)

@@ -1,1 +1,1 @@
-"""Exports of the history of views (R13): one row an event, in three formats, to files or as a stream."""
+"""Exports: the history of views (R13), one row per event in three formats, and the catalogue."""

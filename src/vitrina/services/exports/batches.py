@@ -1,4 +1,4 @@
-"""A batch of an export as columns: every step works on all of its rows at once."""
+"""Decodes a batch of segments to columns; every step works on all rows at once."""
 
 from binascii import hexlify
 from collections.abc import Callable, Iterable, Sequence
@@ -15,24 +15,24 @@ from vitrina.domain.views import BOT, VIEW_BYTES, midnight_ms
 from vitrina.services.views import columns
 from vitrina.store.views import Segment
 
-REMEMBERED: Final = 16_384
-"""Products whose texts are kept from one batch to the next, 200 bytes each: mostly the same ones are seen again."""
-_product_id = lru_cache(REMEMBERED)(product_id_of)
+CACHED_PRODUCTS: Final = 16_384
+"""Products whose texts are cached from one batch to the next, 200 bytes each: most of them occur again."""
+_product_id = lru_cache(CACHED_PRODUCTS)(product_id_of)
 
 
-class Products(NamedTuple):
-    """The products of some events: `of_event` points into `ids`, which has each once."""
+class ProductColumn(NamedTuple):
+    """The product of each event: `of_event` holds indices into the distinct `ids`."""
 
     ids: list[str]
     of_event: pa.Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Events:
-    """Some events of a day; what many of them share is there once.
+class EventBatch:
+    """Some events of a day as columns; values that many events share are stored once.
 
-    The events are those of `segments` in turn, `sizes` of each. `of_day` is in milliseconds since midnight, UTC.
-    `referrer` points into `hosts`, which begins with None, for those that came from nowhere.
+    The events are those of the segments with the ids `segments`, `sizes` of each, in order. `of_day` is in milliseconds
+    since midnight, UTC. `referrer` holds indices into `hosts`, whose first entry is None, for no referrer.
     """
 
     day: date
@@ -40,43 +40,43 @@ class Events:
     segments: Sequence[str]
     sizes: Sequence[int]
     of_day: pa.Array
-    products: Products
+    products: ProductColumn
     visitor: pa.Array
     referrer: pa.Array
     hosts: list[str | None]
     bot: pa.Array
 
     def event_id(self) -> pa.Array:
-        """Return the id of each: its segment's, and its place in it."""
+        """Return the id of each event: its segment's id and its place in the segment."""
         return pc.binary_join_element_wise(self.of_segments("{}-".format), self.of_places(str), "")
 
     def at(self) -> pa.Array:
-        """Return when each was, as `timestamp[ms, UTC]`."""
+        """Return the time of each event, as `timestamp[ms, UTC]`."""
         return pc.add(self.of_day.cast(pa.int64()), midnight_ms(self.day)).cast(pa.timestamp("ms", "UTC"))
 
     def of_segments(self, text: Callable[[str], str]) -> pa.Array:
-        """Return for each what `text` makes of its segment's id."""
+        """Return for each event `text` of its segment's id."""
         return columns.repeated(pa.array(map(text, self.segments), pa.string()), self.sizes)
 
     def of_places(self, text: Callable[[int], str]) -> pa.Array:
-        """Return for each what `text` makes of its place in its segment."""
+        """Return for each event `text` of its place in its segment."""
         places = pa.array(map(text, range(max(self.sizes))), pa.string())
         return pa.concat_arrays([places[:size] for size in self.sizes])
 
 
-def products_of(segments: Sequence[Segment]) -> Products:
-    """Return what at least one segment's events saw: a small part of `decode`, which more work can begin with."""
+def products_of(segments: Sequence[Segment]) -> ProductColumn:
+    """Return the products of at least one segment: a quick part of `decode`, so that their SKUs are read meanwhile."""
     views = columns.fixed(columns.joined(segment.packed for segment in segments))
     seen = pc.binary_slice(views, *columns.PRODUCT).dictionary_encode()
-    return Products([*map(_product_id, seen.dictionary.to_pylist())], seen.indices)
+    return ProductColumn([*map(_product_id, seen.dictionary.to_pylist())], seen.indices)
 
 
-def decode(day: date, segments: Sequence[Segment], products: Products) -> Events:
-    """Return the events of at least one segment, in their order; `products` are theirs."""
+def decode(day: date, segments: Sequence[Segment], products: ProductColumn) -> EventBatch:
+    """Return the events of at least one segment, in their order; `products` is their `products_of`."""
     parts = [segment.packed for segment in segments]
     data = columns.joined(parts)
     hosts, places = _hosts(part.referrers for part in parts)
-    return Events(
+    return EventBatch(
         day=day,
         rows=len(data) // VIEW_BYTES,
         segments=[segment.id for segment in segments],
@@ -91,7 +91,7 @@ def decode(day: date, segments: Sequence[Segment], products: Products) -> Events
 
 
 def _in_hex(values: pa.Array) -> pa.Array:
-    """Write values of one width in hexadecimal."""
+    """Return values of fixed width as hexadecimal text."""
     _, data = values.buffers()
     width = values.type.byte_width
     digits = hexlify(data[values.offset * width : (values.offset + len(values)) * width])
@@ -99,7 +99,7 @@ def _in_hex(values: pa.Array) -> pa.Array:
 
 
 def _hosts(lists: Iterable[Sequence[str]]) -> tuple[list[str | None], list[int]]:
-    """Return every host once, and where the entries of each segment's list are among them, with None before each."""
+    """Return the distinct hosts, and the index of each entry of each list, with None before each list."""
     hosts: dict[str | None, int] = {None: 0}
     places: list[int] = []
     for referrers in lists:

@@ -1,7 +1,7 @@
-"""An export into a folder: a file a day, and a manifest that knows which days are whole.
+"""Exports into a folder: one file per day, and a manifest of the days that are complete.
 
-A file gets its name when it is on the disk, and its line in the manifest after that: whatever is killed when, a day is
-there whole or not at all, and a second run makes what is missing.
+A file gets its name once it is on the disk, and its entry in the manifest after that. If the process is killed, a day
+is therefore present as a whole or not at all, and the next run exports the days that are missing.
 """
 
 import asyncio
@@ -19,26 +19,27 @@ from typing import IO, Any, Final, Self
 import orjson
 
 from vitrina.domain.reports import is_closed
+from vitrina.files import whole_file
 from vitrina.services.exports.formats import Format, new_encoder
 from vitrina.services.exports.stream import Exporter
 
 MANIFEST: Final = "_manifest.json"
-"""Readers of folders of Parquet pass over names that begin with an underscore or a dot."""
-_CACHED: Final = 8 << 20
-"""Bytes of a file after which the system is told that its cache need not keep them."""
+"""Readers of Parquet folders ignore names that begin with an underscore or a dot."""
+_CACHE_BYTES: Final = 8 << 20
+"""Bytes written between two hints to the system to drop the file from its cache."""
 
 
 class DirectoryRefused(Exception):
-    """The folder holds something else, is being written by another export, or can't be written."""
+    """The folder holds something else, another export is writing to it, or it cannot be written."""
 
 
 class DayShrunk(Exception):
-    """A day has fewer events than its file: some have expired since, or it is read from an older state of the table."""
+    """A day has fewer events than its file: some have expired, or the source is an older state of the table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
-    """A day as it was exported: `closed` if it can't have changed since; `file` is None for one without events."""
+    """A day in the manifest: `closed` if its events cannot change any more; `file` is None if it has no events."""
 
     rows: int
     bytes: int
@@ -48,10 +49,9 @@ class Partition:
 
 
 class Directory:
-    """The folder of one export, of one format; further ranges of days can be added to it."""
+    """The folder of an export in one format, to which more days can be added later; use `open`."""
 
     def __init__(self, path: Path, form: Format, days: dict[str, Partition]) -> None:
-        """Take what the manifest says; see `open`."""
         self.path = path
         self.form = form
         self._days = days
@@ -60,33 +60,33 @@ class Directory:
     @classmethod
     @contextmanager
     def open(cls, path: Path, form: Format) -> Iterator[Self]:
-        """Make the folder if need be, keep other exports out of it, and clear what a killed one left.
+        """Create the folder if it does not exist, lock it, and delete the temporary files of a killed export.
 
         Raises DirectoryRefused.
         """
-        with _refusing(path):
+        with _as_refusal(path):
             path.mkdir(parents=True, exist_ok=True)
             lock = os.open(path, os.O_RDONLY)
         try:
-            with _refusing(path):
+            with _as_refusal(path):
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError as error:
                     raise DirectoryRefused(f"another export is writing into {path}") from error
                 days = _read_manifest(path / MANIFEST, form)
-                for left in path.glob(f"day=*/.views.{form}"):
+                for left in path.glob(f"day=*/.views.{form}*"):
                     left.unlink()
             directory = cls(path, form, days)
             try:
                 yield directory
             finally:
-                with _refusing(path):
+                with _as_refusal(path):
                     directory.save()
         finally:
             os.close(lock)
 
     def has(self, day: date) -> bool:
-        """Say whether a day was closed when it was exported and its file still is as it was written; reads the file."""
+        """Whether a day was closed when it was exported and its file is unchanged since; reads the file."""
         partition = self._days.get(day.isoformat())
         if partition is None or not partition.closed:
             return False
@@ -100,29 +100,24 @@ class Directory:
 
     @contextmanager
     def writing(self, day: date, *, closed: bool) -> Iterator["PartitionWriter"]:
-        """Write a day's file: it is there, and in the manifest, once the block ends well.
+        """Write a day's file, which appears in the folder and the manifest if the block ends without an exception.
 
-        Raises DirectoryRefused, and DayShrunk, with which the file that is there stays.
+        Raises DirectoryRefused, and DayShrunk, which leaves the existing file as it is.
         """
         file = self._file(day)
         before = self._days.get(day.isoformat())
-        with _refusing(file):
+        with _as_refusal(file):
             file.parent.mkdir(exist_ok=True)
-            part = file.with_name(f".{file.name}")
             try:
-                with part.open("wb", buffering=0) as opened:
+                with whole_file(file) as opened:
                     writer = PartitionWriter(opened)
                     yield writer
                     if before and writer.rows < before.rows and file.exists():
                         raise DayShrunk
-                    os.fsync(opened.fileno())
-                if writer.rows:
-                    part.replace(file)
-                else:
-                    file.unlink(missing_ok=True)
+                if not writer.rows:
+                    file.unlink()
             finally:
-                part.unlink(missing_ok=True)
-                with suppress(OSError):  # There is something in it.
+                with suppress(OSError):  # The folder is not empty.
                     file.parent.rmdir()
             self._days[day.isoformat()] = Partition(
                 rows=writer.rows,
@@ -132,7 +127,7 @@ class Directory:
                 closed=closed,
             )
             self._unsaved = True
-            if writer.rows:  # Days without any are many, and are read again in no time.
+            if writer.rows:  # Days without events are many and quick to read again.
                 _sync(file.parent)
                 self.save()
 
@@ -145,22 +140,19 @@ class Directory:
             return
         days = {day: asdict(partition) for day, partition in sorted(self._days.items())}
         content = orjson.dumps({"version": 1, "format": self.form, "days": days}, option=orjson.OPT_INDENT_2)
-        manifest = self.path / MANIFEST
-        part = manifest.with_name(f".{MANIFEST}")
-        with part.open("wb") as opened:
-            opened.write(content + b"\n")
-            opened.flush()
-            os.fsync(opened.fileno())
-        part.replace(manifest)
+        with whole_file(self.path / MANIFEST) as file:
+            file.write(content + b"\n")
         _sync(self.path)
         self._unsaved = False
 
 
-async def fill(directory: Directory, exporter: Exporter, days: Iterable[date], *, at: datetime | None) -> list[date]:
-    """Export days, each into its file, and return those whose file stayed since they have fewer events now.
+async def export_days(
+    directory: Directory, exporter: Exporter, days: Iterable[date], *, at: datetime | None
+) -> list[date]:
+    """Export each day into its file; returns the days that keep their old file because they have fewer events now.
 
-    A day that is not closed `at` the time of what is read, or if that is not known, is made again by the next run.
-    Raises DirectoryRefused, and what reading raises.
+    `at` is the time of the source's state. A day that was not closed then, or any day if `at` is None, is exported
+    again by the next run. Raises DirectoryRefused, and what reading raises.
     """
     kept = []
     async with aclosing(exporter.days(days)) as opened:
@@ -180,10 +172,9 @@ async def fill(directory: Directory, exporter: Exporter, days: Iterable[date], *
 
 
 class PartitionWriter:
-    """A day's file while it is written."""
+    """Writes a day's file and computes its digest."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        """Take the open file."""
         self._file = file
         self._digest = hashlib.sha256()
         self._cached = 0
@@ -192,49 +183,45 @@ class PartitionWriter:
 
     @property
     def sha256(self) -> str:
-        """The digest of what has been written."""
+        """The digest of the bytes written so far, in hexadecimal."""
         return self._digest.hexdigest()
 
     def write(self, data: memoryview) -> None:
-        """Write some of the file; blocks."""
+        """Append to the file; blocks."""
         self._digest.update(data)
         self.bytes += len(data)
         self._cached += len(data)
-        while data:
-            data = data[self._file.write(data) :]
-        if self._cached >= _CACHED:
+        self._file.write(data)
+        if self._cached >= _CACHE_BYTES:
             self._cached = 0
-            self._let_go()
-
-    def _let_go(self) -> None:
-        """Have what was written on its way to the disk, and the memory of what is there for what comes."""
-        if sys.platform == "linux":
-            os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            if sys.platform == "linux":  # Starts writing to disk, and frees the memory of what is there already.
+                os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 @contextmanager
-def _refusing(path: Path) -> Iterator[None]:
+def _as_refusal(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DirectoryRefused(f"{path} can't be written: {error.strerror}") from error
+        raise DirectoryRefused(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _read_manifest(path: Path, form: Format) -> dict[str, Partition]:
     try:
         manifest: Any = orjson.loads(path.read_bytes())
-        was, days = manifest["format"], {day: Partition(**found) for day, found in manifest["days"].items()}
+        exported_as = manifest["format"]
+        days = {day: Partition(**partition) for day, partition in manifest["days"].items()}
     except FileNotFoundError:
         return {}
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise DirectoryRefused(f"{path} is not the manifest of an export: take another folder") from error
-    if was != form:
-        raise DirectoryRefused(f"{path.parent} holds an export as {was}: take another folder for {form}")
+    if exported_as != form:
+        raise DirectoryRefused(f"{path.parent} holds an export as {exported_as}: take another folder for {form}")
     return days
 
 
 def _sync(folder: Path) -> None:
-    """Have the names in a folder on the disk, too."""
+    """Flush the folder itself to disk, so that a new name survives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

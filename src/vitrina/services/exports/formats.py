@@ -1,4 +1,4 @@
-"""The three formats of an export, each from whole columns to bytes."""
+"""Encodes batches of events in the three formats of an export, from whole columns to bytes."""
 
 import io
 import re
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vitrina.domain.spreadsheets import escape
-from vitrina.services.exports.batches import REMEMBERED, Events
+from vitrina.services.exports.batches import CACHED_PRODUCTS, EventBatch
 
 _NAMES: Final = pa.dictionary(pa.int32(), pa.string())
 _SCHEMA: Final = pa.schema(
@@ -31,11 +31,11 @@ _SCHEMA: Final = pa.schema(
 _NEEDS_QUOTES: Final = re.compile(r'[",\r\n]')
 
 Skus = Sequence[str | None]
-"""The SKU of each of a batch's products, None for one that is not known."""
+"""The SKU of each product of a batch; None if it is not known."""
 
 
 class Format(StrEnum):
-    """What an export is written as."""
+    """The file format of an export."""
 
     PARQUET = "parquet"
     CSV = "csv"
@@ -43,23 +43,23 @@ class Format(StrEnum):
 
 
 class Encoder(Protocol):
-    """Writes one file: `begin`, any number of `encode`, `end`; together they are its bytes."""
+    """Encodes one file: the results of `begin`, any number of `encode`, and `end` are its bytes, in this order."""
 
     rows: int
-    """Events that one `encode` should be given, about."""
+    """About how many events one call of `encode` should get."""
 
     def begin(self) -> bytes:
-        """Return what comes before all events."""
+        """Return the bytes before all events."""
 
-    def encode(self, events: Events, skus: Skus) -> memoryview:
-        """Return events."""
+    def encode(self, events: EventBatch, skus: Skus) -> memoryview:
+        """Return the bytes of some events."""
 
     def end(self) -> bytes:
-        """Return what comes after all events."""
+        """Return the bytes after all events."""
 
 
 def new_encoder(form: Format, *, partitioned: bool = False) -> Encoder:
-    """Return the encoder of a file; `partitioned` if it lies in a folder `day=…`."""
+    """Return the encoder of a file; `partitioned` if the file is in a folder `day=…`."""
     match form:
         case Format.PARQUET:
             return ParquetEncoder(partitioned=partitioned)
@@ -70,33 +70,32 @@ def new_encoder(form: Format, *, partitioned: bool = False) -> Encoder:
 
 
 class ParquetEncoder:
-    """Parquet by zstd, a row group for each call.
+    """Encodes Parquet, compressed with zstd; each `encode` is a row group.
 
-    A partitioned file has no column for the day: readers take it from the path, and pyarrow, Spark and Athena stumble
-    over a column that is in both.
+    A partitioned file has no column for the day: readers take it from the path, and pyarrow, Spark and Athena fail on a
+    column that is in both.
     """
 
     rows = 65_536
 
     def __init__(self, *, partitioned: bool) -> None:
-        """Start a file."""
         self._schema = _SCHEMA.remove(_SCHEMA.get_field_index("day")) if partitioned else _SCHEMA
-        self._tape = _Tape()
+        self._file = _DrainedFile()
         self._writer = pq.ParquetWriter(
-            pa.PythonFile(self._tape, mode="w"),
+            pa.PythonFile(self._file, mode="w"),
             self._schema,
             compression="zstd",
             use_dictionary=["product_id", "sku", "referrer_host"],
-            column_encoding={"at": "DELTA_BINARY_PACKED"},  # Quicker than to have zstd find what the times share.
-            store_schema=False,  # It would have readers of Arrow make dictionaries of what is text to all others.
-            write_statistics=["at"],  # The other columns are in no order: least and greatest would rule nothing out.
+            column_encoding={"at": "DELTA_BINARY_PACKED"},  # Faster than zstd on the plain times.
+            store_schema=False,  # Arrow readers would get dictionaries where all others get text.
+            write_statistics=["at"],  # The other columns are unordered: their bounds would exclude no row group.
         )
 
     def begin(self) -> bytes:
         """Return the magic bytes."""
-        return self._tape.take()
+        return self._file.take()
 
-    def encode(self, events: Events, skus: Skus) -> memoryview:
+    def encode(self, events: EventBatch, skus: Skus) -> memoryview:
         """Return a row group."""
         columns = {
             "event_id": events.event_id(),
@@ -110,22 +109,22 @@ class ParquetEncoder:
         }
         arrays = [columns[name] for name in self._schema.names]
         self._writer.write_batch(pa.record_batch(arrays, schema=self._schema), row_group_size=events.rows)
-        return memoryview(self._tape.take())
+        return memoryview(self._file.take())
 
     def end(self) -> bytes:
         """Return the footer."""
         self._writer.close()
-        return self._tape.take()
+        return self._file.take()
 
 
 def _names(values: Sequence[str | None], places: pa.Array) -> pa.Array:
-    """Return the value at each place as Parquet has it: a dictionary of distinct values, and null for None."""
+    """Return the value at each place as a dictionary array of distinct values, with null for None."""
     distinct = pa.array(values, pa.string()).dictionary_encode()
     return pa.DictionaryArray.from_arrays(distinct.indices.take(places), distinct.dictionary)
 
 
-class _Tape(io.RawIOBase):
-    """A file that is taken away while it is written; positions count on."""
+class _DrainedFile(io.RawIOBase):
+    """A file in memory whose content is taken away while it is written; `tell` counts all bytes."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -148,8 +147,8 @@ class _Tape(io.RawIOBase):
         return taken
 
 
-class _Line(NamedTuple):
-    """A line in pieces that many events share; between `place` and `product` is the time, before `end` the visitor."""
+class _LineTemplate(NamedTuple):
+    """A line in pieces that many events share; the time goes before `product`, the visitor before `end`."""
 
     segment: str
     place: str
@@ -157,13 +156,13 @@ class _Line(NamedTuple):
     end: str
 
 
-_CSV: Final = _Line(
+_CSV: Final = _LineTemplate(
     segment="{}-",
     place="{place},{day},{day}T",
     product="Z,{product_id},{sku},",
     end=",{host},{bot}\r\n",
 )
-_JSON: Final = _Line(
+_JSON: Final = _LineTemplate(
     segment='{{"event_id":"{}-',
     place='{place}","day":"{day}","at":"{day}T',
     product='Z","product_id":"{product_id}","sku":{sku},"visitor":"',
@@ -172,23 +171,25 @@ _JSON: Final = _Line(
 
 
 class _TextEncoder:
-    """A line an event. A piece of it is made, and escaped, once for all events that share it; Arrow joins them."""
+    """Encodes a line per event: each piece is formatted once for all events that share it, and Arrow joins them.
+
+    `text` formats a string of the format, `header` is the first line.
+    """
 
     rows = 32_768
 
-    def __init__(self, line: _Line, text: Callable[[str | None], str], *, header: str = "") -> None:
-        """Take the form of a line, how a text is written in it, and the first line."""
+    def __init__(self, line: _LineTemplate, text: Callable[[str | None], str], *, header: str = "") -> None:
         self._line = line
         self._text = text
         self._header = header
-        self._product = lru_cache(REMEMBERED)(self._of_product)
+        self._product = lru_cache(CACHED_PRODUCTS)(self._of_product)
 
     def begin(self) -> bytes:
         """Return the header."""
         return self._header.encode()
 
-    def encode(self, events: Events, skus: Skus) -> memoryview:
-        """Return lines."""
+    def encode(self, events: EventBatch, skus: Skus) -> memoryview:
+        """Return the lines of some events."""
         line, text, day = self._line, self._text, events.day.isoformat()
         products = map(self._product, events.products.ids, skus)
         ends = [line.end.format(host=text(host), bot=bot) for host in events.hosts for bot in ("false", "true")]
@@ -213,7 +214,7 @@ class _TextEncoder:
 
 
 def _csv_cell(value: str | None) -> str:
-    """Return a cell that no spreadsheet runs, quoted where RFC 4180 asks for it; nothing for nothing."""
+    """Return a cell that no spreadsheet evaluates, quoted where RFC 4180 requires it; empty for None."""
     if value is None:
         return ""
     value = escape(value)

@@ -1,4 +1,4 @@
-"""The catalogue as a file that an import reads back: all live products, newest first."""
+"""Exports the catalogue, newest product first, in the files that an import reads back."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ _PAGE: Final = 1_000
 
 
 async def live_products(listings: ProductListings) -> AsyncIterator[list[Product]]:
-    """Read all live products, perhaps stale, a page at a time. One that is made meanwhile may not be among them."""
+    """Yield all live products in pages of eventually consistent reads; products created meanwhile may be missing."""
     start: Position | None = None
     while True:
         page = await listings.live(sort=Sort.NEWEST, brand=None, name_prefix=None, limit=_PAGE, start=start)
@@ -28,8 +28,8 @@ async def live_products(listings: ProductListings) -> AsyncIterator[list[Product
             return
 
 
-def csv_bytes(products: Iterable[Product]) -> bytes:
-    """Write rows (RFC 4180, UTF-8); text that a spreadsheet would run is escaped, and read back by the import."""
+def _csv(products: Iterable[Product]) -> bytes:
+    """Return CSV rows (RFC 4180, UTF-8); text that a spreadsheet would evaluate is escaped, as the import expects."""
     text = io.StringIO()
     writer = csv.writer(text)
     for product in products:
@@ -38,13 +38,13 @@ def csv_bytes(products: Iterable[Product]) -> bytes:
     return text.getvalue().encode()
 
 
-def jsonl_bytes(products: Iterable[Product]) -> bytes:
-    """Write an object a line."""
+def _jsonl(products: Iterable[Product]) -> bytes:
+    """Return JSON Lines, one object per product."""
     return b"".join(orjson.dumps(values(product), option=orjson.OPT_APPEND_NEWLINE) for product in products)
 
 
 WRITERS: Final[dict[FileFormat, tuple[bytes, Callable[[Iterable[Product]], bytes]]]] = {
-    FileFormat.CSV: (",".join(COLUMNS).encode() + b"\r\n", csv_bytes),
-    FileFormat.JSONL: (b"", jsonl_bytes),
+    FileFormat.CSV: (",".join(COLUMNS).encode() + b"\r\n", _csv),
+    FileFormat.JSONL: (b"", _jsonl),
 }
-"""What comes before all products, and what writes them."""
+"""The header of a file, and the function that encodes products."""

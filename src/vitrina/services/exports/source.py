@@ -1,10 +1,10 @@
-"""Where the events of an export come from: segments of a day, all shards beside each other, in one order for ever."""
+"""Reads the segments of a day for an export: all shards concurrently, in an order that never changes."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import date
 from itertools import chain
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from vitrina.domain.views import DAY_MS, midnight_ms
 from vitrina.ids import time_ms
@@ -14,73 +14,47 @@ from vitrina.store.products import ProductStore
 from vitrina.store.table import MOST_KEYS
 from vitrina.store.views import Segment, ViewStore
 
-_CALLS_AT_ONCE: Final = 10
-"""Calls for SKUs, which a whole batch waits for."""
+_SKU_READS_AT_ONCE: Final = 10
+"""Concurrent reads of SKUs, on which a whole batch waits."""
 _PAGES_AT_ONCE: Final = 8
-"""Pages under way: each takes several times its size until it has been parsed."""
-
-
-class Day(Protocol):
-    """A day that is being read."""
-
-    day: date
-    passed: float
-    """How much of it has been read, from 0 to 1, about."""
-
-    def segments(self) -> AsyncGenerator[Sequence[Segment], None]:
-        """Return its segments, some at a time. Raises what reading them raises."""
-
-    async def close(self) -> None:
-        """Let go of what is under way."""
+"""Concurrent reads of pages: each takes several times its size in memory until it is parsed."""
 
 
 class ViewSource(Protocol):
     """What an export reads."""
 
-    async def open(self, day: date) -> Day:
-        """Begin to read a day; the beginning is there when this returns."""
+    async def open(self, day: date) -> "Day":
+        """Start to read a day; returns when the first pages have been read."""
 
     async def skus(self, product_ids: Sequence[str]) -> Mapping[str, str]:
-        """Return the SKUs of those products that are known."""
+        """Return the SKUs of those products that are known, by product id."""
 
 
 class LiveSource:
-    """The table itself: eight queries a day, a page of each read ahead."""
+    """The table itself: one query per shard and day, each read one page ahead; a page is tried `tries` times."""
 
     def __init__(self, views: ViewStore, products: ProductStore, *, tries: int = 1) -> None:
-        """Take the stores, and how often a page is tried before the export fails."""
         self._views = views
         self._products = products
         self._tries = tries
         self._free = asyncio.Semaphore(_PAGES_AT_ONCE)
 
-    async def open(self, day: date) -> Day:
-        """Begin to read a day: up to 1 MB of each shard. Raises TableUnavailable."""
+    async def open(self, day: date) -> "Day":
+        """Start to read a day: up to 1 MB of each shard. Raises TableUnavailable."""
         pages = [self._views.pages(day, shard, tries=self._tries) for shard in range(keys.VIEW_SHARDS)]
-        return await open_day(day, pages, free=self._free)
+        return await Day.open(day, pages, free=self._free)
 
     async def skus(self, product_ids: Sequence[str]) -> Mapping[str, str]:
-        """Return SKUs as they are now, perhaps stale: a call for each 100. Raises TableUnavailable."""
+        """Return current SKUs by eventually consistent reads of 100 products each. Raises TableUnavailable."""
         parts = [product_ids[first : first + MOST_KEYS] for first in range(0, len(product_ids), MOST_KEYS)]
         found: dict[str, str] = {}
-        for skus in await gather(map(self._products.skus, parts), at_once=_CALLS_AT_ONCE):
+        for skus in await gather(map(self._products.skus, parts), at_once=_SKU_READS_AT_ONCE):
             found |= skus
         return found
 
 
-async def open_day(day: date, shards: Sequence[AsyncIterator[list[Segment]]], *, free: asyncio.Semaphore) -> Day:
-    """Begin to read the pages of a day's shards, as many at once as are `free`; the first ones are there on return."""
-    opened = _OpenedDay(day, [_Shard(pages, free) for pages in shards])
-    try:
-        await opened.start()
-    except BaseException:
-        await opened.close()
-        raise
-    return opened
-
-
 class _Shard:
-    """The rest of a shard's current page; the one after it is on its way."""
+    """The rest of a shard's current page, while its next page is being read."""
 
     def __init__(self, pages: AsyncIterator[list[Segment]], free: asyncio.Semaphore) -> None:
         self._pages = pages
@@ -89,8 +63,8 @@ class _Shard:
         self.rest: list[Segment] = []
         self._ended = False
 
-    async def turn(self) -> bool:
-        """Go on to the next page that has anything, if this one is at its end; False where there is none."""
+    async def fill(self) -> bool:
+        """Wait for the next page with segments if this one is used up; False if there is none."""
         while not self.rest:
             page = await self._next
             if page is None:
@@ -105,7 +79,7 @@ class _Shard:
         return taken
 
     def passed(self, midnight_ms: int) -> float:
-        """Tell by the time in a segment's id how far through its day this is."""
+        """Return the part of the day, 0 to 1, that precedes the time in the next segment's id."""
         if self._ended or not self.rest:
             return float(self._ended)
         return min(max((time_ms(self.rest[0].id) - midnight_ms) / DAY_MS, 0.0), 1.0)
@@ -122,35 +96,44 @@ class _Shard:
         return asyncio.create_task(fetch())
 
 
-class _OpenedDay:
-    """A day whose shards are read.
+class Day:
+    """A day that is being read; `passed` is about how much of it has been read, from 0 to 1.
 
-    The order is a segment of each shard in turn, the oldest first: the same however the pages fall, and all shards
-    are read at once. A merge by time would wait for one shard after the other wherever one is ahead.
+    Segments come from each shard in turn, the oldest first: this order does not depend on page boundaries, and all
+    shards are read concurrently. A merge by time would wait for one shard after the other wherever one is ahead.
     """
 
     def __init__(self, day: date, shards: Sequence[_Shard]) -> None:
-        """Take the shards, whose first pages are on their way."""
         self.day = day
         self.passed = 0.0
         self._midnight_ms = midnight_ms(day)
         self._shards = shards
 
-    async def start(self) -> None:
-        """Wait for the first page of each shard."""
-        for shard in self._shards:
-            await shard.turn()
+    @classmethod
+    async def open(cls, day: date, shards: Sequence[AsyncIterator[list[Segment]]], *, free: asyncio.Semaphore) -> Self:
+        """Start to read the pages of a day's shards, with as many concurrent reads as `free` allows.
+
+        Returns when each shard has its first page; raises what reading raises.
+        """
+        opened = cls(day, [_Shard(pages, free) for pages in shards])
+        try:
+            for shard in opened._shards:
+                await shard.fill()
+        except BaseException:
+            await opened.close()
+            raise
+        return opened
 
     async def segments(self) -> AsyncGenerator[Sequence[Segment], None]:
-        """Return what the pages at hand hold of every shard, and go on to the next ones."""
-        while live := [shard for shard in self._shards if await shard.turn()]:
+        """Yield the segments of the pages at hand, then of the next ones. Raises what reading raises."""
+        while live := [shard for shard in self._shards if await shard.fill()]:
             rounds = min(len(shard.rest) for shard in live)
             yield list(chain.from_iterable(zip(*(shard.take(rounds) for shard in live), strict=True)))
-            # Mixed segments come after a shard's own, from the beginning of the day: no progress is taken back.
+            # Mixed segments follow a shard's own and start again at midnight; progress must not go back.
             passed = sum(shard.passed(self._midnight_ms) for shard in self._shards) / len(self._shards)
             self.passed = max(self.passed, passed)
 
     async def close(self) -> None:
-        """Let go of the pages that are on their way."""
+        """Cancel the reads of pages."""
         for shard in self._shards:
             await shard.close()

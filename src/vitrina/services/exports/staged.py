@@ -1,7 +1,7 @@
-"""A table's own export as a source: its files hold items of all days mixed, so they are sorted on the disk first.
+"""Reads DynamoDB's export of the table as a source of views: sorts its items on disk first, for they are in no order.
 
-Memory is that of SQLite's cache, whatever the size; the disk (`TMPDIR`) holds the segments of the days asked for, 41
-bytes an event, and the SKU of each product, until the export is done.
+Memory is bounded by SQLite's cache. Until the export ends, the disk (`TMPDIR`) holds the segments of the requested
+days, 41 bytes per event, and the SKU of each product.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import orjson
 
 from vitrina.domain.reports import Period
 from vitrina.domain.views import PackedViews
-from vitrina.services.exports.source import Day, open_day
+from vitrina.services.exports.source import Day
 from vitrina.store import keys
 from vitrina.store.table_export import FoundSegment, FoundSku, TableExport, TableExportRefused
 from vitrina.store.views import Segment
@@ -33,20 +33,19 @@ _PAGE: Final = """
 
 
 class StagedSource:
-    """What an export of the table holds of some days."""
+    """The segments of some days and all SKUs, from an export of the table; use `load`."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
-        """Take a database that has been filled; see `spill`."""
         self._database = database
         self._free = asyncio.Semaphore(1)
 
     @classmethod
     @asynccontextmanager
-    async def spill(
+    async def load(
         cls, export: TableExport, period: Period, *, advance: Callable[[], object] = lambda: None
     ) -> AsyncIterator[Self]:
-        """Sort the segments of a period; `advance` is called for each file. Raises TableExportRefused."""
-        # SQLite's name for a database of one connection, whose file it deletes itself, whatever becomes of the process.
+        """Load and sort the segments of a period; calls `advance` after each file. Raises TableExportRefused."""
+        # The empty name is a private database, whose file SQLite deletes even if the process is killed.
         with closing(sqlite3.connect("", check_same_thread=False, isolation_level=None)) as database:
             database.executescript(_PREPARE)
             for found in export.read():
@@ -55,15 +54,15 @@ class StagedSource:
             try:
                 await asyncio.to_thread(database.execute, _ORDER)
             except sqlite3.IntegrityError as error:
-                raise TableExportRefused("items are there twice: is it more than one export?") from error
+                raise TableExportRefused("it has the same items twice: is it more than one export?") from error
             yield cls(database)
 
     async def open(self, day: date) -> Day:
-        """Begin to read a day, in the order in which the table itself is read."""
-        return await open_day(day, [self._pages(day, shard) for shard in range(keys.VIEW_SHARDS)], free=self._free)
+        """Start to read a day, in the same order as from the table."""
+        return await Day.open(day, [self._pages(day, shard) for shard in range(keys.VIEW_SHARDS)], free=self._free)
 
     async def skus(self, product_ids: Sequence[str]) -> Mapping[str, str]:
-        """Return SKUs as they were when the table was exported."""
+        """Return the SKUs at the time of the table's export, by product id."""
         wanted = orjson.dumps(product_ids).decode()
         query = "SELECT product_id, sku FROM skus WHERE product_id IN (SELECT value FROM json_each(?))"
         async with self._free:
@@ -83,7 +82,7 @@ class StagedSource:
 
 
 def _insert(database: sqlite3.Connection, found: Iterable[FoundSegment | FoundSku], period: Period) -> None:
-    """Take what one file holds, in one transaction."""
+    """Insert the SKUs, and the segments of the period, of one file in one transaction."""
     database.execute("BEGIN")
     for one in found:
         match one:

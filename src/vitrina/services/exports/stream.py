@@ -1,36 +1,39 @@
-"""An export as a stream of bytes: days are read, decoded, given their SKUs and encoded, one batch after the other.
+"""Streams an export: reads days, decodes batches of events, looks up their SKUs, and encodes them.
 
-Decoding and encoding run in threads, where Arrow lets go of the interpreter's lock, while the next pages arrive. What
-is read ahead is bounded: of a day two pages of each shard and two batches, and the first pages of the next day.
+Decoding and encoding run in threads, where Arrow releases the interpreter's lock, while the next pages arrive. The
+read-ahead is bounded: two pages of each shard and two batches of a day, and the first pages of the next day.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from itertools import chain
 from typing import Final, ParamSpec, Self, TypeVar
 
+from vitrina.domain.reports import Period
+from vitrina.errors import Overloaded
 from vitrina.services.concurrency import ahead, in_turn
-from vitrina.services.exports.batches import Events, decode, products_of
-from vitrina.services.exports.formats import Encoder, Skus
+from vitrina.services.exports.batches import EventBatch, decode, products_of
+from vitrina.services.exports.formats import Encoder, Format, Skus, new_encoder
 from vitrina.services.exports.source import Day, ViewSource
 from vitrina.store.views import Segment
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _BATCHES_AT_ONCE: Final = 2
-"""Batches that are decoded, or wait to be encoded: a third one made nothing quicker."""
+"""Batches that are being decoded or wait to be encoded; a third one was no faster."""
 _MOST_SKUS: Final = 100_000
-"""SKUs that are remembered, at about 150 bytes."""
+"""SKUs that are cached, at about 150 bytes each."""
+_RETRY_AFTER: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far an export is: `days` of its days, the last in part, and `rows` events."""
+    """The progress of an export: `days` of its days, the last one in part, and `rows` events."""
 
     days: float
     rows: int
@@ -44,10 +47,9 @@ def _silent(_: Progress) -> None:
 
 
 class Exporter:
-    """Turns days of a source into bytes; a context that ends with its threads: one decodes while one encodes."""
+    """Encodes days of a source. A context, which owns two threads: one decodes while the other encodes."""
 
     def __init__(self, source: ViewSource, *, report: Report = _silent) -> None:
-        """Take what to read, and who hears of the progress."""
         self._source = source
         self._report = report
         self._skus: dict[str, str | None] = {}
@@ -63,7 +65,7 @@ class Exporter:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def days(self, days: Iterable[date]) -> AsyncGenerator[Day, None]:
-        """Open days one after the other, each while the one before is being worked at. Close the iterator."""
+        """Open days in turn, each while the one before is being encoded. Close the iterator."""
         following: asyncio.Task[Day] | None = None
         opened: Day | None = None
         try:
@@ -84,7 +86,7 @@ class Exporter:
                 await opened.close()
 
     async def stream(self, days: Iterable[date], encoder: Encoder) -> AsyncGenerator[memoryview, None]:
-        """Return days as one file; its first piece comes when the first pages have been read. Close the iterator."""
+        """Yield days as one file, the first piece once the first pages have been read. Close the iterator."""
         began = False
         async with aclosing(self.days(days)) as opened:
             async for day in opened:
@@ -97,7 +99,7 @@ class Exporter:
         yield memoryview(encoder.end())
 
     async def file(self, day: Day, encoder: Encoder) -> AsyncGenerator[memoryview, None]:
-        """Return a day as a file. Close the iterator."""
+        """Yield a day as one file. Close the iterator."""
         yield memoryview(encoder.begin())
         async with aclosing(self._encoded(day, encoder)) as pieces:
             async for piece in pieces:
@@ -105,7 +107,7 @@ class Exporter:
         yield memoryview(encoder.end())
 
     async def _encoded(self, day: Day, encoder: Encoder) -> AsyncGenerator[memoryview, None]:
-        """Yield a day's events in pieces, the next one being decoded and the one before encoded meanwhile."""
+        """Yield a day's events in pieces, while the next pieces are being decoded and encoded."""
         async with aclosing(ahead(self._encode(day, encoder))) as pieces:
             async for rows, piece in pieces:
                 yield piece
@@ -118,7 +120,7 @@ class Exporter:
             async for events, skus in decoded:
                 yield events.rows, await self._in_thread(encoder.encode, events, skus)
 
-    async def _decode(self, day: date, segments: Sequence[Segment]) -> tuple[Events, Skus]:
+    async def _decode(self, day: date, segments: Sequence[Segment]) -> tuple[EventBatch, Skus]:
         products = await self._in_thread(products_of, segments)
         looking_up = asyncio.create_task(self._skus_of(products.ids))
         try:
@@ -131,7 +133,7 @@ class Exporter:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     async def _skus_of(self, product_ids: Sequence[str]) -> Skus:
-        """Return the SKUs of a batch's products; they are remembered, so that few are read more than once."""
+        """Return the SKUs of a batch's products, from the cache where possible."""
         known = self._skus
         async with self._looking_up:
             wanted = [product_id for product_id in product_ids if product_id not in known]
@@ -149,8 +151,32 @@ class Exporter:
         self._report(Progress(days=self._days, rows=self.rows))
 
 
+class LimitedExports:
+    """Exports over HTTP, at most `at_once` per process: each holds 50 MB of read-ahead, as Parquet 100 MB."""
+
+    def __init__(self, source: ViewSource, *, at_once: int = 2) -> None:
+        self._source = source
+        self._free = at_once
+
+    @asynccontextmanager
+    async def stream(self, period: Period, form: Format) -> AsyncIterator[AsyncGenerator[memoryview, None]]:
+        """Start an export; its first piece comes once the first pages have been read.
+
+        Raises Overloaded if too many are running; the iterator raises TableUnavailable.
+        """
+        if not self._free:
+            raise Overloaded(retry_after=_RETRY_AFTER)
+        self._free -= 1
+        try:
+            with Exporter(self._source) as exporter:
+                async with aclosing(exporter.stream(period, new_encoder(form))) as pieces:
+                    yield pieces
+        finally:
+            self._free += 1
+
+
 async def _batches(day: Day, rows: int) -> AsyncGenerator[Sequence[Segment], None]:
-    """Cut a day into batches of `rows` events or a little more: the same ones, however its pages fall."""
+    """Group a day's segments into batches of at least `rows` events, regardless of page boundaries."""
     batch: list[Segment] = []
     size = 0
     async with aclosing(day.segments()) as parts:
