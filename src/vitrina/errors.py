@@ -65,9 +65,9 @@ class NotFound(VitrinaError):
 
 @dataclass(eq=False)
 class FieldError:
-    """One field that was refused: `pointer` is an RFC 6901 JSON pointer into the body, or names a parameter."""
+    """One field that was refused: `path` are the names and positions that lead to it, none for the whole value."""
 
-    pointer: str
+    path: tuple[str | int, ...]
     detail: str
 
 
@@ -78,9 +78,9 @@ class ValidationFailed(VitrinaError):
     errors: list[FieldError] = field(default_factory=list)
 
     @classmethod
-    def of(cls, pointer: str, detail: str) -> Self:
-        """Make the error of a single field."""
-        return cls([FieldError(pointer, detail)])
+    def of(cls, field: str, detail: str) -> Self:
+        """Return the error of a single field."""
+        return cls([FieldError((field,), detail)])
 
 
 @dataclass(eq=False)

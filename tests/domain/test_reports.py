@@ -77,7 +77,7 @@ def test_a_period_is_in_order_and_no_longer_than_a_year(first: date) -> None:
     """What is wrong is said of its first day."""
     with pytest.raises(ValidationFailed) as refused:
         Period.of(first, DAY, today=DAY)
-    assert [error.pointer for error in refused.value.errors] == ["/from"]
+    assert [error.path for error in refused.value.errors] == [("from",)]
 
 
 def test_a_day_is_closed_an_hour_after_its_end() -> None:

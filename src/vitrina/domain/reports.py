@@ -81,10 +81,10 @@ class Period:
         last = last or today
         first = first or days_before(last, DEFAULT_DAYS - 1)
         if first > last:
-            raise ValidationFailed.of("/from", f"must not be after {last}, the last day")
+            raise ValidationFailed.of("from", f"must not be after {last}, the last day")
         period = cls(first, last)
         if len(period) > MOST_DAYS:
-            raise ValidationFailed.of("/from", f"makes {len(period)} days; {MOST_DAYS} are the most")
+            raise ValidationFailed.of("from", f"makes {len(period)} days; {MOST_DAYS} are the most")
         return period
 
     def __len__(self) -> int:

@@ -56,7 +56,7 @@ def test_a_problem_has_the_members_of_rfc_9457_and_speaks_to_people(error: type[
 @pytest.mark.parametrize(
     ("error", "members"),
     [
-        (ValidationFailed([FieldError("/a~1b", "is odd")]), {"errors": [{"pointer": "/a~1b", "detail": "is odd"}]}),
+        (ValidationFailed([FieldError(("a/b",), "is odd")]), {"errors": [{"pointer": "/a~1b", "detail": "is odd"}]}),
         (SkuTaken("p-1"), {"holder": {"id": "p-1", "href": "/v1/products/p-1"}}),
         (VersionMismatch(7), {"current_version": 7}),
     ],

@@ -8,6 +8,7 @@ import orjson
 from aiohttp import web
 
 from vitrina import errors
+from vitrina.api.http.validation import pointer
 from vitrina.errors import Allowance, VitrinaError
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -162,7 +163,7 @@ def rate_limit_headers(allowance: Allowance) -> dict[str, str]:
 def _members(error: VitrinaError) -> dict[str, Any]:
     match error:
         case errors.ValidationFailed():
-            return {"errors": [{"pointer": field.pointer, "detail": field.detail} for field in error.errors]}
+            return {"errors": [{"pointer": pointer(*field.path), "detail": field.detail} for field in error.errors]}
         case errors.SkuTaken():
             return {"holder": {"id": error.holder_id, "href": f"/v1/products/{error.holder_id}"}}
         case errors.VersionMismatch():

@@ -63,7 +63,7 @@ class Request(Generic[BodyT, QueryT]):
         """The `Idempotency-Key`, None if there is none. Raises ValidationFailed."""
         key = self.raw.headers.get("Idempotency-Key")
         if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
-            raise ValidationFailed.of("/Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+            raise ValidationFailed.of("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
         return key
 
     @property

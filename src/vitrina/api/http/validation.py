@@ -34,7 +34,7 @@ class QueryModel(BaseModel):
 def validate_body(model: type[M], value: object) -> M:
     """Return the body as `model`. Raises ValidationFailed with a JSON pointer (RFC 6901) for each field refused."""
     if not isinstance(value, dict):
-        raise ValidationFailed.of("", "must be a JSON object")
+        raise ValidationFailed([FieldError((), "must be a JSON object")])
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -75,15 +75,15 @@ def _parameter_names(model: type[BaseModel]) -> frozenset[str]:
 def _only_value(query: MultiMapping[str], name: str) -> str:
     values = query.getall(name)
     if len(values) > 1:
-        raise ValidationFailed.of(pointer(name), "is given more than once")
+        raise ValidationFailed.of(name, "is given more than once")
     if _UNFIT.search(values[0]):
-        raise ValidationFailed.of(pointer(name), "holds a control character, or is not UTF-8")
+        raise ValidationFailed.of(name, "holds a control character, or is not UTF-8")
     return values[0]
 
 
 def _failed(error: ValidationError) -> ValidationFailed:
     details = error.errors(include_url=False, include_input=False)[:_MOST_ERRORS]
-    return ValidationFailed([FieldError(pointer(*detail["loc"]), _in_words(detail)) for detail in details])
+    return ValidationFailed([FieldError(detail["loc"], _in_words(detail)) for detail in details])
 
 
 _WORDS: Final[Mapping[str, str]] = {

@@ -108,7 +108,7 @@ _SAMPLES: Final[dict[type[VitrinaError], VitrinaError]] = {
     UnsupportedMediaType: UnsupportedMediaType(("application/json",)),
     errors.RateLimited: errors.RateLimited(retry_after=30, limit=10),
     errors.SkuTaken: errors.SkuTaken(holder_id=_A_PRODUCT),
-    errors.ValidationFailed: errors.ValidationFailed([FieldError("/price", "is required")]),
+    errors.ValidationFailed: errors.ValidationFailed([FieldError(("price",), "is required")]),
     errors.VersionMismatch: errors.VersionMismatch(current_version=4),
 }
 

@@ -93,7 +93,7 @@ async def end_session(request: Request[None, None]) -> web.Response:
 async def change_password(request: Request[PasswordChange, None]) -> web.Response:
     """Change one's own password."""
     allowance = await request.app[SERVICES].authentication.change_password(
-        request.caller, current=request.body.current_password, new=request.body.new_password
+        request.caller, current_password=request.body.current_password, new_password=request.body.new_password
     )
     return json_response(status=204, headers=rate_limit_headers(allowance))
 

@@ -61,7 +61,7 @@ async def page(request: Request[None, ProductQuery]) -> web.Response:
     query = request.query
     sort = query.sort or (Sort.NAME if query.name_prefix else Sort.NEWEST)
     if query.name_prefix is not None and sort is not Sort.NAME:
-        raise ValidationFailed.of("/name_prefix", "goes with sort=name only")
+        raise ValidationFailed.of("name_prefix", "goes with sort=name only")
     brand, prefix = query.brand and fold(query.brand), query.name_prefix and fold(query.name_prefix)
     return await listed(
         request,

@@ -37,10 +37,12 @@ class UserChanges:
     active: bool | None = None
 
 
-async def check_password(passwords: Passwords, password: str, *, email: str, name: str, pointer: str) -> None:
-    """Raise ValidationFailed when a new password is among the commonest, or made of the account's own words."""
+async def check_password(
+    passwords: Passwords, password: str, *, email: str, name: str, field: str = "password"
+) -> None:
+    """Raise ValidationFailed for `field` when a password is among the commonest, or made of the account's own words."""
     if await passwords.is_common(password, context=(email, email.partition("@")[0], name)):
-        raise ValidationFailed.of(pointer, "is too easy to guess: choose a longer or less usual one")
+        raise ValidationFailed.of(field, "is too easy to guess: choose a longer or less usual one")
 
 
 class Accounts:
@@ -179,5 +181,5 @@ class Accounts:
         )
 
     async def _hashed(self, password: str, email: str, name: str) -> str:
-        await check_password(self._passwords, password, email=email, name=name, pointer="/password")
+        await check_password(self._passwords, password, email=email, name=name)
         return await self._passwords.hash(password)

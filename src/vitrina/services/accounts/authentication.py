@@ -115,19 +115,19 @@ class Authentication:
             raise NotFound
         await self._sessions.end(principal.user, session_id, at=self._clock())
 
-    async def change_password(self, principal: Principal, *, current: str, new: str) -> Allowance:
+    async def change_password(self, principal: Principal, *, current_password: str, new_password: str) -> Allowance:
         """Change one's own password, end one's other sessions (R2), and return the tries that are left.
 
         Raises WrongPassword, RateLimited, ValidationFailed, Conflict.
         """
         user = principal.user
         async with self._throttle.password_change(principal.session.id) as allowance:
-            if not await self._passwords.matches(current, user.password_hash):
+            if not await self._passwords.matches(current_password, user.password_hash):
                 raise WrongPassword
-        await check_password(self._passwords, new, email=user.email, name=user.name, pointer="/new_password")
+        await check_password(self._passwords, new_password, email=user.email, name=user.name, field="new_password")
         after = replace(
             user,
-            password_hash=await self._passwords.hash(new),
+            password_hash=await self._passwords.hash(new_password),
             session_epoch=user.session_epoch + 1,
             version=user.version + 1,
             updated_at=self._clock(),

@@ -206,7 +206,7 @@ def _fitted(draft: ProductDraft) -> ProductDraft:
     try:
         return replace(draft, price=fit(draft.price, draft.currency))
     except ValueError as error:
-        raise ValidationFailed.of("/price", str(error)) from error
+        raise ValidationFailed.of("price", str(error)) from error
 
 
 def _values(draft: ProductDraft) -> dict[str, Any]:
