@@ -1,0 +1,27 @@
+"""CHANGELOG.md keeps the format of Keep a Changelog 1.1.0, and its latest release is the version of the package."""
+
+import re
+import tomllib
+from datetime import date
+
+from tests.documents.pages import CHANGELOG, ROOT, text
+
+KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def test_its_first_section_is_unreleased_and_the_next_is_the_version_of_the_package() -> None:
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    unreleased, latest, *_ = re.findall(r"^## (.+)$", text(CHANGELOG), re.MULTILINE)
+    assert unreleased == "[Unreleased]"
+    assert latest.startswith(f"[{package['version']}] - ")
+
+
+def test_releases_stand_in_order_with_their_dates_and_known_kinds_of_changes() -> None:
+    _, *releases = re.findall(r"^## (.+)$", text(CHANGELOG), re.MULTILINE)
+    seen = []
+    for release in releases:
+        match = re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - (\d{4}-\d\d-\d\d)", release)
+        assert match, release
+        seen.append((tuple(map(int, match.groups()[:3])), date.fromisoformat(match[4])))
+    assert seen == sorted(seen, reverse=True)
+    assert set(re.findall(r"^### (.+)$", text(CHANGELOG), re.MULTILINE)) <= KINDS
