@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from vitrina import aws
-from vitrina.api.app import create_app
+from vitrina.api.application import create_app
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.bootstrap import Services
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from vitrina.api.app import create_app
+from vitrina.api.application import create_app
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
 from vitrina.services.derived_keys import derive
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from scripts.devstack import demo
 from scripts.devstack.dynamodb_local import MissingToolError
 from scripts.devstack.engines import LOOPBACK, ROOT, Engine, EngineError, dynamodb_local, embedded
-from vitrina.api.app import create_app
+from vitrina.api.application import create_app
 from vitrina.api.server.process import serve
 from vitrina.aws import connect
 from vitrina.cli.queue import prepare as prepare_queue

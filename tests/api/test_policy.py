@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from tests.api.client import Client, Person, problem, sign_in
-from vitrina.api.app import ROUTES
+from vitrina.api.application import ROUTES
 from vitrina.api.http.request import Request
 from vitrina.api.http.routing import PUBLIC, Route
 

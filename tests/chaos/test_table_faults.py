@@ -16,7 +16,7 @@ from tests.api.client import PASSWORD, Client, Person, Reply, fresh_email, ok, p
 from tests.chaos.faults import Fault, FaultyTable, faulty_table
 from tests.service import drop_table, make_table, settings_for
 from vitrina import aws
-from vitrina.api.app import ROUTES
+from vitrina.api.application import ROUTES
 from vitrina.ids import new_id
 from vitrina.services.accounts.accounts import Accounts
 from vitrina.services.accounts.passwords import Passwords

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from vitrina.api.app import ROUTES
+from vitrina.api.application import ROUTES
 from vitrina.api.server import supervisor
 from vitrina.cli.api import api
 from vitrina.cli.openapi import openapi

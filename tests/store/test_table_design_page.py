@@ -15,7 +15,7 @@ from tests.store.design.cells import PAGE, code, links, rows
 from tests.store.design.page import ENTITIES, PATTERNS, ROUTES, TRANSACTIONS
 from tests.store.design.recorder import GENERAL, ROOT, Code
 from vitrina import errors
-from vitrina.api.app import ROUTES as API_ROUTES
+from vitrina.api.application import ROUTES as API_ROUTES
 from vitrina.api.http.problems import TABLE as PROBLEMS
 from vitrina.ids import new_id
 from vitrina.store import keys

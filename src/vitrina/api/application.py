@@ -7,7 +7,7 @@
 Only `new_application` knows how a declaration becomes something that aiohttp serves.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Any, Final
@@ -15,38 +15,74 @@ from typing import Any, Final
 from aiohttp import web
 
 from vitrina.api.http.access_log import AccessLog
-from vitrina.api.http.app_keys import ACCESS_LOG, FORWARDING, READINESS, SETTINGS
+from vitrina.api.http.app_keys import ACCESS_LOG, AUTHENTICATOR, PROXY_HEADERS, SERVICES, SETTINGS
 from vitrina.api.http.deadlines import Deadlines
 from vitrina.api.http.endpoint import Endpoint
 from vitrina.api.http.headers import ResponseHeaders
 from vitrina.api.http.problems import MethodNotAllowed
-from vitrina.api.http.proxies import Forwarding
+from vitrina.api.http.proxies import ProxyHeaders
 from vitrina.api.http.request import Request
 from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.api.openapi import document as openapi
-from vitrina.api.routes import dev_mails as caught_mails, docs, ops as health
-from vitrina.api.server.readiness import Readiness
+from vitrina.api.routes import (
+    analytics,
+    auth,
+    dev_mails,
+    docs,
+    exports,
+    notifications,
+    ops,
+    product_reads,
+    products,
+    users,
+)
+from vitrina.api.schemas.products import rendered_product
+from vitrina.api.server.process import protocol_options
+from vitrina.api.server.readiness import READINESS, Readiness
+from vitrina.bootstrap import Services
+from vitrina.clock import Clock, now
 from vitrina.config import Settings
 from vitrina.errors import NotFound
 
 AnyRoute = Route[Any, Any]
+ROUTES: Final = (
+    *auth.ROUTES, *users.ROUTES, *products.ROUTES, *product_reads.ROUTES, *analytics.ROUTES, *exports.ROUTES,
+    *notifications.ROUTES,
+)  # fmt: skip
 _ANY_PATH: Final = r"/{any:[\s\S]*}"
 _UNKNOWN: Final = "/{any}"
-_LINGER: Final = 2.0
-"""Seconds for which what is left of a refused body is read, so that its sender gets to see the answer."""
+
+
+def create_app(settings: Settings, *, clock: Clock = now, patient: float | None = None) -> web.Application:
+    """Return the API; it connects when it starts, and stores the views that are still queued when it stops.
+
+    `clock` and `patient` are those of `vitrina.bootstrap.Services`. Raises ValueError without the settings' secrets.
+    """
+    settings.require_keys()
+    app = new_application(settings, ROUTES)
+
+    async def open_services(app: web.Application) -> AsyncIterator[None]:
+        async with Services(settings, clock=clock, patient=patient, render=rendered_product) as services:
+            app[SERVICES] = services
+            app[AUTHENTICATOR] = services.authentication  # Built before the first request: it takes as long as a hash.
+            app[READINESS].probe = services.probe
+            yield
+
+    app.cleanup_ctx.append(open_services)
+    return app
 
 
 def new_application(settings: Settings, routes: Sequence[AnyRoute]) -> web.Application:
     """Return an application that serves `routes` and those of operations."""
     app = web.Application(handler_args=protocol_options(settings))
-    forwarding = Forwarding(settings.proxy_networks)
+    proxy_headers = ProxyHeaders(settings.proxy_networks)
     app[SETTINGS] = settings
-    app[FORWARDING] = forwarding
+    app[PROXY_HEADERS] = proxy_headers
     app[READINESS] = Readiness()
-    headers = ResponseHeaders(settings, forwarding)
+    headers = ResponseHeaders(settings, proxy_headers)
     app.on_response_prepare.append(headers.complete)
     access_log = app[ACCESS_LOG] = AccessLog()
-    app.on_cleanup.append(_close_journal)
+    app.on_cleanup.append(_flush_access_log)
     endpoint = partial(Endpoint, settings=settings, deadlines=Deadlines(), access_log=access_log)
     served = all_routes(settings, routes)
     for path, methods in groupby(sorted(served, key=_path), key=_path):
@@ -63,18 +99,8 @@ def new_application(settings: Settings, routes: Sequence[AnyRoute]) -> web.Appli
 
 def all_routes(settings: Settings, routes: Sequence[AnyRoute]) -> tuple[AnyRoute, ...]:
     """Return `routes` with those of operations; both the application and the document are made from it."""
-    operations = (*health.routes(), *(docs.routes() if settings.docs else ()), *caught_mails.routes(settings))
+    operations = (*ops.routes(), *(docs.routes() if settings.docs else ()), *dev_mails.routes(settings))
     return (*routes, *operations, openapi.route((*routes, *operations), settings))
-
-
-def protocol_options(settings: Settings) -> dict[str, Any]:
-    """Return how aiohttp reads requests: nothing is unpacked, nobody idles for an hour, and the access log is ours."""
-    return {
-        "access_log": None,
-        "auto_decompress": False,
-        "keepalive_timeout": settings.keepalive_timeout,
-        "lingering_time": _LINGER,
-    }
 
 
 def _path(route: AnyRoute) -> str:
@@ -109,7 +135,7 @@ def _unknown(headers: ResponseHeaders) -> AnyRoute:
     )
 
 
-async def _close_journal(app: web.Application) -> None:
+async def _flush_access_log(app: web.Application) -> None:
     app[ACCESS_LOG].flush()
 
 

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from vitrina.api.app import create_app
+from vitrina.api.application import create_app
 from vitrina.api.server import process as server, supervisor
 from vitrina.cli.running import CommandFailed, load_settings
 from vitrina.errors import VitrinaError

@@ -5,8 +5,7 @@ from typing import Any
 import click
 import orjson
 
-from vitrina.api.app import ROUTES
-from vitrina.api.application import all_routes
+from vitrina.api.application import ROUTES, all_routes
 from vitrina.api.http.routing import Route
 from vitrina.api.openapi.document import document
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings

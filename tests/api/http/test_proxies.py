@@ -6,7 +6,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from vitrina.api.http.proxies import Forwarding
+from vitrina.api.http.proxies import ProxyHeaders
 
 INSIDE = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 
@@ -14,7 +14,7 @@ INSIDE = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 def _address(peer: str, *forwarded: str, trusted: bool = True) -> str:
     headers = CIMultiDict([("X-Forwarded-For", value) for value in forwarded])
     request = make_mocked_request("GET", "/", headers=headers).clone(remote=peer)
-    return Forwarding(INSIDE if trusted else []).address(request)
+    return ProxyHeaders(INSIDE if trusted else []).address(request)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_without_trusted_proxies_the_header_is_not_read() -> None:
 def test_tls_counts_when_a_trusted_proxy_tells_of_it(peer: str, proto: str, trusted: bool, https: bool) -> None:  # noqa: FBT001
     """HSTS over plain HTTP would mean nothing."""
     request = make_mocked_request("GET", "/", headers={"X-Forwarded-Proto": proto}).clone(remote=peer)
-    assert Forwarding(INSIDE if trusted else []).is_https(request) is https
+    assert ProxyHeaders(INSIDE if trusted else []).is_https(request) is https
 
 
 def test_a_connection_of_no_address_has_none() -> None:

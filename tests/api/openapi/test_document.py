@@ -11,8 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tests.api.client import Client
 from tests.api.openapi.released import RELEASED, contract
 from tests.api.small import ROUTES, settings, small_service
-from vitrina.api.app import ROUTES as OUR_ROUTES
-from vitrina.api.application import all_routes
+from vitrina.api.application import ROUTES as OUR_ROUTES, all_routes
 from vitrina.api.http.problems import (
     TABLE,
     BadRequest,

@@ -8,10 +8,10 @@ import pytest
 
 from tests.api.client import Client
 from tests.api.small import create_app, settings, small_service
-from vitrina.api.http.app_keys import READINESS
-from vitrina.api.routes.ops import MULTIPROC_DIR
 from vitrina.api.server import readiness
 from vitrina.api.server.process import listening
+from vitrina.api.server.readiness import READINESS
+from vitrina.api.server.supervisor import MULTIPROC_DIR
 from vitrina.errors import TableUnavailable
 
 

@@ -21,8 +21,8 @@ from tests.api.client import Client
 from tests.api.small import SECRET, settings
 from tests.api.small_process import announce, create_app
 from vitrina import logging
-from vitrina.api.routes.ops import MULTIPROC_DIR
 from vitrina.api.server import process as server, supervisor
+from vitrina.api.server.supervisor import MULTIPROC_DIR
 
 ROOT = Path(__file__).parents[3]
 

@@ -1,28 +1,26 @@
-"""What the application holds: every typed key, and the seams behind them."""
+"""Typed keys of the objects that the application holds for the HTTP layer, and the protocols behind them."""
 
 from typing import Final, Protocol
 
 from aiohttp import web
 
 from vitrina.api.http.access_log import AccessLog
-from vitrina.api.http.proxies import Forwarding
-from vitrina.api.server.readiness import Readiness
+from vitrina.api.http.proxies import ProxyHeaders
 from vitrina.bootstrap import Services
 from vitrina.config import Settings
 from vitrina.domain.users import Principal
 
 
 class Authenticator(Protocol):
-    """Says who sent an access token."""
+    """Verifies access tokens."""
 
     async def authenticate(self, token: str) -> Principal:
-        """Return who sent `token`. Raises InvalidToken, TableUnavailable."""
+        """Return the account and session of an access token. Raises InvalidToken, TableUnavailable."""
         ...
 
 
 SETTINGS: Final = web.AppKey("settings", Settings)
 SERVICES: Final = web.AppKey("services", Services)
 AUTHENTICATOR: Final = web.AppKey[Authenticator]("authenticator")
-ACCESS_LOG: Final = web.AppKey("journal", AccessLog)
-FORWARDING: Final = web.AppKey("forwarding", Forwarding)
-READINESS: Final = web.AppKey("readiness", Readiness)
+ACCESS_LOG: Final = web.AppKey("access_log", AccessLog)
+PROXY_HEADERS: Final = web.AppKey("proxy_headers", ProxyHeaders)

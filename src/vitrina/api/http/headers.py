@@ -6,7 +6,7 @@ from typing import Final
 from aiohttp import web
 from multidict import CIMultiDict, istr
 
-from vitrina.api.http.proxies import Forwarding
+from vitrina.api.http.proxies import ProxyHeaders
 from vitrina.config import Settings
 from vitrina.logging import REQUEST_ID
 
@@ -42,7 +42,7 @@ def secure(response: web.StreamResponse) -> None:
 class ResponseHeaders:
     """Completes the headers of each answer before they are sent; what a handler set stays as it is."""
 
-    def __init__(self, settings: Settings, forwarding: Forwarding) -> None:
+    def __init__(self, settings: Settings, forwarding: ProxyHeaders) -> None:
         """Take who may call from a browser, and the proxies that tell of TLS."""
         self._origins = frozenset(settings.cors_origins)
         self._forwarding = forwarding

@@ -1,41 +1,61 @@
-"""Pages over HTTP: a signed cursor in, a signed cursor and a `Link` out."""
+"""Pages over HTTP: a signed cursor comes in; a signed cursor and a `Link` header go out."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from aiohttp import web
+from pydantic import Field
 
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.request import Request
-from vitrina.api.http.responses import json_response
-from vitrina.api.schemas.resources import PageOf, PageQuery, Resource
-from vitrina.domain.pages import Page, Position
+from vitrina.api.http.responses import Resource, json_response
+from vitrina.api.http.validation import QueryInt, QueryModel
+from vitrina.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, Page, Position
 
 T = TypeVar("T")
+
+
+class PageOf(Resource, Generic[T]):
+    """A page, full unless it is the last; `next_cursor` is null on the last."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+class PageQuery(QueryModel):
+    """Parameters of every page."""
+
+    limit: Annotated[QueryInt, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
+    cursor: str | None = None
+
+
 R = TypeVar("R", bound=Resource)
 Q = TypeVar("Q", bound=PageQuery)
 
 
-async def listed(
+async def list_response(
     request: Request[None, Q],
-    query: tuple[str | None, ...],
+    scope: tuple[str | None, ...],
     read: Callable[[Position | None], Awaitable[Page[T]]],
     present: Callable[[T], R],
 ) -> web.Response:
-    """Answer a page of what `read` finds. `query` is what a cursor is bound to. Raises InvalidCursor."""
-    page = await read(start_of(request, query))
-    return page_answer(request, query, page, PageOf(items=[present(item) for item in page.items], next_cursor=None))
+    """Return the requested page of what `read` yields. Raises InvalidCursor.
+
+    `scope` names the listing and its filters: a cursor is valid for the scope that it was signed for, and no other.
+    """
+    page = await read(start_position(request, scope))
+    return page_response(request, scope, page, PageOf(items=[present(item) for item in page.items], next_cursor=None))
 
 
-def start_of(request: Request[None, Q], query: tuple[str | None, ...]) -> Position | None:
-    """Return where the page that was asked for starts. Raises InvalidCursor."""
-    return request.app[SERVICES].cursors.read(query, request.query.cursor)
+def start_position(request: Request[None, Q], scope: tuple[str | None, ...]) -> Position | None:
+    """Return where the requested page starts, None for the first page. Raises InvalidCursor."""
+    return request.app[SERVICES].cursors.read(scope, request.query.cursor)
 
 
-def page_answer(
-    request: Request[None, Q], query: tuple[str | None, ...], page: Page[T], content: PageOf[Any]
+def page_response(
+    request: Request[None, Q], scope: tuple[str | None, ...], page: Page[T], content: PageOf[Any]
 ) -> web.Response:
-    """Answer `content`, with the cursor to what follows `page`."""
-    cursor = request.app[SERVICES].cursors.write(query, page.next)
+    """Return `content` with the cursor to what follows `page`, in the body and as a `Link` (RFC 8288)."""
+    cursor = request.app[SERVICES].cursors.write(scope, page.next)
     headers = None if cursor is None else {"Link": request.next_link(cursor)}
     return json_response(content.model_copy(update={"next_cursor": cursor}), headers=headers)

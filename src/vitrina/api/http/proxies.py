@@ -10,7 +10,7 @@ from aiohttp import web
 _REMEMBERED: Final = 4_096
 
 
-class Forwarding:
+class ProxyHeaders:
     """Reads `X-Forwarded-For` and `X-Forwarded-Proto`, which anyone can send, from `networks` alone."""
 
     def __init__(self, networks: Iterable[IPv4Network | IPv6Network]) -> None:

@@ -7,7 +7,7 @@ from aiohttp import web
 from yarl import URL
 
 from vitrina.api.http import etags as conditions
-from vitrina.api.http.app_keys import AUTHENTICATOR, FORWARDING, SETTINGS
+from vitrina.api.http.app_keys import AUTHENTICATOR, PROXY_HEADERS, SETTINGS
 from vitrina.domain.users import Principal
 from vitrina.domain.versions import Expected
 from vitrina.errors import AuthenticationRequired, InvalidToken, ValidationFailed
@@ -51,7 +51,7 @@ class Request(Generic[BodyT, QueryT]):
     @property
     def address(self) -> str:
         """The client's address, as far as the proxies in front are trusted to tell it."""
-        return self.app[FORWARDING].address(self.raw)
+        return self.app[PROXY_HEADERS].address(self.raw)
 
     @property
     def user_agent(self) -> str:
@@ -108,7 +108,7 @@ class Request(Generic[BodyT, QueryT]):
         """Return `path` on the host that links name: the setting's, or the one that was asked."""
         if base := self.app[SETTINGS].public_url:
             return base.rstrip("/") + path
-        scheme = "https" if self.app[FORWARDING].is_https(self.raw) else "http"
+        scheme = "https" if self.app[PROXY_HEADERS].is_https(self.raw) else "http"
         return f"{scheme}://{self.raw.host}{path}"
 
     def next_link(self, cursor: str) -> str:

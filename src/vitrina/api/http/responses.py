@@ -8,12 +8,18 @@ from typing import Final
 import orjson
 from aiohttp import web
 from multidict import CIMultiDict
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from vitrina.api.http.body import JSON
 from vitrina.clock import rfc3339
 
 _JSON_HEADERS: Final = CIMultiDict({"Content-Type": JSON})
+
+
+class Resource(BaseModel):
+    """A response body, or a part of one."""
+
+    model_config = ConfigDict(frozen=True)
 
 
 def json_response(

@@ -8,7 +8,6 @@ from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import Route
-from vitrina.api.schemas import presenters
 from vitrina.api.schemas.analytics import (
     DayEntry,
     LeaderEntry,
@@ -17,6 +16,7 @@ from vitrina.api.schemas.analytics import (
     PeriodQuery,
     ViewReport,
 )
+from vitrina.api.schemas.products import product_resource
 from vitrina.domain.users import PRODUCT_MANAGERS
 from vitrina.errors import NotFound, Overloaded
 
@@ -50,7 +50,7 @@ async def top_products(request: Request[None, LeadersQuery]) -> web.Response:
     items = [
         LeaderEntry.model_validate(
             {
-                "product": presenters.product(leader.product, request.caller),
+                "product": product_resource(leader.product, request.caller),
                 "views": leader.counts.views,
                 "unique_visitors": leader.counts.unique_visitors,
             }

@@ -7,15 +7,12 @@ from aiohttp import web
 
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.idempotency import create_once, created
-from vitrina.api.http.pagination import listed
+from vitrina.api.http.pagination import PageOf, PageQuery, list_response
 from vitrina.api.http.problems import rate_limit_headers
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, Route
-from vitrina.api.schemas import presenters
-from vitrina.api.schemas.resources import (
-    PageOf,
-    PageQuery,
+from vitrina.api.schemas.accounts import (
     PasswordChange,
     Refresh,
     SessionResource,
@@ -23,6 +20,8 @@ from vitrina.api.schemas.resources import (
     TokenResource,
     UserRegister,
     UserResource,
+    session_resource,
+    user_resource,
 )
 from vitrina.domain.users import EVERY_ROLE, Role
 from vitrina.errors import (
@@ -49,7 +48,7 @@ async def register(request: Request[UserRegister, None]) -> web.Response:
         request,
         "register",
         lambda also: request.app[SERVICES].accounts.create(draft, also=also),
-        lambda user: created(presenters.user(user), etag=user.version),
+        lambda user: created(user_resource(user), etag=user.version),
     )
 
 
@@ -76,11 +75,11 @@ async def sign_out(request: Request[None, None]) -> web.Response:
 async def sessions(request: Request[None, PageQuery]) -> web.Response:
     """Answer a page of one's own sessions."""
     caller, limit = request.caller, request.query.limit
-    return await listed(
+    return await list_response(
         request,
         ("sessions", caller.id),
         lambda start: request.app[SERVICES].authentication.sessions(caller, limit=limit, start=start),
-        lambda session: presenters.session(session, caller.session.id),
+        lambda session: session_resource(session, caller.session.id),
     )
 
 

@@ -5,16 +5,17 @@ from typing import Final
 from aiohttp import web
 
 from vitrina.api.http.app_keys import SERVICES
-from vitrina.api.http.pagination import page_answer, start_of
+from vitrina.api.http.pagination import page_response, start_position
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import Route
-from vitrina.api.schemas import presenters
 from vitrina.api.schemas.notifications import (
     NotificationPage,
     NotificationPreferences,
     NotificationPreferencesPut,
     NotificationQuery,
+    notification_resource,
+    preferences_resource,
 )
 from vitrina.domain.users import PRODUCT_MANAGERS
 from vitrina.errors import InvalidCursor, NotFound
@@ -28,11 +29,11 @@ async def page(request: Request[None, NotificationQuery]) -> web.Response:
     unread = request.query.unread
     query = ("notifications", request.caller.id, "unread" if unread else "all")
     found = await request.app[SERVICES].inbox.page(
-        request.caller.id, unread=unread, limit=request.query.limit, start=start_of(request, query)
+        request.caller.id, unread=unread, limit=request.query.limit, start=start_position(request, query)
     )
-    items = [presenters.notification(notice) for notice in found.page.items]
+    items = [notification_resource(notice) for notice in found.page.items]
     content = NotificationPage(items=items, next_cursor=None, unread_count=found.unread_count)
-    return page_answer(request, query, found.page, content)
+    return page_response(request, query, found.page, content)
 
 
 async def read(request: Request[None, None]) -> web.Response:
@@ -49,9 +50,7 @@ async def read_all(request: Request[None, None]) -> web.Response:
 
 async def read_preferences(request: Request[None, None]) -> web.Response:
     """Answer how notices are mailed."""
-    return json_response(
-        presenters.notification_preferences(await request.app[SERVICES].inbox.preferences(request.caller.id))
-    )
+    return json_response(preferences_resource(await request.app[SERVICES].inbox.preferences(request.caller.id)))
 
 
 async def put_preferences(request: Request[NotificationPreferencesPut, None]) -> web.Response:
@@ -60,7 +59,7 @@ async def put_preferences(request: Request[NotificationPreferencesPut, None]) ->
     preferences = await request.app[SERVICES].inbox.set_preferences(
         request.caller.id, email=body.email, digest_minutes=body.digest_minutes, language=body.language
     )
-    return json_response(presenters.notification_preferences(preferences))
+    return json_response(preferences_resource(preferences))
 
 
 ROUTES: Final = (

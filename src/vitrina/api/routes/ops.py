@@ -2,20 +2,19 @@
 
 import asyncio
 import os
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 from pydantic import BaseModel
 
-from vitrina.api.http.app_keys import ACCESS_LOG, READINESS
+from vitrina.api.http.app_keys import ACCESS_LOG
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, Route
+from vitrina.api.server.readiness import READINESS
+from vitrina.api.server.supervisor import MULTIPROC_DIR
 from vitrina.errors import TableUnavailable
-
-MULTIPROC_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""Where the processes of one service count together; prometheus-client's own variable."""
 
 
 class Health(BaseModel):

@@ -10,9 +10,7 @@ from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, Route
-from vitrina.api.schemas import presenters
-from vitrina.api.schemas.presenters import CachedAnswer
-from vitrina.api.schemas.resources import SeenProduct
+from vitrina.api.schemas.products import REVALIDATED, RenderedProduct, SeenProduct, product_resource, sees_all
 from vitrina.domain.products import Product, is_sku
 from vitrina.domain.users import Principal
 from vitrina.errors import NotFound, Overloaded
@@ -36,7 +34,7 @@ async def read(request: Request[None, None]) -> web.Response:
         with services.views.reserve() as view:
             return await _anonymously(request, view, await services.product_cache.by_id(product_id))
     viewer, product = await _side_by_side(request, services.products.get(product_id))
-    if product.deleted_at is not None and not presenters.sees_all(viewer):
+    if product.deleted_at is not None and not sees_all(viewer):
         raise NotFound
     return _as_signed_in(request, product, viewer)
 
@@ -55,12 +53,12 @@ async def read_by_sku(request: Request[None, None]) -> web.Response:
 
 
 async def _anonymously(
-    request: Request[None, None], view: Reservation, cached: Cached[CachedProduct[CachedAnswer]]
+    request: Request[None, None], view: Reservation, cached: Cached[CachedProduct[RenderedProduct]]
 ) -> web.Response:
     """Respond from the cache, once the view is stored; a 304 and the response to a HEAD are no views."""
     product, content = cached.value.product, cached.value.content
     if request.if_none_match(product.version):
-        return json_response(status=304, etag=product.version, headers=presenters.REVALIDATED)
+        return json_response(status=304, etag=product.version, headers=REVALIDATED)
     if not request.is_head:
         await view.record(
             product.id,
@@ -78,7 +76,7 @@ async def _anonymously(
 def _as_signed_in(request: Request[None, None], product: Product, viewer: Principal | None) -> web.Response:
     if request.if_none_match(product.version):
         return json_response(status=304, etag=product.version)
-    return json_response(presenters.product(product, viewer), etag=product.version)
+    return json_response(product_resource(product, viewer), etag=product.version)
 
 
 async def _side_by_side(

@@ -7,24 +7,25 @@ from aiohttp import web
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.body import JSON, MERGE_PATCH
 from vitrina.api.http.idempotency import create_once, created
-from vitrina.api.http.pagination import listed, page_answer, start_of
+from vitrina.api.http.pagination import PageOf, PageQuery, list_response, page_response, start_position
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.api.routes.product_reads import ONE_PRODUCT
-from vitrina.api.schemas import presenters
-from vitrina.api.schemas.resources import (
+from vitrina.api.schemas.products import (
     ChangeEntry,
     DeletedProduct,
     ManagedProduct,
-    PageOf,
-    PageQuery,
     PricePage,
     ProductCreate,
     ProductPatch,
     ProductQuery,
     ProductRestore,
     PublicProduct,
+    change_entry,
+    price_entry,
+    product_resource,
+    sees_all,
 )
 from vitrina.domain.products import ProductDraft, Sort
 from vitrina.domain.text import fold
@@ -51,7 +52,7 @@ async def create(request: Request[ProductCreate, None]) -> web.Response:
             draft, by=request.caller.id, request_id=request.request_id, also=also
         ),
         lambda product: created(
-            presenters.product(product, request.caller), etag=product.version, location=f"/v1/products/{product.id}"
+            product_resource(product, request.caller), etag=product.version, location=f"/v1/products/{product.id}"
         ),
     )
 
@@ -63,13 +64,13 @@ async def page(request: Request[None, ProductQuery]) -> web.Response:
     if query.name_prefix is not None and sort is not Sort.NAME:
         raise ValidationFailed.of("name_prefix", "goes with sort=name only")
     brand, prefix = query.brand and fold(query.brand), query.name_prefix and fold(query.name_prefix)
-    return await listed(
+    return await list_response(
         request,
         ("products", sort, brand, prefix),
         lambda start: request.app[SERVICES].products.page(
             sort=sort, brand=brand, name_prefix=prefix, limit=query.limit, start=start
         ),
-        lambda product: presenters.product(product, request.principal),
+        lambda product: product_resource(product, request.principal),
     )
 
 
@@ -82,7 +83,7 @@ async def change(request: Request[ProductPatch, None]) -> web.Response:
         request_id=request.request_id,
         expected=request.if_match(),
     )
-    return json_response(presenters.product(product, request.caller), etag=product.version)
+    return json_response(product_resource(product, request.caller), etag=product.version)
 
 
 async def delete(request: Request[None, None]) -> web.Response:
@@ -98,11 +99,11 @@ async def delete(request: Request[None, None]) -> web.Response:
 
 async def deleted(request: Request[None, PageQuery]) -> web.Response:
     """Answer a page of deleted products."""
-    return await listed(
+    return await list_response(
         request,
         ("deleted",),
         lambda start: request.app[SERVICES].products.deleted(limit=request.query.limit, start=start),
-        lambda product: presenters.product(product, request.caller),
+        lambda product: product_resource(product, request.caller),
     )
 
 
@@ -114,17 +115,17 @@ async def restore(request: Request[ProductRestore, None]) -> web.Response:
         by=request.caller.id,
         request_id=request.request_id,
     )
-    return json_response(presenters.product(product, request.caller), etag=product.version)
+    return json_response(product_resource(product, request.caller), etag=product.version)
 
 
 async def history(request: Request[None, PageQuery]) -> web.Response:
     """Answer a page of a product's changes."""
     product_id = request.parameter("product_id")
-    return await listed(
+    return await list_response(
         request,
         ("history", product_id),
         lambda start: request.app[SERVICES].products.history(product_id, limit=request.query.limit, start=start),
-        presenters.change,
+        change_entry,
     )
 
 
@@ -135,15 +136,15 @@ async def prices(request: Request[None, PageQuery]) -> web.Response:
     found = await request.app[SERVICES].products.prices(
         product_id,
         limit=request.query.limit,
-        start=start_of(request, query),
-        current=presenters.sees_all(request.principal),
+        start=start_position(request, query),
+        current=sees_all(request.principal),
     )
     content = PricePage(
-        items=[presenters.price(period) for period in found.page.items],
+        items=[price_entry(period) for period in found.page.items],
         next_cursor=None,
         lowest_last_30_days=found.lowest_last_30_days,
     )
-    return page_answer(request, query, found.page, content)
+    return page_response(request, query, found.page, content)
 
 
 ROUTES: Final = (

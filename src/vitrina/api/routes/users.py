@@ -7,12 +7,11 @@ from aiohttp import web
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.body import JSON, MERGE_PATCH
 from vitrina.api.http.idempotency import create_once, created
-from vitrina.api.http.pagination import listed
+from vitrina.api.http.pagination import PageOf, list_response
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import Route
-from vitrina.api.schemas import presenters
-from vitrina.api.schemas.resources import PageOf, UserCreate, UserPatch, UserQuery, UserResource
+from vitrina.api.schemas.accounts import UserCreate, UserPatch, UserQuery, UserResource, user_resource
 from vitrina.domain.users import ACCOUNT_MANAGERS, EVERY_ROLE, Role, User
 from vitrina.errors import (
     Conflict,
@@ -35,18 +34,18 @@ async def create(request: Request[UserCreate, None]) -> web.Response:
         request,
         "users",
         lambda also: request.app[SERVICES].accounts.create(draft, also=also),
-        lambda user: created(presenters.user(user), etag=user.version, location=f"/v1/users/{user.id}"),
+        lambda user: created(user_resource(user), etag=user.version, location=f"/v1/users/{user.id}"),
     )
 
 
 async def page(request: Request[None, UserQuery]) -> web.Response:
     """Answer a page of accounts."""
     role, limit = request.query.role, request.query.limit
-    return await listed(
+    return await list_response(
         request,
         ("users", role),
         lambda start: request.app[SERVICES].accounts.page(role=role, limit=limit, start=start),
-        presenters.user,
+        user_resource,
     )
 
 
@@ -68,7 +67,7 @@ async def change(request: Request[UserPatch, None]) -> web.Response:
     user = await request.app[SERVICES].accounts.change(
         request.parameter("user_id"), UserChanges(**fields), expected=request.if_match()
     )
-    return json_response(presenters.user(user), etag=user.version)
+    return json_response(user_resource(user), etag=user.version)
 
 
 async def delete(request: Request[None, None]) -> web.Response:
@@ -80,7 +79,7 @@ async def delete(request: Request[None, None]) -> web.Response:
 def _single(request: Request[None, None], user: User) -> web.Response:
     if request.if_none_match(user.version):
         return json_response(status=304, etag=user.version)
-    return json_response(presenters.user(user), etag=user.version)
+    return json_response(user_resource(user), etag=user.version)
 
 
 ROUTES: Final = (

@@ -6,8 +6,9 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
+from vitrina.api.http.responses import Resource
 from vitrina.api.http.validation import QueryInt, QueryModel
-from vitrina.api.schemas.resources import DeletedProduct, ManagedProduct, Resource
+from vitrina.api.schemas.products import DeletedProduct, ManagedProduct
 from vitrina.domain.pages import DEFAULT_LIMIT, MAX_LIMIT
 from vitrina.domain.reports import MOST_DAYS
 

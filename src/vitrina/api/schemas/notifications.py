@@ -4,10 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from vitrina.api.http.pagination import PageOf, PageQuery
+from vitrina.api.http.responses import Resource
 from vitrina.api.http.validation import BodyModel
 from vitrina.api.schemas.fields import Time
-from vitrina.api.schemas.resources import PageOf, PageQuery, Resource
-from vitrina.domain.notices import EmailMode, Language
+from vitrina.domain.notices import EmailMode, Language, Notice, NoticePreferences
 
 _AMOUNT = Field(json_schema_extra={"pattern": r"^[0-9]+(\.[0-9]+)?$"}, examples=["19.99"])
 
@@ -82,3 +83,25 @@ class NotificationPreferencesPut(BodyModel):
     email: Annotated[EmailMode, Field(strict=False)]
     digest_minutes: Annotated[int, Field(ge=1, le=1_440, description="Minutes of a digest's window.")] | None = None
     language: Annotated[Language, Field(strict=False)] | None = None
+
+
+def notification_resource(notice: Notice) -> NotificationResource:
+    """Return a notice of an inbox."""
+    change = notice.change
+    return NotificationResource(
+        id=notice.id,
+        product=NotifiedProduct(id=change.product_id, sku=change.sku, name=change.name),
+        old_price=change.old_price,
+        new_price=change.price,
+        old_currency=change.old_currency,
+        currency=change.currency,
+        changed_by=NotifiedActor(id=change.changed_by, name=notice.changed_by_name),
+        changed_at=change.changed_at,
+        request_id=change.request_id,
+        read_at=notice.read_at,
+    )
+
+
+def preferences_resource(preferences: NoticePreferences) -> NotificationPreferences:
+    """Return how an account's notices are mailed."""
+    return NotificationPreferences.model_validate(preferences, from_attributes=True)

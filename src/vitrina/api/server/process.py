@@ -13,18 +13,17 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from aiohttp import web
 from uvloop import new_event_loop
 
 from vitrina import logging
-from vitrina.api.application import protocol_options
-from vitrina.api.http.app_keys import READINESS
 from vitrina.api.http.endpoint import new_request_id
 from vitrina.api.http.headers import secure
 from vitrina.api.http.problems import BadRequest, InternalError, problem
+from vitrina.api.server.readiness import READINESS
 from vitrina.config import Settings
 from vitrina.shutdown import install_signal_handlers
 
@@ -33,6 +32,8 @@ log = structlog.get_logger(__name__)
 CreateApp = Callable[[Settings], web.Application]
 OnReady = Callable[[str], object]
 _BACKLOG: Final = 1024
+_LINGER: Final = 2.0
+"""Seconds for which the rest of a refused body is read, so that its sender gets to see the response."""
 
 
 class Protocol(web.RequestHandler):
@@ -98,6 +99,16 @@ async def listening(app: web.Application, settings: Settings, *, reuse_port: boo
             listener.close()
     finally:
         await runner.cleanup()
+
+
+def protocol_options(settings: Settings) -> dict[str, Any]:
+    """Return aiohttp's options for connections: bodies stay compressed, and the access log is our own."""
+    return {
+        "access_log": None,
+        "auto_decompress": False,
+        "keepalive_timeout": settings.keepalive_timeout,
+        "lingering_time": _LINGER,
+    }
 
 
 def url_of(host: str, port: int) -> str:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from aiohttp import web
+
 from vitrina.errors import TableUnavailable, Unavailable
 
 Probe = Callable[[], Awaitable[object]]
@@ -32,3 +34,6 @@ class Readiness:
                 await self.probe()
         except TimeoutError as error:
             raise TableUnavailable from error
+
+
+READINESS: Final = web.AppKey("readiness", Readiness)

@@ -17,13 +17,14 @@ import structlog
 from prometheus_client import multiprocess
 
 from vitrina import logging
-from vitrina.api.routes.ops import MULTIPROC_DIR
 from vitrina.api.server import process as server
 from vitrina.api.server.process import CreateApp, OnReady, url_of
 from vitrina.config import Settings
 
 log = structlog.get_logger(__name__)
 
+MULTIPROC_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable, prometheus-client's own, of the directory in which the processes of a service count."""
 _SPAWN: Final = multiprocessing.get_context("spawn")  # A fork would share the loop, and lose the log's thread.
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0

@@ -1,0 +1,113 @@
+"""Accounts, sign-ins and sessions over HTTP: requests and responses."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from vitrina.api.http.pagination import PageQuery
+from vitrina.api.http.responses import Resource
+from vitrina.api.http.validation import BodyModel
+from vitrina.api.schemas.fields import Email, Line, NewPassword, Secret, Time, absent
+from vitrina.domain.users import MAX_EMAIL, Role, Session, User, typed_email
+
+
+class UserRegister(BodyModel):
+    """A new account of one's own; its role is `user`."""
+
+    email: Email
+    password: NewPassword
+    name: Line
+
+
+class UserCreate(UserRegister):
+    """A new account."""
+
+    role: Literal["admin", "user"]
+
+
+class UserPatch(BodyModel):
+    """What to change of an account (RFC 7396): a field that is left out stays as it is."""
+
+    email: Email = Field(default_factory=absent)
+    name: Line = Field(default_factory=absent)
+    role: Literal["admin", "user"] = Field(default_factory=absent)
+    password: NewPassword = Field(default_factory=absent)
+    active: bool = Field(default_factory=absent)
+
+
+class UserQuery(PageQuery):
+    """Parameters of the list of accounts."""
+
+    role: Role | None = None
+
+
+class UserResource(Resource):
+    """An account."""
+
+    id: str
+    email: str
+    name: str
+    role: Role
+    active: bool
+    created_at: Time
+    updated_at: Time
+    version: int
+
+
+class SignIn(BodyModel):
+    """Who signs in."""
+
+    email: Annotated[str, AfterValidator(typed_email), Field(min_length=1, json_schema_extra={"maxLength": MAX_EMAIL})]
+    password: Secret
+
+
+class Refresh(BodyModel):
+    """The refresh token to spend."""
+
+    refresh_token: Secret
+
+
+class PasswordChange(BodyModel):
+    """One's own password, old and new."""
+
+    current_password: Secret
+    new_password: NewPassword
+
+
+class TokenResource(Resource):
+    """Tokens; lifetimes are in seconds."""
+
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - RFC 6750's name of the type
+    expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
+    session_id: str
+
+
+class SessionResource(Resource):
+    """A sign-in; `current` is the one that asks."""
+
+    id: str
+    user_agent: str
+    created_at: Time
+    refreshed_at: Time
+    expires_at: Time
+    current: bool
+
+
+def user_resource(user: User) -> UserResource:
+    """Return an account as its owner and super_admins see it."""
+    return UserResource.model_validate(user, from_attributes=True)
+
+
+def session_resource(session: Session, current: str) -> SessionResource:
+    """Return a session; `current` is the id of the session that sent the request."""
+    return SessionResource(
+        id=session.id,
+        user_agent=session.user_agent,
+        created_at=session.created_at,
+        refreshed_at=session.refreshed_at,
+        expires_at=session.expires_at,
+        current=session.id == current,
+    )

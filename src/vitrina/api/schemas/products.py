@@ -1,0 +1,161 @@
+"""Products over HTTP: requests, responses, and who sees which fields (api.md, fine print)."""
+
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from multidict import CIMultiDict
+from pydantic import Field, RootModel
+
+from vitrina.api.http.body import JSON
+from vitrina.api.http.pagination import PageOf, PageQuery
+from vitrina.api.http.responses import Resource, render
+from vitrina.api.http.validation import BodyModel
+from vitrina.api.schemas.fields import Currency, Description, Line, Money, Price, Sku, Time, absent
+from vitrina.domain.money import DEFAULT_CURRENCY
+from vitrina.domain.products import Action, Change, PricePeriod, Product, Sort
+from vitrina.domain.text import MAX_NAME
+from vitrina.domain.users import PRODUCT_MANAGERS, Principal
+
+REVALIDATED: Final = {"Cache-Control": "no-cache", "Vary": "Authorization"}
+"""A version has the same tag for everyone, but admins see more of it: only anonymous responses may be cached."""
+
+
+class ProductCreate(BodyModel):
+    """A new product."""
+
+    sku: Sku
+    name: Line
+    brand: Line
+    price: Price
+    currency: Currency = DEFAULT_CURRENCY
+    description: Description | None = None
+
+
+class ProductPatch(BodyModel):
+    """What to change of a product (RFC 7396): a field that is left out stays as it is."""
+
+    sku: Sku = Field(default_factory=absent)
+    name: Line = Field(default_factory=absent)
+    brand: Line = Field(default_factory=absent)
+    price: Price = Field(default_factory=absent)
+    currency: Currency = Field(default_factory=absent)
+    description: Description | None = Field(default_factory=absent)
+
+
+class ProductRestore(BodyModel):
+    """How to restore a product: under its own SKU unless another is given."""
+
+    sku: Sku | None = None
+
+
+class ProductQuery(PageQuery):
+    """Parameters of the product list; `name_prefix` implies `sort=name`."""
+
+    sort: Sort | None = None
+    brand: Line | None = None
+    name_prefix: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] | None = None
+
+
+class PublicProduct(Resource):
+    """A product as everyone sees it."""
+
+    id: str
+    sku: str
+    name: str
+    brand: str
+    description: str | None
+    price: Money
+    currency: str
+    created_at: Time
+    updated_at: Time
+    version: int
+
+
+class ManagedProduct(PublicProduct):
+    """A product as admins see it."""
+
+    created_by: str
+    updated_by: str
+
+
+class DeletedProduct(ManagedProduct):
+    """A deleted product, which only admins see; `sku` is its new name."""
+
+    deleted_at: Time
+    deleted_by: str
+    original_sku: str
+
+
+class SeenProduct(RootModel[DeletedProduct | ManagedProduct | PublicProduct]):
+    """A product as whoever asks may see it."""
+
+
+class FieldChanged(Resource):
+    """A field before and after; null is absence."""
+
+    before: str | None = Field(serialization_alias="from")
+    after: str | None = Field(serialization_alias="to")
+
+
+class ChangeEntry(Resource):
+    """One change of a product."""
+
+    version: int
+    action: Action
+    at: Time
+    by: str
+    changes: dict[str, FieldChanged]
+
+
+class PriceEntry(Resource):
+    """A price and when it was in force; `to` is null for today's."""
+
+    price: Money
+    currency: str
+    since: Time = Field(serialization_alias="from")
+    until: Time | None = Field(serialization_alias="to")
+
+
+class PricePage(PageOf[PriceEntry]):
+    """Prices, newest first."""
+
+    lowest_last_30_days: Money
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedProduct:
+    """A product as anonymous readers get it, ready to be sent. Copy `headers` before you change them."""
+
+    body: bytes
+    headers: CIMultiDict[str]
+
+
+def sees_all(viewer: Principal | None) -> bool:
+    """Say whether `viewer` sees deleted products, and who made each change."""
+    return viewer is not None and viewer.role in PRODUCT_MANAGERS
+
+
+def product_resource(product: Product, viewer: Principal | None) -> PublicProduct:
+    """Return the product with the fields that `viewer` may see."""
+    if not sees_all(viewer):
+        return PublicProduct.model_validate(product, from_attributes=True)
+    if product.deleted_at is None:
+        return ManagedProduct.model_validate(product, from_attributes=True)
+    return DeletedProduct.model_validate(product, from_attributes=True)
+
+
+def rendered_product(product: Product) -> RenderedProduct:
+    """Return the response for anonymous readers, whose caches must revalidate it each time (R11)."""
+    headers = CIMultiDict({**REVALIDATED, "Content-Type": JSON, "ETag": f'"{product.version}"'})
+    return RenderedProduct(render(product_resource(product, None)), headers)
+
+
+def change_entry(change: Change) -> ChangeEntry:
+    """Return an entry of a product's history."""
+    fields = {name: FieldChanged(before=moved.before, after=moved.after) for name, moved in change.changes.items()}
+    return ChangeEntry(version=change.version, action=change.action, at=change.at, by=change.by, changes=fields)
+
+
+def price_entry(period: PricePeriod) -> PriceEntry:
+    """Return an entry of a product's price history."""
+    return PriceEntry.model_validate(period, from_attributes=True)
