@@ -5,6 +5,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -83,7 +84,23 @@ def pytest_configure(config: pytest.Config) -> None:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    config.stash[ENGINES] = Engines()
+    config.stash[ENGINES] = Engines(missing=_worker_input(config).get("missing"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Prepare DynamoDB Local once before workers (`pytest -n`) start, each of which will run its own."""
+    if session.config.getoption("tx") and not _worker_input(session.config):
+        try:
+            session.config.stash[ENGINES].check()
+        except CANNOT_RUN as error:
+            pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - pytest-xdist has no types
+    """Tell a worker whether DynamoDB Local can run."""
+    node.workerinput["missing"] = node.config.stash[ENGINES].missing
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -96,9 +113,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("engine", names, indirect=True, scope="session")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files with slow tests first, so that no worker is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start at once, beside each other, all engines that the chosen tests need: Java takes seconds."""
-    if not session.config.option.collectonly:
+    """Start at once, beside each other, all engines that the chosen tests need: Java takes seconds.
+
+    A worker does not know which of the tests it will get, and starts an engine with the first test on it.
+    """
+    if not session.config.option.collectonly and not _worker_input(session.config):
         needed = {name for item in session.items for name in _engines_of(item)}
         try:
             session.config.stash[ENGINES].start(sorted(needed))
@@ -137,6 +163,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("not proven by this run", yellow=True)
         terminalreporter.write_line(f"DynamoDB Local could not run: {missing}")
         terminalreporter.write_line(f"Its tests ran on MiniStack, which leaves unproven: {'; '.join(UNPROVEN)}.")
+
+
+def _worker_input(config: pytest.Config) -> dict[str, Any]:
+    """Return what the controller has told a worker of pytest-xdist; nothing in any other process."""
+    worker_input: dict[str, Any] = getattr(config, "workerinput", {})
+    return worker_input
 
 
 def _engines_of(item: pytest.Item) -> set[str]:

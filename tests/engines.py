@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
-from scripts.devstack import engines
-from scripts.devstack.dynamodb_local import MissingToolError
+from scripts.devstack import dynamodb_local as simulator, engines
 
 ON_CI = os.environ.get("CI") == "true"
 """There nothing may be left out: DynamoDB Local is required, and a skipped test is a failure."""
 
-CANNOT_RUN = (MissingToolError, RuntimeError, engines.EngineError)
+CANNOT_RUN = (simulator.MissingToolError, RuntimeError, engines.EngineError)
 """What starting an engine raises when it is not installed or could not be downloaded."""
 
 _FRESH = 60.0
@@ -45,11 +44,23 @@ class Engines:
         "ministack": engines.embedded,
     }
 
-    def __init__(self) -> None:
-        self.missing: str | None = None
+    def __init__(self, *, missing: str | None = None) -> None:
+        self.missing = missing
         """Why DynamoDB Local cannot run here, once that is known."""
         self._started: dict[str, engines.Engine] = {}
         self._fresh_at = time.monotonic()
+
+    def check(self) -> None:
+        """Download DynamoDB Local if need be and find out whether it can run, for processes that would do so at once.
+
+        Raises one of CANNOT_RUN on CI, where it must.
+        """
+        try:
+            simulator.command(port=0)
+        except CANNOT_RUN as error:
+            if ON_CI:
+                raise
+            self.missing = str(error)
 
     def start(self, names: Iterable[str]) -> None:
         """Start the engines and wait for none."""

@@ -15,23 +15,30 @@ async def test_semantics(dynamodb_local: str) -> None:
     assert dynamodb_local.startswith("http://127.0.0.1:")
 
 @pytest.mark.engine("dynamodb_local", "ministack")
-@pytest.mark.judge("units are exact")
+@pytest.mark.requires_dynamodb_local("units are exact")
 def test_units(engine: str) -> None:
     pass
 """
 
 
-def run(folder: Path, sample: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, sample: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run tests under the project's rules, without Java; the environment says whether that is on CI."""
     (folder / "test_sample.py").write_text(sample)
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-c", str(ROOT / "pyproject.toml"), str(folder)]
+    command += options
     without = {key: value for key, value in os.environ.items() if key != "CI"} | {"PATH": str(folder)}
     return subprocess.run(command, cwd=ROOT, env=without | environment, capture_output=True, text=True, check=False)
 
 
-def test_without_java_ministack_stands_in_and_the_last_lines_say_what_that_leaves_open(tmp_path: Path) -> None:
+ONE_PROCESS_OR_TWO = pytest.mark.parametrize("options", [(), ("--numprocesses", "2")], ids=["one", "two"])
+
+
+@ONE_PROCESS_OR_TWO
+def test_without_java_ministack_stands_in_and_the_last_lines_say_what_that_leaves_open(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
     """What only DynamoDB Local can prove is left out by name."""
-    done = run(tmp_path, SAMPLE)
+    done = run(tmp_path, SAMPLE, *options)
     assert done.returncode == pytest.ExitCode.OK, done.stdout
     title, reason, unproven, outcome = done.stdout.splitlines()[-4:]
     assert "not proven by this run" in title
@@ -41,19 +48,21 @@ def test_without_java_ministack_stands_in_and_the_last_lines_say_what_that_leave
     assert "units are exact" in done.stdout
 
 
-def test_on_ci_java_is_required(tmp_path: Path) -> None:
+@ONE_PROCESS_OR_TWO
+def test_on_ci_java_is_required(tmp_path: Path, options: tuple[str, ...]) -> None:
     """Not one test runs on a stand-in."""
-    done = run(tmp_path, SAMPLE, CI="true")
+    done = run(tmp_path, SAMPLE, *options, CI="true")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "needs Java" in done.stdout
-    assert "no tests ran" in done.stdout
+    assert "passed" not in done.stdout
 
 
-def test_on_ci_a_skipped_test_fails_the_run(tmp_path: Path) -> None:
+@ONE_PROCESS_OR_TWO
+def test_on_ci_a_skipped_test_fails_the_run(tmp_path: Path, options: tuple[str, ...]) -> None:
     """A skip because something is missing would be a pass that proves nothing."""
     skip = "import pytest\n\ndef test_skipped() -> None:\n    pytest.skip('something is missing')\n"
-    assert run(tmp_path, skip).returncode == pytest.ExitCode.OK
-    done = run(tmp_path, skip, CI="true")
+    assert run(tmp_path, skip, *options).returncode == pytest.ExitCode.OK
+    done = run(tmp_path, skip, *options, CI="true", PATH=os.environ["PATH"])
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "1 tests were skipped" in done.stdout
 
@@ -63,3 +72,11 @@ def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path, "import pytest\n\n@pytest.mark.engine('mote')\ndef test_it(engine: str) -> None: ...\n")
     assert done.returncode != pytest.ExitCode.OK
     assert "no such engine: mote" in done.stdout + done.stderr
+
+
+def test_files_with_slow_tests_are_begun_first(tmp_path: Path) -> None:
+    (tmp_path / "test_a.py").write_text("def test_quick() -> None: ...\n")
+    slow = "import pytest\n\ndef test_other() -> None: ...\n\n@pytest.mark.slow\ndef test_slow() -> None: ...\n"
+    done = run(tmp_path, slow, "--collect-only", "--quiet")
+    names = [line.rpartition("::")[2] for line in done.stdout.splitlines() if "::" in line]
+    assert names == ["test_other", "test_slow", "test_quick"]

@@ -6,6 +6,8 @@ The seed is printed; CHAOS_SEED repeats a run, as far as the machine's own chanc
 import asyncio
 from collections import defaultdict
 
+import pytest
+
 from tests.chaos.conftest import ADMINS, KILLS, RATE, SECONDS, Installation
 from tests.chaos.stack import Worker, environment, until, working
 from tests.cli.command import Vitrina
@@ -18,6 +20,8 @@ from vitrina.queue.provisioning import ensure
 from vitrina.store import keys
 from vitrina.store.items import ChangeItem
 from vitrina.store.operations import Put, Update
+
+pytestmark = pytest.mark.slow
 
 
 async def check_all_were_told(installation: Installation) -> None:

@@ -18,6 +18,8 @@ import pytest
 
 from scripts.devstack.engines import free_port
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PASSWORD = "blue-lantern-2026"

@@ -36,6 +36,8 @@ from vitrina.store.products import ProductStore
 from vitrina.store.stream import find_stream
 from vitrina.store.table import Table
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 
 HURRY = "+0s x600"
