@@ -1,4 +1,4 @@
-"""`scripts/bench reads|writes|list|notices|reports|export|import`: measure; exits with 1 if a target is missed."""
+"""`scripts/bench COMMAND`: measure; the exit code is 1 if a target is missed."""
 
 import asyncio
 import os
@@ -11,12 +11,13 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
-from scripts.benchmarks import export, imports, listing, load, notices, reads, reports, writes
+from scripts.benchmarks import client, export, imports, listing, load, notices, reads, reports, writes
 from scripts.benchmarks.figures import Report
 from scripts.devstack.dynamodb_local import MissingToolError
 from scripts.devstack.engines import EngineError
+from vitrina.cli.progress import progress
 
 LOCAL_CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "local",
@@ -91,6 +92,14 @@ def export_command(events: int, path: Path | None) -> None:
     _measure(partial(export.measure, events=events), path)
 
 
+@main.command("client")
+@click.option("--rounds", type=click.IntRange(min=1), default=client.ROUNDS, show_default=True)
+@json_option
+def client_command(rounds: int, path: Path | None) -> None:
+    """Compare reads through Vitrina's own DynamoDB client and through aiobotocore's."""
+    _measure(partial(client.measure, rounds=rounds), path)
+
+
 def _measure(measure: Measure, path: Path | None) -> None:
     try:
         report = asyncio.run(_measured(measure))
@@ -109,9 +118,8 @@ async def _measured(measure: Measure) -> Report:
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - this is a coroutine, so one runs it
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with tempfile.TemporaryDirectory(prefix="vitrina-bench-") as folder, Progress(*columns, transient=True) as progress:
-        return await measure(Path(folder), progress)
+    with tempfile.TemporaryDirectory(prefix="vitrina-bench-") as folder, progress() as display:
+        return await measure(Path(folder), display)
 
 
 if __name__ == "__main__":

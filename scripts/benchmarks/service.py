@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from scripts.benchmarks.peers import Server
 from scripts.devstack.engines import Engine
 from vitrina.config import Settings
 
+VITRINA: Final = (sys.executable, "-m", "vitrina")
 EMAIL: Final = "bench@example.com"
 PASSWORD: Final = secrets.token_urlsafe(24)
 LOG_SECONDS: Final = 0.3
@@ -108,13 +109,15 @@ def settings_for(endpoint: str, table: str, **options: Any) -> Settings:  # noqa
 
 
 @asynccontextmanager
-async def service(name: str, settings: Settings, *, folder: Path) -> AsyncIterator[Service]:
-    """Run `vitrina api` with one worker on a table that exists, its log in `folder`."""
+async def service(
+    name: str, settings: Settings, *, folder: Path, vitrina: Sequence[str] = VITRINA
+) -> AsyncIterator[Service]:
+    """Run `vitrina api` with one worker on an existing table, its log in `folder`; `vitrina` is the command line."""
     log = folder / f"{name}.log"
     variables = environment(settings)
 
     def command(port: int) -> list[str]:
-        return ["sh", "-c", f'exec "$@" >{log} 2>&1', "sh", *_vitrina("api", "--port", str(port))]
+        return ["sh", "-c", f'exec "$@" >{log} 2>&1', "sh", *vitrina, "api", "--port", str(port)]
 
     async with (
         aiohttp.ClientSession() as client,
@@ -135,7 +138,8 @@ async def create_table(settings: Settings) -> None:
 
 async def _run(*arguments: str, settings: Settings, stdin: str = "") -> None:
     process = await asyncio.create_subprocess_exec(
-        *_vitrina(*arguments),
+        *VITRINA,
+        *arguments,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -144,10 +148,6 @@ async def _run(*arguments: str, settings: Settings, stdin: str = "") -> None:
     output, _ = await process.communicate(stdin.encode())
     if process.returncode:
         raise RuntimeError(f"vitrina {' '.join(arguments)} failed: {output.decode()}")
-
-
-def _vitrina(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "vitrina", *arguments]
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What is measured, all of it up: the engine, the two peers and the service, on the same products."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from scripts.benchmarks import catalogue, peers
 from scripts.benchmarks.peers import Server
-from scripts.benchmarks.service import Service, create_table, service, settings_for
+from scripts.benchmarks.service import VITRINA, Service, create_table, service, settings_for
 from scripts.devstack.engines import dynamodb_local
 
 
@@ -39,12 +39,12 @@ async def stand(folder: Path, progress: Progress) -> AsyncIterator[Stand]:
 
 @asynccontextmanager
 async def filled_service(
-    name: str, endpoint: str, count: int, *, folder: Path, progress: Progress
+    name: str, endpoint: str, count: int, *, folder: Path, progress: Progress, vitrina: Sequence[str] = VITRINA
 ) -> AsyncIterator[Service]:
     """Run the service on a new table that holds the first `count` products."""
     settings = settings_for(endpoint, name)
     await create_table(settings)
     task = progress.add_task(f"loading {count:,} products", total=count)
     await catalogue.load(settings, count, advance=lambda number: progress.advance(task, number))
-    async with service(name, settings, folder=folder) as running:
+    async with service(name, settings, folder=folder, vitrina=vitrina) as running:
         yield running

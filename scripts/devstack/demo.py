@@ -9,10 +9,10 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Final
 
-from rich.console import Console
 from rich.progress import Progress
 
 from vitrina import aws, clock
+from vitrina.cli.progress import progress
 from vitrina.config import Settings
 from vitrina.domain.products import Product, ProductDraft
 from vitrina.domain.reports import is_closed
@@ -85,16 +85,16 @@ class _Maker:
         return Products(self.product_store, self.listings, self.cache, clock=lambda: at)
 
 
-async def make(settings: Settings, *, catalogue: bool, console: Console) -> None:
-    """Write the accounts, and the catalogue and its visitors if asked for. The same data each time, but for the ids."""
+async def make(settings: Settings, *, catalogue: bool) -> None:
+    """Write the accounts and, with `catalogue`, products and views: the same data each time, except for the ids."""
     async with _maker(settings) as maker:
         admins = await _make_accounts(maker)
         if not catalogue:
             return
         chance = random.Random(20261124)  # noqa: S311 - the same data each time
-        with Progress(console=console, transient=True) as progress:
-            products = await _make_products(maker, admins, chance, progress)
-            await _make_views(maker, products, chance, progress)
+        with progress() as display:
+            products = await _make_products(maker, admins, chance, display)
+            await _make_views(maker, products, chance, display)
 
 
 @asynccontextmanager
@@ -146,17 +146,17 @@ def _drafts(chance: random.Random) -> Iterator[ProductDraft]:
         )
 
 
-async def _make_products(maker: _Maker, admins: list[str], chance: random.Random, progress: Progress) -> list[str]:
+async def _make_products(maker: _Maker, admins: list[str], chance: random.Random, display: Progress) -> list[str]:
     """Write the catalogue, made over the last two months, a fifth of it with a new price since; returns the ids."""
     today = clock.now()
-    task = progress.add_task("Products")
+    task = display.add_task("Products", total=None)
 
     async def make_one(draft: ProductDraft, at: datetime, by: str, rise: int, rise_at: datetime) -> str:
         product = await maker.products(at).create(draft, by=by, request_id="demo")
         if rise:
             price = {"price": draft.price + rise}
             await maker.products(rise_at).change(product.id, price, by=by, request_id="demo", expected=None)
-        progress.advance(task)
+        display.advance(task)
         return product.id
 
     work = [
@@ -169,13 +169,13 @@ async def _make_products(maker: _Maker, admins: list[str], chance: random.Random
         )
         for draft in _drafts(chance)
     ]
-    progress.update(task, total=len(work))
+    display.update(task, total=len(work))
     return await gather(work, at_once=_AT_ONCE)
 
 
-async def _make_views(maker: _Maker, product_ids: list[str], chance: random.Random, progress: Progress) -> None:
+async def _make_views(maker: _Maker, product_ids: list[str], chance: random.Random, display: Progress) -> None:
     """Write the visitors of the last 14 days, today until now among them; a few products draw most of them."""
-    task = progress.add_task("Views", total=_DAYS)
+    task = display.add_task("Views", total=_DAYS, unit="days")
     secret = derive(maker.settings, "visitors")
     popularity = [1 / (place + 2) for place in range(len(product_ids))]
     now = clock.now()
@@ -194,4 +194,4 @@ async def _make_views(maker: _Maker, product_ids: list[str], chance: random.Rand
         await maker.views.put(maker.views.segments(sorted(views, key=lambda view: view.at_ms)))
         if is_closed(midnight.date(), now):
             await maker.rollups.roll_up(midnight.date(), at_once=keys.VIEW_SHARDS)
-        progress.advance(task)
+        display.advance(task)

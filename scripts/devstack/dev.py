@@ -69,7 +69,7 @@ def dev(port: int, engine_name: Literal["embedded", "dynamodb-local"], data: Pat
             with console.status("Starting the engine ..."):
                 endpoints = _start_engines(stack, engine_name, state)
             settings = _settings(endpoints, port, mails=_mails(stack, state))
-            run(_prepare(settings, console, catalogue=not empty))
+            run(_prepare(settings, catalogue=not empty))
             if seeded:
                 seeded.touch()
             with console.status("Starting relay and notifier ..."):
@@ -143,7 +143,7 @@ def _settings(endpoints: _Endpoints, port: int, *, mails: Path) -> Settings:
     )
 
 
-async def _prepare(settings: Settings, console: Console, *, catalogue: bool) -> None:
+async def _prepare(settings: Settings, *, catalogue: bool) -> None:
     """Bring table and queue up to date, and fill a table that is new."""
     is_new = await prepare(settings)
     await prepare_queue(settings)
@@ -152,7 +152,7 @@ async def _prepare(settings: Settings, console: Console, *, catalogue: bool) -> 
         # the quicker is each of its writes.
         async with connect(settings) as clients:
             await end_stream(clients.writer, settings, lambda _: None)
-            await demo.make(settings, catalogue=catalogue, console=console)
+            await demo.make(settings, catalogue=catalogue)
             await ensure(clients.writer, settings, lambda _: None)
 
 

@@ -6,7 +6,7 @@ import orjson
 from scripts.devstack import demo
 from scripts.postman.collection import collection
 from scripts.postman.story import STORY
-from vitrina.cli.openapi import declared_routes
+from vitrina.cli.api import declared_routes
 
 
 @click.command()

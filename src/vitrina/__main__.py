@@ -2,21 +2,40 @@
 
 import click
 
-from vitrina.cli import LazyGroup
+from vitrina.cli import LazyCommand, LazyGroup
 
 main = LazyGroup(
-    name="vitrina",
-    help="An asynchronous product catalogue on one DynamoDB table.",
-    commands={
-        "api": ("vitrina.cli.api:api", "Serve the HTTP API."),
-        "relay": ("vitrina.cli.relay:relay", "Send changed prices from the table's stream to the queue."),
-        "notifier": ("vitrina.cli.notifier:notifier", "Tell admins of changed prices, in their inbox and by mail."),
-        "queue": ("vitrina.cli.queue:queue", "Make and watch the queue; list, replay and purge its dead letters."),
-        "table": ("vitrina.cli.table:table", "Make, describe, migrate and check the table."),
-        "products": ("vitrina.cli.products:products", "Import and export products."),
-        "users": ("vitrina.cli.users:users", "Make and remove super_admins."),
-        "views": ("vitrina.cli.views:views", "Roll up, report and export the history of views."),
-        "openapi": ("vitrina.cli.openapi:openapi", "Print the OpenAPI document."),
+    "vitrina",
+    "An asynchronous product catalogue on one DynamoDB table.",
+    {
+        "api": LazyCommand("vitrina.cli.api:api", "Serve the HTTP API."),
+        "relay": LazyCommand("vitrina.cli.workers:relay", "Copy price changes from the stream to the queue."),
+        "notifier": LazyCommand(
+            "vitrina.cli.workers:notifier", "Notify admins of price changes, by inbox and by mail."
+        ),
+        "queue": LazyCommand("vitrina.cli.queue:queue", "Create and monitor the queue; manage its dead letters."),
+        "table": LazyCommand("vitrina.cli.table:table", "Create, describe, migrate and check the table."),
+        "products": LazyGroup(
+            "products",
+            "Import and export products.",
+            {
+                "import": LazyCommand(
+                    "vitrina.cli.product_import:import_products", "Create and update products from CSV or JSON Lines."
+                ),
+                "export": LazyCommand("vitrina.cli.product_export:export", "Write all products as CSV or JSON Lines."),
+            },
+        ),
+        "users": LazyCommand("vitrina.cli.users:users", "Create and remove super_admins."),
+        "views": LazyGroup(
+            "views",
+            "Roll up, report and export the history of views.",
+            {
+                "rollup": LazyCommand("vitrina.cli.view_reports:rollup", "Count the views of closed days."),
+                "export": LazyCommand("vitrina.cli.view_export:export", "Write views as files, one row per view."),
+                "report": LazyCommand("vitrina.cli.view_reports:report", "Write a page of charts."),
+            },
+        ),
+        "openapi": LazyCommand("vitrina.cli.api:openapi", "Print the OpenAPI document."),
     },
 )
 

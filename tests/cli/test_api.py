@@ -15,8 +15,7 @@ from click.testing import CliRunner
 
 from vitrina.api.application import ROUTES
 from vitrina.api.server import supervisor
-from vitrina.cli.api import api
-from vitrina.cli.openapi import openapi
+from vitrina.cli.api import api, openapi
 
 COMMAND = [sys.executable, "-m", "vitrina", "api", "--port"]
 KEYS = {"VITRINA_SIGNING_KEYS": "k:" + "s" * 32, "VITRINA_SECRET_KEY": "t" * 32}

@@ -126,7 +126,7 @@ def test_the_table_and_its_own_export_give_the_same_files(
         assert done.stdout.startswith(f"{live}: 36 events of 3 days, ")
         assert sorted(digests(live)) == [f"day={DAYS[0]}/views.{form}", f"day={DAYS[2]}/views.{form}"]
         done = vitrina("views", "export", *RANGE, "--format", form, "--out", str(live))
-        assert done.stdout == f"{live}: 0 events of 0 days; 3 days were there already\n"
+        assert done.stdout == f"{live}: 0 events of 0 days; 3 days were complete already\n"
         for source in ("s3", "bare"):
             out = tmp_path / f"{form}-{source}"
             options = ("--table-export", str(tmp_path / source), "--format", form, "--out", str(out))
@@ -155,7 +155,7 @@ def test_days_that_an_export_of_the_table_does_not_cover_are_made_by_the_next(
         assert done.exit_code == 0, done.output
         done = vitrina("views", "export", *RANGE, "--out", str(out))
         assert f" events of {made} days" in done.stdout
-        assert vitrina("views", "export", *RANGE, "--out", str(out)).stdout.endswith("3 days were there already\n")
+        assert vitrina("views", "export", *RANGE, "--out", str(out)).stdout.endswith("3 days were complete already\n")
 
 
 def test_a_day_that_has_fewer_events_than_its_file_keeps_it(
@@ -175,7 +175,7 @@ def test_a_day_that_has_fewer_events_than_its_file_keeps_it(
     arguments = ("--table-export", str(tmp_path / "s3"), "--format", "csv", "--out", str(out))
     done = Vitrina()("views", "export", *RANGE, *arguments)
     assert done.exit_code == 1
-    assert f"kept as they were, for fewer events are there now (another folder takes those): {DAYS[0]}\n" in done.stderr
+    assert f"days that now have fewer events keep their files (export to another folder): {DAYS[0]}\n" in done.stderr
     assert digests(out) == damaged
     assert vitrina("views", "export", *RANGE, "--format", "csv", "--out", str(out)).exit_code == 0
     assert digests(out) == before
@@ -187,7 +187,9 @@ def test_standard_output_is_one_file_and_nothing_else(
 ) -> None:
     """A reader who has enough closes it, and nobody complains; progress is for a person who watches."""
     screen = io.StringIO()
-    monkeypatch.setattr(exports, "Console", lambda **_: Console(file=screen, force_terminal=True, width=200))
+    monkeypatch.setattr(
+        "vitrina.cli.progress.Console", lambda **_: Console(file=screen, force_terminal=True, width=200)
+    )
     done = vitrina("views", "export", *RANGE, "--format", "jsonl", "--out", "-")
     assert (done.exit_code, done.stderr) == (0, "")
     assert len([json.loads(line) for line in done.stdout.splitlines()]) == 36
@@ -223,8 +225,8 @@ def test_standard_output_without_room_is_said_in_a_sentence(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--from", "2026-11-02", "--to", "2026-11-01"), "--from: 2026-11-02 is after 2026-11-01, the last day"),
-        (("--to", "2999-01-01"), "--to: 2999-01-01 is yet to come"),
+        (("--from", "2026-11-02", "--to", "2026-11-01"), "--from: 2026-11-02 is after the last day, 2026-11-01"),
+        (("--to", "2999-01-01"), "--to: 2999-01-01 is in the future"),
         (("--from", "yesterday"), "'yesterday' does not match the format"),
         (("--format", "xml"), "'xml' is not one of"),
     ],

@@ -151,7 +151,7 @@ def test_somebody_does_it(vitrina: Vitrina, file: Path) -> None:
     """An active admin or super_admin; the only super_admin unless another is named."""
     make_super_admin(vitrina, "luna@example.com")
     code, lines = run(vitrina, "import", file)
-    assert (code, lines[-1][:40]) == (2, "Error: say who does it by --as EMAIL: on")
+    assert (code, lines[-1][:40]) == (2, "Error: name the author with --as EMAIL: ")
     code, lines = run(vitrina, "import", file, "--as", "nobody@example.com")
     assert (code, lines) == (2, ["Error: --as: no active admin has this e-mail"])
     assert run(vitrina, "import", file, "--as", "LUNA@example.com")[0] == 0
@@ -162,7 +162,7 @@ def test_somebody_does_it(vitrina: Vitrina, file: Path) -> None:
     ("name", "content", "words"),
     [
         ("x.csv", "sku,nmae\n", "the file can't be imported: it has columns that no product has: 'nmae'"),
-        ("x.txt", "", "say by --format whether it is csv or jsonl"),
+        ("x.txt", "", "add --format csv or --format jsonl"),
         ("missing.csv", None, "missing.csv: No such file or directory"),
     ],
 )
@@ -181,7 +181,7 @@ def test_many_refusals_are_cut_short_on_the_screen(vitrina: Vitrina, file: Path)
     file.write_text("sku,price\n" + "".join(f"S{number},x\n" for number in range(103)))
     code, lines = run(vitrina, "import", file, "--dry-run")
     assert (code, len(lines)) == (1, 102)
-    assert lines[100] == "... and 3 more refused: --report FILE has all"
+    assert lines[100] == "... and 3 more refused: --report FILE writes all"
 
 
 def test_a_currency_must_be_one_and_a_report_a_place(vitrina: Vitrina, file: Path, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_currency_must_be_one_and_a_report_a_place(vitrina: Vitrina, file: Pat
     assert (code, "Invalid value for '--currency': it is not an ISO 4217" in lines[-1]) == (2, True)
     done = vitrina("products", "import", str(file), "--dry-run", "--report", str(tmp_path / "no" / "where"))
     assert (done.exit_code, done.stdout) == (2, "")
-    assert f"--report: {tmp_path / 'no'} is no folder that can be written to" in done.stderr
+    assert f"--report: {tmp_path / 'no'} is not a writable folder" in done.stderr
     done = vitrina("products", "export", "--out", str(tmp_path / "no" / "where"))
     assert (done.exit_code, "No such file or directory" in done.stderr) == (1, True)
     done = vitrina("products", "export", "--out", str(tmp_path))
@@ -206,7 +206,7 @@ def test_a_disk_without_room_is_said_in_a_sentence(
     file.write_text("sku,name,brand,price\n" + "".join(f"S{number},Lamp,Brightwell,1\n" for number in range(1_000)))
     done = vitrina("products", "import", str(file))
     assert done.exit_code == 1
-    assert "database or disk is full; TMPDIR names another folder" in done.stderr
+    assert "database or disk is full; set TMPDIR to another folder" in done.stderr
     assert exported(vitrina) == []
 
 

@@ -82,11 +82,11 @@ def test_dead_letters_are_listed_replayed_and_purged(vitrina: Vitrina) -> None:
     nobody = vitrina("queue", "dlq", "replay", "--id", "nobody")
     assert (nobody.exit_code, nobody.output) == (
         1,
-        "Error: there is no dead letter nobody, or it stands behind others of its product\n",
+        "Error: there is no dead letter nobody, or it is hidden behind others of its product\n",
     )
     assert vitrina("queue", "dlq", "purge", typed="n\n").exit_code == 1
     assert vitrina("queue", "dlq", "replay").output.splitlines()[-1] == "2 dead letters sent again"
     asyncio.run(_park(vitrina, "fourth"))
-    assert vitrina("queue", "dlq", "purge", typed="y\n").output.endswith("all dead letters are thrown away\n")
+    assert vitrina("queue", "dlq", "purge", typed="y\n").output.endswith("all dead letters are deleted\n")
     counts = json.loads(vitrina("queue", "status", "--json").output)
     assert (counts["visible"], counts["dead_letters"]["visible"]) == (3, 0)

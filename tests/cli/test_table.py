@@ -69,8 +69,8 @@ def test_create_makes_migrates_and_does_no_harm_again(vitrina: Vitrina, table_na
     done = vitrina("table", "create")
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[0] == f"table {table_name} is missing: putting that right"
-    assert "migration 0002 index keys: finished, 0 items looked at, 0 changed" in done.stdout
-    assert done.stdout.endswith(f"table {table_name} is made\n")
+    assert "migration 0002 index keys: finished, 0 items checked, 0 changed" in done.stdout
+    assert done.stdout.endswith(f"table {table_name} is created\n")
     done = vitrina("table", "create")
     assert (done.exit_code, done.stdout) == (0, f"table {table_name} is up to date\n")
     done = vitrina("table", "status")
@@ -79,7 +79,7 @@ def test_create_makes_migrates_and_does_no_harm_again(vitrina: Vitrina, table_na
         f"table                   {table_name}\n",
         "index listing-by-name   ACTIVE\n",
         "TTL                     ENABLED on expires_at\n",
-        "migration 0001          baseline: finished, 0 items looked at, 0 changed\n",
+        "migration 0001          baseline: finished, 0 items checked, 0 changed\n",
     ):
         assert line in done.stdout
     assert "differs" not in done.stdout
@@ -126,7 +126,7 @@ def test_a_migration_runs_again_when_it_is_asked_for(vitrina: Vitrina, configure
     on_table(configured, spoil)
     done = vitrina("table", "migrate", "--again", "2")
     assert done.exit_code == 0
-    assert "migration 0002 index keys: finished, 1 items looked at, 1 changed\n" in done.stdout
+    assert "migration 0002 index keys: finished, 1 items checked, 1 changed\n" in done.stdout
     done = vitrina("table", "migrate", "--again", "99")
     assert (done.exit_code, done.stderr) == (2, "Error: there is no migration 99\n")
 
@@ -166,13 +166,13 @@ def test_check_tells_what_is_torn_and_repairs_it(vitrina: Vitrina, configured: S
     """Ends with 1 while something is left to repair."""
     assert vitrina("table", "create").exit_code == 0
     done = vitrina("table", "check")
-    assert (done.exit_code, done.stdout) == (0, "0 items looked at: nothing wrong\n")
+    assert (done.exit_code, done.stdout) == (0, "0 items checked: no problems\n")
     on_table(configured, tear)
     done = vitrina("table", "check")
     assert done.exit_code == 1
     assert len([line for line in done.stdout.splitlines() if line.startswith("found: ")]) == 3
     assert "found: orphan sku: SKU#x/SKU names PRODUCT#1/PRODUCT, which is not there\n" in done.stdout
-    assert done.stdout.endswith("3 items looked at: 1 missing sku, 2 orphan sku\n")
+    assert done.stdout.endswith("3 items checked: 1 missing sku, 2 orphan sku\n")
     done = vitrina("table", "check", "--json")
     assert done.exit_code == 1
     *findings, counts = [json.loads(line) for line in done.stdout.splitlines()]
@@ -195,11 +195,12 @@ def test_progress_is_for_a_person_who_watches(
     assert done.stderr == ""
     screen = io.StringIO()
     monkeypatch.setattr(
-        table_command, "Console", lambda **_: Console(file=screen, force_terminal=True, force_interactive=True)
+        "vitrina.cli.progress.Console",
+        lambda **_: Console(file=screen, force_terminal=True, force_interactive=True, width=200),
     )
     assert vitrina("table", "check", "--json").stdout.count("\n") == 4
     assert vitrina("table", "migrate", "--again", "2").exit_code == 0
-    assert "3 items looked at" in screen.getvalue()
+    assert "3 items" in screen.getvalue()
     assert "migration 0002 index keys" in screen.getvalue()
 
 
@@ -208,7 +209,7 @@ async def test_prepare_is_create_and_migrate_for_other_commands(configured: Sett
     """It says whether the table is new, and is quiet unless it is asked to tell."""
     said: list[str] = []
     assert await table_command.prepare(configured, said.append)
-    assert "migration 0002 index keys: finished, 0 items looked at, 0 changed" in said
+    assert "migration 0002 index keys: finished, 0 items checked, 0 changed" in said
     assert not await table_command.prepare(configured)
 
 

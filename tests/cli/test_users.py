@@ -33,7 +33,7 @@ def test_a_super_admin_is_made_with_a_password_from_standard_input(vitrina: Vitr
     for number, typed in enumerate([PASSWORD, f"{PASSWORD}\n", f"{PASSWORD}\r\nmore\n"]):
         code, output = create(vitrina, email=f"sol{number}@example.com", typed=typed)
         assert code == 0, output
-        assert output.startswith(f"made super_admin sol{number}@example.com (")
+        assert output.startswith(f"created super_admin sol{number}@example.com (")
         assert PASSWORD not in output
 
 
@@ -86,7 +86,7 @@ def test_all_super_admins_but_the_last_can_be_removed(vitrina: Vitrina) -> None:
     assert (done.exit_code, done.stdout) == (0, "removed super_admin SOL@example.com\n")
     done = vitrina("users", "remove-super-admin", "--email", "luna@example.com")
     assert done.exit_code == 1
-    assert done.stderr == "Error: luna@example.com is the last super_admin: make another one first\n"
+    assert done.stderr == "Error: luna@example.com is the last super_admin: create another one first\n"
     done = vitrina("users", "remove-super-admin", "--email", "sol@example.com")
     assert (done.exit_code, done.stderr) == (1, "Error: there is no super_admin sol@example.com\n")
     assert vitrina("table", "check").exit_code == 0
@@ -115,16 +115,16 @@ def test_on_a_terminal_the_password_is_asked_for_twice_and_not_shown(vitrina: Vi
     try:
         for prompt, typed in [
             (b"Password: ", PASSWORD),
-            (b"The same again: ", "another one that differs"),
+            (b"Repeat the password: ", "another one that differs"),
             (b"do not match", ""),
             (b"Password: ", PASSWORD),
-            (b"The same again: ", PASSWORD),
+            (b"Repeat the password: ", PASSWORD),
         ]:
             read_until(prompt)
             if typed:
                 seen = seen.partition(prompt)[2]
                 os.write(terminal, typed.encode() + b"\n")
-        read_until(b"made super_admin sol@example.com")
+        read_until(b"created super_admin sol@example.com")
         assert process.wait(30) == 0
         assert PASSWORD.encode() not in seen
     finally:

@@ -102,7 +102,7 @@ def test_a_disk_without_room_is_said_in_a_sentence(
         full.setattr("tempfile.TemporaryFile", lambda **_: Path("/dev/full").open("wb", buffering=0))  # noqa: SIM115
         done = vitrina(*command)
     assert done.exit_code == 1
-    assert "No space left on device; TMPDIR names another folder" in done.stderr
+    assert "No space left on device; set TMPDIR to another folder" in done.stderr
     assert totals(configured, ago(3), ago(3)) == {}
     assert vitrina(*command).exit_code == 0
     assert totals(configured, ago(3), ago(3)) == {ago(3): Counts(1, 1, 0)}
@@ -136,7 +136,7 @@ def test_a_day_whose_segments_are_gone_stays_as_it_was(vitrina: Vitrina, configu
     done = vitrina("views", "rollup", *days, "--again")
     assert done.exit_code == 1
     assert ": 1 days rolled up, 1 views counted, " in done.stdout
-    assert f"kept as they were, for segments of theirs are gone: {ago(4)}\n" in done.stderr
+    assert f"days whose views have expired keep their counts: {ago(4)}\n" in done.stderr
     assert totals(configured, ago(4), ago(4)) == {ago(4): Counts(1, 1, 0)}
 
 
@@ -144,7 +144,7 @@ def test_a_day_that_will_go_uncounted_is_warned_of(vitrina: Vitrina, configured:
     """Where segments are not kept for good; by default all days that still have them are counted, and no others."""
     done = vitrina("views", "rollup", "--from", f"{ago(3)}", "--to", f"{ago(3)}", VITRINA_VIEWS_RETENTION_DAYS="5")
     assert done.exit_code == 0
-    assert f"days from {ago(5)} on are not rolled up; views_retention_days is 5" in done.stderr
+    assert f"days from {ago(5)} on are not rolled up; views expire after VITRINA_VIEWS_RETENTION_DAYS=5" in done.stderr
     assert done.stderr.endswith(f"(vitrina views rollup --from {ago(5)})\n")
     done = vitrina("views", "rollup", VITRINA_VIEWS_RETENTION_DAYS="5")
     assert (done.exit_code, done.stderr) == (0, "")
@@ -158,8 +158,11 @@ def test_a_day_that_will_go_uncounted_is_warned_of(vitrina: Vitrina, configured:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["rollup", "--to", "9999-01-01"], "--to: 9999-01-01 is not closed; the last day that is is "),
-        (["rollup", "--from", "2026-01-02", "--to", "2026-01-01"], "--from: 2026-01-02 is after 2026-01-01"),
+        (["rollup", "--to", "9999-01-01"], "--to: 9999-01-01 is not closed yet; the last closed day is "),
+        (
+            ["rollup", "--from", "2026-01-02", "--to", "2026-01-01"],
+            "--from: 2026-01-02 is after the last day, 2026-01-01",
+        ),
         (["report", "--out", "x.html", "--from", "2025-01-02", "--to", "2025-01-01"], "--from: must not be after"),
         (["report", "--out", "x.html", "--from", "2020-01-02", "--to", "2025-01-01"], "366 are the most"),
         (["report", "--out", "x.html", "--from", "soon"], "does not match the format"),

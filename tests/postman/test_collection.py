@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
 
 from scripts.devstack import demo
 from scripts.postman.collection import collection
@@ -20,7 +19,7 @@ from tests.api.small import ROUTES as SMALL_ROUTES
 from tests.postman.newman import COLLECTION, CannotRunError, newman
 from tests.service import Service, drop_table, make_table, serving, settings_for
 from vitrina.bootstrap import Services
-from vitrina.cli.openapi import declared_routes
+from vitrina.cli.api import declared_routes
 from vitrina.clock import now
 from vitrina.domain.notices import Notice, PriceChanged
 from vitrina.ids import new_id
@@ -65,7 +64,7 @@ async def service(engine: str) -> AsyncIterator[Service]:
     """The service with the demo's accounts and nothing else."""
     settings = settings_for(engine)
     await make_table(settings)
-    await demo.make(settings, catalogue=False, console=Console(quiet=True))
+    await demo.make(settings, catalogue=False)
     async with serving(settings) as service:
         yield service
     await drop_table(settings)

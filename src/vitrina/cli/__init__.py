@@ -1,31 +1,41 @@
-"""The command line: one file a group of commands, imported when it is called."""
+"""The command line: one file per group of commands, imported when one of its commands runs."""
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import click
 
 
-class LazyGroup(click.Group):
-    """Knows its commands by `module:name` and a line of help, so that `--help` imports none of them."""
+@dataclass(frozen=True, slots=True)
+class LazyCommand:
+    """A command that is imported from `place` (`module:name`) when it is called; `help` is its line in lists."""
 
-    def __init__(self, *, name: str, help: str, commands: Mapping[str, tuple[str, str]]) -> None:  # noqa: A002 - click's
+    place: str
+    help: str
+
+
+class LazyGroup(click.Group):
+    """A group whose `--help` imports none of its commands."""
+
+    def __init__(self, name: str, help: str, commands: Mapping[str, "LazyCommand | LazyGroup"]) -> None:  # noqa: A002 - click's
         super().__init__(name=name, help=help)
-        self._places = commands
+        self._entries = commands
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the names in the order in which they were given."""
-        return list(self._places)
+        """Return the names in the order of declaration."""
+        return list(self._entries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """Import a command."""
-        if cmd_name not in self._places:
-            return None
-        module, _, name = self._places[cmd_name][0].partition(":")
+        """Return a command, imported if need be, or None when there is none of this name."""
+        entry = self._entries.get(cmd_name)
+        if not isinstance(entry, LazyCommand):
+            return entry
+        module, _, name = entry.place.partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """List the commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, help_line) for name, (_, help_line) in self._places.items()])
+            formatter.write_dl([(name, entry.help or "") for name, entry in self._entries.items()])

@@ -1,4 +1,4 @@
-"""`vitrina queue`: the queue of notices and its dead letters, for the operator (R9)."""
+"""`vitrina queue`: the queue of price changes and its dead letters (R9)."""
 
 import json
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ import click
 from vitrina.aws import connect_queue
 from vitrina.cli.running import CommandFailed, load_settings, run
 from vitrina.config import Settings
-from vitrina.queue import dead_letters, provisioning as creation
+from vitrina.queue import dead_letters, provisioning
 from vitrina.queue.channel import Received
 from vitrina.queue.messages import MessageUnreadable
 from vitrina.queue.notices import NoticeQueue
@@ -19,54 +19,54 @@ from vitrina.queue.notices import NoticeQueue
 
 @click.group()
 def queue() -> None:
-    """Make and watch the queue that VITRINA_QUEUE_NAME names."""
+    """Create and monitor the queue VITRINA_QUEUE_NAME."""
 
 
 @queue.command()
 def create() -> None:
-    """Make the queue and its dead letters', or bring older ones up to date; running it again does no harm."""
+    """Create the queue and its dead-letter queue, or bring older ones up to date; safe to run again."""
     run(_create(load_settings()))
 
 
 @queue.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(*, as_json: bool) -> None:
-    """Count what waits, what is being worked on and what is dead."""
+    """Count the messages that wait, those in flight and the dead letters."""
     run(_status(load_settings(), as_json=as_json))
 
 
 @queue.group()
 def dlq() -> None:
-    """Look after the dead letters: messages that failed too often, and changes that could not be read."""
+    """Manage the dead letters: messages that failed too often, and changes that could not be read."""
 
 
 @dlq.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with what each letter says.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines, with the body of each message.")
 def list_letters(*, as_json: bool) -> None:
-    """List them; of one product about ten are shown, for the others stand behind those."""
+    """List the dead letters; SQS shows about ten per product, the rest after those are gone."""
     run(_list(load_settings(), as_json=as_json))
 
 
 @dlq.command()
-@click.option("--id", "letter_id", metavar="ID", help="Only this one, as `list` shows it.")
+@click.option("--id", "letter_id", metavar="ID", help="Replay one dead letter, by its ID in `list`.")
 def replay(letter_id: str | None) -> None:
-    """Send them to the queue again, once the cause is gone."""
+    """Send the dead letters to the queue again, once the cause is fixed."""
     run(_replay(load_settings(), letter_id=letter_id))
 
 
 @dlq.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def purge(*, yes: bool) -> None:
-    """Throw them all away, for good."""
+    """Delete all dead letters, permanently."""
     if not yes:
-        click.confirm("Throw all dead letters away?", abort=True)
+        click.confirm("Delete all dead letters?", abort=True)
     run(_purge(load_settings()))
 
 
 async def prepare(settings: Settings) -> list[str]:
-    """Make or update the queues; returns what was done. Raises QueueUnavailable."""
+    """Create or update the queues; returns a line per change. Raises QueueUnavailable."""
     async with connect_queue(settings) as client:
-        return await creation.ensure(client, settings)
+        return await provisioning.ensure(client, settings)
 
 
 async def _create(settings: Settings) -> None:
@@ -91,7 +91,7 @@ async def _list(settings: Settings, *, as_json: bool) -> None:
     async with _open(settings) as opened:
         letters = await dead_letters.letters(opened)
     for letter in letters:
-        click.echo(json.dumps(_shown(letter)) if as_json else _line(letter))
+        click.echo(json.dumps(_as_json(letter)) if as_json else _line(letter))
     if not as_json:
         click.echo(f"{len(letters)} dead letters")
 
@@ -100,7 +100,7 @@ async def _replay(settings: Settings, *, letter_id: str | None) -> None:
     async with _open(settings) as opened:
         sent = await dead_letters.replay(opened, letter_id=letter_id)
     if letter_id is not None and not sent:
-        raise CommandFailed(f"there is no dead letter {letter_id}, or it stands behind others of its product")
+        raise CommandFailed(f"there is no dead letter {letter_id}, or it is hidden behind others of its product")
     for letter in sent:
         click.echo(_line(letter))
     click.echo(f"{len(sent)} dead letters sent again")
@@ -109,7 +109,7 @@ async def _replay(settings: Settings, *, letter_id: str | None) -> None:
 async def _purge(settings: Settings) -> None:
     async with _open(settings) as opened:
         await dead_letters.purge(opened)
-    click.echo("all dead letters are thrown away")
+    click.echo("all dead letters are deleted")
 
 
 @asynccontextmanager
@@ -130,7 +130,7 @@ def _summary(letter: Received) -> str:
     return f"{type(event).__name__} {event.id}"
 
 
-def _shown(letter: Received) -> dict[str, Any]:
+def _as_json(letter: Received) -> dict[str, Any]:
     return {
         "id": letter.id,
         "product_id": letter.group,

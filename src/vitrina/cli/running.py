@@ -1,4 +1,4 @@
-"""What the commands share: settings, and failures that are said in plain words."""
+"""What the commands share: settings, files, and expected failures reported as one sentence."""
 
 import asyncio
 import logging
@@ -8,7 +8,8 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, BinaryIO, Final, TypeVar
+from pathlib import Path
+from typing import IO, Any, Final, TypeVar
 
 import click
 import structlog
@@ -18,29 +19,30 @@ from uvloop import new_event_loop
 from vitrina.aws import connect
 from vitrina.config import Settings
 from vitrina.errors import NoRoom, QueueUnavailable, TableUnavailable, VitrinaError
+from vitrina.files import whole_file
 from vitrina.store.table import Table
 
 T = TypeVar("T")
 PATIENCE: Final = 10.0
-"""Seconds for one answer of the table."""
+"""Seconds to wait for one response of the table: no HTTP request depends on it."""
 
 
 class CommandFailed(click.ClickException):
-    """Ends a command with a sentence and 1: the table or the catalogue said no."""
+    """Ends a command with a message and exit code 1: the table, the catalogue or the machine prevents the work."""
 
     exit_code = 1
 
 
 class UsageError(CommandFailed):
-    """Ends a command with a sentence and 2: what it was given will not do."""
+    """Ends a command with a message and exit code 2: an argument or a setting is invalid."""
 
     exit_code = 2
 
 
 def load_settings(*, with_keys: bool = False) -> Settings:
-    """Read the settings, with the secrets if the command needs them.
+    """Read the settings; `with_keys` requires the secrets too.
 
-    Raises Misused, which says of each variable what is wrong and never what was in it.
+    Raises UsageError, which names each invalid variable and its problem, never its value.
     """
     try:
         settings = Settings()
@@ -55,8 +57,8 @@ def load_settings(*, with_keys: bool = False) -> Settings:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Do a command's work. Raises Refused with the words of a failure that can be expected."""
-    # What fails is said once, by the command.
+    """Run a command's coroutine. Raises CommandFailed with the message of an expected failure."""
+    # The command reports its failure once; a log entry would repeat it.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -69,7 +71,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 @asynccontextmanager
 async def patient_table(settings: Settings) -> AsyncIterator[Table]:
-    """Open the table for a command: an answer may take ten seconds, for no request waits for it."""
+    """Open the table with the longer timeouts of a command (`PATIENCE`)."""
     patient = settings.model_copy(update={"read_timeout": max(settings.read_timeout, PATIENCE)})
     async with connect(patient) as clients:
         yield Table(clients, name=settings.table_name, deadline=2 * PATIENCE)
@@ -77,24 +79,37 @@ async def patient_table(settings: Settings) -> AsyncIterator[Table]:
 
 @contextmanager
 def temporary_files() -> Iterator[None]:
-    """Have temporary files, which hold what memory must not. Raises Refused where there is no room for one."""
+    """Wrap work that spills to temporary files. Raises CommandFailed when the disk has no room for them."""
     try:
         yield
     except (sqlite3.OperationalError, NoRoom) as error:
         folder = tempfile.gettempdir()
-        raise CommandFailed(f"a temporary file in {folder}: {error}; TMPDIR names another folder for it") from error
+        raise CommandFailed(f"cannot write to {folder}: {error}; set TMPDIR to another folder") from error
 
 
 @contextmanager
-def standard_output() -> Iterator[BinaryIO]:
-    """Have standard output as bytes. Raises Refused where it can't be written; who stops reading it is no failure."""
+def output_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that appears when the block ends (`whole_file`). Raises CommandFailed when it cannot be written."""
+    try:
+        with whole_file(path) as file:
+            yield file
+    except OSError as error:
+        raise CommandFailed(f"cannot write {path}: {error.strerror}") from error
+
+
+@contextmanager
+def standard_output() -> Iterator[IO[bytes]]:
+    """Yield standard output as bytes. Raises CommandFailed when it cannot be written.
+
+    A reader that closes the pipe early (BrokenPipeError) is not a failure.
+    """
     try:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        raise  # click ends quietly.
+        raise  # click ends the process without a message.
     except OSError as error:
-        # What is left in the buffer must not fail once more when the process ends (Python's note on SIGPIPE).
+        # The interpreter flushes the buffer once more at exit; that must not fail again (Python's note on SIGPIPE).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise CommandFailed(f"standard output: {error.strerror}") from error
 

@@ -1,4 +1,4 @@
-"""`vitrina table`: the job that Alembic does for SQL (R16)."""
+"""`vitrina table`: what Alembic is for SQL (R16)."""
 
 import json
 import sys
@@ -9,10 +9,9 @@ from dataclasses import asdict
 from typing import NamedTuple
 
 import click
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from vitrina.aws import Clients, connect
+from vitrina.cli.progress import progress
 from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, load_settings, run
 from vitrina.config import Settings
 from vitrina.store import consistency, schema
@@ -23,8 +22,6 @@ from vitrina.store.migrations.runner import MIGRATIONS, migrate as run_migration
 from vitrina.store.schema import SchemaError, TableStatus
 from vitrina.store.table import Table
 
-"""Seconds for one answer: nobody waits for a page here, and making a table takes longer than reading an item."""
-
 
 class _Opened(NamedTuple):
     settings: Settings
@@ -34,26 +31,26 @@ class _Opened(NamedTuple):
 
 @click.group()
 def table() -> None:
-    """Make, describe, migrate and check the table that VITRINA_TABLE_NAME names."""
+    """Create, describe, migrate and check the table VITRINA_TABLE_NAME."""
 
 
 @table.command()
 def create() -> None:
-    """Make the table, or bring an older one up to date; running it again does no harm."""
+    """Create the table, or bring an older one up to date; safe to run again."""
     run(_create(load_settings()))
 
 
 @table.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(*, as_json: bool) -> None:
-    """Describe the table; ends with 1 when it differs from what it should be or migrations are to be run."""
+    """Describe the table; exit code 1: its definition differs from the expected one, or migrations are due."""
     sys.exit(run(_status(load_settings(), as_json=as_json)))
 
 
 @table.command()
-@click.option("--again", type=int, metavar="NUMBER", help="Run this migration once more.")
+@click.option("--again", type=int, metavar="NUMBER", help="Run this migration again.")
 def migrate(again: int | None) -> None:
-    """Run the migrations that the table has not seen; safe to interrupt, and to run twice."""
+    """Run the migrations that the table has not had yet; safe to interrupt and to run again."""
     if again is not None and again not in MIGRATIONS:
         raise UsageError(f"there is no migration {again}")
     run(_migrate(load_settings(), again=again))
@@ -61,16 +58,16 @@ def migrate(again: int | None) -> None:
 
 @table.command()
 @click.option(
-    "--repair", "--mend", "repair", is_flag=True, help="Repair each problem that can be, in a transaction of its own."
+    "--repair", "--mend", "repair", is_flag=True, help="Repair each repairable problem, in one transaction each."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, the last one with the counts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines; the last one holds the counts.")
 def check(*, repair: bool, as_json: bool) -> None:
-    """Find SKU, e-mail and deletion items that do not fit; ends with 1 when something is left to repair."""
+    """Find SKU, e-mail and deletion items that do not match; exit code 1: problems are left to repair."""
     sys.exit(run(_check(load_settings(), repair=repair, as_json=as_json)))
 
 
 async def prepare(settings: Settings, report: Callable[[str], None] = lambda _: None) -> bool:
-    """Make or update the table and run the migrations; returns whether it is new. Raises Refused."""
+    """Create or update the table and run the migrations; returns whether it is new. Raises CommandFailed."""
     async with _open(settings) as opened:
         is_new = await schema.ensure(opened.clients.writer, opened.settings, report)
         await run_migrations(opened.table, lambda entry: report(_line(entry)))
@@ -81,14 +78,14 @@ async def _create(settings: Settings) -> None:
     async with _open(settings) as opened:
         is_new = await schema.ensure(opened.clients.writer, opened.settings, click.echo)
         baseline, *_ = await standing(opened.table)
-        if baseline.state is not State.FINISHED:  # nothing of ours is in it, whoever made it
+        if baseline.state is not State.FINISHED:  # the table holds nothing of Vitrina's, whoever created it
             await _run_migrations(opened.table, again=None)
         waiting = [entry for entry in await standing(opened.table) if entry.state is not State.FINISHED]
     if waiting:
         click.echo(f"table {settings.table_name} has its indexes, TTL and stream")
         click.echo(f"migrations to run: {_names(waiting)} (vitrina table migrate)")
     else:
-        click.echo(f"table {settings.table_name} is {'made' if is_new else 'up to date'}")
+        click.echo(f"table {settings.table_name} is {'created' if is_new else 'up to date'}")
 
 
 async def _status(settings: Settings, *, as_json: bool) -> int:
@@ -112,15 +109,15 @@ async def _migrate(settings: Settings, *, again: int | None) -> None:
 
 
 async def _run_migrations(table: Table, *, again: int | None) -> None:
-    said: tuple[int, State] | None = None
-    with _progress() as progress:
-        task = progress.add_task("")
+    printed: tuple[int, State] | None = None
+    with progress() as display:
+        task = display.add_task("", total=None, unit="items")
 
         def report(entry: Entry) -> None:
-            nonlocal said
-            progress.update(task, description=_line(entry))
-            if entry.state is not State.RUNNING and (entry.number, entry.state) != said:
-                said = entry.number, entry.state
+            nonlocal printed
+            display.update(task, description=f"migration {entry.number:04d} {entry.name}", completed=entry.seen)
+            if entry.state is not State.RUNNING and (entry.number, entry.state) != printed:
+                printed = entry.number, entry.state
                 click.echo(_line(entry))
 
         await run_migrations(table, report, again=again)
@@ -131,30 +128,30 @@ async def _check(settings: Settings, *, repair: bool, as_json: bool) -> int:
     counts: Counter[str] = Counter()
     unrepaired = 0
     async with _open(settings) as opened:
-        with _progress() as progress:
-            task = progress.add_task("")
+        with progress() as display:
+            task = display.add_task("Checking", total=None, unit="items")
 
             def count(more: int) -> None:
                 nonlocal items
                 items += more
-                progress.update(task, description=f"{items:,} items looked at")
+                display.update(task, completed=items)
 
             async for finding in consistency.check(opened.table, repair=repair, progress=count):
                 counts[f"{finding.problem} {finding.what}"] += 1
                 unrepaired += not finding.repaired
-                click.echo(json.dumps(asdict(finding)) if as_json else _said(finding))
+                click.echo(json.dumps(asdict(finding)) if as_json else _finding_line(finding))
     repaired = counts.total() - unrepaired
     if as_json:
         click.echo(json.dumps({"items": items, "found": dict(counts), "repaired": repaired}))
     else:
-        found = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "nothing wrong"
-        click.echo(f"{items:,} items looked at: {found}" + (f"; {repaired} repaired" if repair else ""))
+        found = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "no problems"
+        click.echo(f"{items:,} items checked: {found}" + (f"; {repaired} repaired" if repair else ""))
     return 1 if unrepaired else 0
 
 
 @asynccontextmanager
 async def _open(settings: Settings) -> AsyncIterator[_Opened]:
-    """Open the clients, patient ones. Raises Refused for what the table or a migration refuses."""
+    """Open the clients, with a command's timeouts. Raises CommandFailed when the table or a migration prevents work."""
     patient = settings.model_copy(update={"read_timeout": max(settings.read_timeout, PATIENCE)})
     async with connect(patient) as clients:
         try:
@@ -163,17 +160,10 @@ async def _open(settings: Settings) -> AsyncIterator[_Opened]:
             raise CommandFailed(str(error)) from error
 
 
-def _progress() -> Progress:
-    """Return a progress line: on standard error, and only for a person who watches."""
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
 def _described(found: TableStatus, migrations: list[Entry]) -> list[tuple[str, str]]:
     return [
         ("table", found.name),
-        ("state", f"{found.state}, {found.items:,} items, {found.size:,} bytes (counted within six hours)"),
+        ("state", f"{found.state}, {found.items:,} items, {found.size:,} bytes (as counted in the last six hours)"),
         ("billing", found.billing),
         *((f"index {name}", state) for name, state in found.indexes.items()),
         ("stream", found.stream),
@@ -190,12 +180,12 @@ def _line(entry: Entry) -> str:
 
 
 def _standing(entry: Entry) -> str:
-    return f"{entry.state}, {entry.seen:,} items looked at, {entry.changed:,} changed"
+    return f"{entry.state}, {entry.seen:,} items checked, {entry.changed:,} changed"
 
 
 def _names(entries: list[Entry]) -> str:
     return ", ".join(f"{entry.number:04d} {entry.name}" for entry in entries)
 
 
-def _said(finding: Finding) -> str:
+def _finding_line(finding: Finding) -> str:
     return f"{'repaired' if finding.repaired else 'found'}: {finding.problem} {finding.what}: {finding.detail}"

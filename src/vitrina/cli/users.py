@@ -1,4 +1,4 @@
-"""`vitrina users`: super_admins are made and removed here and nowhere else (R1)."""
+"""`vitrina users`: the only way to create and remove super_admins (R1)."""
 
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +20,7 @@ from vitrina.store.users import UserStore
 
 
 def _cleaned(clean: Callable[[str], str]) -> Callable[[click.Context, click.Parameter, str], str]:
-    """Return the callback of an option that `clean` cleans, or refuses by ValueError."""
+    """Return an option's callback that normalises the value by `clean`; its ValueError becomes a usage error."""
 
     def callback(_: click.Context, __: click.Parameter, value: str) -> str:
         try:
@@ -33,25 +33,25 @@ def _cleaned(clean: Callable[[str], str]) -> Callable[[click.Context, click.Para
 
 @click.group()
 def users() -> None:
-    """Make and remove super_admins, who manage all other accounts over HTTP."""
+    """Create and remove super_admins, who manage all other accounts over HTTP."""
 
 
 @users.command()
-@click.option("--email", callback=_cleaned(clean_email), required=True, help="What it signs in with.")
-@click.option("--name", callback=_cleaned(clean_line), required=True, help="What others see it as.")
+@click.option("--email", callback=_cleaned(clean_email), required=True, help="The address to sign in with.")
+@click.option("--name", callback=_cleaned(clean_line), required=True, help="The name shown to others.")
 def create_super_admin(email: str, name: str) -> None:
-    """Make a super_admin; the password is asked for, or read from standard input when that is no terminal.
+    """Create a super_admin; asks for the password, or reads it from standard input when that is not a terminal.
 
-    Ends with 1 when the e-mail is taken, and with 2 when the password is refused.
+    The exit code is 1 when the e-mail is taken, and 2 when the password is refused.
     """
     settings = load_settings()
     run(_create(settings, email=email, name=name, password=_password()))
 
 
 @users.command()
-@click.option("--email", callback=_cleaned(clean_email), required=True, help="Whose account it is.")
+@click.option("--email", callback=_cleaned(clean_email), required=True, help="The address of the account.")
 def remove_super_admin(email: str) -> None:
-    """Delete a super_admin and end its sessions; ends with 1 when there is none of this e-mail, or no other."""
+    """Delete a super_admin and end its sessions; exit code 1: there is none with this e-mail, or no other one."""
     run(_remove(load_settings(), email=email))
 
 
@@ -61,7 +61,7 @@ async def _create(settings: Settings, *, email: str, name: str, password: str) -
             user = await accounts.create_super_admin(email=email, password=password, name=name)
         except ValidationFailed as error:
             raise UsageError(f"the password {error.errors[0].detail}") from error
-    click.echo(f"made super_admin {user.email} ({user.id})")
+    click.echo(f"created super_admin {user.email} ({user.id})")
 
 
 async def _remove(settings: Settings, *, email: str) -> None:
@@ -71,7 +71,7 @@ async def _remove(settings: Settings, *, email: str) -> None:
         except NotFound as error:
             raise CommandFailed(f"there is no super_admin {email}") from error
         except LastSuperAdmin as error:
-            raise CommandFailed(f"{email} is the last super_admin: make another one first") from error
+            raise CommandFailed(f"{email} is the last super_admin: create another one first") from error
     click.echo(f"removed super_admin {email}")
 
 
@@ -92,7 +92,7 @@ async def _accounts(settings: Settings) -> AsyncIterator[Accounts]:
 def _password() -> str:
     """Return the new password: typed twice, or the first line of standard input; never an argument (R1)."""
     if sys.stdin.isatty():
-        password: str = click.prompt("Password", hide_input=True, confirmation_prompt="The same again", err=True)
+        password: str = click.prompt("Password", hide_input=True, confirmation_prompt="Repeat the password", err=True)
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not SHORTEST <= len(password) <= LONGEST:

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from vitrina.cli.progress import progress
 from vitrina.cli.running import (
     CommandFailed,
     UsageError,
@@ -36,13 +35,13 @@ from vitrina.store.table_export import TableExport, TableExportRefused
 from vitrina.store.views import ViewStore
 
 _TRIES: Final = 6
-"""Of a page, with pauses that grow to half a minute in all: what takes hours outlasts a moment's throttling."""
+"""Tries per page, with growing pauses of half a minute in all: an export of hours must survive brief throttling."""
 _DAY: Final = click.DateTime(["%Y-%m-%d"])
 _STANDARD_OUTPUT: Final = Path("-")
 
 
 class _Opened(NamedTuple):
-    """What is read, the time of its state if that is known, and when the reading began."""
+    """The source of views, the time of the state it reads (None: unknown), and when the reading began."""
 
     source: ViewSource
     at: datetime | None
@@ -58,25 +57,25 @@ class _Opened(NamedTuple):
     type=click.Choice(Format, case_sensitive=False),
     default=Format.PARQUET,
     show_default="parquet",
-    help="One for each folder.",
+    help="A folder holds one format.",
 )
 @click.option(
     "--table-export",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Read the files of an export of the table to S3, in this folder, and not the table.",
+    help="Read a DynamoDB export to S3, downloaded to this folder, instead of the table.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder, or - for standard output.")
 def export(first: datetime | None, last: datetime | None, form: Format, table_export: Path | None, out: Path) -> None:
-    """Write the events of days, both among them: a file per day in folders `day=…`, or one file on standard output.
+    """Write the views of a range of days: a file per day in folders `day=…`, or one file on standard output.
 
-    Run again into the same folder it makes what is missing: days that were not exported, were not closed yet (ended,
-    UTC, an hour or more before what was read), or whose file is not what it was. A day that has fewer events now keeps
-    its file, and the command ends with 1; with 2 when the days are no range. A product's SKU is what it is now; a
-    deleted one's, what it was.
+    A second run into the same folder adds the missing days: those not exported yet, those that were still open when
+    read (a day closes an hour after its end, UTC), and those whose file is damaged. A day that now has fewer views
+    keeps its file, and the exit code is 1. It is 2 when the range is invalid. Each row has the product's current SKU,
+    or the last SKU of a deleted product.
     """
     period = _period(first and first.date(), last and last.date())
     if out == _STANDARD_OUTPUT and form is Format.PARQUET and sys.stdout.isatty():
-        raise UsageError("Parquet is not for a terminal: redirect standard output, or give --out a folder")
+        raise UsageError("a terminal cannot show Parquet: redirect standard output, or give --out a folder")
     try:
         source = _live(load_settings()) if table_export is None else _exported(table_export, period)
         with temporary_files():
@@ -89,16 +88,16 @@ def _period(first: date | None, last: date | None) -> Period:
     today = now().date()
     last = last or today
     if last > today:
-        raise UsageError(f"--to: {last} is yet to come; today is {today}, UTC")
+        raise UsageError(f"--to: {last} is in the future; today is {today}, UTC")
     first = first or days_before(last, DEFAULT_DAYS - 1)
     if first > last:
-        raise UsageError(f"--from: {first} is after {last}, the last day")
+        raise UsageError(f"--from: {first} is after the last day, {last}")
     return Period(first, last)
 
 
 async def _export(opening: AbstractAsyncContextManager[_Opened], period: Period, form: Format, out: Path) -> None:
     async with opening as opened:
-        gc.freeze()  # What was loaded so far stays for good: each look through it would take 40 ms.
+        gc.freeze()  # Modules loaded so far live until the end; scanning them costs 40 ms per collection.
         if out == _STANDARD_OUTPUT:
             await _to_standard_output(opened.source, period, form)
         else:
@@ -116,9 +115,10 @@ async def _live(settings: Settings) -> AsyncIterator[_Opened]:
 async def _exported(folder: Path, period: Period) -> AsyncIterator[_Opened]:
     export = TableExport(folder)
     began = time.perf_counter()
-    with _bar("reading", export.files, "files") as (progress, task):
-        async with StagedSource.load(export, period, advance=lambda: progress.advance(task)) as source:
-            progress.stop()
+    with progress() as display:
+        task = display.add_task("Reading", total=export.files, unit="files")
+        async with StagedSource.load(export, period, advance=lambda: display.advance(task)) as source:
+            display.stop()
             yield _Opened(source, export.at, began)
 
 
@@ -136,47 +136,28 @@ async def _to_folder(opened: _Opened, period: Period, form: Format, out: Path) -
         with _progress(len(days)) as report, Exporter(opened.source, report=report) as exporter:
             shrunk = await export_days(directory, exporter, days, at=opened.at)
     rate = f", {exporter.rows / (time.perf_counter() - opened.began):,.0f} a second" if exporter.rows else ""
-    kept = f"; {len(period) - len(days):,} days were there already" if len(days) < len(period) else ""
+    kept = f"; {len(period) - len(days):,} days were complete already" if len(days) < len(period) else ""
     click.echo(f"{out}: {exporter.rows:,} events of {len(days):,} days{rate}{kept}")
     if shrunk:
         names = ", ".join(map(str, shrunk))
-        raise CommandFailed(f"kept as they were, for fewer events are there now (another folder takes those): {names}")
+        raise CommandFailed(f"days that now have fewer events keep their files (export to another folder): {names}")
 
 
 def _missing(directory: Directory, period: Period) -> Sequence[date]:
-    """Return the days that are to be exported; reads the files that are there."""
-    with _bar("checking", len(period)) as (progress, task):
-        missing = []
-        for day in period:
-            if not directory.has(day):
-                missing.append(day)
-            progress.advance(task)
-    return missing
+    """Return the days to export; reads the files that exist."""
+    with progress() as display:
+        return [day for day in display.track(period, description="Checking") if not directory.has(day)]
 
 
 @contextmanager
 def _progress(days: int) -> Iterator[Report]:
-    """Show how far it is; the time left is judged by how far through its day each segment was stored."""
+    """Show progress in days; within a day, it is estimated from the times at which its segments were stored."""
     began = time.perf_counter()
-    with _bar("exporting", days) as (progress, task):
+    with progress() as display:
+        task = display.add_task("Exporting", total=days, unit="days")
 
         def report(done: Done) -> None:
             rate = done.rows / (time.perf_counter() - began)
-            progress.update(task, completed=done.days, said=f"{done.rows:,} events, {rate:,.0f}/s")
+            display.update(task, completed=done.days, detail=f"{done.rows:,} events, {rate:,.0f}/s")
 
         yield report
-
-
-@contextmanager
-def _bar(what: str, total: int, unit: str = "days") -> Iterator[tuple[Progress, TaskID]]:
-    """Show a line: on standard error, and only to a person who watches."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn(what),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit + " {task.fields[said]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield progress, progress.add_task("", total=total, said="")

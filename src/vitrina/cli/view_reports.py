@@ -1,7 +1,5 @@
-"""`vitrina views rollup` and `vitrina views report`: closed days counted once, and a page of plots."""
+"""`vitrina views rollup` counts closed days; `vitrina views report` writes a page of charts."""
 
-import os
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,10 +9,17 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from vitrina.cli.running import CommandFailed, UsageError, load_settings, patient_table, run, temporary_files
+from vitrina.cli.progress import progress
+from vitrina.cli.running import (
+    CommandFailed,
+    UsageError,
+    load_settings,
+    output_file,
+    patient_table,
+    run,
+    temporary_files,
+)
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.reports import GRACE, MOST_DAYS, Period, days_before
@@ -38,23 +43,25 @@ class _Opened:
 
 
 @click.command()
-@click.option("--from", "first", type=_DAY, help="First day, UTC.  [default: the oldest that is kept, of 366 days]")
-@click.option("--to", "last", type=_DAY, help="Last day.  [default: the last one that is closed]")
-@click.option("--again", is_flag=True, help="Count also the days that are rolled up.")
+@click.option(
+    "--from", "first", type=_DAY, help="First day, UTC.  [default: the oldest of the last 366 whose views are kept]"
+)
+@click.option("--to", "last", type=_DAY, help="Last day.  [default: the last closed day]")
+@click.option("--again", is_flag=True, help="Count the days again that are already rolled up.")
 def rollup(first: datetime | None, last: datetime | None, *, again: bool) -> None:
-    """Count closed days (ended, UTC, an hour ago or more) once, for reports to read. Run it every day.
+    """Count the views of closed days, once, so that reports need not. Run this command every day.
 
-    Days that are rolled up are passed over; a run that was interrupted goes on where it was. Ends with 1 when a day
-    can't be counted again since its segments are gone; what was counted before stays.
+    A day closes an hour after its end, UTC. Days already rolled up are skipped, so an interrupted run can be run again.
+    The exit code is 1 when a day can't be counted again because its views have expired; its earlier count stays.
     """
     last_closed = _last_closed()
     until = last.date() if last else last_closed
     if until > last_closed:
-        raise UsageError(f"--to: {until} is not closed; the last day that is is {last_closed}")
+        raise UsageError(f"--to: {until} is not closed yet; the last closed day is {last_closed}")
     settings = load_settings()
     since = first.date() if first else _first_held(settings, until)
     if since > until:
-        raise UsageError(f"--from: {since} is after {until}, the last day")
+        raise UsageError(f"--from: {since} is after the last day, {until}")
     with temporary_files():
         run(_rollup(settings, Period(since, until), again=again))
 
@@ -64,7 +71,7 @@ def rollup(first: datetime | None, last: datetime | None, *, again: bool) -> Non
 @click.option("--to", "last", type=_DAY, help="Last day, up to 366 days in all.  [default: today]")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to write.")
 def report(first: datetime | None, last: datetime | None, out: Path) -> None:
-    """Write a page of plots, one file that opens with no network; closed days are rolled up if they are not yet."""
+    """Write a page of charts as one HTML file that needs no network; rolls up closed days that are not rolled up."""
     try:
         period = Period.of(first and first.date(), last and last.date(), today=now().date())
     except ValidationFailed as error:
@@ -78,7 +85,7 @@ def _last_closed() -> date:
 
 
 def _first_held(settings: Settings, until: date) -> date:
-    """Return the first day that reports may ask for and whose segments are all still there."""
+    """Return the first day that a report can include and whose segments have not expired."""
     first = days_before(until, MOST_DAYS - 1)
     if not settings.views_retention_days:
         return first
@@ -86,35 +93,35 @@ def _first_held(settings: Settings, until: date) -> date:
 
 
 async def _rollup(settings: Settings, period: Period, *, again: bool) -> None:
-    events = days = 0
-    kept: list[str] = []
+    views = days = 0
+    expired: list[str] = []
     began = time.perf_counter()
     async with _open(settings) as opened:
-        with _progress("views") as progress:
-            task = progress.add_task("", total=len(period), views=0)
+        with progress() as display:
+            task = display.add_task("", total=len(period), unit="days")
 
             def count(more: int) -> None:
-                nonlocal events
-                events += more
-                progress.update(task, views=events)
+                nonlocal views
+                views += more
+                display.update(task, detail=f"{views:,} views")
 
             for day in period:
-                progress.update(task, description=f"{day}")
+                display.update(task, description=f"{day}")
                 try:
                     days += await opened.rollups.roll_up(day, again=again, at_once=_SHARDS_AT_ONCE, advance=count)
                 except SegmentsGone:
-                    kept.append(f"{day}")
-                progress.advance(task)
+                    expired.append(f"{day}")
+                display.advance(task)
         seconds = time.perf_counter() - began
         await _warn(settings, opened.store)
-    rate = f", {events / seconds:,.0f} a second" if events else ""
-    click.echo(f"{period.first} to {period.last}: {days:,} days rolled up, {events:,} views counted{rate}")
-    if kept:
-        raise CommandFailed(f"kept as they were, for segments of theirs are gone: {', '.join(kept)}")
+    rate = f", {views / seconds:,.0f} a second" if views else ""
+    click.echo(f"{period.first} to {period.last}: {days:,} days rolled up, {views:,} views counted{rate}")
+    if expired:
+        raise CommandFailed(f"days whose views have expired keep their counts: {', '.join(expired)}")
 
 
 async def _warn(settings: Settings, store: RollupStore) -> None:
-    """Say which days will soon have no segments and have no rollup either."""
+    """Warn of days without a rollup, whose segments will expire."""
     if not settings.views_retention_days:
         return
     held = Period(_first_held(settings, _last_closed()), _last_closed())
@@ -122,8 +129,8 @@ async def _warn(settings: Settings, store: RollupStore) -> None:
     missing = [day for day in held if day not in rolled_up]
     if missing:
         click.echo(
-            f"warning: {len(missing)} days from {missing[0]} on are not rolled up; views_retention_days is "
-            f"{settings.views_retention_days}, and a day whose segments have gone can't be counted any more "
+            f"warning: {len(missing)} days from {missing[0]} on are not rolled up; views expire after "
+            f"VITRINA_VIEWS_RETENTION_DAYS={settings.views_retention_days} and can't be counted after that "
             f"(vitrina views rollup --from {missing[0]})",
             err=True,
         )
@@ -131,16 +138,14 @@ async def _warn(settings: Settings, store: RollupStore) -> None:
 
 async def _report(settings: Settings, period: Period, out: Path) -> None:
     async with _open(settings) as opened:
-        with _progress() as progress:
-            task = progress.add_task("Days", total=len(period))
+        with progress() as display:
+            task = display.add_task("Reading", total=len(period), unit="days")
             reader = ReportReader(opened.store, opened.products, opened.rollups)
-            data = await reader.read(period, day_done=lambda: progress.advance(task))
-    page = render(data, made_at=now())
-    try:
-        _write_whole(out, page)
-    except OSError as error:
-        raise CommandFailed(f"cannot write {out}: {error.strerror}") from error
-    click.echo(f"{out}: {len(page.encode()):,} bytes, {sum(day.total.views for day in data.days):,} views")
+            data = await reader.read(period, day_done=lambda: display.advance(task))
+    page = render(data, made_at=now()).encode()
+    with output_file(out) as file:
+        file.write(page)
+    click.echo(f"{out}: {len(page):,} bytes, {sum(day.total.views for day in data.days):,} views")
 
 
 @asynccontextmanager
@@ -149,27 +154,3 @@ async def _open(settings: Settings) -> AsyncIterator[_Opened]:
         store = RollupStore(table)
         views = ViewStore(table, retention_days=settings.views_retention_days)
         yield _Opened(store, Rollups(views, store), ProductStore(table))
-
-
-def _progress(*counted: str) -> Progress:
-    """Return a progress line: on standard error, and only for a person who watches."""
-    console = Console(stderr=True)
-    counts = (TextColumn(f"{{task.fields[{name}]:,}} {name}") for name in counted)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *counts, TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    draft = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(0o644)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise

@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from vitrina.api.openapi.document import document
-from vitrina.cli.openapi import declared_routes
+from vitrina.cli.api import declared_routes
 
 RELEASED: Final = Path(__file__).with_name("released.json")
 _TEXTS: Final = frozenset({"summary", "description", "title", "detail"})

@@ -1,0 +1,9 @@
+"""`vitrina` with aiobotocore's own DynamoDB client in place of `vitrina.dynamodb.client.ItemClient`."""
+
+from unittest.mock import patch
+
+from vitrina.__main__ import main
+
+if __name__ == "__main__":
+    with patch("vitrina.aws.extend_clients"):
+        main(prog_name="vitrina")

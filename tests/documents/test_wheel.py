@@ -1,0 +1,116 @@
+"""The wheel holds what production runs, and its `vitrina` works where nothing but the locked packages is installed."""
+
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BUILD = "import sys; from setuptools.build_meta import build_wheel; print(build_wheel(sys.argv[1]))"
+WALK = """
+import json, sys
+import click
+from click.testing import CliRunner
+import vitrina
+from vitrina.__main__ import main
+
+def commands(group, *path):
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        yield *path, name
+        if isinstance(command, click.Group):
+            yield from commands(command, *path, name)
+
+def call(*arguments):
+    result = CliRunner().invoke(main, arguments)
+    return [" ".join(arguments), result.exit_code, result.stdout[:200], result.stderr, repr(result.exception)]
+
+helps = [call(*path, "--help") for path in commands(main)]
+calls = [call(*line.split()) for line in sys.argv[1:]]
+print(json.dumps({"place": vitrina.__file__, "helps": helps, "calls": calls}))
+"""
+NEEDS_KEYS = "VITRINA_SIGNING_KEYS"
+NEEDS_TABLE = "The table does not answer right now: try again."
+NEEDS_QUEUE = "The queue does not answer right now: try again."
+NEEDS = {
+    "openapi": None,
+    "api": NEEDS_KEYS,
+    "table status": NEEDS_TABLE,
+    "table create": NEEDS_TABLE,
+    "table migrate": NEEDS_TABLE,
+    "table check": NEEDS_TABLE,
+    "users remove-super-admin --email sol@example.com": NEEDS_TABLE,
+    "users create-super-admin --email sol@example.com --name Sol": "the password must have 12 to 128 characters",
+    "products export": NEEDS_TABLE,
+    "products import missing.csv": "missing.csv: No such file or directory",
+    "views rollup": NEEDS_TABLE,
+    "views report --out report.html": NEEDS_TABLE,
+    "views export --out views --to 2999-01-01": "2999-01-01 is in the future",  # else it retries for half a minute
+    "queue status": NEEDS_QUEUE,
+    "queue create": NEEDS_QUEUE,
+    "queue dlq list": NEEDS_QUEUE,
+}
+"""Commands without settings, and what each reports as missing (relay and notifier wait for table and queue)."""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy of the sources: setuptools writes beside them."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    done = subprocess.run([sys.executable, "-c", BUILD, "dist"], cwd=folder, capture_output=True, text=True, check=True)
+    return folder / "dist" / done.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment into which pip installed the wheel; the locked packages are found where they are already."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", "--no-compile", str(wheel)], check=True)
+    [site] = folder.glob("lib/python*/site-packages")
+    # Python reads no .pth file of a folder that a .pth file names, so the editable checkout stays out.
+    (site / "locked.pth").write_text(sysconfig.get_path("purelib"))
+    return folder
+
+
+def test_it_holds_the_package_with_its_templates_and_nothing_else(wheel: Path) -> None:
+    sources = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src/vitrina").rglob("*") if path.is_file()}
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == {name for name in sources if "__pycache__" not in name}
+    assert {"vitrina/mail/templates/", "vitrina/services/analytics/report/"} <= {
+        name.rpartition("/")[0] + "/" for name in names if not name.endswith(".py")
+    }
+
+
+def test_every_command_works_or_says_what_it_needs(environment: Path, tmp_path: Path) -> None:
+    """A stranger installs it and tries the commands, without a setting."""
+    python = environment / "bin" / "python"
+    variables = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
+    script = subprocess.run(
+        [environment / "bin" / "vitrina", "--version"], env=variables, capture_output=True, text=True, check=True
+    )
+    assert script.stdout.startswith("vitrina, version ")
+    done = subprocess.run(
+        [python, "-c", WALK, *NEEDS], cwd=tmp_path, env=variables, capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["place"].startswith(str(environment))
+    assert len(found["helps"]) > 20
+    for command, code, output, _, exception in found["helps"]:
+        assert (code, output[:7]) == (0, "Usage: "), (command, exception)
+    for command, code, _, said, exception in found["calls"]:
+        needs = NEEDS[command]
+        assert (code == 0) == (needs is None), (command, said, exception)
+        assert needs is None or needs in said, (command, said, exception)
+        assert "Traceback" not in said
