@@ -1,4 +1,4 @@
-"""Work beside other work, within bounds."""
+"""Bounded concurrency."""
 
 import asyncio
 from collections import deque
@@ -10,30 +10,30 @@ T = TypeVar("T")
 
 
 async def gather(work: Iterable[Coroutine[Any, Any, T]], *, at_once: int) -> list[T]:
-    """Do all of `work`, `at_once` pieces at a time, and return the results in its order.
+    """Run all of `work`, up to `at_once` coroutines at a time, and return the results in its order.
 
-    The first failure is raised as it is, and ends what is still under way.
+    The first exception is raised as it is, not in a group, and cancels the rest.
     """
     free = asyncio.Semaphore(at_once)
-    pieces = list(work)
+    coroutines = list(work)
 
-    async def one(piece: Coroutine[Any, Any, T]) -> T:
+    async def run(coroutine: Coroutine[Any, Any, T]) -> T:
         async with free:
-            return await piece
+            return await coroutine
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(piece)) for piece in pieces]
+            tasks = [group.create_task(run(coroutine)) for coroutine in coroutines]
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
     finally:
-        for piece in pieces:
-            piece.close()  # Python warns of a coroutine that never had its turn.
+        for coroutine in coroutines:
+            coroutine.close()  # Python warns of a coroutine that was never awaited.
     return [task.result() for task in tasks]
 
 
 async def ahead(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """Yield what `items` does, the next one always under way. Closing this closes `items`."""
+    """Yield the items of `items`, fetching the next one ahead. Closing this generator closes `items`."""
     following = asyncio.create_task(_next(items))
     try:
         while found := await following:
@@ -48,21 +48,24 @@ async def ahead(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
 async def in_turn(
     items: AsyncGenerator[S, None], work: Callable[[S], Coroutine[Any, Any, T]], *, at_once: int
 ) -> AsyncGenerator[T, None]:
-    """Yield what `work` makes of each item in their order, `at_once` of them under way. Closing this closes `items`."""
-    under_way: deque[asyncio.Task[T]] = deque()
+    """Yield the result of `work` for each item, in their order, with up to `at_once` tasks running.
+
+    Closing this generator closes `items`.
+    """
+    running: deque[asyncio.Task[T]] = deque()
     try:
         async for item in items:
-            under_way.append(asyncio.create_task(work(item)))
-            if len(under_way) == at_once:
-                await under_way[0]
-                yield under_way.popleft().result()
-        while under_way:
-            await under_way[0]
-            yield under_way.popleft().result()
+            running.append(asyncio.create_task(work(item)))
+            if len(running) == at_once:
+                await running[0]
+                yield running.popleft().result()
+        while running:
+            await running[0]
+            yield running.popleft().result()
     finally:
-        for task in under_way:
+        for task in running:
             task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
         await items.aclose()
 
 

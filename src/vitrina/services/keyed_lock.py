@@ -1,34 +1,33 @@
-"""Changes of one thing by many at once: each starts from what the one before left."""
+"""Concurrent changes of one item: one after the other in this process, retried against other processes."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
+from vitrina.backoff import Backoff
 from vitrina.errors import Conflict
 
 T = TypeVar("T")
 _TRIES: Final = 8
-_FIRST_PAUSE: Final = 0.005
+_BACKOFF: Final = Backoff(first=0.01, longest=0.64)
 
 
 class KeyedLock:
-    """The writers of one thing in this process take turns, so that only those of other processes are in their way."""
+    """A lock for each key, so that the writers of one item in this process do not conflict with each other."""
 
     def __init__(self) -> None:
-        """Start with nobody."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def hold(self, key: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Return what `attempt` does; it reads, checks and writes, and does so again while others are faster.
+        """Return the result of `attempt`, which reads, checks and writes; it is repeated after a Conflict.
 
-        Raises Conflict when they always are, and what `attempt` raises.
+        Raises Conflict when other processes win every time, and whatever else `attempt` raises.
         """
         async with self._locks.setdefault(key, asyncio.Lock()):
-            for turn in range(_TRIES):
-                if turn:
-                    await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**turn))  # noqa: S311 - not a secret
+            for failures in range(_TRIES):
+                if failures:
+                    await _BACKOFF.sleep(failures)
                 try:
                     return await attempt()
                 except Conflict:

@@ -97,7 +97,7 @@ async def test_a_table_that_is_late_but_in_time_delays_its_readers_alone(
 ) -> None:
     """A view that is stored within the timeout is not late."""
     refusal.hangs = True
-    strained.services.views._patience._seconds = 30.0
+    strained.services.views._commit_timeout._seconds = 30.0
     late = await count(reader, "vitrina_views_late_total")
     reading = asyncio.create_task(reader.get(f"/v1/products/{product['id']}"))
     await asyncio.sleep(0.03)

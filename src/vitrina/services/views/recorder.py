@@ -1,8 +1,7 @@
-"""Records anonymous views: each is in the table before its reader gets the answer (R11)."""
+"""Recording of anonymous views: each is stored durably before the response is sent (R11)."""
 
 import asyncio
 import contextlib
-import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -12,7 +11,8 @@ from urllib.parse import urlsplit
 import crawleruseragents  # type: ignore[import-untyped]
 import structlog
 
-from vitrina import metrics
+from vitrina import clock, metrics
+from vitrina.backoff import Backoff
 from vitrina.domain.views import DAY_MS, View, visitor_hash, visitor_key
 from vitrina.errors import Overloaded, TableUnavailable
 from vitrina.services.batching import Batcher
@@ -21,19 +21,21 @@ from vitrina.store.views import ViewStore
 
 log = structlog.get_logger(__name__)
 
-_MOST_IN_FLUSH: Final = 2_000
-_REMEMBERED: Final = 10_000
-"""Visitors and user agents remembered, so that hashing and matching are done once for each."""
-_LONGEST_PAUSE: Final = 2.0
-_LONGEST_HOST: Final = 253
-_LONGEST_AGENT: Final = 512
+_MAX_BATCH: Final = 2_000
+"""Views that are written by one flush."""
+_MAX_VISITORS: Final = 10_000
+"""Visitors whose hash and bot flag are cached, so that each is hashed and matched once a day."""
+_BACKOFF: Final = Backoff(first=0.05, longest=2.0, jitter=0)
+_MAX_HOST: Final = 253
+_MAX_AGENT: Final = 512
 
 
 class ViewRecorder:
-    """Stores views in groups, and keeps their readers waiting for at most `commit_timeout` seconds.
+    """Stores views in batches; a request waits for its view to be stored, `commit_timeout` seconds at most.
 
-    A reader who is answered before that is a late view: it stays queued and is still stored. Of readers who were
-    answered, a crash can take the late views alone, and `vitrina_views_late_total` counts them.
+    After that the request continues, and its view is late: it stays queued and is stored later. A crash can lose only
+    the late views of requests that got a response; `vitrina_views_late_total` counts them. Up to `queue` views are
+    queued. `secret` keys the visitor hashes, and `now_ms` returns milliseconds since 1970.
     """
 
     def __init__(
@@ -43,15 +45,14 @@ class ViewRecorder:
         secret: bytes,
         queue: int,
         commit_timeout: float,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = clock.now_ms,
     ) -> None:
-        """Take the store and the limits of the settings."""
         self._store = store
         self._secret = secret
         self._queue = queue
-        self._patience = _Patience(commit_timeout)
+        self._commit_timeout = _CommitTimeout(commit_timeout)
         self._now_ms = now_ms
-        self._batcher: Batcher[View, None] = Batcher(self._flush, most=_MOST_IN_FLUSH)
+        self._batcher: Batcher[View, None] = Batcher(self._flush, most=_MAX_BATCH)
         self._reserved = 0
         self._day_number = 0
         self._day_key = b""
@@ -76,28 +77,28 @@ class ViewRecorder:
         visitor, bot = self._visitor(at_ms, address, user_agent)
         host = referrer_host(referrer) if referrer else None
         stored = self._batcher.submit(View(product_id, at_ms, visitor, host, bot))
-        self._patience.watch(stored)
+        self._commit_timeout.watch(stored)
         await stored
 
     async def drain(self, *, seconds: float) -> int:
-        """Wait until all views are stored, `seconds` at most; returns how many are not."""
+        """Wait until all views are stored, for `seconds` at most, and return how many are not."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._batcher.drained()
         return len(self._batcher)
 
     async def _flush(self, views: list[View]) -> list[None]:
-        """Write views until the table takes them: the same segments under the same keys, so none counts twice.
+        """Write views until the table takes them, with the same keys each time, so that no view counts twice.
 
-        Whatever else fails is a fault of ours. Late readers don't hear of it, so it is logged and counted here.
+        Any other error is a bug. The requests of late views no longer wait for it, so it is logged and counted here.
         """
         segments = self._store.segments(views)
         metrics.VIEWS_QUEUED.set(len(self._batcher))
-        pause = 0.05
+        failures = 0
         try:
             while not await self._put(segments):
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                failures += 1
+                await _BACKOFF.sleep(failures)
         except Exception:
             log.exception("views_lost", number=len(views))
             metrics.VIEWS_LOST.inc(len(views))
@@ -111,7 +112,7 @@ class ViewRecorder:
         try:
             await self._store.put(segments)
         except TableUnavailable:
-            log.warning("views_wait", number=len(self._batcher))
+            log.warning("views_not_stored_yet", number=len(self._batcher))
             return False
         return True
 
@@ -123,7 +124,7 @@ class ViewRecorder:
             self._visitors.clear()
         known = self._visitors.get((address, user_agent))
         if known is None:
-            if len(self._visitors) >= _REMEMBERED:
+            if len(self._visitors) >= _MAX_VISITORS:
                 self._visitors.clear()
             known = visitor_hash(self._day_key, address, user_agent), is_bot(user_agent)
             self._visitors[address, user_agent] = known
@@ -145,35 +146,36 @@ class Reservation:
     def __exit__(self, *_: object) -> None:
         if self._held:
             self._held = False
-            self._recorder._release()  # noqa: SLF001 - the two classes are one
+            self._recorder._release()  # noqa: SLF001 - a friend of this class
 
     async def record(self, product_id: str, *, address: str, user_agent: str, referrer: str | None) -> None:
         """Store the view that the place is for. Returns when it is stored, or late after `commit_timeout`."""
         self.__exit__()
-        await self._recorder._record(  # noqa: SLF001 - the two classes are one
+        await self._recorder._record(  # noqa: SLF001 - a friend of this class
             product_id, address=address, user_agent=user_agent, referrer=referrer
         )
 
 
 def is_bot(user_agent: str) -> bool:
-    """Say whether a user agent is on the list of crawler-user-agents, which is kept up to date by many."""
-    return bool(crawleruseragents.is_crawler(user_agent[:_LONGEST_AGENT]))
+    """Return whether a user agent is on the community's list of crawlers, crawler-user-agents."""
+    return bool(crawleruseragents.is_crawler(user_agent[:_MAX_AGENT]))
 
 
 def referrer_host(referrer: str) -> str | None:
-    """Return the host of a `Referer` header, and nothing else of it; None when it names none.
+    """Return only the host of a `Referer` header, None if it has none.
 
-    Browsers write hosts in ASCII (URL standard, section 3.5); others, escaped, could make a segment too large to store.
+    Browsers send hosts in ASCII (URL standard, section 3.5). Others are dropped: escaped, they could make a segment too
+    large to store.
     """
     try:
         host = urlsplit(referrer).hostname
     except ValueError:
         return None
-    return host[:_LONGEST_HOST] if host and host.isascii() and host.isprintable() else None
+    return host[:_MAX_HOST] if host and host.isascii() and host.isprintable() else None
 
 
-class _Patience:
-    """Lets readers go who have waited too long, by one timer for all: a timer for each costs 2 µs."""
+class _CommitTimeout:
+    """Releases requests that have waited too long for their view, by one timer: a timer for each would cost 2 µs."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -185,9 +187,9 @@ class _Patience:
         due = loop.time() + self._seconds
         self._watched.append((due, stored))
         if self._timer is None:
-            self._timer = loop.call_at(due, self._let_go, loop)
+            self._timer = loop.call_at(due, self._release_late, loop)
 
-    def _let_go(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _release_late(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         while self._watched:
             due, stored = self._watched[0]
@@ -197,4 +199,4 @@ class _Patience:
                 metrics.VIEWS_LATE.inc()
                 stored.set_result(None)
             self._watched.popleft()
-        self._timer = loop.call_at(self._watched[0][0], self._let_go, loop) if self._watched else None
+        self._timer = loop.call_at(self._watched[0][0], self._release_late, loop) if self._watched else None
