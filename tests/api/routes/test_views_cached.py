@@ -62,7 +62,7 @@ class Time:
 
     def __init__(self, service: Service) -> None:
         self.seconds = 1000.0
-        for kept in (service.services.product_cache._answers, service.services.product_cache._holders):
+        for kept in (service.services.product_cache._products, service.services.product_cache._holders):
             kept._time = lambda: self.seconds
 
 

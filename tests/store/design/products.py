@@ -55,7 +55,7 @@ def _late(w: World, path: str) -> Work:
     """Read what the cache has kept too long."""
 
     async def read() -> object:
-        answers = w.services.product_cache._answers
+        answers = w.services.product_cache._products
         ttl, answers._ttl = answers._ttl, 0.0
         try:
             return await w.anonymous.get(path)

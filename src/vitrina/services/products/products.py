@@ -1,4 +1,4 @@
-"""Products: what people may do with them (R5 to R8, R10)."""
+"""Reads and changes of products (R5 to R8, R10)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -22,24 +22,27 @@ from vitrina.store.products import ProductStore
 from vitrina.store.transactions import AlsoWrite, nothing_else
 
 _OMNIBUS: Final = timedelta(days=30)
-"""How far back a shop must look for the lowest price (Directive 98/6/EC, article 6a)."""
+"""The period whose lowest price a shop must state (Directive 98/6/EC, article 6a)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceHistory:
-    """A page of prices, and the lowest of the last 30 days in today's currency."""
+    """A page of prices, and the lowest price of the last 30 days in the current currency."""
 
     page: Page[PricePeriod]
     lowest_last_30_days: Decimal
 
 
 class Products:
-    """Reads and writes on behalf of people; who may is decided before."""
+    """Reads and writes products; the caller has checked what the user may do.
+
+    `cache` is told of each write, so that this process does not serve an old version. `by` is the id of the user who
+    makes a change, and `request_id` names the request in its history.
+    """
 
     def __init__(
         self, store: ProductStore, listings: ProductListings, cache: ProductCache[Any] | NoCache, *, clock: Clock = now
     ) -> None:
-        """Take the stores, and the cache to which each write is told."""
         self._store = store
         self._listings = listings
         self._cache = cache
@@ -47,14 +50,14 @@ class Products:
         self._locks = KeyedLock()
 
     async def get(self, product_id: str) -> Product:
-        """Return a product, live or deleted, as it is now. Raises NotFound."""
+        """Return a product, live or deleted, by a consistent read. Raises NotFound."""
         product = await self._store.get(product_id, consistent=True) if is_id(product_id) else None
         if product is None:
             raise NotFound
         return product
 
     async def get_by_sku(self, sku: str) -> Product:
-        """Return the live product that holds a SKU. Raises NotFound."""
+        """Return the live product that holds a SKU, by consistent reads. Raises NotFound."""
         holder = await self._store.holder(sku, consistent=True)
         product = await self._store.get(holder, consistent=True) if holder else None
         if product is None or product.deleted_at is not None:
@@ -70,7 +73,7 @@ class Products:
         """
         at = self._clock()
         product = Product(
-            **_values(_fitted(draft)),
+            **_values(_with_exact_price(draft)),
             id=new_id(),
             version=1,
             created_at=at,
@@ -79,29 +82,29 @@ class Products:
             updated_by=by,
         )
         change = describe(None, product, action=Action.CREATED, request_id=request_id)
-        with self._dropping(product):
+        with self._invalidating(product):
             await self._store.create(product, change, also=also(product))
         return product
 
     async def change(
         self, product_id: str, fields: Mapping[str, Any], *, by: str, request_id: str, expected: Expected
     ) -> Product:
-        """Change fields of a live product and return it; the same values change nothing (R8).
+        """Change fields of a live product and return it; equal values write nothing (R8).
 
         Raises NotFound, VersionMismatch, Conflict, SkuTaken, ValidationFailed.
         """
 
         async def attempt(before: Product) -> Product:
-            draft = _fitted(replace(before.drafted(), **fields))
+            draft = _with_exact_price(replace(before.drafted(), **fields))
             if draft == before.drafted():
                 return before
             after = before.edited(draft, by=by, at=self._after(before))
             change = describe(before, after, action=Action.UPDATED, request_id=request_id)
-            with self._dropping(before, after):
+            with self._invalidating(before, after):
                 await self._store.update(before, after, change)
             return after
 
-        return await self._retried(product_id, expected, attempt)
+        return await self._change_latest(product_id, expected, attempt)
 
     async def delete(self, product_id: str, *, by: str, request_id: str, expected: Expected) -> None:
         """Delete a live product softly (R7). Raises NotFound, VersionMismatch, Conflict."""
@@ -109,14 +112,14 @@ class Products:
         async def attempt(before: Product) -> Product:
             after = before.deleted(by=by, at=self._after(before))
             change = describe(before, after, action=Action.DELETED, request_id=request_id)
-            with self._dropping(before):
+            with self._invalidating(before):
                 await self._store.delete(before, after, change)
             return after
 
-        await self._retried(product_id, expected, attempt)
+        await self._change_latest(product_id, expected, attempt)
 
     async def restore(self, product_id: str, sku: str | None, *, by: str, request_id: str) -> Product:
-        """Bring a deleted product back, under its SKU or another (R7).
+        """Restore a deleted product, under its own SKU or another (R7).
 
         Raises NotFound, NotDeleted, Conflict, SkuTaken.
         """
@@ -126,11 +129,11 @@ class Products:
                 raise NotDeleted
             after = before.restored(sku or before.original_sku, by=by, at=self._after(before))
             change = describe(before, after, action=Action.RESTORED, request_id=request_id)
-            with self._dropping(after):
+            with self._invalidating(after):
                 await self._store.restore(before, after, change)
             return after
 
-        return await self._retried(product_id, None, attempt, live=False)
+        return await self._change_latest(product_id, None, attempt, live=False)
 
     async def page(
         self, *, sort: Sort, brand: str | None, name_prefix: str | None, limit: int, start: Position | None
@@ -139,7 +142,7 @@ class Products:
         return await self._listings.live(sort=sort, brand=brand, name_prefix=name_prefix, limit=limit, start=start)
 
     async def deleted(self, *, limit: int, start: Position | None) -> Page[Product]:
-        """Return a page of deleted products, the newest deletion first."""
+        """Return a page of deleted products, latest deletion first."""
         return await self._listings.deleted(limit=limit, start=start)
 
     async def history(self, product_id: str, *, limit: int, start: Position | None) -> Page[Change]:
@@ -152,9 +155,9 @@ class Products:
         return page
 
     async def prices(self, product_id: str, *, limit: int, start: Position | None, current: bool) -> PriceHistory:
-        """Return a page of a product's prices, newest first; `current` sees deleted products and the latest write.
+        """Return a page of a product's prices, newest first.
 
-        Raises NotFound.
+        With `current` the reads are consistent and include deleted products. Raises NotFound.
         """
         since = self._clock() - _OMNIBUS
         if not is_id(product_id):
@@ -169,7 +172,7 @@ class Products:
         comparable = [period.price for period in recent if period.currency == recent[0].currency]
         return PriceHistory(page, min(comparable))
 
-    async def _retried(
+    async def _change_latest(
         self,
         product_id: str,
         expected: Expected,
@@ -177,7 +180,7 @@ class Products:
         *,
         live: bool = True,
     ) -> Product:
-        """Read, check and change, again while others are faster; a caller who named a version is told instead."""
+        """Read, check and change; repeat after a Conflict, which becomes VersionMismatch if `expected` is given."""
 
         async def attempt() -> Product:
             before = await self.get(product_id)
@@ -189,20 +192,20 @@ class Products:
         return await self._locks.hold(product_id, attempt)
 
     @contextmanager
-    def _dropping(self, *products: Product) -> Iterator[None]:
-        """Drop the kept answers of products, also when a write fails: it may be that its answer alone is lost."""
+    def _invalidating(self, *products: Product) -> Iterator[None]:
+        """Drop products from the cache after a write, even a failed one: perhaps only its response was lost."""
         try:
             yield
         finally:
             self._cache.drop(*products)
 
     def _after(self, before: Product) -> datetime:
-        """Return the time of the next version, never before this one's, whatever the clocks of two processes say."""
+        """Return the time of the next version; never earlier than this one's, since clocks of processes differ."""
         return max(self._clock(), before.updated_at)
 
 
-def _fitted(draft: ProductDraft) -> ProductDraft:
-    """Return the draft with its price as its currency has it. Raises ValidationFailed when it has more decimals."""
+def _with_exact_price(draft: ProductDraft) -> ProductDraft:
+    """Return the draft with its price in its currency's decimals. Raises ValidationFailed if it has more of them."""
     try:
         return replace(draft, price=fit(draft.price, draft.currency))
     except ValueError as error:
