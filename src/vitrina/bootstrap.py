@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from vitrina.services.analytics.rollups import RollupQueue, Rollups
     from vitrina.services.exports.source import LiveSource
     from vitrina.services.exports.stream import LimitedExports
-    from vitrina.services.notifications.dispatch import Notices
+    from vitrina.services.notifications.dispatch import NoticeDispatcher
     from vitrina.services.notifications.inbox import Inbox
     from vitrina.services.notifications.mailer import Mailer
     from vitrina.services.views.recorder import ViewRecorder
@@ -288,11 +288,11 @@ class Services(AbstractAsyncContextManager["Services"]):
         return Inbox(self.inbox_store, self.recipient_store, clock=self._clock)
 
     @cached_property
-    def notices(self) -> "Notices":
-        """The writing of inbox entries for changed prices."""
-        from vitrina.services.notifications.dispatch import Notices
+    def notice_dispatcher(self) -> "NoticeDispatcher":
+        """Writes the inbox entries of price changes."""
+        from vitrina.services.notifications.dispatch import NoticeDispatcher
 
-        return Notices(
+        return NoticeDispatcher(
             self.inbox_store,
             self.recipient_store,
             notify_actor=self.settings.notify_actor,

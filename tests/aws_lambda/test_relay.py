@@ -46,7 +46,7 @@ async def received(settings: Settings) -> list[Event]:
     """Take all that is in the queue, and then the dead letters."""
     async with connect_queue(settings) as client:
         queue = NoticeQueue(client, name=settings.queue_name)
-        messages = await queue.receive(wait=1)
+        messages = await queue.main.receive(wait=1)
         return [message.event for message in [*messages, *await dead_letters.letters(queue)]]
 
 

@@ -26,7 +26,7 @@ from vitrina.config import Settings
 from vitrina.domain.notices import Language
 from vitrina.domain.users import User
 from vitrina.mail.message import ATTEMPT_HEADER
-from vitrina.mail.translations import WORDS
+from vitrina.mail.translations import TRANSLATIONS
 
 
 class Worker:
@@ -111,7 +111,7 @@ class MailServer:
         """Keep a mail."""
         assert isinstance(envelope.content, bytes)
         message = message_from_bytes(envelope.content, policy=default)
-        of_many = re.match(WORDS[Language.ENGLISH].digest_subject.format(number=r"(\d+)"), message["Subject"])
+        of_many = re.match(TRANSLATIONS[Language.ENGLISH].digest_subject.format(number=r"(\d+)"), message["Subject"])
         mail = Mail(
             to=envelope.rcpt_tos[0],
             message_id=message["Message-ID"],

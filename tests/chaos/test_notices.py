@@ -81,7 +81,7 @@ async def test_a_relay_that_sleeps_past_its_lease_does_no_harm(installation: Ins
             first.wake()
             await storm
             await check_all_were_told(installation)
-            assert "lease_lost" in first.log() or "lease_taken_by_another" in first.log()
+            assert "shard_lease_lost" in first.log() or "shard_lease_taken_over" in first.log()
             assert second.stop() == 0
 
 
@@ -97,7 +97,7 @@ async def test_what_nobody_can_handle_holds_up_nobody_else(installation: Install
         queue = NoticeQueue(client, name=settings.queue_name)
         with working(installation.worker("relay"), installation.worker("notifier")):
             strange = '{"event": "product.price_changed", "v": 99}'
-            await queue.channel.send([Message(body=strange, group=others[0], deduplication_id="strange")])
+            await queue.main.send([Message(body=strange, group=others[0], deduplication_id="strange")])
             half = [ChangeItem.type.set(ChangeItem), ChangeItem.old_price.set("1.00")]
             await installation.table.update(Update(keys.change(broken, change.version), half))
             await installation.storm.blow(seconds=3, rate=RATE, dice=installation.dice)
@@ -143,7 +143,7 @@ async def vitrina(installation: Installation, *arguments: str) -> str:
 
 
 async def _reads(relay: Worker) -> None:
-    await until(lambda: asyncio.sleep(0, "lease_taken" in relay.log()), seconds=60)
+    await until(lambda: asyncio.sleep(0, "shard_lease_acquired" in relay.log()), seconds=60)
 
 
 async def _holds(channel: Channel, number: int) -> bool:

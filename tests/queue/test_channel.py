@@ -1,20 +1,20 @@
 # ruff: noqa: N803 - SQS's own names
-"""What SQS may answer and no engine here does, by a client that stands in for the network."""
+"""Responses that SQS may give and no local engine does, from a fake client."""
 
 from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
 
+from vitrina.backoff import Backoff
 from vitrina.errors import QueueUnavailable
-from vitrina.queue import channel
 from vitrina.queue.channel import Channel, Message, Received
 
 Answer = dict[str, Any] | Exception
 
 
 class Sqs:
-    """Answers with what it was given, then with success; keeps what it was asked."""
+    """A client that gives `answers` in turn, then success; records the batches."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
@@ -38,17 +38,17 @@ class Sqs:
 
 
 def channel_on(sqs: Sqs) -> Channel:
-    """A channel to it."""
-    return Channel(cast("Any", sqs), "q.fifo")
+    """A channel to the fake, without pauses."""
+    return Channel(cast("Any", sqs), "q.fifo", backoff=Backoff(first=0, longest=0))
 
 
 def failed(*numbers: int, fault: bool = False) -> dict[str, Any]:
-    """An answer by which some entries failed."""
+    """A response in which these entries failed."""
     return {"Failed": [{"Id": str(number), "SenderFault": fault, "Code": "InternalError"} for number in numbers]}
 
 
 def error(code: str, status: int = 400) -> ClientError:
-    """An answer that is an error."""
+    """An error response."""
     return ClientError({"Error": {"Code": code}, "ResponseMetadata": cast("Any", {"HTTPStatusCode": status})}, "Send")
 
 
@@ -60,11 +60,6 @@ def message(body: str, group: str) -> Message:
 def received(receipt: str) -> Received:
     """A message that was received."""
     return Received(id=receipt, receipt=receipt, group="g", body="", receives=1, sent_at=cast("Any", None))
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel, "_FIRST_PAUSE", 0.0)
 
 
 async def test_only_what_failed_is_sent_again() -> None:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 async def everything(queue: NoticeQueue) -> list[Received]:
     """Take and delete all that can be received."""
     found: list[Received] = []
-    while more := await queue.receive(wait=0):
+    while more := await queue.main.receive(wait=0):
         found += more
-        assert await queue.delete(more) == []
+        assert await queue.main.delete(more) == []
     return found
 
 
@@ -53,33 +53,33 @@ async def test_a_message_tells_how_it_came(queue: NoticeQueue) -> None:
     """Its group, how often it was received, and when it was sent; its repr holds no body."""
     event = price_changed()
     await queue.send([event])
-    [message] = await queue.receive(wait=1)
+    [message] = await queue.main.receive(wait=1)
     assert (message.group, message.receives) == (event.product_id, 1)
     assert abs(datetime.now(UTC) - message.sent_at) < timedelta(minutes=5)
     assert event.name not in repr(message)
-    assert await queue.extend([message], 0) == []
-    [again] = await queue.receive(wait=1)
+    assert await queue.main.extend([message], 0) == []
+    [again] = await queue.main.receive(wait=1)
     assert again.receives == 2
 
 
 async def test_a_taken_message_holds_back_its_product_alone(queue: NoticeQueue) -> None:
     """Others of its group wait for it; other groups do not."""
     await queue.send([price_changed(product_id="p", version=2)])
-    [first] = await queue.receive(wait=1)
+    [first] = await queue.main.receive(wait=1)
     await queue.send([price_changed(product_id="p", version=3), price_changed(product_id="q")])
-    [other] = await queue.receive(wait=0)
+    [other] = await queue.main.receive(wait=0)
     assert other.group == "q"
-    assert await queue.extend([first, other], 30) == []
-    assert await queue.channel.depth() == Depth(visible=1, in_flight=2, delayed=0)
+    assert await queue.main.extend([first, other], 30) == []
+    assert await queue.main.depth() == Depth(visible=1, in_flight=2, delayed=0)
 
 
 async def test_what_is_not_ours_any_more_is_told(queue: NoticeQueue) -> None:
     """A deleted message can be neither deleted nor extended again."""
     await queue.send([price_changed()])
-    taken = await queue.receive(wait=1)
-    await queue.delete(taken)
-    assert await queue.delete(taken) == taken
-    assert await queue.extend(taken, 5) == taken
+    taken = await queue.main.receive(wait=1)
+    await queue.main.delete(taken)
+    assert await queue.main.delete(taken) == taken
+    assert await queue.main.extend(taken, 5) == taken
 
 
 async def test_a_queue_that_is_not_there_is_an_outage(sqs: "SQSClient", settings: Settings) -> None:
@@ -97,7 +97,7 @@ async def test_nobody_at_the_endpoint_is_an_outage(settings: Settings) -> None:
     nowhere = settings.model_copy(update={"queue_endpoint": "http://127.0.0.1:9", "connect_timeout": 1.0})
     async with connect_queue(nowhere) as client:
         with pytest.raises(QueueUnavailable):
-            await NoticeQueue(client, name="q").receive(wait=0)
+            await NoticeQueue(client, name="q").main.receive(wait=0)
         with pytest.raises(QueueUnavailable):
             await ensure(client, nowhere)
 
@@ -127,7 +127,7 @@ async def test_a_message_that_keeps_failing_becomes_a_dead_letter(queue: NoticeQ
     poison, fine = price_changed(), price_changed()
     await queue.send([poison])
     for _ in range(2):
-        await queue.extend(await queue.receive(wait=1), 0)
+        await queue.main.extend(await queue.main.receive(wait=1), 0)
     await queue.send([fine])
     assert [message.event for message in await everything(queue)] == [fine]
     [letter] = await dead_letters.letters(queue)
@@ -139,8 +139,8 @@ async def test_dead_letters_are_replayed(queue: NoticeQueue) -> None:
     """At once, though the queue would take the same change for a repetition; in order, and away from the dead."""
     events = [price_changed(product_id=f"p{number % 3}", version=2 + number // 3) for number in range(45)]
     await queue.send(events)
-    while await queue.channel.depth() != Depth(visible=0, in_flight=0, delayed=0):
-        await queue.extend(await queue.receive(wait=0), 0)
+    while await queue.main.depth() != Depth(visible=0, in_flight=0, delayed=0):
+        await queue.main.extend(await queue.main.receive(wait=0), 0)
     assert len(await dead_letters.replay(queue)) == 45
     assert await dead_letters.letters(queue) == []
     found = [message.event for message in await everything(queue)]

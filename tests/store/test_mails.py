@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.mail.samples import AT
-from tests.services.notifications.world import LATER, World
+from tests.services.notifications.harness import LATER, MailHarness
 from vitrina.config import Settings
 from vitrina.domain.mails import Mail
 from vitrina.domain.users import User
@@ -21,124 +21,126 @@ LEASE = timedelta(seconds=60)
 
 
 @pytest.fixture
-def world(table: Table, settings: Settings) -> World:
-    """An empty world."""
-    return World(table, settings)
+def harness(table: Table, settings: Settings) -> MailHarness:
+    """An empty harness."""
+    return MailHarness(table, settings)
 
 
-async def taken(world: World, admin: User, *notice_ids: str, lease: timedelta = LEASE) -> Mail:
+async def taken(harness: MailHarness, admin: User, *notice_ids: str, lease: timedelta = LEASE) -> Mail:
     """Begin a mail."""
-    return await world.store.take(admin.id, notice_ids, digest=False, at=LATER, lease=lease)
+    return await harness.store.take(admin.id, notice_ids, digest=False, at=LATER, lease=lease)
 
 
-async def test_what_is_due_is_sorted_by_account_and_kind(world: World) -> None:
+async def test_what_is_due_is_sorted_by_account_and_kind(harness: MailHarness) -> None:
     """A mail whose sender is silent, notices one by one, oldest first, and a digest's."""
-    admin, other = await world.admin(), await world.admin()
-    singles = await world.told(admin, [2, 1], due_at=AT + timedelta(seconds=1))
-    many = await world.told(admin, [5, 6], digest=True)
-    await world.told(other, [3], due_at=LATER + timedelta(seconds=1))
-    mail = await taken(world, admin, "x", lease=timedelta(0))
+    admin, other = await harness.admin(), await harness.admin()
+    singles = await harness.add_due(admin, [2, 1], due_at=AT + timedelta(seconds=1))
+    many = await harness.add_due(admin, [5, 6], digest=True)
+    await harness.add_due(other, [3], due_at=LATER + timedelta(seconds=1))
+    mail = await taken(harness, admin, "x", lease=timedelta(0))
     shard = keys.mail_shard(admin.id)
-    [waiting] = await world.store.due(shard, at=LATER)
+    [waiting] = await harness.store.due(shard, at=LATER)
     assert waiting.user_id == admin.id
     assert waiting.mail == mail
     assert set(waiting.notice_ids) == {one.id for one in singles}
     assert set(waiting.digest_ids) == {one.id for one in many}
-    assert await world.store.due(shard, at=LATER, leave_out={admin.id}) == []
-    assert await world.store.due(shard, at=AT - timedelta(seconds=1)) == []
+    assert await harness.store.due(shard, at=LATER, leave_out={admin.id}) == []
+    assert await harness.store.due(shard, at=AT - timedelta(seconds=1)) == []
 
 
-async def test_a_digest_holds_so_many_and_no_more(world: World) -> None:
+async def test_a_digest_holds_so_many_and_no_more(harness: MailHarness) -> None:
     """Read page by page."""
-    admin = await world.admin()
-    await world.told(admin, range(MOST_NOTICES + 1), digest=True)
-    [waiting] = await world.store.due(keys.mail_shard(admin.id), at=LATER)
+    admin = await harness.admin()
+    await harness.add_due(admin, range(MOST_NOTICES + 1), digest=True)
+    [waiting] = await harness.store.due(keys.mail_shard(admin.id), at=LATER)
     assert len(waiting.digest_ids) == MOST_NOTICES
 
 
 @pytest.mark.engine("dynamodb_local")
-async def test_one_of_many_begins_the_mail(world: World) -> None:
+async def test_one_of_many_begins_the_mail(harness: MailHarness) -> None:
     """The others are told until when it is held; the same when it is taken over."""
-    admin = await world.admin()
-    begun = await asyncio.gather(*(taken(world, admin, str(n)) for n in range(20)), return_exceptions=True)
+    admin = await harness.admin()
+    begun = await asyncio.gather(*(taken(harness, admin, str(n)) for n in range(20)), return_exceptions=True)
     [mail] = [each for each in begun if isinstance(each, Mail)]
     held = [each for each in begun if isinstance(each, MailHeld)]
     assert len(held) == 19
     assert {each.until for each in held} == {LATER + LEASE}
-    attempts = (world.store.take_over(mail, at=mail.due_at, lease=LEASE) for _ in range(20))
+    attempts = (harness.store.take_over(mail, at=mail.due_at, lease=LEASE) for _ in range(20))
     over = await asyncio.gather(*attempts, return_exceptions=True)
     [mine] = [each for each in over if isinstance(each, Mail)]
     assert (mine.id, mine.attempt, mine.due_at) == (mail.id, 2, mail.due_at + LEASE)
     assert mine.created_at == mail.created_at
 
 
-async def test_a_mail_that_is_due_is_taken_over_instead_of_another(world: World) -> None:
+async def test_a_mail_that_is_due_is_taken_over_instead_of_another(harness: MailHarness) -> None:
     """One account gets one mail at a time."""
-    admin = await world.admin()
-    left = await taken(world, admin, "a", lease=timedelta(0))
-    mine = await taken(world, admin, "b")
+    admin = await harness.admin()
+    left = await taken(harness, admin, "a", lease=timedelta(0))
+    mine = await taken(harness, admin, "b")
     assert (mine.id, mine.notice_ids, mine.attempt) == (left.id, ("a",), 2)
 
 
-async def test_beginning_again_after_a_lost_answer_finds_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_beginning_again_after_a_lost_answer_finds_itself(
+    harness: MailHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The SDK repeats a write whose answer did not come."""
-    admin = await world.admin()
-    put = world.table._writer.put_item
+    admin = await harness.admin()
+    put = harness.table._writer.put_item
 
     async def twice(**arguments: Any) -> object:  # noqa: ANN401 - as the client's
         await put(**arguments)
         return await put(**arguments)
 
-    monkeypatch.setattr(world.table._writer, "put_item", twice)
-    mail = await taken(world, admin, "a")
+    monkeypatch.setattr(harness.table._writer, "put_item", twice)
+    mail = await taken(harness, admin, "a")
     assert (mail.notice_ids, mail.attempt) == (("a",), 1)
 
 
-async def test_each_attempt_of_a_mail_takes_up_the_same_notices(world: World) -> None:
+async def test_each_attempt_of_a_mail_takes_up_the_same_notices(harness: MailHarness) -> None:
     """And no other mail does; one that is gone is none."""
-    admin = await world.admin()
-    [one, two] = await world.told(admin, [1, 2])
-    mail = await taken(world, admin, one.id)
-    assert await world.store.attach(mail, one.id) == one
-    assert await world.store.attach(mail, one.id) == one
-    await world.store.finish(mail)
-    other = await taken(world, admin, one.id, two.id)
-    assert await world.store.attach(other, one.id) is None
-    assert await world.store.attach(other, two.id) == two
-    assert await world.store.attach(other, "gone") is None
-    assert await world.store.due(keys.mail_shard(admin.id), at=LATER) == []
+    admin = await harness.admin()
+    [one, two] = await harness.add_due(admin, [1, 2])
+    mail = await taken(harness, admin, one.id)
+    assert await harness.store.attach(mail, one.id) == one
+    assert await harness.store.attach(mail, one.id) == one
+    await harness.store.finish(mail)
+    other = await taken(harness, admin, one.id, two.id)
+    assert await harness.store.attach(other, one.id) is None
+    assert await harness.store.attach(other, two.id) == two
+    assert await harness.store.attach(other, "gone") is None
+    assert await harness.store.due(keys.mail_shard(admin.id), at=LATER) == []
 
 
-async def test_only_the_attempt_at_hand_postpones_and_any_of_them_finishes(world: World) -> None:
+async def test_only_the_attempt_at_hand_postpones_and_any_of_them_finishes(harness: MailHarness) -> None:
     """Sent is sent, whoever did it; another mail is left alone."""
-    admin = await world.admin()
-    first = await taken(world, admin, "a", lease=timedelta(0))
-    second = await world.store.take_over(first, at=LATER, lease=LEASE)
-    assert not await world.store.postpone(first, until=LATER, failed=True)
+    admin = await harness.admin()
+    first = await taken(harness, admin, "a", lease=timedelta(0))
+    second = await harness.store.take_over(first, at=LATER, lease=LEASE)
+    assert not await harness.store.postpone(first, until=LATER, failed=True)
     for failed in (False, True):
-        assert await world.store.postpone(second, until=LATER + 2 * LEASE, failed=failed)
-        mail = await world.mail_of(admin)
+        assert await harness.store.postpone(second, until=LATER + 2 * LEASE, failed=failed)
+        mail = await harness.mail_of(admin)
         assert mail is not None
         assert mail.failures == failed
     with pytest.raises(MailHeld):
-        await world.store.take_over(second, at=LATER, lease=LEASE)
-    await world.store.finish(first)
-    assert await world.mail_of(admin) is None
-    other = await taken(world, admin, "b")
-    await world.store.finish(first)
-    assert await world.mail_of(admin) is not None
-    await world.table.delete(Delete(keys.mail(admin.id)))
-    assert not await world.store.postpone(other, until=LATER, failed=False)
+        await harness.store.take_over(second, at=LATER, lease=LEASE)
+    await harness.store.finish(first)
+    assert await harness.mail_of(admin) is None
+    other = await taken(harness, admin, "b")
+    await harness.store.finish(first)
+    assert await harness.mail_of(admin) is not None
+    await harness.table.delete(Delete(keys.mail(admin.id)))
+    assert not await harness.store.postpone(other, until=LATER, failed=False)
 
 
-async def test_a_recipient_comes_with_what_it_wants(world: World) -> None:
+async def test_a_recipient_comes_with_what_it_wants(harness: MailHarness) -> None:
     """None if it never said; nothing at all if it is gone."""
-    admin = await world.admin()
-    assert await world.store.recipient(admin.id) == (admin, None)
-    await world.prefers(admin, email="each", language="es")
-    found = await world.store.recipient(admin.id)
+    admin = await harness.admin()
+    assert await harness.store.recipient(admin.id) == (admin, None)
+    await harness.prefers(admin, email="each", language="es")
+    found = await harness.store.recipient(admin.id)
     assert found is not None
     assert found[1] is not None
     assert (found[1].email, found[1].language, found[1].digest_minutes) == ("each", "es", 15)
-    await world.users.delete(admin)
-    assert await world.store.recipient(admin.id) is None
+    await harness.users.delete(admin)
+    assert await harness.store.recipient(admin.id) is None

@@ -1,31 +1,24 @@
-"""The consumer: what was told is deleted, an outage costs no tries, poison is left to the queue (R9)."""
+"""The consumer deletes what was handled, retries during an outage, and leaves poison to the queue (R9)."""
 
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from prometheus_client import REGISTRY
 
 from tests.service import Clock
+from vitrina.backoff import Backoff
 from vitrina.errors import QueueUnavailable, TableUnavailable
 from vitrina.queue.channel import Received
-from vitrina.workers import consumer
 from vitrina.workers.consumer import Consumer
 from vitrina.workers.notification_handler import Outcome
 
 AT = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumer, "_FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(consumer, "_LONGEST_PAUSE", 0.002)
-
-
 def message(message_id: str, *, receives: int = 1) -> Received:
-    """A message that was sent a minute before the time of the tests."""
+    """A message that was sent a minute before AT."""
     return Received(
         id=message_id,
         receipt=f"receipt-{message_id}",
@@ -37,7 +30,7 @@ def message(message_id: str, *, receives: int = 1) -> Received:
 
 
 class Queue:
-    """Gives out batches, then stops its consumer; each call is remembered, and may fail first."""
+    """A queue that delivers `batches` and then sets `stop`; records requests, and fails as many as `failures` says."""
 
     def __init__(self, *batches: list[Received]) -> None:
         self.batches = list(batches)
@@ -55,7 +48,6 @@ class Queue:
             raise QueueUnavailable
 
     async def receive(self, *, wait: float) -> list[Received]:
-        """Give out a batch."""
         self.waits.append(wait)
         self._fail("receive")
         if not self.batches:
@@ -64,13 +56,11 @@ class Queue:
         return self.batches.pop(0)
 
     async def delete(self, received: list[Received]) -> list[Received]:
-        """Remember what was deleted."""
         self._fail("delete")
         self.deleted += [each.id for each in received]
         return []
 
     async def extend(self, received: list[Received], seconds: int) -> list[Received]:
-        """Remember what was hidden for how long."""
         self._fail("extend")
         self.extended.append(([each.id for each in received], seconds))
         if len(self.extended) == 2:
@@ -78,15 +68,14 @@ class Queue:
         return self.lost
 
 
-class NotificationHandler:
-    """Answers by a list of outcomes, the last one for ever."""
+class FakeHandler:
+    """A handler that returns `outcomes` in turn, the last one for ever."""
 
     def __init__(self, *outcomes: Outcome | Callable[[], Any]) -> None:
         self.outcomes = list(outcomes)
         self.asked: list[dict[str, str]] = []
 
     async def __call__(self, bodies: dict[str, str]) -> Outcome:
-        """Tell."""
         self.asked.append(bodies)
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
         return outcome if isinstance(outcome, Outcome) else await outcome()
@@ -94,12 +83,12 @@ class NotificationHandler:
 
 async def consume(
     queue: Queue,
-    handler: NotificationHandler,
+    handler: FakeHandler,
     *,
     probe: Exception | None = None,
     **options: Any,  # noqa: ANN401 - an option takes what its own parameter says
 ) -> list[str]:
-    """Consume all batches; returns how often the mailer was woken, as words."""
+    """Consume all batches; returns an element for each time that the mailer was woken."""
     woken: list[str] = []
 
     async def probing() -> None:
@@ -112,6 +101,7 @@ async def consume(
         probe=probing,
         on_mail=lambda: woken.append("woken"),
         clock=Clock(AT),
+        backoff=Backoff(first=0.001, longest=0.002),
         **{"visibility": 60} | options,
     )
     await consumer.run(queue.stop)
@@ -121,7 +111,7 @@ async def consume(
 async def test_what_was_told_is_deleted_and_mail_is_woken() -> None:
     """One receive, one telling, one deletion; the age of the oldest is measured."""
     queue = Queue([message("a"), message("b")], [message("c")])
-    woken = await consume(queue, NotificationHandler(Outcome(done={"a", "b"}, mail_is_due=True), Outcome(done={"c"})))
+    woken = await consume(queue, FakeHandler(Outcome(done={"a", "b"}, mail_is_due=True), Outcome(done={"c"})))
     assert sorted(queue.deleted) == ["a", "b", "c"]
     assert queue.extended == []
     assert woken == ["woken"]
@@ -132,7 +122,7 @@ async def test_what_was_told_is_deleted_and_mail_is_woken() -> None:
 async def test_poison_is_left_to_the_queue_for_longer_each_time() -> None:
     """Never longer than a message is hidden anyway; the others of the batch are deleted."""
     queue = Queue([message("a"), message("b"), message("p", receives=3), message("q", receives=30)])
-    await consume(queue, NotificationHandler(Outcome(done={"a", "b"}, poison={"p", "q"})))
+    await consume(queue, FakeHandler(Outcome(done={"a", "b"}, poison={"p", "q"})))
     assert sorted(queue.deleted) == ["a", "b"]
     assert queue.extended == [(["p"], 4), (["q"], 60)]
 
@@ -141,7 +131,7 @@ async def test_a_message_that_failed_is_tried_again_here() -> None:
     """By itself, and as often as it takes while the table does not answer."""
     failing = [Outcome(done={"a"}, failed={"b"})] + [Outcome(failed={"b"})] * 20
     queue = Queue([message("a"), message("b")])
-    handler = NotificationHandler(*failing, Outcome(done={"b"}))
+    handler = FakeHandler(*failing, Outcome(done={"b"}))
     await consume(queue, handler, probe=TableUnavailable())
     assert queue.deleted == ["a", "b"]
     assert queue.extended == []
@@ -151,7 +141,7 @@ async def test_a_message_that_failed_is_tried_again_here() -> None:
 async def test_a_message_that_keeps_failing_while_the_table_answers_goes_back() -> None:
     """So that it holds back nobody, and the dead letters get it in the end."""
     queue = Queue([message("a", receives=2)], [message("b")])
-    handler = NotificationHandler(*[Outcome(failed={"a"})] * 5, Outcome(done={"b"}))
+    handler = FakeHandler(*[Outcome(failed={"a"})] * 5, Outcome(done={"b"}))
     await consume(queue, handler)
     assert queue.extended == [(["a"], 2)]
     assert queue.deleted == ["b"]
@@ -165,7 +155,7 @@ async def test_a_stop_ends_the_tries() -> None:
         queue.stop.set()
         return Outcome(failed={"a"})
 
-    await consume(queue, NotificationHandler(fail), probe=TableUnavailable())
+    await consume(queue, FakeHandler(fail), probe=TableUnavailable())
     assert queue.extended == [(["a"], 1)]
 
 
@@ -179,7 +169,7 @@ async def test_messages_stay_hidden_however_long_it_takes() -> None:
         await queue.extended_twice.wait()
         return Outcome(done={"a", "b"})
 
-    await consume(queue, NotificationHandler(slow), visibility=0.03)
+    await consume(queue, FakeHandler(slow), visibility=0.03)
     assert queue.extended[:2] == [(["a", "b"], 0.03)] * 2
     assert sorted(queue.deleted) == ["a", "b"]
 
@@ -188,6 +178,6 @@ async def test_a_queue_that_does_not_answer_is_asked_again() -> None:
     """Receiving and deleting; what was not deleted comes again and finds its entries."""
     queue = Queue([message("a")], [message("a", receives=2)])
     queue.failures = {"receive": 2, "delete": 1}
-    await consume(queue, NotificationHandler(Outcome(done={"a"})))
+    await consume(queue, FakeHandler(Outcome(done={"a"})))
     assert queue.deleted == ["a"]
     assert len(queue.waits) == 5

@@ -26,7 +26,6 @@ from vitrina.services.notifications.mailer import Mailer
 from vitrina.store import keys
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
-from vitrina.workers import notifier as module
 from vitrina.workers.notifier import notifier, open_parts, send_mail
 
 
@@ -84,11 +83,11 @@ async def test_a_message_reaches_every_other_admin_and_their_mail(
     await admin(table, role=Role.USER)
     event = change(ana)
     await queue.send([event])
-    await queue.channel.send([Message(body=encode(event), group=event.product_id, deduplication_id="again")])
+    await queue.main.send([Message(body=encode(event), group=event.product_id, deduplication_id="again")])
     folder = Path(with_mail.mail_directory)
 
     async def all_there() -> bool:
-        depth = await queue.channel.depth()
+        depth = await queue.main.depth()
         return len(caught_mails(folder, most=9)) == 2 and depth.visible + depth.in_flight == 0
 
     async with running(with_mail):
@@ -107,7 +106,7 @@ async def test_poison_ends_among_the_dead_letters_and_the_rest_flows_on(
 ) -> None:
     """After the set number of tries, whatever comes behind it in other groups."""
     ana, luis = await admin(table), await admin(table)
-    await queue.channel.send([Message(body="garbage", group="g", deduplication_id=str(uuid.uuid4()))])
+    await queue.main.send([Message(body="garbage", group="g", deduplication_id=str(uuid.uuid4()))])
     event = change(ana)
     await queue.send([event])
 
@@ -121,10 +120,8 @@ async def test_poison_ends_among_the_dead_letters_and_the_rest_flows_on(
     assert letter.body == "garbage"
 
 
-async def test_mail_is_looked_for_at_news_soon_after_it_and_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though the table does not answer at one look; at once again while there is more."""
-    monkeypatch.setattr(module, "_IDLE", 0.05)
-    monkeypatch.setattr(module, "_SOON", 0.01)
+async def test_due_mail_is_polled_at_once_after_news_and_else_at_intervals() -> None:
+    """Also after a poll at which the table was unavailable, and at once while more mail is due."""
     stop, news = asyncio.Event(), asyncio.Event()
     looks: list[bool] = []
     answers: list[bool | Exception] = [True, False, TableUnavailable(), False]
@@ -144,7 +141,7 @@ async def test_mail_is_looked_for_at_news_soon_after_it_and_in_between(monkeypat
                 raise answer
             return answer
 
-    await asyncio.wait_for(send_mail(Sender(), stop, news), 10)
+    await asyncio.wait_for(send_mail(Sender(), stop, news, idle=0.05, soon=0.01), 10)
     assert looks == [True] * 8
     assert not news.is_set()
 

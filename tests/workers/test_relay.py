@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from prometheus_client import REGISTRY
 
 from tests.store.samples import create, edit
 from tests.workers.fakes import FakeShard, change, until
-from tests.workers.scene import Scene
-from vitrina import metrics
+from tests.workers.harness import RelayHarness
 from vitrina.aws import Clients, connect_queue
 from vitrina.config import Settings
 from vitrina.domain.notices import PriceChanged
@@ -26,7 +26,12 @@ from vitrina.workers.relay_shard import ShardReader
 @pytest.fixture(autouse=True)
 def _short_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_DISCOVERY_INTERVAL", 0.3)
-    monkeypatch.setattr(module, "_STREAM_PATIENCE", 0.1)
+    monkeypatch.setattr(module, "_STREAM_POLL_INTERVAL", 0.1)
+
+
+def number_of_losses() -> float:
+    """How often records were lost so far."""
+    return REGISTRY.get_sample_value("vitrina_stream_lost_total") or 0.0
 
 
 async def test_a_relay_reads_parents_before_children(table: Table) -> None:
@@ -37,99 +42,101 @@ async def test_a_relay_reads_parents_before_children(table: Table) -> None:
         "c": FakeShard(parent="b", records=[change(5)]),
         "other": FakeShard(records=[change(2, product="other")]),
     }
-    scene = Scene(table, **shards)
-    one = scene.relay()
-    async with scene.running(one):
-        await until(lambda: 5 in scene.queue.versions and one.reading == {"c", "other"})
-        assert [event.version for event in scene.queue.events if event.product_id != "other"] == [2, 3, 4, 5]
-        leases = await scene.leases.all()
+    harness = RelayHarness(table, **shards)
+    one = harness.relay()
+    async with harness.running(one):
+        await until(lambda: 5 in harness.queue.versions and one.reading == {"c", "other"})
+        assert [event.version for event in harness.queue.events if event.product_id != "other"] == [2, 3, 4, 5]
+        leases = await harness.leases.all()
         assert {lease.shard_id for lease in leases.values() if lease.has_ended} == {"a", "b"}
-        scene.stream.content = {"c": shards["c"], "other": shards["other"]}
-        await until(scene.are({"c", "other"}))
+        harness.stream.content = {"c": shards["c"], "other": shards["other"]}
+        await until(harness.are({"c", "other"}))
 
 
 async def test_new_shards_are_found(table: Table) -> None:
     """At once when a shard ends; before it ends there is nothing to look for."""
     first = FakeShard(records=[change(2)])
-    scene = Scene(table, a=first)
-    async with scene.running(scene.relay()):
-        await until(lambda: scene.queue.versions == [2])
+    harness = RelayHarness(table, a=first)
+    async with harness.running(harness.relay()):
+        await until(lambda: harness.queue.versions == [2])
         first.closed = True
-        await until(scene.has_ended("a"))
-        scene.stream.content["b"] = FakeShard(parent="a", records=[change(3)])
-        await until(lambda: scene.queue.versions == [2, 3])
+        await until(harness.has_ended("a"))
+        harness.stream.content["b"] = FakeShard(parent="a", records=[change(3)])
+        await until(lambda: harness.queue.versions == [2, 3])
 
 
 async def test_relays_share_the_shards_and_hand_them_over(table: Table) -> None:
     """A second one takes half of them; when it stops, the first one has all again, and nothing is missing."""
-    scene = Scene(table, **{f"s{number}": FakeShard(records=[change(2, product=f"p{number}")]) for number in range(6)})
-    first, second = scene.relay(), scene.relay()
-    async with scene.running(first):
+    harness = RelayHarness(
+        table, **{f"s{number}": FakeShard(records=[change(2, product=f"p{number}")]) for number in range(6)}
+    )
+    first, second = harness.relay(), harness.relay()
+    async with harness.running(first):
         await until(lambda: len(first.reading) == 6)
-        async with scene.running(second):
+        async with harness.running(second):
             await until(lambda: len(first.reading) == len(second.reading) == 3)
             assert not first.reading & second.reading
-        leases = await scene.leases.all()
+        leases = await harness.leases.all()
         assert {lease.owner for lease in leases.values()} <= {first.owner, None}
         await until(lambda: len(first.reading) == 6)
-    assert {lease.owner for lease in (await scene.leases.all()).values()} == {None}
-    assert {event.product_id for event in scene.queue.events} == {f"p{number}" for number in range(6)}
+    assert {lease.owner for lease in (await harness.leases.all()).values()} == {None}
+    assert {event.product_id for event in harness.queue.events} == {f"p{number}" for number in range(6)}
 
 
 async def test_the_shards_of_a_dead_relay_are_taken_over(table: Table) -> None:
     """When its leases have not moved for their time; reading goes on after its last checkpoint."""
     shard = FakeShard(records=[change(2), change(3)])
-    scene = Scene(table, a=shard)
-    await scene.leases.create(Lease(shard_id="a", owner="dead", counter=7, checkpoint=f"{2:021d}"))
-    async with scene.running(scene.relay()):
-        await until(lambda: scene.queue.versions == [3])
+    harness = RelayHarness(table, a=shard)
+    await harness.leases.create(Lease(shard_id="a", owner="dead", counter=7, checkpoint=f"{2:021d}"))
+    async with harness.running(harness.relay()):
+        await until(lambda: harness.queue.versions == [3])
 
 
 async def test_a_living_relay_keeps_its_shards(table: Table) -> None:
     """As long as it renews, whoever else looks on."""
-    scene = Scene(table, a=FakeShard())
-    owner, onlooker = scene.relay(), scene.relay()
-    async with scene.running(owner):
+    harness = RelayHarness(table, a=FakeShard())
+    owner, onlooker = harness.relay(), harness.relay()
+    async with harness.running(owner):
         await until(lambda: owner.reading)
-        async with scene.running(onlooker):
-            before = (await scene.leases.all())["a"].counter
-            await until(scene.has_moved("a", before + 6))
+        async with harness.running(onlooker):
+            before = (await harness.leases.all())["a"].counter
+            await until(harness.has_moved("a", before + 6))
             assert (owner.reading, onlooker.reading) == ({"a"}, set())
 
 
 async def test_a_relay_that_lost_a_shard_stops_reading_it(table: Table) -> None:
     """Also when it was not dead at all: it sees another's name."""
     shard = FakeShard(records=[change(2)])
-    scene = Scene(table, a=shard)
-    one = scene.relay()
-    async with scene.running(one):
-        await until(lambda: scene.queue.versions == [2])
-        await until(scene.is_stolen("a"))
+    harness = RelayHarness(table, a=shard)
+    one = harness.relay()
+    async with harness.running(one):
+        await until(lambda: harness.queue.versions == [2])
+        await until(harness.is_stolen("a"))
         await until(lambda: not one.reading)
         shard.records.append(change(3))
-        await until(lambda: 3 in scene.queue.versions)
-    assert (await scene.leases.all())["a"].owner is None
+        await until(lambda: 3 in harness.queue.versions)
+    assert (await harness.leases.all())["a"].owner is None
 
 
 async def test_a_shard_that_aged_away_unread_is_a_loud_loss(table: Table) -> None:
     """Its children are read all the same."""
-    before = metrics.STREAM_LOST._value.get()
-    scene = Scene(table, b=FakeShard(parent="a", records=[change(9)]))
-    await scene.leases.create(Lease(shard_id="a", checkpoint=f"{2:021d}"))
-    async with scene.running(scene.relay()):
-        await until(lambda: scene.queue.versions == [9])
-    assert metrics.STREAM_LOST._value.get() == before + 1
-    assert (await scene.leases.all()).get("a", Lease(shard_id="a", checkpoint=SHARD_END)).has_ended
+    before = number_of_losses()
+    harness = RelayHarness(table, b=FakeShard(parent="a", records=[change(9)]))
+    await harness.leases.create(Lease(shard_id="a", checkpoint=f"{2:021d}"))
+    async with harness.running(harness.relay()):
+        await until(lambda: harness.queue.versions == [9])
+    assert number_of_losses() == before + 1
+    assert (await harness.leases.all()).get("a", Lease(shard_id="a", checkpoint=SHARD_END)).has_ended
 
 
 async def test_a_reader_that_fails_begins_again(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     """A moment later: what nobody expected is logged, and ends neither the relay nor its other shards."""
-    scene = Scene(table, a=FakeShard(records=[change(2)]), b=FakeShard(records=[change(2, product="p")]))
-    scene.queue.troubles = [RuntimeError("unexpected"), RuntimeError("unexpected")]
-    monkeypatch.setattr(scene.leases, "all", _failing_once(scene.leases))
+    harness = RelayHarness(table, a=FakeShard(records=[change(2)]), b=FakeShard(records=[change(2, product="p")]))
+    harness.queue.troubles = [RuntimeError("unexpected"), RuntimeError("unexpected")]
+    monkeypatch.setattr(harness.leases, "all", _failing_once(harness.leases))
     monkeypatch.setattr(ShardReader, "run", _failing_to_give_back_once(ShardReader.run))
-    async with scene.running(scene.relay()):
-        await until(lambda: len(scene.queue.events) == 2)
+    async with harness.running(harness.relay()):
+        await until(lambda: len(harness.queue.events) == 2)
 
 
 def _failing_once(leases: LeaseStore) -> Callable[[], Awaitable[dict[str, Lease]]]:
@@ -189,9 +196,9 @@ async def test_a_relay_waits_for_the_table(settings: Settings) -> None:
 
 async def _next(queue: NoticeQueue) -> PriceChanged:
     async with asyncio.timeout(60):
-        while not (received := await queue.receive(wait=1, limit=1)):
+        while not (received := await queue.main.receive(wait=1, limit=1)):
             pass
-    await queue.delete(received)
+    await queue.main.delete(received)
     event = received[0].event
     assert isinstance(event, PriceChanged)
     return event

@@ -160,12 +160,12 @@ async def now(store: ProductStore, product_id: str) -> Product:
 async def receive(queue: NoticeQueue, seen: dict[str, list[int]]) -> None:
     """Take what comes, for ever."""
     while True:
-        received = await queue.receive(wait=1)
+        received = await queue.main.receive(wait=1)
         for message in received:
             event = message.event
             assert isinstance(event, PriceChanged)
             seen[event.product_id].append(event.version)
-        await queue.delete(received)
+        await queue.main.delete(received)
 
 
 @pytest.mark.requires_dynamodb_local("shards that split, under relays that are killed")

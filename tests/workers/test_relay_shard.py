@@ -4,14 +4,14 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+from prometheus_client import REGISTRY
 
 from tests.workers.fakes import PRODUCT, FakeQueue, FakeShard, FakeStream, change, noise, outages, until
-from vitrina import metrics
+from vitrina.backoff import Backoff
 from vitrina.errors import TableUnavailable
 from vitrina.queue.messages import ChangeUnread
 from vitrina.store.leases import SHARD_END, TRIM_HORIZON, Lease, LeaseLost
 from vitrina.store.stream import IteratorExpired, ShardGone, Trimmed
-from vitrina.workers import relay_shard
 from vitrina.workers.relay_shard import HeldLease, ShardReader
 
 
@@ -34,7 +34,7 @@ class FakeLeases:
         self.given_back.append(checkpoint)
 
 
-class Bench:
+class ReaderHarness:
     """A reader with all that it touches."""
 
     def __init__(self, shard: FakeShard, *, checkpoint: str = TRIM_HORIZON, seconds: float = 0.03) -> None:
@@ -47,7 +47,8 @@ class Bench:
         )
         lease = Lease(shard_id="a", owner="me", checkpoint=checkpoint)
         self.held = HeldLease(cast("Any", self.leases), lease, seconds=seconds, since=0.0, monotonic=lambda: self.now)
-        self.reader = ShardReader(self.stream, self.queue, self.held, idle_interval=0.01)
+        backoff = Backoff(first=0.001, longest=0.002)
+        self.reader = ShardReader(self.stream, self.queue, self.held, idle_interval=0.01, backoff=backoff)
 
     async def read(self) -> None:
         """Read to the end."""
@@ -55,73 +56,74 @@ class Bench:
             await self.reader.run(self.stop)
 
 
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay_shard, "_FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(relay_shard, "_LONGEST_PAUSE", 0.002)
-
-
 def number_of(result: str) -> float:
-    """How many records had a result so far."""
-    return float(metrics.STREAM_RECORDS.labels(result)._value.get())
+    """The number of stream records with this result so far."""
+    return REGISTRY.get_sample_value("vitrina_stream_records_total", {"result": result}) or 0.0
+
+
+def number_of_losses() -> float:
+    """How often records were lost so far."""
+    return REGISTRY.get_sample_value("vitrina_stream_lost_total") or 0.0
 
 
 async def test_a_closed_shard_is_read_to_its_end() -> None:
     """Its changes are sent in order, and its lease says SHARD_END and is nobody's."""
     before = number_of("relayed"), number_of("skipped")
-    bench = Bench(FakeShard(records=[*map(noise, range(1, 24)), change(24), noise(25), change(26)], closed=True))
-    await bench.read()
-    assert bench.queue.versions == [24, 26]
-    assert bench.leases.given_back == [SHARD_END]
+    harness = ReaderHarness(
+        FakeShard(records=[*map(noise, range(1, 24)), change(24), noise(25), change(26)], closed=True)
+    )
+    await harness.read()
+    assert harness.queue.versions == [24, 26]
+    assert harness.leases.given_back == [SHARD_END]
     assert (number_of("relayed") - before[0], number_of("skipped") - before[1]) == (2, 24)
 
 
 async def test_reading_goes_on_after_the_checkpoint() -> None:
     """What came before it was sent by whoever wrote it."""
-    bench = Bench(FakeShard(records=[change(2), change(3), change(4)], closed=True), checkpoint=f"{3:021d}")
-    await bench.read()
-    assert bench.queue.versions == [4]
-    assert bench.stream.started == [("a", f"{3:021d}")]
+    harness = ReaderHarness(FakeShard(records=[change(2), change(3), change(4)], closed=True), checkpoint=f"{3:021d}")
+    await harness.read()
+    assert harness.queue.versions == [4]
+    assert harness.stream.started == [("a", f"{3:021d}")]
 
 
 async def test_an_open_shard_is_read_as_it_grows() -> None:
     """Until the stop, which gives the lease back where the reading is."""
     shard = FakeShard(records=[change(2)])
-    bench = Bench(shard)
-    reading = asyncio.create_task(bench.read())
-    await until(lambda: bench.queue.versions == [2])
+    harness = ReaderHarness(shard)
+    reading = asyncio.create_task(harness.read())
+    await until(lambda: harness.queue.versions == [2])
     shard.records.append(change(3))
-    await until(lambda: bench.queue.versions == [2, 3])
+    await until(lambda: harness.queue.versions == [2, 3])
     shard.records.append(noise(4))
-    await until(lambda: bench.leases.renewals[-1:] == [f"{4:021d}"])
-    bench.stop.set()
+    await until(lambda: harness.leases.renewals[-1:] == [f"{4:021d}"])
+    harness.stop.set()
     await reading
-    assert bench.leases.given_back == [f"{4:021d}"]
+    assert harness.leases.given_back == [f"{4:021d}"]
 
 
 async def test_there_is_no_checkpoint_before_the_queue_has_it() -> None:
     """While the queue does not answer, the lease is kept and nothing is skipped; what follows waits too."""
-    bench = Bench(FakeShard(records=[change(2), change(3)]))
-    bench.queue.troubles = outages(1_000_000)
-    reading = asyncio.create_task(bench.read())
-    await until(lambda: len(bench.leases.renewals) > 2)
-    assert set(bench.leases.renewals) == {TRIM_HORIZON}
-    bench.queue.troubles.clear()
-    await until(lambda: bench.leases.renewals[-1] == f"{3:021d}")
-    bench.stop.set()
+    harness = ReaderHarness(FakeShard(records=[change(2), change(3)]))
+    harness.queue.troubles = outages(1_000_000)
+    reading = asyncio.create_task(harness.read())
+    await until(lambda: len(harness.leases.renewals) > 2)
+    assert set(harness.leases.renewals) == {TRIM_HORIZON}
+    harness.queue.troubles.clear()
+    await until(lambda: harness.leases.renewals[-1] == f"{3:021d}")
+    harness.stop.set()
     await reading
-    assert bench.queue.versions == [2, 3]
+    assert harness.queue.versions == [2, 3]
 
 
 async def test_a_stop_during_an_outage_of_the_queue_loses_nothing() -> None:
     """The lease goes back at the old place."""
-    bench = Bench(FakeShard(records=[noise(1), change(2)]))
-    bench.queue.troubles = outages(1_000_000)
-    reading = asyncio.create_task(bench.read())
-    await until(lambda: len(bench.queue.troubles) < 1_000_000)
-    bench.stop.set()
+    harness = ReaderHarness(FakeShard(records=[noise(1), change(2)]))
+    harness.queue.troubles = outages(1_000_000)
+    reading = asyncio.create_task(harness.read())
+    await until(lambda: len(harness.queue.troubles) < 1_000_000)
+    harness.stop.set()
     await reading
-    assert bench.leases.given_back == [TRIM_HORIZON]
+    assert harness.leases.given_back == [TRIM_HORIZON]
 
 
 async def test_a_change_that_cannot_be_read_is_parked() -> None:
@@ -131,101 +133,101 @@ async def test_a_change_that_cannot_be_read_is_parked() -> None:
         "dynamodb": change(5)["dynamodb"] | {"Keys": {"pk": {"S": "x"}, "sk": {"S": "y"}}},
     }
     records = [change(2), change(3, at={"S": "yesterday"}), change(4), nameless, change(6)]
-    bench = Bench(FakeShard(records=records, closed=True))
-    bench.queue.refuses = {f"{PRODUCT}-4"}
+    harness = ReaderHarness(FakeShard(records=records, closed=True))
+    harness.queue.refuses = {f"{PRODUCT}-4"}
     before = number_of("parked")
-    bench.queue.troubles = outages(2)
-    await bench.read()
-    assert bench.queue.versions == [2, 6]
-    assert [(each.version, each.reason) for each in bench.queue.dead_lettered] == [
+    harness.queue.troubles = outages(2)
+    await harness.read()
+    assert harness.queue.versions == [2, 6]
+    assert [(each.version, each.reason) for each in harness.queue.dead_lettered] == [
         (3, "ValueError"),
         (4, "refused by the queue"),
     ]
     assert number_of("parked") - before == 2
-    assert isinstance(bench.queue.dead_lettered[0], ChangeUnread)
+    assert isinstance(harness.queue.dead_lettered[0], ChangeUnread)
 
 
 async def test_an_expired_iterator_is_replaced() -> None:
     """By one after the position; an outage of the stream is waited out in the same way."""
     shard = FakeShard(records=[change(2), change(3)])
-    bench = Bench(shard)
-    reading = asyncio.create_task(bench.read())
-    await until(lambda: bench.queue.versions == [2, 3])
-    bench.stream.troubles = [IteratorExpired(), TableUnavailable(), TableUnavailable()]
+    harness = ReaderHarness(shard)
+    reading = asyncio.create_task(harness.read())
+    await until(lambda: harness.queue.versions == [2, 3])
+    harness.stream.troubles = [IteratorExpired(), TableUnavailable(), TableUnavailable()]
     shard.records.append(change(4))
-    await until(lambda: bench.queue.versions == [2, 3, 4])
-    bench.stop.set()
+    await until(lambda: harness.queue.versions == [2, 3, 4])
+    harness.stop.set()
     await reading
-    assert bench.stream.started == [("a", None), ("a", f"{3:021d}")]
+    assert harness.stream.started == [("a", None), ("a", f"{3:021d}")]
 
 
 async def test_trimmed_records_are_a_loud_loss() -> None:
     """Reading goes on with the oldest that is left."""
-    before = metrics.STREAM_LOST._value.get()
-    bench = Bench(FakeShard(records=[change(7)], closed=True), checkpoint=f"{2:021d}")
-    bench.stream.troubles = [Trimmed()]
-    await bench.read()
-    assert bench.stream.started == [("a", None)]
-    assert bench.queue.versions == [7]
-    assert metrics.STREAM_LOST._value.get() - before == 1
+    before = number_of_losses()
+    harness = ReaderHarness(FakeShard(records=[change(7)], closed=True), checkpoint=f"{2:021d}")
+    harness.stream.troubles = [Trimmed()]
+    await harness.read()
+    assert harness.stream.started == [("a", None)]
+    assert harness.queue.versions == [7]
+    assert number_of_losses() - before == 1
 
 
 async def test_who_loses_the_lease_sends_nothing_more() -> None:
     """A renewal says so, and the lease is not given back: it is another's."""
     shard = FakeShard(records=[change(2)])
-    bench = Bench(shard)
-    reading = asyncio.create_task(bench.read())
-    await until(lambda: bench.queue.versions == [2])
-    bench.leases.troubles = [LeaseLost()]
+    harness = ReaderHarness(shard)
+    reading = asyncio.create_task(harness.read())
+    await until(lambda: harness.queue.versions == [2])
+    harness.leases.troubles = [LeaseLost()]
     with pytest.raises(LeaseLost):
         await reading
     shard.records.append(change(3))
-    assert bench.queue.versions == [2]
-    assert bench.leases.given_back == []
+    assert harness.queue.versions == [2]
+    assert harness.leases.given_back == []
 
 
 async def test_who_was_frozen_past_the_lease_sends_nothing() -> None:
     """It knows by its own clock, before it has asked anybody."""
-    bench = Bench(FakeShard(records=[change(2)]), seconds=1000)
+    harness = ReaderHarness(FakeShard(records=[change(2)]), seconds=1000)
 
     async def freeze() -> None:
-        bench.now = 1000.0
+        harness.now = 1000.0
 
-    bench.queue.before_send = freeze
+    harness.queue.before_send = freeze
     with pytest.raises(LeaseLost):
-        await bench.read()
-    assert bench.queue.events == []
-    assert bench.leases.given_back == []
+        await harness.read()
+    assert harness.queue.events == []
+    assert harness.leases.given_back == []
 
 
 async def test_a_renewal_that_fails_is_tried_again_while_the_lease_lasts() -> None:
     """When it does not, the shard is another's."""
-    bench = Bench(FakeShard())
-    bench.leases.troubles = [TableUnavailable(), TableUnavailable()]
-    reading = asyncio.create_task(bench.read())
-    await until(lambda: bench.leases.renewals)
-    bench.now = 1000.0
-    bench.leases.troubles = [TableUnavailable()]
+    harness = ReaderHarness(FakeShard())
+    harness.leases.troubles = [TableUnavailable(), TableUnavailable()]
+    reading = asyncio.create_task(harness.read())
+    await until(lambda: harness.leases.renewals)
+    harness.now = 1000.0
+    harness.leases.troubles = [TableUnavailable()]
     with pytest.raises(LeaseLost):
         await reading
 
 
 async def test_a_shard_that_is_gone_is_told() -> None:
     """The relay looks whether the stream still lists it."""
-    bench = Bench(FakeShard())
-    bench.stream.content.clear()
+    harness = ReaderHarness(FakeShard())
+    harness.stream.content.clear()
     with pytest.raises(ShardGone):
-        await bench.read()
+        await harness.read()
 
 
 async def test_a_reader_that_is_cancelled_leaves_nothing_running() -> None:
     """And does not give back what is not its own any more."""
-    bench = Bench(FakeShard())
+    harness = ReaderHarness(FakeShard())
     before = len(asyncio.all_tasks())
-    reading = asyncio.create_task(bench.read())
-    await until(lambda: bench.stream.started)
+    reading = asyncio.create_task(harness.read())
+    await until(lambda: harness.stream.started)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
     assert len(asyncio.all_tasks()) == before
-    assert bench.leases.given_back == []
+    assert harness.leases.given_back == []

@@ -1,1 +1,1 @@
-"""Relay and notifier as Lambda functions: the same code behind the shapes of Lambda's events."""
+"""Relay and notifier as Lambda functions: Lambda's event formats around the workers' code."""

@@ -1,4 +1,4 @@
-"""What a Lambda container keeps from one invocation to the next: its event loop and its clients."""
+"""Keeps an event loop and its clients from one invocation of a Lambda container to the next."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -13,17 +13,16 @@ R = TypeVar("R")
 
 
 class Container(Generic[T]):
-    """Opens something at the first invocation and keeps it: to import a handler opens nothing."""
+    """Opens a resource at the first invocation and keeps it, so that importing a handler opens nothing."""
 
     def __init__(self, opens: Callable[[Settings], AbstractAsyncContextManager[T]]) -> None:
-        """Take what opens it from the settings."""
         self._opens = opens
         self._runner: asyncio.Runner | None = None
         self._opened: T | None = None
         self._stack = AsyncExitStack()
 
     def run(self, work: Callable[[T], Coroutine[Any, Any, R]]) -> R:
-        """Do the work of an invocation on the container's loop."""
+        """Run the work of an invocation on the container's event loop."""
         if self._runner is None:
             self._runner = asyncio.Runner()
         if self._opened is None:
@@ -33,7 +32,7 @@ class Container(Generic[T]):
         return self._runner.run(work(self._opened))
 
     def close(self) -> None:
-        """Let it all go; Lambda itself never asks, it just ends the process."""
+        """Close the resource and the loop. Used by tests; Lambda only ends the process."""
         if self._runner is not None:
             self._runner.run(self._stack.aclose())
             self._runner.close()

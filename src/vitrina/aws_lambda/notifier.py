@@ -1,7 +1,7 @@
-"""The notifier as two Lambda functions: `handler` on the queue, `mail` on a schedule of a minute.
+"""The notifier as two Lambda functions: `handler` on the queue, `mail` on a schedule of one minute.
 
-The event source mapping has `ReportBatchItemFailures`. Powertools gives its types alone, to the type checker: its
-batch processor handles one record after the other, where the recipients of ten are found by the calls of one.
+The event source mapping needs `ReportBatchItemFailures`. Only the types of Powertools are used: its batch processor
+handles one record after the other, while here the recipients of ten messages are read once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,21 +22,21 @@ log = structlog.get_logger(__name__)
 CONTAINER: Final = Container(open_parts)
 
 _RESERVE_MS: Final = 15_000
-"""Milliseconds of an invocation in which no mail is begun: one takes up to `mail_timeout` and a few calls."""
+"""Remaining milliseconds below which no mail is started: a mail takes up to `mail_timeout` and a few requests."""
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemFailureResponse":
-    """Tell of messages, then send what mail is due while time remains; what the answer names comes again."""
+    """Handle messages, then send due mail while time remains; Lambda redelivers the messages in the response."""
     return CONTAINER.run(lambda parts: _notify(event["Records"], parts, _time_remains(context)))
 
 
 def mail(_event: Mapping[str, Any], context: "LambdaContext") -> None:
-    """Send what mail is due, that of digests among it; what remains when the time is over, the next one sends."""
+    """Send the mail that is due, digests included; the next invocation sends what is left when time runs out."""
     CONTAINER.run(lambda parts: _send(parts, _time_remains(context)))
 
 
 def failures(records: Sequence[Mapping[str, Any]], done: set[str]) -> list[str]:
-    """Return the ids of the messages to be delivered again: those not done, and all behind one of them in its group."""
+    """Return the ids of messages to redeliver: those not in `done`, and all behind one of them in its group."""
     stopped: set[str] = set()
     left: list[str] = []
     for record in records:
@@ -50,12 +50,12 @@ def failures(records: Sequence[Mapping[str, Any]], done: set[str]) -> list[str]:
 async def _notify(
     records: Sequence[Mapping[str, Any]], parts: Parts, go_on: Callable[[], bool]
 ) -> "PartialItemFailureResponse":
-    outcome = await parts.teller.tell({record["messageId"]: record["body"] for record in records})
+    outcome = await parts.handler.handle({record["messageId"]: record["body"] for record in records})
     if outcome.mail_is_due:
         try:
             await _send(parts, go_on)
         except TableUnavailable:
-            # What was told was told; the mail is due in the table, and the schedule sends it.
+            # The inbox entries are written, and the scheduled function sends their mail.
             log.warning("mail_left_to_schedule")
     return {"batchItemFailures": [{"itemIdentifier": each} for each in failures(records, outcome.done)]}
 

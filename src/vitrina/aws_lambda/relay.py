@@ -1,8 +1,8 @@
-"""The relay as a Lambda function on the table's stream: Lambda reads the shards, keeps the place and comes again.
+"""The relay as a Lambda function on the table's stream: Lambda reads the shards, keeps checkpoints and retries.
 
-The event source mapping has the filter of `vitrina.store.stream.FILTER` and `ReportBatchItemFailures`. Powertools gives
-its types alone, to the type checker: its batch processor handles one record after the other, a call to SQS each, where
-ten fit into one.
+The event source mapping needs the filter `vitrina.store.stream.FILTER` and `ReportBatchItemFailures`. Only the types of
+Powertools are used: its batch processor handles one record after the other, a request to SQS each, where ten fit into
+one.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -36,7 +36,7 @@ CONTAINER: Final = Container(_open)
 
 
 def handler(event: Mapping[str, Any], _context: "LambdaContext") -> "PartialItemFailureResponse":
-    """Send the changed prices among the records; what the answer names comes again, with all that follows it."""
+    """Send the price changes in the records; Lambda redelivers from the record in the response on."""
     return CONTAINER.run(lambda queue: _relay(event["Records"], queue))
 
 
@@ -45,8 +45,8 @@ async def _relay(records: Sequence[Record], queue: NoticeQueue) -> "PartialItemF
     try:
         await deliver(changes_in(wanted), queue)
     except QueueUnavailable:
-        # What was sent before the queue failed is sent once more; it is known by its deduplication id.
+        # Changes that were already sent are sent again; the queue drops them by their deduplication ids.
         first = sequence_number(wanted[0])
-        log.warning("records_left", sequence_number=first, waiting=len(wanted))
+        log.warning("stream_records_not_sent", sequence_number=first, waiting=len(wanted))
         return {"batchItemFailures": [{"itemIdentifier": first}]}
     return {"batchItemFailures": []}

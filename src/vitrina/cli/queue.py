@@ -76,11 +76,11 @@ async def _create(settings: Settings) -> None:
 
 async def _status(settings: Settings, *, as_json: bool) -> None:
     async with _open(settings) as opened:
-        depth, dead = await opened.channel.depth(), await opened.dead.depth()
+        depth, dead = await opened.main.depth(), await opened.dead.depth()
     if as_json:
-        click.echo(json.dumps({"queue": opened.channel.name} | asdict(depth) | {"dead_letters": asdict(dead)}))
+        click.echo(json.dumps({"queue": opened.main.name} | asdict(depth) | {"dead_letters": asdict(dead)}))
         return
-    click.echo(f"{'queue':<16}{opened.channel.name}")
+    click.echo(f"{'queue':<16}{opened.main.name}")
     click.echo(f"{'visible':<16}{depth.visible}")
     click.echo(f"{'in flight':<16}{depth.in_flight}")
     click.echo(f"{'delayed':<16}{depth.delayed}")

@@ -16,7 +16,7 @@ from vitrina.clock import rfc3339
 from vitrina.domain.mails import Mail
 from vitrina.domain.notices import Language, Notice
 from vitrina.domain.users import User
-from vitrina.mail.translations import WORDS, Words
+from vitrina.mail.translations import TRANSLATIONS, Translations
 
 MOST_SHOWN: Final = 100
 """Changes that a digest lists; of the others it says how many they are."""
@@ -34,7 +34,7 @@ _TEMPLATES: Final = Environment(
 
 
 class _Subject(UniqueUnstructuredHeader, BaseHeader):  # type: ignore[misc]
-    """A subject that reads back as it was: the library's own folding loses spaces between encoded words."""
+    """A subject that reads back as it was: the library's own folding loses spaces between encoded texts."""
 
     def fold(self, *, policy: Policy) -> str:
         """Write the header, encoded where it is not ASCII (RFC 2047), in lines as long as mail likes them."""
@@ -69,17 +69,17 @@ def compose(
     to follow one would record a view (R4). Nothing in a name can add a header or a line. Raises ValueError when the
     account's e-mail is none that DNS can find.
     """
-    words = WORDS[language]
+    texts = TRANSLATIONS[language]
     newest_first = sorted(notices, key=lambda notice: notice.id, reverse=True)
-    shown = [_shown(notice, words) for notice in newest_first[:MOST_SHOWN]]
+    shown = [_shown(notice, texts) for notice in newest_first[:MOST_SHOWN]]
     if len(notices) == 1:
         template = "notice"
-        subject = words.subject.format(name=shown[0].name, old=shown[0].old_price, new=shown[0].new_price)
+        subject = texts.subject.format(name=shown[0].name, old=shown[0].old_price, new=shown[0].new_price)
     else:
         template = "digest"
-        subject = words.digest_subject.format(number=len(notices))
+        subject = texts.digest_subject.format(number=len(notices))
     context: dict[str, Any] = {
-        "words": words,
+        "texts": texts,
         "language": language.value,
         "recipient": one_line(recipient.name),
         "subject": subject,
@@ -130,14 +130,14 @@ def _identity(mail: Mail) -> str:
     return f"digest.{digest.hexdigest()[:40]}.{mail.user_id}"
 
 
-def _shown(notice: Notice, words: Words) -> _Shown:
+def _shown(notice: Notice, texts: Translations) -> _Shown:
     change = notice.change
     return _Shown(
         name=one_line(change.name),
         sku=one_line(change.sku),
         old_price=f"{change.old_price} {change.old_currency}",
         new_price=f"{change.price} {change.currency}",
-        changed_by=one_line(notice.changed_by_name or "") or words.somebody,
+        changed_by=one_line(notice.changed_by_name or "") or texts.somebody,
         changed_at=f"{rfc3339(change.changed_at)[:19].replace('T', ' ')} UTC",
         request_id=one_line(change.request_id),
     )

@@ -1,4 +1,4 @@
-"""What mail says, in each of its languages."""
+"""The texts of mail, in each language."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from vitrina.domain.notices import Language
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
-    """The sentences of one language; those with `{}` take what they speak of."""
+class Translations:
+    """The texts of one language; `{name}` and the like are filled in by `str.format`."""
 
     subject: str
     digest_subject: str
@@ -28,8 +28,8 @@ class Words:
     reason: str
 
 
-WORDS: Final[Mapping[Language, Words]] = {
-    Language.ENGLISH: Words(
+TRANSLATIONS: Final[Mapping[Language, Translations]] = {
+    Language.ENGLISH: Translations(
         subject="Price of {name}: {old} → {new}",
         digest_subject="{number} price changes",
         hello="Hello {name},",
@@ -49,7 +49,7 @@ WORDS: Final[Mapping[Language, Words]] = {
             "What you are mailed is up to you: PUT /v1/me/notification-preferences."
         ),
     ),
-    Language.SPANISH: Words(
+    Language.SPANISH: Translations(
         subject="Precio de {name}: {old} → {new}",
         digest_subject="{number} cambios de precio",
         hello="Hola, {name}:",

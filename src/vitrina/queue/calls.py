@@ -1,4 +1,4 @@
-"""A call to SQS: bounded in time, and an outage under its name."""
+"""Requests to SQS: bounded in time, and every outage raised as QueueUnavailable."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _MISSING: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
-"""The same by SQS's older protocol and by its newer one."""
+"""The code of the query protocol and that of the JSON protocol."""
 _UNAVAILABLE: Final = _MISSING | frozenset({
     "AccessDenied",
     "AccessDeniedException",
@@ -36,13 +36,13 @@ _UNAVAILABLE: Final = _MISSING | frozenset({
     "ThrottlingException",
     "UnrecognizedClientException",
 })  # fmt: skip
-"""Nothing that the caller did wrong: a queue that is not there (yet) and revoked credentials are outages as well."""
+"""Codes that are no fault of the request. A missing queue and revoked credentials count as outages as well."""
 
 
-async def make(operation: str, call: Awaitable[T], *, timeout: float) -> T:  # noqa: ASYNC109 - a call's, beside its retries
-    """Await a call and return its answer within `timeout` seconds, with the client's own retries.
+async def client_call(operation: str, call: Awaitable[T], *, timeout: float) -> T:  # noqa: ASYNC109 - its own
+    """Return the response of a request; `timeout` seconds include the client's own retries.
 
-    Raises QueueUnavailable, and the ClientError of a call that SQS refused.
+    Raises QueueUnavailable, or ClientError if SQS rejects the request itself.
     """
     try:
         async with asyncio.timeout(timeout):
@@ -50,7 +50,7 @@ async def make(operation: str, call: Awaitable[T], *, timeout: float) -> T:  # n
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code in _UNAVAILABLE or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:  # noqa: PLR2004
-            log.warning("queue_failed", operation=operation, code=code)
+            log.warning("queue_call_failed", operation=operation, code=code)
             raise QueueUnavailable from error
         raise
     except (BotoCoreError, TimeoutError, OSError) as error:
@@ -59,6 +59,6 @@ async def make(operation: str, call: Awaitable[T], *, timeout: float) -> T:  # n
 
 
 def is_missing(error: QueueUnavailable) -> bool:
-    """Say whether the queue does not answer because there is none of that name."""
+    """Return whether the cause is that no queue has that name."""
     cause = error.__cause__
     return isinstance(cause, ClientError) and cause.response["Error"]["Code"] in _MISSING

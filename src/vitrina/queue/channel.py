@@ -1,7 +1,5 @@
-"""One SQS FIFO queue: sends, receives and what is done with what was received, always by batches."""
+"""One SQS FIFO queue: sends, receives, deletes and hides messages, always in batches."""
 
-import asyncio
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from vitrina.backoff import Backoff
 from vitrina.errors import QueueUnavailable
-from vitrina.queue.calls import make
+from vitrina.queue.calls import client_call
 from vitrina.queue.messages import Event, decode
 
 if TYPE_CHECKING:
@@ -19,17 +18,17 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 MOST_MESSAGES: Final = 10
-"""Messages that one call may send, receive, delete or extend."""
+"""Messages of one request of any kind (SQS quota)."""
 MOST_BYTES: Final = 256 * 1024
-"""Bytes of bodies that one call may send."""
+"""Bytes of bodies that one request may send (SQS quota)."""
 _CALL_TIMEOUT: Final = 5.0
-_TRIES: Final = 5
-_FIRST_PAUSE: Final = 0.05
+_ATTEMPTS: Final = 5
+RETRY: Final = Backoff(first=0.1, longest=0.8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What is sent: messages of one `group` arrive in order, a `deduplication_id` once within five minutes."""
+    """A message to send. A `group` arrives in order; SQS drops a `deduplication_id` repeated within five minutes."""
 
     body: str
     group: str
@@ -38,7 +37,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """What was received and is hidden from others for a while; `receives` counts this time too."""
+    """A received message, hidden from other consumers for a while; `receives` counts this receive too."""
 
     id: str
     receipt: str = field(repr=False)
@@ -49,13 +48,13 @@ class Received:
 
     @property
     def event(self) -> Event:
-        """What it says, read anew at each call. Raises MessageUnreadable."""
+        """The decoded body. Raises MessageUnreadable."""
         return decode(self.body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
-    """How many messages wait, were taken and not deleted yet, or are delayed; SQS counts approximately."""
+    """Numbers of messages: waiting, received and not deleted yet, and delayed. SQS counts approximately."""
 
     visible: int
     in_flight: int
@@ -63,23 +62,23 @@ class Depth:
 
 
 def no_check() -> None:
-    """Forbid nothing."""
+    """Do nothing: the default `check`."""
 
 
 class Channel:
-    """A FIFO queue by its name. Every method raises QueueUnavailable when SQS does not do it in time."""
+    """A FIFO queue, by its full name. Every method raises QueueUnavailable if SQS does not respond in time."""
 
-    def __init__(self, client: "SQSClient", name: str) -> None:
-        """Take the client and the queue's whole name."""
+    def __init__(self, client: "SQSClient", name: str, *, backoff: Backoff = RETRY) -> None:
         self.name = name
+        self._backoff = backoff
         self._client = client
         self._known_url: str | None = None
 
     async def send(self, messages: Sequence[Message], *, check: Callable[[], None] = no_check) -> list[Message]:
-        """Send messages in their order; returns those that SQS will never take (it finds the message at fault).
+        """Send messages in their order; returns those that SQS rejects for good (`SenderFault`).
 
-        Only what `Failed` is sent again, after growing pauses. A call holds one message a group, so that one that
-        failed is not overtaken. `check` is called before each call; what it raises ends the sending.
+        Only the entries in `Failed` are sent again, after growing pauses. A request holds one message of each group, so
+        that no message overtakes a failed one. `check` is called before each request; what it raises is propagated.
         """
         refused: list[Message] = []
         pending = list(messages)
@@ -88,20 +87,20 @@ class Channel:
             batch = _next_batch(pending)
             check()
             failed = await self._send_batch(batch)
-            refused += [message for message, for_good in failed if for_good]
-            again = {message for message, for_good in failed if not for_good}
-            pending = [message for message in pending if message in again or message not in batch]
-            failures = failures + 1 if again else 0
-            await self._pause("SendMessageBatch", failures)
+            refused += [message for message, rejected in failed if rejected]
+            retried = {message for message, rejected in failed if not rejected}
+            pending = [message for message in pending if message in retried or message not in batch]
+            failures = failures + 1 if retried else 0
+            await self._back_off("SendMessageBatch", failures)
         return refused
 
     async def receive(self, *, wait: float, limit: int = MOST_MESSAGES, hidden: int | None = None) -> list[Received]:
-        """Receive up to `limit` messages, 10 at most, waiting up to `wait` whole seconds (20 at most) for the first.
+        """Receive up to `limit` (at most 10) messages; waits up to `wait` whole seconds (at most 20) for the first.
 
-        They are hidden for `hidden` seconds, the queue's own time if None.
+        They are hidden for `hidden` seconds, or for the queue's visibility timeout if None.
         """
         options: Any = {} if hidden is None else {"VisibilityTimeout": hidden}
-        response = await make(
+        response = await client_call(
             "ReceiveMessage",
             self._client.receive_message(
                 QueueUrl=await self._url(),
@@ -115,18 +114,18 @@ class Channel:
         return [_received(message) for message in response.get("Messages", ())]
 
     async def delete(self, received: Sequence[Received]) -> list[Received]:
-        """Delete messages; returns those that are not this receiver's any more, which will come again."""
+        """Delete messages; returns those whose receipt is no longer valid, which will be delivered again."""
 
-        async def delete(batch: list[dict[str, str]]) -> Any:  # noqa: ANN401 - SQS's own answer
+        async def delete(batch: list[dict[str, str]]) -> Any:  # noqa: ANN401 - SQS's own response
             url: Any = await self._url()
             return await self._client.delete_message_batch(QueueUrl=url, Entries=batch)  # type: ignore[arg-type]
 
         return await self._settle("DeleteMessageBatch", received, delete)
 
     async def extend(self, received: Sequence[Received], seconds: int) -> list[Received]:
-        """Hide messages for `seconds` from now, 0 to give them back; returns those that are not this receiver's."""
+        """Hide messages for `seconds` from now, 0 to release them; returns those whose receipt is no longer valid."""
 
-        async def extend(batch: list[dict[str, str]]) -> Any:  # noqa: ANN401 - SQS's own answer
+        async def extend(batch: list[dict[str, str]]) -> Any:  # noqa: ANN401 - SQS's own response
             entries: Any = [entry | {"VisibilityTimeout": seconds} for entry in batch]
             return await self._client.change_message_visibility_batch(QueueUrl=await self._url(), Entries=entries)
 
@@ -134,7 +133,7 @@ class Channel:
 
     async def depth(self) -> Depth:
         """Count the messages."""
-        response = await make(
+        response = await client_call(
             "GetQueueAttributes",
             self._client.get_queue_attributes(
                 QueueUrl=await self._url(),
@@ -154,18 +153,20 @@ class Channel:
         )
 
     async def purge(self) -> None:
-        """Delete all messages; SQS takes up to a minute for it and allows it once a minute."""
-        await make("PurgeQueue", self._client.purge_queue(QueueUrl=await self._url()), timeout=_CALL_TIMEOUT)
+        """Delete all messages; SQS takes up to a minute and allows it once a minute."""
+        await client_call("PurgeQueue", self._client.purge_queue(QueueUrl=await self._url()), timeout=_CALL_TIMEOUT)
 
     async def _url(self) -> str:
         if self._known_url is None:
-            found = await make("GetQueueUrl", self._client.get_queue_url(QueueName=self.name), timeout=_CALL_TIMEOUT)
+            found = await client_call(
+                "GetQueueUrl", self._client.get_queue_url(QueueName=self.name), timeout=_CALL_TIMEOUT
+            )
             self._known_url = found["QueueUrl"]
         return self._known_url
 
     async def _send_batch(self, batch: Sequence[Message]) -> list[tuple[Message, bool]]:
-        """Send messages by one call; returns those that failed, each with whether it is at fault itself."""
-        response = await make(
+        """Send messages in one request; returns those that failed, each with its `SenderFault`."""
+        response = await client_call(
             "SendMessageBatch",
             self._client.send_message_batch(
                 QueueUrl=await self._url(),
@@ -186,33 +187,33 @@ class Channel:
     async def _settle(
         self, operation: str, received: Sequence[Received], call: Callable[[list[dict[str, str]]], Any]
     ) -> list[Received]:
-        """Do something with all of `received`, `MOST_MESSAGES` a call, again with what failed for SQS's own reasons."""
+        """Apply `call` in batches; retries entries that failed without `SenderFault`, returns those with it."""
         lost: list[Received] = []
         pending = list(received)
         failures = 0
         while pending:
             batch, pending = pending[:MOST_MESSAGES], pending[MOST_MESSAGES:]
             entries = [{"Id": str(number), "ReceiptHandle": message.receipt} for number, message in enumerate(batch)]
-            response = await make(operation, call(entries), timeout=_CALL_TIMEOUT)
+            response = await client_call(operation, call(entries), timeout=_CALL_TIMEOUT)
             failed = response.get("Failed", ())
             lost += [batch[int(failure["Id"])] for failure in failed if failure["SenderFault"]]
             again = [batch[int(failure["Id"])] for failure in failed if not failure["SenderFault"]]
             pending = again + pending
             failures = failures + 1 if again else 0
-            await self._pause(operation, failures)
+            await self._back_off(operation, failures)
         return lost
 
-    async def _pause(self, operation: str, failures: int) -> None:
-        """Wait before what failed is tried again, for a random part of a growing time. Raises QueueUnavailable."""
-        if failures == _TRIES:
-            log.warning("queue_keeps_failing", operation=operation, queue=self.name)
+    async def _back_off(self, operation: str, failures: int) -> None:
+        """Wait after `failures` failures in a row; raises QueueUnavailable when there were too many."""
+        if failures == _ATTEMPTS:
+            log.warning("queue_retries_exhausted", operation=operation, queue=self.name)
             raise QueueUnavailable
         if failures:
-            await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**failures))  # noqa: S311 - not a secret
+            await self._backoff.sleep(failures)
 
 
 def _next_batch(pending: Sequence[Message]) -> list[Message]:
-    """Return what goes with the next call: the first message of each group, as many as it may hold."""
+    """Return the messages of the next request: the first of each group, within the quotas."""
     first: dict[str, Message] = {}
     size = 0
     for message in pending:
@@ -225,7 +226,7 @@ def _next_batch(pending: Sequence[Message]) -> list[Message]:
     return list(first.values())
 
 
-def _received(message: Any) -> Received:  # noqa: ANN401 - SQS's own answer
+def _received(message: Any) -> Received:  # noqa: ANN401 - SQS's own response
     attributes = message["Attributes"]
     return Received(
         id=message["MessageId"],

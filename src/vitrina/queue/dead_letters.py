@@ -1,6 +1,6 @@
-"""What an operator does with dead letters: look at them, send them on their way again, throw them away.
+"""Dead letters for operators: list them, send them to the queue again, delete them.
 
-SQS has StartMessageMoveTask for the second, but no local engine does, and it keeps the deduplication ids.
+SQS's own StartMessageMoveTask is not used: no local engine has it, and it keeps the deduplication ids.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -11,26 +11,26 @@ from vitrina.queue.channel import Message, Received
 from vitrina.queue.notices import NoticeQueue
 
 _HIDDEN: Final = 30
-"""Seconds that letters are hidden from other operators while they are looked at."""
+"""Seconds for which letters are hidden from other consumers while they are held."""
 _MOST: Final = 1000
-"""Letters that are looked at in one go: SQS lets so many be in flight beside each other, and more."""
+"""Letters held at the same time; SQS allows more in flight."""
 
 
 async def letters(queue: NoticeQueue, *, most: int = _MOST) -> list[Received]:
-    """List the dead letters, oldest first for each product. Raises QueueUnavailable.
+    """Return the dead letters, oldest first for each product. Raises QueueUnavailable.
 
-    SQS shows the first ten of a product, or a few more: the others stand behind them.
+    SQS delivers only about the first ten of a product: the others wait behind them in their group.
     """
     async with _held(queue, most=most) as held:
         return list(held)
 
 
 async def replay(queue: NoticeQueue, *, letter_id: str | None = None) -> list[Received]:
-    """Send dead letters to the queue again, all or one; returns those that were sent. Raises QueueUnavailable.
+    """Send all dead letters, or the one named, to the queue again; returns those sent. Raises QueueUnavailable.
 
-    Each keeps its product, so that their order stays, and gets a deduplication id of its own: within five minutes of
-    the first time the queue would take the old one for a repetition and drop it. Whoever dies between sending and
-    deleting makes the next replay a repetition, which is what the new id is for.
+    Each keeps its group, so the order within a product stays. It gets a deduplication id of its own, because the queue
+    would drop the original id within five minutes of its first use. If the process dies between sending and deleting,
+    the next replay repeats the new id, and the queue drops the copy.
     """
     sent: list[Received] = []
     while True:
@@ -40,7 +40,7 @@ async def replay(queue: NoticeQueue, *, letter_id: str | None = None) -> list[Re
                 Message(body=letter.body, group=letter.group, deduplication_id=f"replay-{letter.id}")
                 for letter in wanted
             ]
-            refused = {message.deduplication_id for message in await queue.channel.send(messages)}
+            refused = {message.deduplication_id for message in await queue.main.send(messages)}
             done = [letter for letter in wanted if f"replay-{letter.id}" not in refused]
             await queue.dead.delete(done)
             held[:] = [letter for letter in held if letter not in done]
@@ -56,7 +56,7 @@ async def purge(queue: NoticeQueue) -> None:
 
 @asynccontextmanager
 async def _held(queue: NoticeQueue, *, most: int) -> AsyncIterator[list[Received]]:
-    """Take dead letters, and give back at the end those that are left in the list."""
+    """Receive dead letters; at the end, release those that are left in the list."""
     held: list[Received] = []
     try:
         while len(held) < most:

@@ -1,7 +1,7 @@
-"""The messages of the queue: versioned events as JSON, and what they mean here.
+"""The messages of the queue: versioned events as JSON.
 
-Whoever changes a message's meaning writes a model with the next `v` and reads both for as long as old ones may wait:
-four days in the queue, fourteen among the dead letters.
+To change the meaning of a message, write a model with the next `v` and decode both for as long as old messages may
+exist: four days in the queue, fourteen among the dead letters.
 """
 
 import json
@@ -16,12 +16,12 @@ from vitrina.domain.notices import PriceChanged
 
 
 class MessageUnreadable(Exception):
-    """A message is no event that is known here; the text says why and quotes nothing of it."""
+    """A message is not a known event; the text gives the reason and quotes nothing of the message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeUnread:
-    """A change that the relay could not read from the stream: whoever gets this reads the change from the table."""
+    """A change that the relay could not decode from the stream; the consumer reads it from the table."""
 
     product_id: str
     version: int
@@ -29,7 +29,7 @@ class ChangeUnread:
 
     @property
     def id(self) -> str:
-        """What names the change, as `PriceChanged.id` does."""
+        """The change's id, as in `PriceChanged.id`."""
         return f"{self.product_id}-{self.version}"
 
 
@@ -45,7 +45,7 @@ class _Message(BaseModel):
 
 
 class PriceChangedMessage(_Message):
-    """A price of a live product moved (R8). Amounts are text in their currency's decimals."""
+    """The price of a live product changed (R8). Amounts are text with their currency's decimals."""
 
     event: Literal["product.price_changed"] = "product.price_changed"
     sku: str
@@ -63,19 +63,19 @@ class PriceChangedMessage(_Message):
         return rfc3339(changed_at)
 
     def value(self) -> PriceChanged:
-        """Return the event."""
+        """Return the event that the message carries."""
         fields = self.model_dump(exclude={"event", "v", "changed_at"})
         return PriceChanged(**fields, changed_at=self.changed_at.astimezone(UTC))
 
 
 class ChangeUnreadMessage(_Message):
-    """A change that the relay could not read."""
+    """A change that the relay could not decode."""
 
     event: Literal["product.change_unread"] = "product.change_unread"
     reason: str = ""
 
     def value(self) -> ChangeUnread:
-        """Return the event."""
+        """Return the event that the message carries."""
         return ChangeUnread(**self.model_dump(exclude={"event", "v"}))
 
 
@@ -85,7 +85,7 @@ _MESSAGE: TypeAdapter[PriceChangedMessage | ChangeUnreadMessage] = TypeAdapter(
 
 
 def encode(event: Event) -> str:
-    """Write an event as JSON, in ASCII, which every SQS takes."""
+    """Encode an event as JSON in ASCII, which every SQS implementation accepts."""
     message: _Message
     if isinstance(event, PriceChanged):
         message = PriceChangedMessage(**asdict(event))
@@ -95,7 +95,7 @@ def encode(event: Event) -> str:
 
 
 def decode(body: str) -> Event:
-    """Read a message. Raises MessageUnreadable for what is no JSON, no known event or of no known version."""
+    """Decode a message. Raises MessageUnreadable if it is not JSON or its event or version is unknown."""
     try:
         return _MESSAGE.validate_json(body).value()
     except ValidationError as error:

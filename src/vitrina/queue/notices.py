@@ -1,10 +1,10 @@
-"""The queue of notices (R9): events in, events out, and the dead letters beside it."""
+"""The queue of price changes (R9) and its queue of dead letters."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from vitrina.domain.notices import PriceChanged
-from vitrina.queue.channel import MOST_MESSAGES, Channel, Message, Received, no_check
+from vitrina.queue.channel import Channel, Message, no_check
 from vitrina.queue.messages import ChangeUnread, Event, encode
 
 if TYPE_CHECKING:
@@ -12,52 +12,39 @@ if TYPE_CHECKING:
 
 
 def queue_name(name: str) -> str:
-    """Return the whole name of the queue that `queue_name` names."""
+    """Return the full name of the queue, by the setting `queue_name`."""
     return f"{name}.fifo"
 
 
 def dead_letters_name(name: str) -> str:
-    """Return the whole name of its queue of dead letters."""
+    """Return the full name of its queue of dead letters."""
     return f"{name}-dead.fifo"
 
 
 class NoticeQueue:
-    """Changed prices on their way from the stream to the inboxes: at least once, in order for each product.
+    """Carries price changes from the stream to the inboxes: at least once, in order for each product.
 
-    Every method raises QueueUnavailable when SQS does not do it in time. `channel` and `dead` are the queue and its
-    dead letters as they are.
+    `main` is the queue and `dead` its dead letters, by the setting `queue_name`; they need not exist yet. Every method
+    raises QueueUnavailable if SQS does not respond in time.
     """
 
     def __init__(self, client: "SQSClient", *, name: str) -> None:
-        """Take the client and the setting `queue_name`; the queues need not be there yet."""
-        self.channel = Channel(client, queue_name(name))
+        self.main = Channel(client, queue_name(name))
         self.dead = Channel(client, dead_letters_name(name))
 
     async def send(self, events: Sequence[PriceChanged], *, check: Callable[[], None] = no_check) -> list[PriceChanged]:
-        """Send events in their order; returns those that SQS will never take.
+        """Send events in their order; returns those that SQS rejects for good.
 
-        `check` is called before each call to SQS; what it raises ends the sending.
+        `check` is called before each request; what it raises is propagated.
         """
         messages = {_message(event): event for event in events}
-        return [messages[refused] for refused in await self.channel.send(list(messages), check=check)]
+        return [messages[refused] for refused in await self.main.send(list(messages), check=check)]
 
     async def dead_letter(self, unread: ChangeUnread) -> None:
-        """Put a change that could not be read among the dead letters, where an operator finds it."""
+        """Send a change that could not be decoded to the dead letters."""
         await self.dead.send([_message(unread)])
-
-    async def receive(self, *, wait: float, limit: int = MOST_MESSAGES) -> list[Received]:
-        """Receive messages, as `Channel.receive`."""
-        return await self.channel.receive(wait=wait, limit=limit)
-
-    async def delete(self, received: Sequence[Received]) -> list[Received]:
-        """Delete messages, as `Channel.delete`."""
-        return await self.channel.delete(received)
-
-    async def extend(self, received: Sequence[Received], seconds: int) -> list[Received]:
-        """Hide messages for longer, as `Channel.extend`."""
-        return await self.channel.extend(received, seconds)
 
 
 def _message(event: Event) -> Message:
-    """Return the message of an event: by its product in order, by its change once (R9)."""
+    """Return an event's message: grouped by product for the order, deduplicated by change (R9)."""
     return Message(body=encode(event), group=event.product_id, deduplication_id=event.id)

@@ -1,4 +1,4 @@
-"""Making the two queues, and bringing older ones up to date."""
+"""Creates the two queues, and updates the attributes of existing ones."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vitrina.config import Settings
 from vitrina.errors import QueueUnavailable
-from vitrina.queue.calls import is_missing, make
+from vitrina.queue.calls import client_call, is_missing
 from vitrina.queue.notices import dead_letters_name, queue_name
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _TIMEOUT: Final = 10.0
 _FIFO: Final = {
     "FifoQueue": "true",
-    # High throughput for FIFO: 300 calls a second for each group, not for the queue.
+    # High throughput for FIFO queues: the quota of 300 requests a second is for each group, not for the queue.
     "DeduplicationScope": "messageGroup",
     "FifoThroughputLimit": "perMessageGroupId",
     "SqsManagedSseEnabled": "true",
@@ -24,12 +24,12 @@ _FOURTEEN_DAYS: Final = 14 * 86_400
 
 
 def dead_letters_attributes() -> dict[str, str]:
-    """Return what the queue of dead letters is made with: nobody has to look at it over a long weekend."""
+    """Return the attributes of the queue of dead letters: letters are kept for 14 days, the longest that SQS allows."""
     return {**_FIFO, "MessageRetentionPeriod": str(_FOURTEEN_DAYS)}
 
 
 def queue_attributes(settings: Settings, *, dead_letters_arn: str) -> dict[str, str]:
-    """Return what the queue is made with."""
+    """Return the attributes of the queue."""
     redrive = {"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": settings.queue_max_receives}
     return {
         **_FIFO,
@@ -40,7 +40,7 @@ def queue_attributes(settings: Settings, *, dead_letters_arn: str) -> dict[str, 
 
 
 async def ensure(client: "SQSClient", settings: Settings) -> list[str]:
-    """Make the queues, or set what differs on older ones; returns what was done, nothing if nothing was.
+    """Create the queues, or set the attributes that differ; returns a line for each change made.
 
     Raises QueueUnavailable.
     """
@@ -53,41 +53,43 @@ async def ensure(client: "SQSClient", settings: Settings) -> list[str]:
 
 async def _ensure(client: "SQSClient", name: str, wanted: dict[str, str]) -> list[str]:
     try:
-        there = await _attributes(client, name)
+        current = await _attributes(client, name)
     except QueueUnavailable as error:
         if not is_missing(error):
             raise
-        await make("CreateQueue", client.create_queue(QueueName=name, Attributes=_typed(wanted)), timeout=_TIMEOUT)
+        await client_call(
+            "CreateQueue", client.create_queue(QueueName=name, Attributes=_typed(wanted)), timeout=_TIMEOUT
+        )
         return [f"made {name}"]
-    differs = {key: value for key, value in wanted.items() if not _same(there.get(key), value)}
+    differs = {key: value for key, value in wanted.items() if not _same(current.get(key), value)}
     if not differs:
         return []
     url = await _url(client, name)
     change = client.set_queue_attributes(QueueUrl=url, Attributes=_typed(differs))
-    await make("SetQueueAttributes", change, timeout=_TIMEOUT)
+    await client_call("SetQueueAttributes", change, timeout=_TIMEOUT)
     return [f"set {', '.join(sorted(differs))} of {name}"]
 
 
 async def _attributes(client: "SQSClient", name: str) -> Mapping[str, str]:
     url = await _url(client, name)
     call = client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
-    found: Any = await make("GetQueueAttributes", call, timeout=_TIMEOUT)
+    found: Any = await client_call("GetQueueAttributes", call, timeout=_TIMEOUT)
     attributes: Mapping[str, str] = found["Attributes"]
     return attributes
 
 
 async def _url(client: "SQSClient", name: str) -> str:
-    return (await make("GetQueueUrl", client.get_queue_url(QueueName=name), timeout=_TIMEOUT))["QueueUrl"]
+    return (await client_call("GetQueueUrl", client.get_queue_url(QueueName=name), timeout=_TIMEOUT))["QueueUrl"]
 
 
-def _same(there: str | None, wanted: str) -> bool:
-    """Compare by meaning: SQS writes the JSON of a policy in its own way."""
-    if there is None or not wanted.startswith("{"):
-        return there == wanted
-    return {key: str(value) for key, value in json.loads(there).items()} == {
+def _same(current: str | None, wanted: str) -> bool:
+    """Compare JSON by its values: SQS formats a policy in its own way."""
+    if current is None or not wanted.startswith("{"):
+        return current == wanted
+    return {key: str(value) for key, value in json.loads(current).items()} == {
         key: str(value) for key, value in json.loads(wanted).items()
     }
 
 
-def _typed(attributes: dict[str, str]) -> Any:  # noqa: ANN401 - the stubs ask for a mapping of literals
+def _typed(attributes: dict[str, str]) -> Any:  # noqa: ANN401 - the stubs want a mapping of literals
     return attributes

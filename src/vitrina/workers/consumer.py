@@ -1,7 +1,7 @@
-"""The consumer of the queue: takes messages, keeps them hidden while it works, deletes those that were told.
+"""Consumes the queue: receives messages, keeps them hidden while they are handled, deletes those that are done.
 
-What cannot be told because the table does not answer is kept and tried again here, so that an outage does not send
-messages to the dead letters; what is poison is left to the queue, which moves it there after `queue_max_receives`.
+Messages that fail because the table is unavailable are retried here, so an outage sends none to the dead letters.
+Poison messages are left to the queue, which moves them there after `queue_max_receives` receives.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from vitrina.backoff import Backoff
 from vitrina.clock import Clock, now
 from vitrina.errors import QueueUnavailable, VitrinaError
 from vitrina.metrics import MESSAGES, QUEUE_AGE
@@ -22,17 +23,15 @@ from vitrina.workers.running import pause
 log = structlog.get_logger(__name__)
 
 _WAIT: Final = 2.0
-"""Seconds that a receive waits for a message, which a stop waits for: a receive that is cut off hides what it took."""
+"""Seconds that a receive waits for a message. A stop waits for it too: a cancelled receive would hide its messages."""
 _EXTENSIONS: Final = 3
-"""Times that a message is hidden anew before it would be seen again."""
-_TRIES: Final = 5
-_FIRST_PAUSE: Final = 0.2
-_LONGEST_PAUSE: Final = 5.0
-_MOST_DOUBLINGS: Final = 10
+"""Extensions in a visibility timeout, so that one may fail."""
+_ATTEMPTS: Final = 5
+_RETRY: Final = Backoff(first=0.2, longest=5, jitter=0)
 
 
 class MessageSource(Protocol):
-    """Where messages come from: `vitrina.queue.notices.NoticeQueue`."""
+    """A queue to consume: `vitrina.queue.channel.Channel`."""
 
     async def receive(self, *, wait: float) -> list[Received]: ...  # noqa: D102
     async def delete(self, received: list[Received]) -> list[Received]: ...  # noqa: D102
@@ -40,57 +39,62 @@ class MessageSource(Protocol):
 
 
 class Consumer:
-    """One consumer; any number of them share a queue."""
+    """Passes messages to `handle`; any number of consumers may share a queue.
+
+    `probe` raises VitrinaError while the table is unavailable, `on_mail` is called when mail is due, and `visibility`
+    is the queue's visibility timeout in seconds.
+    """
 
     def __init__(
         self,
         queue: MessageSource,
-        tell: Callable[[dict[str, str]], Awaitable[Outcome]],
+        handle: Callable[[dict[str, str]], Awaitable[Outcome]],
         *,
         probe: Callable[[], Awaitable[None]],
         on_mail: Callable[[], None],
         visibility: int,
         clock: Clock = now,
+        backoff: Backoff = _RETRY,
     ) -> None:
-        """Take the queue, what tells, what raises while the table does not answer, and whom to wake for mail."""
         self._queue = queue
-        self._tell = tell
+        self._handle = handle
         self._probe = probe
         self._on_mail = on_mail
         self._visibility = visibility
         self._clock = clock
+        self._backoff = backoff
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Consume until `stop` is set; what is at hand then is finished, or given back if the table does not answer."""
+        """Consume until `stop` is set; then finish the current messages, or release them in a table outage."""
         failures = 0
         while not stop.is_set():
             try:
                 received = await self._queue.receive(wait=_WAIT)
                 if received:
-                    await self.handle(received, stop)
+                    await self._consume(received, stop)
                 failures = 0
             except QueueUnavailable:
                 failures += 1
-                await pause(stop, _pause_after(failures))
+                await pause(stop, self._backoff.pause(failures))
 
-    async def handle(self, received: list[Received], stop: asyncio.Event) -> None:
-        """Tell of messages until each is told or left to the queue. Raises QueueUnavailable."""
+    async def _consume(self, received: list[Received], stop: asyncio.Event) -> None:
+        """Handle messages until each is done or left to the queue. Raises QueueUnavailable."""
         left = {message.id: message for message in received}
         async with self._hidden(left):
             for attempt in itertools.count(1):
-                outcome = await self._tell({message.id: message.body for message in left.values()})
+                outcome = await self._handle({message.id: message.body for message in left.values()})
                 if outcome.mail_is_due:
                     self._on_mail()
                 await self._settle(left, outcome)
                 if not left:
                     return
-                if stop.is_set() or (attempt >= _TRIES and await self._table_answers()):
+                if stop.is_set() or (attempt >= _ATTEMPTS and await self._table_is_available()):
                     break
-                await pause(stop, _pause_after(attempt))
+                await pause(stop, self._backoff.pause(attempt))
         MESSAGES.labels("failed").inc(len(left))
-        await self._leave(left.values())
+        await self._release(left.values())
 
-    async def _table_answers(self) -> bool:
+    async def _table_is_available(self) -> bool:
         try:
             await self._probe()
         except VitrinaError:
@@ -98,7 +102,7 @@ class Consumer:
         return True
 
     async def _settle(self, left: dict[str, Received], outcome: Outcome) -> None:
-        """Take out of `left` what came to its end: what was told is deleted, what is poison waits for its next try."""
+        """Remove the settled messages from `left`: delete those that are done, release the poison ones."""
         done = [left.pop(message_id) for message_id in outcome.done]
         poison = [left.pop(message_id) for message_id in outcome.poison]
         if done:
@@ -107,16 +111,16 @@ class Consumer:
             QUEUE_AGE.set(max(0.0, (self._clock() - oldest).total_seconds()))
             MESSAGES.labels("told").inc(len(done))
         MESSAGES.labels("poison").inc(len(poison))
-        await self._leave(poison)
+        await self._release(poison)
 
-    async def _leave(self, messages: Iterable[Received]) -> None:
-        """Let messages be seen again soon, later with each time: their group waits behind them."""
+    async def _release(self, messages: Iterable[Received]) -> None:
+        """Make messages visible again soon, later with each receive: the rest of their group waits behind them."""
         for receives, group in itertools.groupby(sorted(messages, key=_receives), key=_receives):
             await self._queue.extend(list(group), min(2 ** (receives - 1), self._visibility))
 
     @asynccontextmanager
     async def _hidden(self, left: dict[str, Received]) -> AsyncIterator[None]:
-        """Keep hidden what is in `left`, however long it takes."""
+        """Keep the messages in `left` hidden, however long their handling takes."""
         task = asyncio.create_task(self._keep_hidden(left))
         try:
             yield
@@ -129,14 +133,10 @@ class Consumer:
             try:
                 lost = await self._queue.extend(list(left.values()), self._visibility)
             except QueueUnavailable:
-                continue  # The queue has logged it, and there is time for another try.
+                continue  # Already logged; the visibility timeout leaves time for another attempt.
             if lost:
-                log.warning("messages_lost", messages=[message.id for message in lost])
+                log.warning("message_receipts_lost", messages=[message.id for message in lost])
 
 
 def _receives(message: Received) -> int:
     return message.receives
-
-
-def _pause_after(failures: int) -> float:
-    return min(_FIRST_PAUSE * 2.0 ** min(failures - 1, _MOST_DOUBLINGS), _LONGEST_PAUSE)

@@ -1,4 +1,4 @@
-"""From messages to inboxes: the part of the notifier that a worker and a Lambda function share."""
+"""Handles messages of the queue, for the worker and for the Lambda function: decodes and dispatches their events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import structlog
 from vitrina.domain.notices import PriceChanged
 from vitrina.errors import VitrinaError
 from vitrina.queue.messages import ChangeUnread, MessageUnreadable, decode
-from vitrina.services.notifications.dispatch import Notices
+from vitrina.services.notifications.dispatch import NoticeDispatcher
 from vitrina.store.changes import ChangeStore, ChangeUnreadable
 
 log = structlog.get_logger(__name__)
@@ -16,9 +16,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What became of messages, by their ids: `done` can be deleted, `failed` may go well when they are tried again.
+    """The results of messages, by their ids.
 
-    Those that are `poison` will not, unless what is wrong with them is mended: they belong among the dead letters.
+    Messages that are `done` can be deleted. Those that `failed` can be retried. `poison` messages fail at every attempt
+    until their cause is repaired: they belong among the dead letters.
     """
 
     done: set[str] = field(default_factory=set)
@@ -28,39 +29,41 @@ class Outcome:
 
 
 class NotificationHandler:
-    """Reads messages and tells the admins of what they say."""
+    """Decodes messages and dispatches their events; reads from `changes` the events that a message only names."""
 
-    def __init__(self, notices: Notices, changes: ChangeStore) -> None:
-        """Take who tells, and where the change is that a message only names."""
-        self._notices = notices
+    def __init__(self, dispatcher: NoticeDispatcher, changes: ChangeStore) -> None:
+        self._dispatcher = dispatcher
         self._changes = changes
 
-    async def tell(self, bodies: Mapping[str, str]) -> Outcome:
-        """Tell of messages, given by their ids. Raises nothing: a message that it cannot handle is poison."""
+    async def handle(self, bodies: Mapping[str, str]) -> Outcome:
+        """Handle message bodies, by message id.
+
+        Never raises. A message that cannot be handled is reported in `Outcome.poison`.
+        """
         outcome = Outcome()
         events: dict[str, PriceChanged] = {}
         for message_id, body in bodies.items():
             try:
                 event = await self._event(body)
             except (MessageUnreadable, ChangeUnreadable) as error:
-                log.error("message_unreadable", message=message_id, why=str(error))  # noqa: TRY400 - the reason is all
+                log.error("message_unreadable", message=message_id, why=str(error))  # noqa: TRY400 - `why` says it all
                 outcome.poison.add(message_id)
             except VitrinaError as error:
-                log.warning("change_not_read", message=message_id, error=type(error).__name__)
+                log.warning("change_read_failed", message=message_id, error=type(error).__name__)
                 outcome.failed.add(message_id)
             else:
                 if event is None:
-                    log.warning("change_moved_no_price", message=message_id)
+                    log.warning("change_without_price", message=message_id)
                     outcome.done.add(message_id)
                 else:
                     events[message_id] = event
         try:
-            await self._tell(events, outcome)
+            await self._dispatch(events, outcome)
         except Exception:
-            # One of them is to blame; by itself it holds back nobody.
-            log.exception("notices_failed_unexpectedly", messages=len(events))
+            # Dispatch each event by itself, so that the one that fails does not stop the others.
+            log.exception("message_batch_failed", messages=len(events))
             for message_id, event in events.items():
-                await self._tell_one(message_id, event, outcome)
+                await self._dispatch_one(message_id, event, outcome)
         return outcome
 
     async def _event(self, body: str) -> PriceChanged | None:
@@ -69,17 +72,17 @@ class NotificationHandler:
             return await self._changes.price_changed(event.product_id, event.version)
         return event
 
-    async def _tell(self, events: Mapping[str, PriceChanged], outcome: Outcome) -> None:
+    async def _dispatch(self, events: Mapping[str, PriceChanged], outcome: Outcome) -> None:
         if not events:
             return
-        told = await self._notices.tell(list(events.values()))
-        outcome.done |= {message_id for message_id, event in events.items() if event.id in told.told}
-        outcome.failed |= {message_id for message_id, event in events.items() if event.id in told.failed}
-        outcome.mail_is_due |= told.mail_is_due
+        result = await self._dispatcher.dispatch(list(events.values()))
+        outcome.done |= {message_id for message_id, event in events.items() if event.id in result.delivered}
+        outcome.failed |= {message_id for message_id, event in events.items() if event.id in result.failed}
+        outcome.mail_is_due |= result.mail_is_due
 
-    async def _tell_one(self, message_id: str, event: PriceChanged, outcome: Outcome) -> None:
+    async def _dispatch_one(self, message_id: str, event: PriceChanged, outcome: Outcome) -> None:
         try:
-            await self._tell({message_id: event}, outcome)
+            await self._dispatch({message_id: event}, outcome)
         except Exception:
-            log.exception("message_not_handled", message=message_id, change=event.id)
+            log.exception("message_handler_failed", message=message_id, change=event.id)
             outcome.poison.add(message_id)

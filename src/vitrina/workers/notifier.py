@@ -1,4 +1,4 @@
-"""The notifier: from the queue to the inboxes, and from those to the mail (R9)."""
+"""The notifier worker: consumes the queue into inboxes and sends the mail that is due (R9)."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from vitrina.config import Settings
 from vitrina.errors import TableUnavailable
 from vitrina.mail.transport import open_transport
 from vitrina.queue.notices import NoticeQueue
-from vitrina.services.notifications.dispatch import Notices, default_preferences
+from vitrina.services.notifications.dispatch import NoticeDispatcher, default_preferences
 from vitrina.services.notifications.mailer import Mailer
 from vitrina.store import keys
 from vitrina.store.changes import ChangeStore
@@ -24,36 +24,37 @@ from vitrina.store.recipients import RecipientStore
 from vitrina.store.table import Table
 from vitrina.workers.consumer import Consumer
 from vitrina.workers.notification_handler import NotificationHandler
+from vitrina.workers.running import wait_for_any
 
 log = structlog.get_logger(__name__)
 
 _IDLE: Final = 5.0
-"""Seconds between two looks for mail: 12 a minute, 4 queries each."""
+"""Seconds between two polls for due mail: 12 polls a minute, 4 queries each."""
 _SOON: Final = 1.0
-"""Seconds between two looks while entries come in, which the index shows a moment after they were written."""
-_STILL_NEWS: Final = 3.0
-"""Seconds for which that goes on after the last entry."""
+"""Seconds between two polls after new entries, which the index shows a moment after they are written."""
+_RECENT: Final = 3.0
+"""Seconds after the last new entry for which polls are that frequent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the notifier is made of, as a worker and as Lambda functions."""
+    """The objects that the notifier needs, as a worker and as Lambda functions."""
 
     table: Table
-    teller: NotificationHandler
+    handler: NotificationHandler
     mailer: Mailer
 
     async def probe(self) -> None:
-        """Raise TableUnavailable unless the table answers: 1 call; whether the item is there does not matter."""
+        """Raise TableUnavailable unless the table responds: 1 request, for an item that need not exist."""
         await self.table.get(keys.SUPER_ADMINS, consistent=True)
 
 
 @asynccontextmanager
 async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
-    """Connect and build the parts; let everything go at the end."""
+    """Connect and build the parts; disconnect at the end."""
     async with aws.connect(settings) as clients, open_transport(settings) as transport:
         table = Table(clients, name=settings.table_name)
-        notices = Notices(
+        dispatcher = NoticeDispatcher(
             InboxStore(table, retention_days=settings.notice_retention_days),
             RecipientStore(table, defaults=default_preferences(settings)),
             notify_actor=settings.notify_actor,
@@ -61,18 +62,18 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         )
         yield Parts(
             table=table,
-            teller=NotificationHandler(notices, ChangeStore(table)),
+            handler=NotificationHandler(dispatcher, ChangeStore(table)),
             mailer=Mailer(MailStore(table), transport, settings),
         )
 
 
 async def notifier(settings: Settings, stop: asyncio.Event) -> None:
-    """Tell and mail until `stop` is set; what is at hand then is finished."""
+    """Handle messages and send mail until `stop` is set; then finish the current messages and mails."""
     news = asyncio.Event()
     async with open_parts(settings) as parts, aws.connect_queue(settings) as sqs:
         consumer = Consumer(
-            NoticeQueue(sqs, name=settings.queue_name),
-            parts.teller.tell,
+            NoticeQueue(sqs, name=settings.queue_name).main,
+            parts.handler.handle,
             probe=parts.probe,
             on_mail=news.set,
             visibility=settings.queue_visibility_timeout,
@@ -82,9 +83,11 @@ async def notifier(settings: Settings, stop: asyncio.Event) -> None:
             group.create_task(send_mail(parts.mailer, stop, news))
 
 
-async def send_mail(mailer: Mailer, stop: asyncio.Event, news: asyncio.Event) -> None:
-    """Send what is due until `stop` is set: at once when there is `news`, and whenever some seconds have passed."""
-    last_news = -_STILL_NEWS
+async def send_mail(
+    mailer: Mailer, stop: asyncio.Event, news: asyncio.Event, *, idle: float = _IDLE, soon: float = _SOON
+) -> None:
+    """Send due mail until `stop` is set; polls at once when `news` is set, else every `soon` or `idle` seconds."""
+    last_news = -_RECENT
     while not stop.is_set():
         if news.is_set():
             last_news = time.monotonic()
@@ -94,13 +97,5 @@ async def send_mail(mailer: Mailer, stop: asyncio.Event, news: asyncio.Event) ->
         except TableUnavailable:
             more = False
         if not more:
-            fresh = time.monotonic() - last_news < _STILL_NEWS
-            await _either(stop, news, seconds=_SOON if fresh else _IDLE)
-
-
-async def _either(*events: asyncio.Event, seconds: float) -> None:
-    """Wait until one of the events is set, or for so many seconds."""
-    waiters = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(waiters, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for waiter in waiters:
-        waiter.cancel()
+            recent = time.monotonic() - last_news < _RECENT
+            await wait_for_any(stop, news, seconds=soon if recent else idle)

@@ -1,11 +1,11 @@
-"""The relay: what the table's stream says of changed prices goes to the queue (R9).
+"""The relay worker: sends the price changes in the table's stream to the queue (R9).
 
-Several relays share the shards. What a relay without work costs, with `L` = `relay_lease_time` (10 s) and `I` =
-`relay_idle_interval` (1 s), in calls a minute:
+Several relays share the shards. Requests of an idle relay, with `L` = `relay_lease_time` (10 s) and `I` =
+`relay_idle_interval` (1 s):
 
-| call | for each | a minute | by default |
+| request | for each | a minute | by default |
 |---|---|---|---|
-| GetRecords | open shard | 60 / I, and about one more for each look at its own lease's records | 60 |
+| GetRecords | open shard | 60 / I, and about one more for each page with its own leases' records | 60 |
 | UpdateItem, a renewal that is a checkpoint too | open shard | 180 / L | 18 |
 | Query, the leases | relay | 180 / L | 18 |
 | DescribeTable, DescribeStream | relay | 60 / 30 each | 4 |
@@ -30,24 +30,24 @@ from vitrina.store.table import Table
 from vitrina.workers import relay_sharing as sharing
 from vitrina.workers.relay_records import EventSink
 from vitrina.workers.relay_shard import RENEWALS, HeldLease, Monotonic, Records, ShardReader
-from vitrina.workers.running import pause
+from vitrina.workers.running import pause, wait_for_any
 
 log = structlog.get_logger(__name__)
 
 _DISCOVERY_INTERVAL: Final = 30.0
-"""Between two looks at the shards while none has ended."""
-_STREAM_PATIENCE: Final = 5.0
-"""Between two looks for a stream that is not there."""
+"""Seconds between two listings of the shards while none has ended."""
+_STREAM_POLL_INTERVAL: Final = 5.0
+"""Seconds between two polls for a stream that does not exist yet."""
 
 
 class ShardedRecords(Records, Protocol):
-    """A stream: `vitrina.store.stream.Stream`."""
+    """A source of records that lists its shards: `vitrina.store.stream.Stream`."""
 
     async def shards(self) -> dict[str, Shard]: ...  # noqa: D102
 
 
 class Relay:
-    """One relay among others on one stream."""
+    """One relay on one stream, which it may share with other relays; times are in seconds."""
 
     def __init__(
         self,
@@ -57,15 +57,16 @@ class Relay:
         *,
         lease_time: float,
         idle_interval: float,
+        discovery_interval: float = _DISCOVERY_INTERVAL,
         monotonic: Monotonic = time.monotonic,
     ) -> None:
-        """Take the stream, its leases and the queue."""
         self.owner = new_id()
         self._stream = stream
         self._leases = leases
         self._queue = queue
         self._lease_time = lease_time
         self._idle_interval = idle_interval
+        self._discovery_interval = discovery_interval
         self._monotonic = monotonic
         self._readers: dict[str, asyncio.Task[None]] = {}
         self._seen: dict[str, tuple[str | None, int, float]] = {}
@@ -76,35 +77,28 @@ class Relay:
 
     @property
     def reading(self) -> set[str]:
-        """The shards that it reads now."""
+        """The ids of the shards that it reads now."""
         return set(self._readers)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Relay until `stop` is set; then give the leases back where the reading is."""
+        """Relay until `stop` is set; then release the leases at the positions reached."""
         try:
             while not stop.is_set():
                 self._wake.clear()
                 try:
                     await self._round(stop)
                 except (TableUnavailable, Conflict):
-                    log.warning("leases_not_reached")
-                await self._rest(stop)
+                    log.warning("shard_leases_unavailable")
+                await wait_for_any(self._wake, stop, seconds=self._lease_time / RENEWALS)
             await asyncio.gather(*self._readers.values(), return_exceptions=True)
         finally:
             for reader in self._readers.values():
                 reader.cancel()
 
-    async def _rest(self, stop: asyncio.Event) -> None:
-        """Wait for the next round: its time, a shard that ended, or the stop."""
-        waiters = [asyncio.create_task(event.wait()) for event in (self._wake, stop)]
-        await asyncio.wait(waiters, timeout=self._lease_time / RENEWALS, return_when=asyncio.FIRST_COMPLETED)
-        for waiter in waiters:
-            waiter.cancel()
-
     async def _round(self, stop: asyncio.Event) -> None:
-        """Look at leases, and at shards when it is time; then read what is this relay's to read."""
+        """Read the leases, list the shards if that is due, and take leases."""
         leases = await self._leases.all()
-        self._heed_owners(leases)
+        self._cancel_lost_readers(leases)
         if self._must_discover(leases):
             await self._discover(leases)
         for lease in sharing.to_take(leases, me=self.owner, reading=self.reading, silent=self._silent(leases)):
@@ -113,10 +107,10 @@ class Relay:
     def _must_discover(self, leases: dict[str, Lease]) -> bool:
         if self._discovered is None or self._gone or sharing.childless(self._shards, leases):
             return True
-        return self._monotonic() - self._discovered >= _DISCOVERY_INTERVAL
+        return self._monotonic() - self._discovered >= self._discovery_interval
 
     async def _discover(self, leases: dict[str, Lease]) -> None:
-        """List the shards, make the leases that lack and delete those that are done with; `leases` is kept true."""
+        """List the shards, create missing leases and delete finished ones; updates `leases`."""
         self._shards = await self._stream.shards()
         self._discovered = self._monotonic()
         for lease in sharing.unleased(self._shards, leases):
@@ -125,28 +119,28 @@ class Relay:
         for lease in sharing.forgotten(self._shards, leases):
             await self._leases.delete(lease)
             del leases[lease.shard_id]
-            log.info("lease_deleted", shard_id=lease.shard_id)
+            log.info("shard_lease_deleted", shard_id=lease.shard_id)
         for shard_id in (self._gone - self._shards.keys()) & leases.keys():
             await self._give_up(leases[shard_id])
         self._gone.clear()
 
     async def _give_up(self, lease: Lease) -> None:
-        """Count a shard as read that aged away before it was: its children must not wait for it for ever."""
-        with suppress(LeaseLost):  # Another relay found out at the same time.
+        """Mark a shard as read whose records expired unread, so that its children do not wait for ever."""
+        with suppress(LeaseLost):  # Another relay does the same.
             mine = await self._leases.take(lease, owner=self.owner)
             await self._leases.give_back(mine, checkpoint=SHARD_END)
             metrics.STREAM_LOST.inc()
-            log.error("shard_lost", shard_id=lease.shard_id, after=lease.checkpoint)
+            log.error("shard_expired_unread", shard_id=lease.shard_id, after=lease.checkpoint)
 
-    def _heed_owners(self, leases: dict[str, Lease]) -> None:
-        """Stop reading what others have taken, without waiting for the renewal that would fail."""
+    def _cancel_lost_readers(self, leases: dict[str, Lease]) -> None:
+        """Stop reading shards that other relays have taken, without waiting for the renewal that would fail."""
         for shard_id, reader in self._readers.items():
             if shard_id not in leases or leases[shard_id].owner != self.owner:
-                log.warning("lease_taken_by_another", shard_id=shard_id)
+                log.warning("shard_lease_taken_over", shard_id=shard_id)
                 reader.cancel()
 
     def _silent(self, leases: dict[str, Lease]) -> set[str]:
-        """Return the shards whose lease has not moved for its time, by this relay's own clock."""
+        """Return the shards whose lease has not been renewed for the lease time, by this relay's own clock."""
         now = self._monotonic()
         before, self._seen = self._seen, {}
         for shard_id, lease in leases.items():
@@ -160,8 +154,8 @@ class Relay:
         try:
             mine = await self._leases.take(lease, owner=self.owner)
         except LeaseLost:
-            return  # Another relay was quicker.
-        log.info("lease_taken", shard_id=lease.shard_id, from_owner=lease.owner, checkpoint=mine.checkpoint)
+            return  # Another relay was faster.
+        log.info("shard_lease_acquired", shard_id=lease.shard_id, from_owner=lease.owner, checkpoint=mine.checkpoint)
         held = HeldLease(self._leases, mine, seconds=self._lease_time, since=began, monotonic=self._monotonic)
         reader = ShardReader(self._stream, self._queue, held, idle_interval=self._idle_interval)
         self._readers[lease.shard_id] = asyncio.create_task(self._read(lease.shard_id, reader, stop))
@@ -169,12 +163,12 @@ class Relay:
     async def _read(self, shard_id: str, reader: ShardReader, stop: asyncio.Event) -> None:
         try:
             await reader.run(stop)
-            log.info("lease_given_back", shard_id=shard_id)
+            log.info("shard_lease_released", shard_id=shard_id)
             self._wake.set()
         except LeaseLost:
-            log.warning("lease_lost", shard_id=shard_id)
+            log.warning("shard_lease_lost", shard_id=shard_id)
         except (TableUnavailable, Conflict):
-            log.warning("lease_not_given_back", shard_id=shard_id)
+            log.warning("shard_lease_release_failed", shard_id=shard_id)
         except ShardGone:
             self._gone.add(shard_id)
         except Exception:
@@ -184,7 +178,7 @@ class Relay:
 
 
 async def relay(settings: Settings, stop: asyncio.Event) -> None:
-    """Relay the stream of the table that the settings name, as soon as there is one, until `stop` is set."""
+    """Relay the stream of the settings' table until `stop` is set; waits until the table has a stream."""
     async with (
         aws.connect(settings) as clients,
         aws.connect_streams(settings) as streams,
@@ -202,12 +196,12 @@ async def relay(settings: Settings, stop: asyncio.Event) -> None:
         while not stop.is_set():
             stream = await latest()
             if stream is None:
-                log.warning("no_stream", table=settings.table_name)
-                await pause(stop, _STREAM_PATIENCE)
+                log.warning("stream_missing", table=settings.table_name)
+                await pause(stop, _STREAM_POLL_INTERVAL)
                 continue
             log.info("stream_found", stream=stream.label)
             leases = LeaseStore(table, stream_label=stream.label)
-            one = Relay(
+            current = Relay(
                 stream,
                 leases,
                 queue,
@@ -217,7 +211,7 @@ async def relay(settings: Settings, stop: asyncio.Event) -> None:
             over = asyncio.Event()
             watching = asyncio.create_task(_watch(stream, latest, stop, over))
             try:
-                await one.run(over)
+                await current.run(over)
             finally:
                 watching.cancel()
 
@@ -225,7 +219,7 @@ async def relay(settings: Settings, stop: asyncio.Event) -> None:
 async def _watch(
     stream: Stream, latest: Callable[[], Awaitable[Stream | None]], stop: asyncio.Event, over: asyncio.Event
 ) -> None:
-    """Set `over` at the stop, or when the table has another stream: it was made anew, or its stream was."""
+    """Set `over` when `stop` is set or when the table has a new stream, as after it was created again."""
     while not stop.is_set():
         await pause(stop, _DISCOVERY_INTERVAL)
         found = None if stop.is_set() else await latest()

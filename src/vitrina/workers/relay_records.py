@@ -1,4 +1,4 @@
-"""What is done with records of the stream, in worker and Lambda: pick the changed prices, put them into the queue."""
+"""Picks the price changes out of stream records and sends them to the queue, for the worker and for Lambda."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class EventSink(Protocol):
-    """Where changes go: `vitrina.queue.notices.NoticeQueue`."""
+    """The destination of changes: `vitrina.queue.notices.NoticeQueue`."""
 
     async def send(self, events: Sequence[PriceChanged], *, check: Callable[[], None]) -> list[PriceChanged]: ...  # noqa: D102
     async def dead_letter(self, unread: ChangeUnread) -> None: ...  # noqa: D102
@@ -25,7 +25,7 @@ class EventSink(Protocol):
 
 @dataclass(slots=True)
 class Changes:
-    """What still has to go into the queue: changed prices, and changes that could not be read."""
+    """Changes that are still to be sent: price changes, and changes that could not be decoded."""
 
     events: list[PriceChanged] = field(default_factory=list)
     unread: list[ChangeUnread] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Changes:
 
 
 def changes_in(records: Iterable[Record]) -> Changes:
-    """Return what passes the filter; only that is decoded."""
+    """Return the changes among the records that pass the filter; only those are decoded."""
     changes = Changes()
     for record in filter(passes, records):
         try:
@@ -44,20 +44,20 @@ def changes_in(records: Iterable[Record]) -> Changes:
             unread = ChangeUnread(product_id=error.product_id, version=error.version, reason=error.reason)
             changes.unread.append(unread)
         except ValueError:
-            log.exception("change_without_key", sequence_number=sequence_number(record))
+            log.exception("change_key_invalid", sequence_number=sequence_number(record))
     return changes
 
 
 async def deliver(changes: Changes, queue: EventSink, *, check: Callable[[], None] = no_check) -> None:
-    """Put `changes` into the queue, and what cannot be read or is refused among the dead letters; they are used up.
+    """Send `changes` to the queue, and to the dead letters what cannot be decoded or is rejected; empties `changes`.
 
-    `check` is called before each call to the queue; what it raises ends the sending. Raises QueueUnavailable, after
-    which `changes` are what is left, or may be: the same call again repeats some of it at most.
+    `check` is called before each request to the queue; what it raises is propagated. Raises QueueUnavailable; `changes`
+    then holds everything that was not sent, and possibly some that was, so that the same call can be repeated.
     """
     if changes.events:
         refused = await queue.send(changes.events, check=check)
         metrics.STREAM_RECORDS.labels("relayed").inc(len(changes.events) - len(refused))
-        # The change's own time: DynamoDB Local cuts that of the record to the minute.
+        # The change's own time, because DynamoDB Local truncates the record's time to the minute.
         metrics.STREAM_LAG.set((clock.now() - changes.events[-1].changed_at).total_seconds())
         changes.unread += [
             ChangeUnread(product_id=event.product_id, version=event.version, reason="refused by the queue")
@@ -70,4 +70,4 @@ async def deliver(changes: Changes, queue: EventSink, *, check: Callable[[], Non
         await queue.dead_letter(unread)
         del changes.unread[0]
         metrics.STREAM_RECORDS.labels("parked").inc()
-        log.error("change_parked", product_id=unread.product_id, version=unread.version, reason=unread.reason)
+        log.error("change_dead_lettered", product_id=unread.product_id, version=unread.version, reason=unread.reason)

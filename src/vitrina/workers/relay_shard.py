@@ -1,7 +1,7 @@
-"""One relay's reading of one shard, from its checkpoint to its end, for as long as it holds the lease."""
+"""Reads one shard from its checkpoint to its end, for as long as the relay holds its lease."""
 
 import asyncio
-import random
+import itertools
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import structlog
 
 from vitrina import metrics
+from vitrina.backoff import Backoff
 from vitrina.errors import Conflict, QueueUnavailable, TableUnavailable
 from vitrina.store.leases import SHARD_END, TRIM_HORIZON, Lease, LeaseLost, LeaseStore
 from vitrina.store.stream import IteratorExpired, RecordPage, Trimmed, sequence_number
@@ -17,79 +18,89 @@ from vitrina.workers.running import pause
 
 log = structlog.get_logger(__name__)
 
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 5.0
-_MANY: Final = 10
-"""Records of a page after which the next one is read at once: more than the relays' own leases write."""
+_RETRY: Final = Backoff(first=0.1, longest=5, jitter=0.5)
+_FIRST_IDLE_PAUSE: Final = 0.1
+_BUSY: Final = 10
+"""Records of a page after which the next is read without a pause: more than the relays' own lease renewals write."""
 RENEWALS: Final = 3
-"""Renewals in a lease's time, so that one that fails or is late does no harm."""
+"""Renewals in a lease's time, so that a late or failed one does no harm."""
 
 Monotonic = Callable[[], float]
 
 
 class Records(Protocol):
-    """What a shard is read from: `vitrina.store.stream.Stream`."""
+    """A source of records: `vitrina.store.stream.Stream`."""
 
     async def iterator(self, shard_id: str, *, after: str | None) -> str: ...  # noqa: D102
     async def page(self, iterator: str) -> RecordPage: ...  # noqa: D102
 
 
 class HeldLease:
-    """A lease that is ours until its time is over by the monotonic clock, which no other relay need agree with.
+    """A lease that was requested at `since` and is valid for `seconds`, both by this process's monotonic clock.
 
-    Others wait for as long after they saw it move, which was later; so a process that was frozen past it and wakes up
-    knows that by itself, before it has asked anybody.
+    Other relays wait for the same time after they see a renewal, which is always later. So a process that was suspended
+    past its lease detects that by itself, without a request.
     """
 
     def __init__(
         self, leases: LeaseStore, lease: Lease, *, seconds: float, since: float, monotonic: Monotonic = time.monotonic
     ) -> None:
-        """Take a lease that was asked for at `since` and is good for `seconds`."""
         self.shard_id = lease.shard_id
         self.position = lease.checkpoint
         self._leases = leases
         self._lease = lease
         self._seconds = seconds
-        self._good_until = since + seconds
+        self._valid_until = since + seconds
         self._monotonic = monotonic
 
     def check(self) -> None:
-        """Raise LeaseLost when the lease's time is over."""
-        if self._monotonic() >= self._good_until:
+        """Raise LeaseLost if the lease has expired."""
+        if self._monotonic() >= self._valid_until:
             raise LeaseLost
 
     async def keep(self) -> None:
-        """Renew it, with the position reached as checkpoint, until it is lost. Raises LeaseLost."""
+        """Renew the lease for ever, with the current position as its checkpoint. Raises LeaseLost."""
         while True:
             await asyncio.sleep(self._seconds / RENEWALS)
             began = self._monotonic()
             try:
                 await self._leases.renew(self._lease, checkpoint=self.position)
             except (TableUnavailable, Conflict):
-                log.warning("lease_not_renewed", shard_id=self.shard_id)
+                log.warning("shard_lease_renewal_failed", shard_id=self.shard_id)
                 self.check()
             else:
-                self._good_until = began + self._seconds
+                self._valid_until = began + self._seconds
 
-    async def let_go(self) -> None:
-        """Give it back at the position reached, for another relay to go on at once. Raises LeaseLost."""
+    async def release(self) -> None:
+        """Release the lease at the current position, where another relay can go on at once. Raises LeaseLost."""
         await self._leases.give_back(self._lease, checkpoint=self.position)
 
 
 class ShardReader:
-    """Sends the changed prices of a shard to the queue, and only then moves on."""
+    """Sends the price changes of a shard to the queue, and advances the checkpoint only after that.
 
-    def __init__(self, records: Records, queue: EventSink, held: HeldLease, *, idle_interval: float) -> None:
-        """Take the lease and what lies on both sides; `idle_interval` is the longest pause after an empty page."""
+    `idle_interval` is the longest pause after an empty page, in seconds.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        queue: EventSink,
+        held: HeldLease,
+        *,
+        idle_interval: float,
+        backoff: Backoff = _RETRY,
+    ) -> None:
         self._records = records
         self._queue = queue
         self._held = held
-        self._idle_interval = idle_interval
+        self._idle = Backoff(first=_FIRST_IDLE_PAUSE, longest=idle_interval, jitter=0)
+        self._backoff = backoff
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Read until the shard ends or `stop` is set, then give the lease back.
+        """Read until the shard ends or `stop` is set, then release the lease.
 
-        Raises LeaseLost, and ShardGone when the stream knows no such shard.
+        Raises LeaseLost, and ShardGone if the stream does not know the shard.
         """
         reading = asyncio.create_task(self._read(stop))
         keeping = asyncio.create_task(self._held.keep())
@@ -102,11 +113,11 @@ class ShardReader:
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
-        await self._held.let_go()
+        await self._held.release()
 
     async def _read(self, stop: asyncio.Event) -> None:
         iterator: str | None = None
-        trouble = idle = _FIRST_PAUSE
+        failures = idle_pages = 0
         while not stop.is_set():
             try:
                 iterator = iterator or await self._iterator()
@@ -114,23 +125,23 @@ class ShardReader:
             except (IteratorExpired, Trimmed, TableUnavailable) as error:
                 iterator = None
                 self._note(error)
-                await pause(stop, trouble * random.uniform(0.5, 1))  # noqa: S311 - not a secret
-                trouble = min(trouble * 2, _LONGEST_PAUSE)
+                failures += 1
+                await pause(stop, self._backoff.pause(failures))
                 continue
-            trouble = _FIRST_PAUSE
+            failures = 0
             changes = changes_in(page.records)
             found = len(changes)
             if not await self._deliver(changes, stop):
                 return
-            self._move_past(page, found=found)
+            self._advance(page, found=found)
             iterator = page.next
             if iterator is None:
                 return
-            if found or len(page.records) >= _MANY:
-                idle = _FIRST_PAUSE
+            if found or len(page.records) >= _BUSY:
+                idle_pages = 0
             else:
-                await pause(stop, idle)
-                idle = min(idle * 2, self._idle_interval)
+                idle_pages += 1
+                await pause(stop, self._idle.pause(idle_pages))
 
     async def _iterator(self) -> str:
         position = self._held.position
@@ -141,14 +152,14 @@ class ShardReader:
         match error:
             case Trimmed():
                 metrics.STREAM_LOST.inc()
-                log.error("stream_trimmed", shard_id=self._held.shard_id, after=self._held.position)
+                log.error("stream_records_expired", shard_id=self._held.shard_id, after=self._held.position)
                 self._held.position = TRIM_HORIZON
             case IteratorExpired():
-                log.warning("iterator_expired", shard_id=self._held.shard_id)
+                log.warning("shard_iterator_expired", shard_id=self._held.shard_id)
             case _:
-                log.warning("stream_not_read", shard_id=self._held.shard_id)
+                log.warning("stream_read_failed", shard_id=self._held.shard_id)
 
-    def _move_past(self, page: RecordPage, *, found: int) -> None:
+    def _advance(self, page: RecordPage, *, found: int) -> None:
         metrics.STREAM_RECORDS.labels("skipped").inc(len(page.records) - found)
         if page.next is None:
             self._held.position = SHARD_END
@@ -156,18 +167,18 @@ class ShardReader:
             self._held.position = sequence_number(page.records[-1])
 
     async def _deliver(self, changes: Changes, stop: asyncio.Event) -> bool:
-        """Put it all into the queue, however long that takes: the lease is kept meanwhile, and the checkpoint waits.
+        """Send all changes to the queue, however long an outage lasts; the lease is renewed meanwhile.
 
-        Returns False when a stop came first.
+        Returns False if `stop` was set before all were sent: then the checkpoint must not advance.
         """
-        wait = _FIRST_PAUSE
-        while changes:
+        for failures in itertools.count(1):
             try:
                 await deliver(changes, self._queue, check=self._held.check)
             except QueueUnavailable:
-                log.warning("queue_not_reached", shard_id=self._held.shard_id, waiting=len(changes))
-                await pause(stop, wait * random.uniform(0.5, 1))  # noqa: S311 - not a secret
+                log.warning("changes_not_sent", shard_id=self._held.shard_id, waiting=len(changes))
+                await pause(stop, self._backoff.pause(failures))
                 if stop.is_set():
                     return False
-                wait = min(wait * 2, _LONGEST_PAUSE)
+            else:
+                break
         return True

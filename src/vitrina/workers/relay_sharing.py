@@ -1,7 +1,7 @@
-"""Which leases a relay makes, takes and deletes: pure functions of what it sees, as in Amazon's KCL.
+"""Decides which leases a relay creates, takes and deletes: pure functions of shards and leases, as in Amazon's KCL.
 
-There is no leader. Each relay looks at the same leases and takes what makes the shares even; two that want the same are
-told apart by the condition of the write.
+There is no leader. Each relay sees the same leases and takes those that balance the shares. If two want the same lease,
+the condition of the write lets one of them have it.
 """
 
 import random
@@ -13,17 +13,17 @@ from vitrina.store.stream import Shard
 
 
 def unleased(shards: Mapping[str, Shard], leases: Mapping[str, Lease]) -> list[Lease]:
-    """Return leases to make, for shards that have none: nobody's, and never from the newest record on.
+    """Return new leases for the shards that have none: without an owner, and from the oldest record on.
 
-    A parent that the stream has forgotten, and of which there is no lease, holds nobody up.
+    A shard need not wait for a parent that has no lease and that the stream no longer lists.
     """
     return [Lease(shard_id=shard.id, parent=shard.parent) for shard in shards.values() if shard.id not in leases]
 
 
 def forgotten(shards: Mapping[str, Shard], leases: Mapping[str, Lease]) -> list[Lease]:
-    """Return leases that have done their duty: of shards read to their end that the stream has forgotten.
+    """Return leases to delete: their shards were read to the end and are no longer listed by the stream.
 
-    One stays for as long as a child has not been begun, since the child waits for it.
+    A lease stays until all its children have been started, because they wait for it.
     """
     waiting = {lease.parent for lease in leases.values() if lease.checkpoint == TRIM_HORIZON}
     waiting |= {shard.parent for shard in shards.values() if shard.id not in leases}
@@ -35,13 +35,13 @@ def forgotten(shards: Mapping[str, Shard], leases: Mapping[str, Lease]) -> list[
 
 
 def childless(shards: Mapping[str, Shard], leases: Mapping[str, Lease]) -> bool:
-    """Say whether a shard was read to its end while no child of it is known: then it is time to look for one."""
+    """Return whether a shard was read to its end and no child of it is known yet: then the shards must be listed."""
     parents = {shard.parent for shard in shards.values()}
     return any(lease.has_ended and shard_id not in parents for shard_id, lease in leases.items() if shard_id in shards)
 
 
 def readable(leases: Mapping[str, Lease]) -> dict[str, Lease]:
-    """Return the leases whose shards can be read now: not at their end, and their parent, if known, at its end."""
+    """Return the leases of unfinished shards whose parent is finished or unknown."""
     return {
         shard_id: lease
         for shard_id, lease in leases.items()
@@ -53,11 +53,11 @@ def readable(leases: Mapping[str, Lease]) -> dict[str, Lease]:
 def to_take(
     leases: Mapping[str, Lease], *, me: str, reading: AbstractSet[str], silent: AbstractSet[str]
 ) -> list[Lease]:
-    """Return the leases that relay `me`, which is `reading` some already, should try to take.
+    """Return the leases that relay `me`, which reads the shards `reading`, should try to take.
 
-    It wants an even share of those that can be read. First come those that nobody reads: without an owner, with one
-    that is `silent`, or its own that it does not read. When there are none, it takes one from who has most, unless
-    that would only turn the inequality round.
+    It takes up to an even share of the readable ones. Free leases come first: without an owner, of shards in `silent`,
+    or its own that it does not read. If none is free, it takes one from the relay with the most leases, unless that
+    would only swap the two relays' shares.
     """
     open_leases = readable(leases)
     free = [lease for lease in open_leases.values() if _is_free(lease, me=me, reading=reading, silent=silent)]
@@ -65,10 +65,12 @@ def to_take(
     owners.update(lease.owner for lease in open_leases.values() if lease not in free and lease.owner is not None)
     share = -(-len(open_leases) // len(owners))
     wanted = max(share - owners[me], 0)
-    taken = random.sample(free, min(wanted, len(free)))  # Relays that start together begin at different ends.
-    richest, most = owners.most_common(1)[0]
+    taken = random.sample(
+        free, min(wanted, len(free))
+    )  # Random, so that relays that start together try different leases.
+    largest, most = owners.most_common(1)[0]
     if not free and most - owners[me] > 1:
-        theirs = [lease for lease in open_leases.values() if lease.owner == richest]
+        theirs = [lease for lease in open_leases.values() if lease.owner == largest]
         taken.append(random.choice(theirs))  # noqa: S311 - not a secret
     return taken
 

@@ -1,10 +1,9 @@
-"""A worker as a process: its logs, its signals, its loop and what operations ask of it.
+"""Runs a worker as a process: logging, signals, event loop, metrics and health.
 
-sys.exit(run_worker("relay", work, settings))   # until SIGTERM or Ctrl-C; a second one ends at once
+sys.exit(run_worker("relay", work, settings))   # until SIGTERM or Ctrl-C; a second signal ends it at once
 """
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -26,18 +25,17 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 Work = Callable[[Settings, asyncio.Event], Awaitable[None]]
-"""What a worker does until the event is set; then it finishes what it has at hand and returns."""
+"""A worker: runs until the event is set, finishes its current work and returns."""
 
-_LOOP_PATIENCE: Final = 5.0
-"""Seconds in which a loop that turns answers."""
+_LOOP_TIMEOUT: Final = 5.0
+"""Seconds in which a healthy event loop runs a callback."""
 
 
 def run_worker(name: str, work: Work, settings: Settings) -> int:
-    """Do `work` in this process until it is told to stop; returns the exit code.
+    """Run `work` in this process until SIGINT or SIGTERM; returns the exit code.
 
-    It is 0 when the work came to its end, and 1 when it failed (the log says how), when it took longer than
-    `shutdown_timeout` after it was told to stop, or when a second signal cut it short. Raises OSError when
-    `worker_metrics_port` cannot be listened on.
+    The code is 0 if the work ended, and 1 if it failed (the log has the error), took longer than `shutdown_timeout` to
+    stop, or was interrupted by a second signal. Raises OSError if `worker_metrics_port` cannot be opened.
     """
     logging.configure(level=settings.log_level, style=settings.log_format)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -48,40 +46,49 @@ def run_worker(name: str, work: Work, settings: Settings) -> int:
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Wait for `seconds`, or less if the worker is told to stop."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+    """Wait for `seconds`, or until `stop` is set."""
+    await wait_for_any(stop, seconds=seconds)
+
+
+async def wait_for_any(*events: asyncio.Event, seconds: float) -> None:
+    """Wait until one of the events is set, or for `seconds`."""
+    waiters = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiters, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for waiter in waiters:
+            waiter.cancel()
 
 
 async def _run(name: str, work: Work, settings: Settings) -> int:
     stop = asyncio.Event()
     install_signal_handlers(stop)
-    with _watched(settings):
+    with _monitored(settings):
         log.info("started", worker=name)
         task = asyncio.ensure_future(work(settings, stop))
-        told = asyncio.create_task(stop.wait())
+        stopping = asyncio.create_task(stop.wait())
         try:
-            await asyncio.wait((task, told), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
                 log.info("stopping", worker=name)
                 await asyncio.wait((task,), timeout=settings.shutdown_timeout)
             if not task.done():
-                log.error("stop_took_too_long", worker=name, seconds=settings.shutdown_timeout)
+                log.error("shutdown_timed_out", worker=name, seconds=settings.shutdown_timeout)
                 return 1
             await task
         except Exception:
             log.exception("worker_failed", worker=name)
             return 1
         finally:
-            told.cancel()
+            stopping.cancel()
             task.cancel()
     log.info("stopped", worker=name)
     return 0
 
 
 @contextmanager
-def _watched(settings: Settings) -> Iterator[None]:
-    """Serve `/metrics` and `/healthz` on a thread of its own, if a port is set for them."""
+def _monitored(settings: Settings) -> Iterator[None]:
+    """Serve `/metrics` and `/healthz` on a separate thread, if `worker_metrics_port` is set."""
     if not settings.worker_metrics_port:
         yield
         return
@@ -99,7 +106,7 @@ def _watched(settings: Settings) -> Iterator[None]:
 class _Handler(WSGIRequestHandler):
     timeout: ClassVar[float | None] = 5.0
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its base's name
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Log nothing: probes come every few seconds."""
 
 
@@ -112,7 +119,7 @@ def _operations(loop: asyncio.AbstractEventLoop) -> Callable[["WSGIEnvironment",
                 return metrics(environ, start_response)
             case "/healthz":
                 status, body = (
-                    (HTTPStatus.OK, b"ok\n") if _locks(loop) else (HTTPStatus.SERVICE_UNAVAILABLE, b"stuck\n")
+                    (HTTPStatus.OK, b"ok\n") if _is_running(loop) else (HTTPStatus.SERVICE_UNAVAILABLE, b"stuck\n")
                 )
             case _:
                 status, body = HTTPStatus.NOT_FOUND, b"not found\n"
@@ -122,7 +129,7 @@ def _operations(loop: asyncio.AbstractEventLoop) -> Callable[["WSGIEnvironment",
     return app
 
 
-def _locks(loop: asyncio.AbstractEventLoop) -> bool:
+def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
     turned = threading.Event()
     loop.call_soon_threadsafe(turned.set)
-    return turned.wait(_LOOP_PATIENCE)
+    return turned.wait(_LOOP_TIMEOUT)

@@ -1,4 +1,4 @@
-"""What the tests of mail share: a table of their own, as the store's have it."""
+"""Fixtures of the notification tests: a table of their own."""
 
 from tests.store.conftest import clients, settings, table
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import Final
 
 from tests.api.client import ok
-from tests.services.notifications.world import Outbox
+from tests.services.notifications.harness import Outbox
 from tests.store.design.world import Work, World, changed, plain, row
 from vitrina.clock import now
 from vitrina.mail.transport import MailNotSent
-from vitrina.services.notifications.dispatch import Notices, default_preferences
+from vitrina.services.notifications.dispatch import NoticeDispatcher, default_preferences
 from vitrina.services.notifications.mailer import Mailer
 from vitrina.store.inbox import InboxStore
 from vitrina.store.mails import MailStore
@@ -26,10 +26,10 @@ def _recipients(w: World) -> RecipientStore:
     return RecipientStore(w.table, defaults=default_preferences(w.service.settings))
 
 
-def _notifier(w: World, *, minutes: float = 0) -> Notices:
+def _notifier(w: World, *, minutes: float = 0) -> NoticeDispatcher:
     """Return what tells admins, as a process has it that has just begun, some minutes from now."""
     settings = w.service.settings
-    return Notices(
+    return NoticeDispatcher(
         InboxStore(w.table, retention_days=settings.notice_retention_days),
         _recipients(w),
         notify_actor=settings.notify_actor,
@@ -40,38 +40,38 @@ def _notifier(w: World, *, minutes: float = 0) -> Notices:
 
 @row("vitrina notifier, a price changes, windows open")
 async def _(w: World) -> Work:
-    return _notifier(w).tell([changed(changed_by=w.admin.id)])
+    return _notifier(w).dispatch([changed(changed_by=w.admin.id)])
 
 
 @row("vitrina notifier, two more do, in open windows")
 async def _(w: World) -> Work:
-    return _notifier(w).tell([changed(changed_by=w.admin.id) for _ in range(2)])
+    return _notifier(w).dispatch([changed(changed_by=w.admin.id) for _ in range(2)])
 
 
 @row("vitrina notifier, three more do, past what is mailed at once")
 async def _(w: World) -> Work:
     notifier = _notifier(w)
-    await notifier.tell([changed(changed_by=w.admin.id)])
-    return notifier.tell([changed(changed_by=w.admin.id) for _ in range(3)])
+    await notifier.dispatch([changed(changed_by=w.admin.id)])
+    return notifier.dispatch([changed(changed_by=w.admin.id) for _ in range(3)])
 
 
 @row(f"vitrina notifier, windows have closed, {_DEMOTED}")
 async def _(w: World) -> Work:
-    return _notifier(w, minutes=60).tell([changed(changed_by=w.user.id)])
+    return _notifier(w, minutes=60).dispatch([changed(changed_by=w.user.id)])
 
 
 @row("vitrina notifier, an admin wants no mail")
 async def _(w: World) -> Work:
     person = await w.account(role="admin")
     ok(await person.request("PUT", _PREFERENCES, {"email": "off"}))
-    return _notifier(w, minutes=60).tell([changed(changed_by=w.admin.id)])
+    return _notifier(w, minutes=60).dispatch([changed(changed_by=w.admin.id)])
 
 
 @row("vitrina notifier, it is told again")
 async def _(w: World) -> Work:
     event, notifier = changed(changed_by=w.admin.id), _notifier(w)
-    await notifier.tell([event])
-    return notifier.tell([event])
+    await notifier.dispatch([event])
+    return notifier.dispatch([event])
 
 
 @row("vitrina notifier, mails are sent")

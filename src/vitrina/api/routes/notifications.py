@@ -38,13 +38,13 @@ async def page(request: Request[None, NotificationQuery]) -> web.Response:
 
 async def read(request: Request[None, None]) -> web.Response:
     """Mark a notice as read."""
-    await request.app[SERVICES].inbox.read(request.caller.id, request.parameter("notification_id"))
+    await request.app[SERVICES].inbox.mark_read(request.caller.id, request.parameter("notification_id"))
     return json_response(status=204)
 
 
 async def read_all(request: Request[None, None]) -> web.Response:
     """Mark all notices as read."""
-    await request.app[SERVICES].inbox.read_all(request.caller.id)
+    await request.app[SERVICES].inbox.mark_all_read(request.caller.id)
     return json_response(status=204)
 
 

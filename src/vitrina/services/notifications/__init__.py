@@ -1,1 +1,1 @@
-"""Notices of price changes: who gets them, the inbox and mail (R9)."""
+"""Notices of price changes: their recipients, the inbox and the mail (R9)."""

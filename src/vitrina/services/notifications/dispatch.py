@@ -1,7 +1,7 @@
-"""Tells admins of changed prices (R9): an inbox entry for each change and admin, whatever is delivered twice.
+"""Writes an inbox entry for each price change and admin (R9); repeated deliveries write nothing new.
 
-What the queue delivers again finds its entries in the table. Whether and when an entry is mailed is decided before it
-is written and stands in it, so that nothing a process forgets is forgotten.
+A redelivered message finds its entries in the table. When an entry is due to be mailed is decided before the entry is
+written and stored in it, so a process that dies forgets nothing.
 """
 
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ from vitrina.store.recipients import RecipientStore
 
 log = structlog.get_logger(__name__)
 
-_AT_ONCE: Final = 32
-_TOLD_ROLES: Final = (Role.SUPER_ADMIN, Role.ADMIN)
+_CONCURRENCY: Final = 32
+_RECIPIENT_ROLES: Final = (Role.SUPER_ADMIN, Role.ADMIN)
 
 
 def default_preferences(settings: Settings) -> NoticePreferences:
-    """Return what an admin is mailed who has never said."""
+    """Return the preferences of an admin who has set none."""
     return NoticePreferences(
         email=EmailMode.DIGEST,
         digest_minutes=settings.digest_minutes,
@@ -38,27 +38,31 @@ def default_preferences(settings: Settings) -> NoticePreferences:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DispatchResult:
-    """What became of events, by their ids: `told` are in every inbox, `failed` are to be told again.
+    """Ids of the events that are `delivered` to every inbox, and of those that `failed` and must be dispatched again.
 
-    `mail_is_due` says that an entry was written whose mail is due at once.
+    `mail_is_due` is true if a new entry is to be mailed at once.
     """
 
-    told: frozenset[str]
+    delivered: frozenset[str]
     failed: frozenset[str]
     mail_is_due: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
-    """An inbox entry to be written."""
+    """An inbox entry to write; `due_at` is None if it is never mailed."""
 
     notice: Notice
     due_at: datetime | None
     digest: bool = False
 
 
-class Notices:
-    """Writes inbox entries. A process may have one, and any number of processes may tell of the same events."""
+class NoticeDispatcher:
+    """Writes inbox entries. Any number of processes may dispatch the same events at the same time.
+
+    `notify_actor` includes the admin who changed the price. The first `before_digest` notices of an admin's digest
+    window are mailed at once, the others together when the window closes.
+    """
 
     def __init__(
         self,
@@ -69,32 +73,31 @@ class Notices:
         before_digest: int,
         clock: Clock = now,
     ) -> None:
-        """Take the stores, whether who changed a price is told too, and how many a window are mailed at once."""
         self._inbox = inbox
         self._recipients = recipients
         self._notify_actor = notify_actor
         self._before_digest = before_digest
         self._clock = clock
         self._full: dict[str, datetime] = {}
-        """Admins whose window has had its notices mailed at once, and when it closes: true until then."""
+        """When the window of an admin closes whose immediate mails are used up; spares counting until then."""
 
-    async def tell(self, events: Sequence[PriceChanged]) -> DispatchResult:
-        """Tell every admin and super_admin who is active now of each event, but not who made it.
+    async def dispatch(self, events: Sequence[PriceChanged]) -> DispatchResult:
+        """Write an entry of each event for every active admin and super_admin except the one who made the change.
 
-        Expected failures are logged and leave their events to be told again; no VitrinaError is raised.
+        Never raises VitrinaError: expected failures are logged and reported in `DispatchResult.failed`.
         """
         changes = {event.id: event for event in events}
         try:
-            admins, names, wishes = await self._audience(list(changes.values()))
+            admins, names, preferences = await self._audience(list(changes.values()))
         except VitrinaError as error:
-            log.warning("notices_failed", error=type(error).__name__, changes=sorted(changes))
-            return DispatchResult(told=frozenset(), failed=frozenset(changes), mail_is_due=False)
+            log.warning("recipients_not_found", error=type(error).__name__, changes=sorted(changes))
+            return DispatchResult(delivered=frozenset(), failed=frozenset(changes), mail_is_due=False)
         decided = await gather(
-            (self._entries(admin, list(changes.values()), names, wishes[admin.id]) for admin in admins),
-            at_once=_AT_ONCE,
+            (self._entries(admin, list(changes.values()), names, preferences[admin.id]) for admin in admins),
+            at_once=_CONCURRENCY,
         )
         entries = [entry for entries, _ in decided for entry in entries]
-        added = await gather((self._add(entry) for entry in entries), at_once=_AT_ONCE)
+        added = await gather((self._add(entry) for entry in entries), at_once=_CONCURRENCY)
         failed = frozenset(
             [change_id for _, undecided in decided for change_id in undecided]
             + [entry.notice.change.id for entry, new in zip(entries, added, strict=True) if new is None]
@@ -102,43 +105,48 @@ class Notices:
         mail_is_due = any(
             new and entry.due_at is not None and not entry.digest for entry, new in zip(entries, added, strict=True)
         )
-        return DispatchResult(told=frozenset(changes) - failed, failed=failed, mail_is_due=mail_is_due)
+        return DispatchResult(delivered=frozenset(changes) - failed, failed=failed, mail_is_due=mail_is_due)
 
     async def _audience(
         self, changes: Sequence[PriceChanged]
     ) -> tuple[list[User], dict[str, str], dict[str, NoticePreferences]]:
-        """Find who is told, the names of who changed prices, and what the former want: 3 calls, 4 for a stranger."""
-        by_role = await gather((self._recipients.of_role(role) for role in _TOLD_ROLES), at_once=len(_TOLD_ROLES))
-        # An account whose role changes right now may be listed under both.
+        """Return the recipients, the names of the actors by id, and the recipients' preferences by id.
+
+        Takes 3 requests, or 4 if an actor is no longer an admin.
+        """
+        by_role = await gather(
+            (self._recipients.of_role(role) for role in _RECIPIENT_ROLES), at_once=len(_RECIPIENT_ROLES)
+        )
+        # An account whose role is changing at this moment may be listed under both roles.
         admins = {user.id: user for users in by_role for user in users}
         names = {user.id: user.name for user in admins.values()}
-        strangers = {change.changed_by for change in changes} - names.keys()
-        names |= await self._recipients.names(sorted(strangers))
+        others = {change.changed_by for change in changes} - names.keys()
+        names |= await self._recipients.names(sorted(others))
         return list(admins.values()), names, await self._recipients.preferences_of(admins)
 
     async def _entries(
-        self, admin: User, changes: Sequence[PriceChanged], names: dict[str, str], wishes: NoticePreferences
+        self, admin: User, changes: Sequence[PriceChanged], names: dict[str, str], preferences: NoticePreferences
     ) -> tuple[list[_Entry], list[str]]:
-        """Return an admin's entries, or the ids of the changes for which they could not be decided."""
+        """Return an admin's entries, or the ids of the changes if their digest window could not be counted."""
         notices = [
             Notice(user_id=admin.id, change=change, changed_by_name=names.get(change.changed_by))
             for change in changes
             if self._notify_actor or change.changed_by != admin.id
         ]
         at = self._clock()
-        if wishes.email is EmailMode.OFF:
+        if preferences.email is EmailMode.OFF:
             return [_Entry(notice=notice, due_at=None) for notice in notices], []
-        if wishes.email is EmailMode.EACH or not notices:
+        if preferences.email is EmailMode.EACH or not notices:
             return [_Entry(notice=notice, due_at=at) for notice in notices], []
         try:
-            at_once, closes_at = await self._window(admin.id, len(notices), minutes=wishes.digest_minutes, at=at)
+            immediate, closes_at = await self._window(admin.id, len(notices), minutes=preferences.digest_minutes, at=at)
         except VitrinaError as error:
             undecided = [notice.change.id for notice in notices]
-            log.warning("notices_failed", error=type(error).__name__, changes=undecided, user_id=admin.id)
+            log.warning("digest_window_failed", error=type(error).__name__, changes=undecided, user_id=admin.id)
             return [], undecided
         return [
             _Entry(notice=notice, due_at=at)
-            if position < at_once
+            if position < immediate
             else _Entry(notice=notice, due_at=closes_at, digest=True)
             for position, notice in enumerate(notices)
         ], []
@@ -156,13 +164,13 @@ class Notices:
         return max(0, self._before_digest - before), window.closes_at
 
     async def _add(self, entry: _Entry) -> bool | None:
-        """Write an entry: True if it is new, False if it was there, None if it is to be told again."""
+        """Write an entry; returns True if it is new, False if it already existed, None if the write failed."""
         try:
             new = await self._inbox.add(entry.notice, due_at=entry.due_at, digest=entry.digest)
         except VitrinaError as error:
             NOTICES.labels("failed").inc()
             log.warning(
-                "notice_failed",
+                "notice_write_failed",
                 error=type(error).__name__,
                 change=entry.notice.change.id,
                 user_id=entry.notice.user_id,

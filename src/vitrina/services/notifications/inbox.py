@@ -1,4 +1,4 @@
-"""An admin's inbox: reading it, and what is to be mailed (R9)."""
+"""An admin's inbox of price changes and their mail preferences (R9)."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,47 +11,46 @@ from vitrina.services.concurrency import gather
 from vitrina.store.inbox import InboxStore
 from vitrina.store.recipients import RecipientStore
 
-_AT_ONCE: Final = 32
+_CONCURRENCY: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxPage:
-    """A page of an inbox, and how many of all its entries are unread."""
+    """A page of an inbox; `unread_count` counts the whole inbox."""
 
     page: Page[Notice]
     unread_count: int
 
 
 class Inbox:
-    """What an admin does with notices; whose they are is in every call."""
+    """Reads and marks the notices of the admin whose id each method takes."""
 
     def __init__(self, store: InboxStore, recipients: RecipientStore, *, clock: Clock = now) -> None:
-        """Take the stores."""
         self._store = store
         self._recipients = recipients
         self._clock = clock
 
     async def page(self, user_id: str, *, unread: bool, limit: int, start: Position | None) -> InboxPage:
-        """Return a page of an inbox, newest first, all of it or what is unread."""
+        """Return a page of all entries or of the unread ones, newest first."""
         at = self._clock()
         page = await self._store.page(user_id, unread=unread, at=at, limit=limit, start=start)
-        if start is None and page.next is None:  # It is the whole inbox: counting it would be a call for nothing.
+        if start is None and page.next is None:  # The page is the whole inbox: no request is needed to count it.
             return InboxPage(page=page, unread_count=sum(notice.read_at is None for notice in page.items))
         return InboxPage(page=page, unread_count=await self._store.unread_count(user_id, at=at))
 
-    async def read(self, user_id: str, notice_id: str) -> None:
-        """Mark an entry as read; again changes nothing. Raises NotFound when the inbox has no such entry."""
+    async def mark_read(self, user_id: str, notice_id: str) -> None:
+        """Mark an entry as read; idempotent. Raises NotFound if the inbox has no such entry."""
         if not is_notice_id(notice_id):
             raise NotFound
         await self._store.mark_read(user_id, notice_id, at=self._clock())
 
-    async def read_all(self, user_id: str) -> None:
-        """Mark all entries as read that are unread now. One that is cut short goes on where it is begun again."""
+    async def mark_all_read(self, user_id: str) -> None:
+        """Mark all entries as read that are unread now. After an interruption a second call finishes the work."""
         at = self._clock()
         start: Position | None = None
         while True:
             found = await self._store.unread_ids(user_id, at=at, start=start)
-            await gather((self._mark(user_id, notice_id) for notice_id in found.items), at_once=_AT_ONCE)
+            await gather((self._mark(user_id, notice_id) for notice_id in found.items), at_once=_CONCURRENCY)
             start = found.next
             if start is None:
                 return
@@ -60,16 +59,16 @@ class Inbox:
         try:
             await self._store.mark_read(user_id, notice_id, at=self._clock())
         except NotFound:
-            return  # The index lags behind the table: the entry is gone, with its account or by its age.
+            return  # The index lags behind the table: the entry was deleted with its account or expired.
 
     async def preferences(self, user_id: str) -> NoticePreferences:
-        """Return what an admin is mailed."""
+        """Return an admin's mail preferences, the defaults if none are set."""
         return await self._recipients.preferences(user_id)
 
     async def set_preferences(
         self, user_id: str, *, email: EmailMode, digest_minutes: int | None, language: Language | None
     ) -> NoticePreferences:
-        """Replace what an admin is mailed; None stands for this installation's default."""
+        """Replace an admin's mail preferences; None stands for this installation's default."""
         defaults = self._recipients.defaults
         preferences = NoticePreferences(
             email=email,

@@ -1,4 +1,4 @@
-"""Relays on a made-up stream, whose leases are real."""
+"""A harness for relays that share a fake stream and a fake queue, with leases on a real table."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,8 +10,8 @@ from vitrina.store.table import Table
 from vitrina.workers.relay import Relay
 
 
-class Scene:
-    """A stream, its leases and a queue, among any number of relays."""
+class RelayHarness:
+    """A stream, its leases and a queue, for any number of relays."""
 
     def __init__(self, table: Table, **shards: FakeShard) -> None:
         self.stream, self.queue = FakeStream(**shards), FakeQueue()
@@ -19,11 +19,18 @@ class Scene:
         self.stops: dict[Relay, asyncio.Event] = {}
 
     def relay(self, *, lease_time: float = 0.6) -> Relay:
-        """Return another relay."""
-        return Relay(self.stream, self.leases, self.queue, lease_time=lease_time, idle_interval=0.02)
+        """Return a new relay."""
+        return Relay(
+            self.stream,
+            self.leases,
+            self.queue,
+            lease_time=lease_time,
+            idle_interval=0.02,
+            discovery_interval=0.3,
+        )
 
     def are(self, shards: set[str]) -> Callable[[], Awaitable[bool]]:
-        """Whether these shards and no others have leases."""
+        """Return a condition: exactly these shards have leases."""
 
         async def look() -> bool:
             return set(await self.leases.all()) == shards
@@ -31,7 +38,7 @@ class Scene:
         return look
 
     def has_ended(self, shard_id: str) -> Callable[[], Awaitable[bool]]:
-        """Whether a shard was read to its end."""
+        """Return a condition: the shard was read to its end."""
 
         async def look() -> bool:
             return (await self.leases.all())[shard_id].has_ended
@@ -39,7 +46,7 @@ class Scene:
         return look
 
     def is_stolen(self, shard_id: str) -> Callable[[], Awaitable[bool]]:
-        """Take a lease from whoever has it; a renewal may come between."""
+        """Return a condition that takes a lease from its owner; false if a renewal came between."""
 
         async def steal() -> bool:
             with suppress(LeaseLost):
@@ -50,7 +57,7 @@ class Scene:
         return steal
 
     def has_moved(self, shard_id: str, counter: int) -> Callable[[], Awaitable[bool]]:
-        """Whether a lease was renewed so often."""
+        """Return a condition: the lease was renewed up to `counter`."""
 
         async def look() -> bool:
             return (await self.leases.all())[shard_id].counter >= counter
@@ -59,7 +66,7 @@ class Scene:
 
     @asynccontextmanager
     async def running(self, *relays: Relay) -> AsyncIterator[None]:
-        """Run relays; at the end they are stopped."""
+        """Run relays, and stop them at the end."""
         tasks = []
         for one in relays:
             self.stops[one] = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Admins with entries that wait for their mail, and a post office that does as it is told."""
+"""A harness for mailers on a real table, with a fake transport and a manual clock."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from typing import Any
 from tests.mail.samples import AT, notice
 from tests.service import Clock
 from tests.store.samples import user
+from vitrina.backoff import Backoff
 from vitrina.config import Settings
 from vitrina.domain.mails import Waiting
 from vitrina.domain.notices import Notice
@@ -26,7 +27,7 @@ LATER = AT + timedelta(hours=1)
 
 
 class Outbox:
-    """Takes mail, unless it has been told what to raise for a recipient; `slow` is how long each takes."""
+    """A fake transport: records messages, raises the exceptions in `fails` by recipient, takes `slow` seconds each."""
 
     def __init__(self) -> None:
         self.sent: list[EmailMessage] = []
@@ -34,7 +35,6 @@ class Outbox:
         self.slow = 0.0
 
     async def send(self, message: EmailMessage) -> None:
-        """Take a message."""
         await asyncio.sleep(self.slow)
         failures = self.fails.get(message["To"].addresses[0].addr_spec)
         if failures:
@@ -43,12 +43,12 @@ class Outbox:
 
     @property
     def identities(self) -> list[str]:
-        """The Message-IDs of what was sent, in order."""
+        """The Message-IDs of the sent messages, in order."""
         return [str(message["Message-ID"]) for message in self.sent]
 
 
-class World:
-    """A table with admins, and mailers that work on it at a time that the test sets."""
+class MailHarness:
+    """Mailers on a table of admins, at the time of `clock` and the `seconds` of a monotonic clock."""
 
     def __init__(self, table: Table, settings: Settings) -> None:
         self.table = table
@@ -60,20 +60,26 @@ class World:
         self.users = UserStore(table)
 
     def mailer(self, **options: Any) -> Mailer:  # noqa: ANN401 - a setting's own field checks its value
-        """Return a mailer as one process has it."""
-        settings = self.settings.model_copy(update=options)
-        return Mailer(self.store, self.outbox, settings, clock=self.clock, monotonic=lambda: self.seconds)
+        """Return a new mailer with these settings, which shares no memory with the others."""
+        return Mailer(
+            self.store,
+            self.outbox,
+            self.settings.model_copy(update=options),
+            clock=self.clock,
+            monotonic=lambda: self.seconds,
+            settle=Backoff(first=0, longest=0),
+        )
 
     async def admin(self, **fields: Any) -> User:  # noqa: ANN401 - each field has its own type
-        """Make an admin."""
+        """Create an admin."""
         made = user(**{"role": Role.ADMIN} | fields)
         await self.users.create(made)
         return made
 
-    async def told(
+    async def add_due(
         self, admin: User, numbers: Sequence[int] = (0,), *, digest: bool = False, due_at: datetime = AT
     ) -> list[Notice]:
-        """Write entries of an admin's inbox whose mail is due."""
+        """Write inbox entries of an admin whose mail is due."""
         notices = [notice(number, user_id=admin.id) for number in numbers]
         inbox = InboxStore(self.table, retention_days=90)
         for first in range(0, len(notices), 50):
@@ -82,28 +88,36 @@ class World:
         return notices
 
     async def prefers(self, admin: User, *, email: str = "digest", language: str = "en") -> None:
-        """Write what an admin wants."""
+        """Set an admin's mail preferences."""
         key = keys.notice_preferences(admin.id)
         await self.table.put(Put(NoticePreferencesItem.keyed(key, email=email, digest_minutes=15, language=language)))
 
     async def mail_of(self, admin: User) -> MailItem | None:
-        """Return the mail to an admin that is being sent."""
+        """Return the mail item of an admin, None if no mail is being sent."""
         item = await self.table.get(keys.mail(admin.id), consistent=True)
         assert item is None or isinstance(item, MailItem)
         return item
 
     async def entry(self, one: Notice) -> NoticeItem:
-        """Return an entry as the table has it."""
+        """Return the inbox entry of a notice."""
         item = await self.table.get(keys.notice(one.user_id, one.id), consistent=True)
         assert isinstance(item, NoticeItem)
         return item
 
+    def show(self, waiting: Waiting) -> None:
+        """Make the index list exactly this as due, as it does while it lags behind the table."""
+
+        async def due(shard: int, **_: object) -> list[Waiting]:
+            return [waiting] if shard == keys.mail_shard(waiting.user_id) else []
+
+        self.store.due = due  # type: ignore[method-assign]
+
     async def due(self) -> list[Waiting]:
-        """Return all that the index shows as due at any time."""
+        """Return all mail that the index lists, due now or later."""
         found = await asyncio.gather(*(self.store.due(shard, at=AT + timedelta(days=9)) for shard in range(4)))
         return [each for shard in found for each in shard]
 
 
 def identity(one: Notice) -> str:
-    """Return the Message-ID of a notice that is mailed by itself to the settings' default sender."""
+    """Return the Message-ID of a single notice, sent by the default `mail_from`."""
     return f"<{one.id}.{one.user_id}@localhost>"
