@@ -1,4 +1,4 @@
-"""Views of one day as hypothesis makes them."""
+"""A hypothesis strategy for the views of one day."""
 
 import uuid
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ VIEWS: Final = st.builds(
     View,
     product_id=st.sampled_from(PRODUCTS),
     at_ms=st.integers(min_value=MIDNIGHT_MS, max_value=MIDNIGHT_MS + 86_399_999),
-    # Few visitors, some of whose bytes look like a product's.
+    # Few visitors, some of whose bytes equal those of a product.
     visitor=st.sampled_from([bytes(11) + bytes([number]) for number in range(4)]) | st.binary(min_size=12, max_size=12),
     referrer_host=st.none() | st.sampled_from(["a.example", "b.example"]),
     bot=st.booleans(),

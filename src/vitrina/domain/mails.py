@@ -1,4 +1,4 @@
-"""A mail on its way to an admin (R9)."""
+"""Mails of notices to admins (R9)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,10 +6,11 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """The one mail to `user_id` that is being sent: a notice by itself, or a digest of many.
+    """The one mail to `user_id` that is being sent: a single notice, or a digest of many.
 
-    `attempt` counts from 1 how often it was begun, `failures` how often no mail server took it; a sender may also die,
-    or find that the table does not answer. Until `due_at` the mail is its sender's, then whoever's takes it over.
+    `attempt` counts from 1 how often sending was started, `failures` how often no mail server accepted the mail; an
+    attempt may also end because the sender dies or the table does not answer. Until `due_at` the mail belongs to its
+    sender, afterwards any sender may take it over.
     """
 
     id: str
@@ -24,7 +25,7 @@ class Mail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """What is due to one account: a mail whose sender died or failed, notices to mail one by one, and a digest's."""
+    """The mail due to one account: one whose sender failed, notices to mail one by one, and notices for a digest."""
 
     user_id: str
     mail: Mail | None

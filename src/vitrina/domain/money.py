@@ -21,18 +21,18 @@ _THREE_DECIMALS: Final = "BHD IQD JOD KWD LYD OMR TND".split()
 DECIMALS: Final[dict[str, int]] = (
     dict.fromkeys(_TWO_DECIMALS, 2) | dict.fromkeys(_NO_DECIMALS, 0) | dict.fromkeys(_THREE_DECIMALS, 3)
 )
-"""Decimals of each currency in circulation, from ISO 4217's list one (funds and metals left out)."""
+"""Decimals of each currency in circulation, from list one of ISO 4217 without funds and metals."""
 
 
 def check_currency(text: str) -> str:
-    """Return `text` if it is the code of a currency; raises ValueError when it is not."""
+    """Return `text` if it is a currency code; raises ValueError otherwise."""
     if text not in DECIMALS:
         raise ValueError("is not an ISO 4217 currency code such as USD")
     return text
 
 
 def parse_amount(text: str) -> Decimal:
-    """Read a plain decimal; raises ValueError for signs, exponents, spaces, underscores and digits other than 0-9."""
+    """Parse a plain decimal; raises ValueError for signs, exponents, spaces, underscores and digits other than 0-9."""
     if not _PLAIN_DECIMAL.fullmatch(text):
         raise ValueError("is not a plain decimal number such as 19.99")
     integer, _, fraction = text.partition(".")
@@ -42,9 +42,9 @@ def parse_amount(text: str) -> Decimal:
 
 
 def fit(amount: Decimal, currency: str) -> Decimal:
-    """Return `amount` with just the decimals of its currency; raises ValueError if it has more."""
+    """Return `amount` with exactly the decimals of its currency; raises ValueError if it has more."""
     decimals = DECIMALS[currency]
-    # Not `normalize`, which rounds to the 28 digits of the context first.
+    # `normalize` would round to the 28 digits of the context first.
     if len(f"{amount:f}".partition(".")[2].rstrip("0")) > decimals:
         raise ValueError(f"has more than the {decimals} decimals of {currency}")
     return amount.quantize(Decimal(1).scaleb(-decimals))

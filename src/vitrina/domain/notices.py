@@ -1,4 +1,4 @@
-"""Notices of changed prices (R9): the event, an admin's inbox entry, and when that is mailed."""
+"""Notices of changed prices (R9): the event, the entry in an admin's inbox, and the mail preferences."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _NOTICE_ID: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceChanged:
-    """A price of a live product moved. Amounts are text in their currency's decimals, `changed_by` is a user id."""
+    """The price of a live product changed. Amounts are text with the currency's decimals, `changed_by` is a user id."""
 
     product_id: str
     version: int
@@ -29,23 +29,23 @@ class PriceChanged:
 
     @property
     def id(self) -> str:
-        """What names the change for ever, from the stream to the inbox: the product and the version that made it."""
+        """The permanent id of the change, from the stream to the inbox: product id and version."""
         return f"{self.product_id}-{self.version}"
 
     @property
     def notice_id(self) -> str:
-        """The id of the notice of it, the same in every inbox; ids sort by the time of the change."""
+        """The id of its notice, the same in every inbox; ids sort by the time of the change."""
         return f"{int(self.changed_at.timestamp() * 1000):013d}-{self.id}"
 
 
 def is_notice_id(text: str) -> bool:
-    """Say whether `text` has the form of a notice's id."""
+    """Whether `text` has the form of a notice id."""
     return _NOTICE_ID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """An entry of the inbox of `user_id`; `changed_by_name` is None when that account was gone already."""
+    """An entry in the inbox of `user_id`; `changed_by_name` is None if that account no longer existed."""
 
     user_id: str
     change: PriceChanged
@@ -54,12 +54,12 @@ class Notice:
 
     @property
     def id(self) -> str:
-        """Its id, unique in its inbox."""
+        """The id, unique in the inbox."""
         return self.change.notice_id
 
 
 class EmailMode(StrEnum):
-    """How an admin is mailed: each notice at once, many as a digest, or not at all."""
+    """How an admin gets mail: each notice at once, as a digest, or not at all."""
 
     EACH = "each"
     DIGEST = "digest"
@@ -75,7 +75,7 @@ class Language(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticePreferences:
-    """What an admin wants. With `digest`, the first notices of a window of `digest_minutes` are mailed at once."""
+    """An admin's preferences. With `digest`, the first notices of a window of `digest_minutes` are mailed at once."""
 
     email: EmailMode
     digest_minutes: int

@@ -8,12 +8,12 @@ DEFAULT_LIMIT: Final = 25
 MAX_LIMIT: Final = 100
 
 Position = dict[str, str]
-"""Where a page ended: the key attributes of its last item, by name."""
+"""The position at which a page ended: the key attributes of its last item, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """A page, full unless it is the last; `next` is where the following one starts, None when there is none."""
+    """A page, full unless it is the last; `next` is where the following page starts, or None."""
 
     items: list[T]
     next: Position | None

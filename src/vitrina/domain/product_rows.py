@@ -1,8 +1,7 @@
-"""Products as rows of a file: their columns, and what a row may say."""
+"""Products as rows of a file: the columns, and the rules for their values."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any, Final
 
 from vitrina.clock import rfc3339
@@ -14,7 +13,7 @@ COLUMNS: Final = (
     "id", "sku", "name", "brand", "description", "price", "currency",
     "created_at", "created_by", "updated_at", "updated_by", "version",
 )  # fmt: skip
-"""The columns of an export. An import reads those of `RULES` and ignores the others, which are the service's to say."""
+"""The columns of an export. An import reads those of `RULES` and ignores the others, which the service sets."""
 
 RULES: Final[Mapping[str, Callable[[str], Any]]] = {
     "sku": check_sku,
@@ -24,19 +23,19 @@ RULES: Final[Mapping[str, Callable[[str], Any]]] = {
     "price": parse_amount,
     "currency": check_currency,
 }
-"""What makes a value of a field's text, or raises ValueError: the rules that bodies of requests go by."""
-_NEEDED: Final = ("sku", "name", "brand", "price")
+"""Converts a field's text to its value or raises ValueError, by the same rules as request bodies."""
+_REQUIRED: Final = ("sku", "name", "brand", "price")
 
 Texts = Mapping[str, str | None]
-"""What a row says of a product's fields; nothing, None or white space is no word, but for a description."""
+"""The texts of a row by field; a missing field, None or white space sets nothing, except for a description."""
 Fields = Mapping[str, Any]
-"""The same as values; a field that is not there stays as it is."""
+"""The values of a row by field; a missing field is left unchanged."""
 
 
 def clean(texts: Texts) -> Fields:
-    """Return the fields of a row. An empty description removes it; another empty cell says nothing.
+    """Return the values of a row. An empty description removes the description; other empty cells set nothing.
 
-    Raises ValueError with a sentence that names each field that will not do.
+    Raises ValueError with a message that names each invalid field.
     """
     fields: dict[str, Any] = {}
     problems: list[str] = []
@@ -58,13 +57,14 @@ def clean(texts: Texts) -> Fields:
 
 
 def complete(fields: Fields, before: ProductDraft | None) -> ProductDraft:
-    """Return what a product is to be: `before` with the row's fields, or a new one if there was none.
+    """Return `before` with the row's values, or a new draft if there is no product yet.
 
-    Raises ValueError when a new one lacks a field, or the price has more decimals than its currency.
+    Raises ValueError if a new product has no value for a required field, or the price has more decimals than its
+    currency.
     """
     if before is None:
-        if lacking := [name for name in _NEEDED if name not in fields]:
-            raise ValueError(f"no product has this SKU, and a new one needs a {' and a '.join(lacking)}")
+        if missing := [name for name in _REQUIRED if name not in fields]:
+            raise ValueError(f"no product has this SKU, and a new one needs a {' and a '.join(missing)}")
         draft = ProductDraft(**{"description": None, "currency": DEFAULT_CURRENCY, **fields})
     else:
         draft = replace(before, **fields)
@@ -75,11 +75,7 @@ def complete(fields: Fields, before: ProductDraft | None) -> ProductDraft:
 
 
 def values(product: Product) -> dict[str, str | int | None]:
-    """Return a product's row, by column."""
+    """Return the row of a product, by column."""
     row = {name: getattr(product, name) for name in COLUMNS}
     times = {name: rfc3339(row[name]) for name in ("created_at", "updated_at")}
-    return row | times | {"price": _plain(product.price)}
-
-
-def _plain(amount: Decimal) -> str:
-    return f"{amount:f}"
+    return row | times | {"price": f"{product.price:f}"}

@@ -11,11 +11,11 @@ from vitrina.clock import rfc3339
 
 _SKU: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 EDITABLE: Final = ("sku", "name", "brand", "description", "price", "currency")
-"""What a person may change. The same values written again change nothing (R8)."""
+"""The fields that an admin may change. To write the same values again changes nothing (R8)."""
 
 
 class Action(StrEnum):
-    """What was done to a product."""
+    """The kind of a change of a product."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -24,7 +24,7 @@ class Action(StrEnum):
 
 
 class Sort(StrEnum):
-    """Orders of the product list."""
+    """The orders of the product list."""
 
     NEWEST = "newest"
     NAME = "name"
@@ -34,7 +34,7 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProductDraft:
-    """What a person says of a product."""
+    """The editable fields of a product."""
 
     sku: str
     name: str
@@ -59,18 +59,18 @@ class Product(ProductDraft):
     original_sku: str | None = None
 
     def drafted(self) -> ProductDraft:
-        """Return what may be edited."""
+        """Return the editable fields."""
         return ProductDraft(**{field.name: getattr(self, field.name) for field in fields(ProductDraft)})
 
     def edited(self, draft: ProductDraft, *, by: str, at: datetime) -> Self:
-        """Return the next version, as `draft` has it."""
+        """Return the next version, with the values of `draft`."""
         values = {field.name: getattr(draft, field.name) for field in fields(ProductDraft)}
         return replace(self, **values, version=self.version + 1, updated_at=at, updated_by=by)
 
     def deleted(self, *, by: str, at: datetime) -> Self:
-        """Return the deleted version, whose SKU is renamed so that another product can have it (R7).
+        """Return the deleted version, whose SKU is renamed so that another product can use it (R7).
 
-        The colons of the time keep the new name out of the alphabet of SKUs, so it can never clash with one.
+        The new name contains colons, which no SKU does, so it never equals another product's SKU.
         """
         return replace(
             self,
@@ -84,7 +84,7 @@ class Product(ProductDraft):
         )
 
     def restored(self, sku: str, *, by: str, at: datetime) -> Self:
-        """Return the live version of a deleted product, under `sku`."""
+        """Return the live version of a deleted product, with the SKU `sku`."""
         return replace(
             self,
             sku=sku,
@@ -99,7 +99,7 @@ class Product(ProductDraft):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldChange:
-    """One field before and after, as text; None is absence."""
+    """One field before and after a change, as text; None if it has no value."""
 
     before: str | None
     after: str | None
@@ -109,7 +109,7 @@ class FieldChange:
 class Change:
     """One change of a product: the audit entry (R10) and, on the table's stream, the event (R9).
 
-    `sku`, `name`, `price` and `currency` are the product's after it.
+    `sku`, `name`, `price` and `currency` are the values after the change.
     """
 
     product_id: str
@@ -126,13 +126,13 @@ class Change:
 
     @property
     def moves_price(self) -> bool:
-        """Whether the price or its currency differs from the version before; a first price differs from nothing."""
+        """Whether the price or its currency was updated; the first price of a product does not count."""
         return self.action is Action.UPDATED and bool({"price", "currency"} & self.changes.keys())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricePeriod:
-    """A price and the time it was in force; `until` is None for today's."""
+    """A price and the time in which it was valid; `until` is None for the current price."""
 
     price: Decimal
     currency: str
@@ -141,7 +141,7 @@ class PricePeriod:
 
 
 def describe(before: Product | None, after: Product, *, action: Action, request_id: str) -> Change:
-    """Compare two versions of a product, field by field, and return the change."""
+    """Return the change between two versions of a product, field by field."""
     changes: dict[str, FieldChange] = {}
     for name in EDITABLE:
         old, new = _text(getattr(before, name, None)), _text(getattr(after, name))
@@ -163,12 +163,12 @@ def describe(before: Product | None, after: Product, *, action: Action, request_
 
 
 def is_sku(text: str) -> bool:
-    """Say whether `text` can be a SKU; a dot segment could not be the end of a path (RFC 3986 section 5.2.4)."""
+    """Whether `text` is a valid SKU; dot segments are removed from the end of a path (RFC 3986 section 5.2.4)."""
     return _SKU.fullmatch(text) is not None and text not in {".", ".."}
 
 
 def check_sku(text: str) -> str:
-    """Return `text` if it is a SKU; raises ValueError when it is not."""
+    """Return `text` if it is a valid SKU; raises ValueError otherwise."""
     if not is_sku(text):
         raise ValueError("is not a SKU: 1 to 64 letters A-Z and a-z, digits, '.', '_' and '-', and more than dots")
     return text

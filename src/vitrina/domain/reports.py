@@ -1,4 +1,4 @@
-"""What views add up to (R12): by product and day, by hour, by referrer; people and bots apart."""
+"""Counts of views (R12): by product and day, by hour, by referrer; people and bots separately."""
 
 import struct
 import uuid
@@ -11,23 +11,23 @@ from vitrina.domain.views import VIEW_BYTES, PackedViews
 from vitrina.errors import ValidationFailed
 
 MOST_DAYS: Final = 366
-"""Days of one report."""
+"""The longest period of a report, in days."""
 DEFAULT_DAYS: Final = 30
-"""Days of a report or an export that names no first one."""
+"""Days of a report or an export without a first day."""
 GRACE: Final = timedelta(hours=1)
-"""How long after its end a day stays open, for views that are stored late."""
+"""How long a day stays open after its end, for views that are stored late."""
 
 OTHER: Final = ""
-"""Stands for all referrer hosts past those that are counted each by itself; no host is empty."""
+"""The key for all referrer hosts that have no count of their own; no host is empty."""
 NAMED_HOSTS: Final = 50
-"""Referrer hosts of a day that its rollup keeps."""
+"""Referrer hosts that a day's rollup names."""
 
 _ROW: Final = struct.Struct(">16sIII")
-"""A product's day in a packed table: product, views, distinct visitors, views by bots."""
+"""A row of a packed table: product, views, distinct visitors, views by bots."""
 
 
 class Counts(NamedTuple):
-    """Views and distinct visitors without bots, and the views by bots."""
+    """Views and distinct visitors without bots, and views by bots."""
 
     views: int = 0
     unique_visitors: int = 0
@@ -35,7 +35,7 @@ class Counts(NamedTuple):
 
 
 class DayViews(NamedTuple):
-    """A day and what it counts."""
+    """A day and its counts."""
 
     day: date
     counts: Counts
@@ -50,10 +50,11 @@ class HourViews(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaySummary:
-    """A day of the whole shop.
+    """The views of the whole shop on one day.
 
-    `total.unique_visitors` counts a person once, however many products they saw. `referrers` are the hosts that people
-    came from, the most frequent first, `direct` is how many came from none, `other` from hosts that are not named.
+    `total.unique_visitors` counts a person once, regardless of how many products they viewed. `referrers` has the views
+    of people by referrer host, most frequent first; `direct` counts those without a referrer, `other` those from hosts
+    that are not named.
     """
 
     day: date
@@ -67,16 +68,16 @@ class DaySummary:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Days from `first` to `last`, both among them."""
+    """The days from `first` to `last`, both included."""
 
     first: date
     last: date
 
     @classmethod
     def of(cls, first: date | None, last: date | None, *, today: date) -> Self:
-        """Return the days that were asked for: the last 30 unless said otherwise.
+        """Return the requested period, by default the 30 days up to `last` or today.
 
-        Raises ValidationFailed, which names `/from`, for days in the wrong order or more than `MOST_DAYS`.
+        Raises ValidationFailed for `/from` if the days are in the wrong order or more than `MOST_DAYS`.
         """
         last = last or today
         first = first or days_before(last, DEFAULT_DAYS - 1)
@@ -95,46 +96,46 @@ class Period:
 
 
 def days_before(day: date, number: int) -> date:
-    """Return the day so many before, or the first day that there is."""
+    """Return the day `number` days before, but no earlier than `date.min`."""
     return date.fromordinal(max(1, day.toordinal() - number))
 
 
 def is_closed(day: date, at: datetime) -> bool:
-    """Say whether a day's views are all there at `at` (UTC): it has ended, and its grace as well."""
+    """Whether a day and its grace period have ended at `at` (UTC), so that all its views are stored."""
     return day < (at - GRACE).date()
 
 
 def product_key(product_id: str) -> bytes:
-    """Return a product's id as packed views and tables have it."""
+    """Return the packed form of a product id, 16 bytes."""
     return uuid.UUID(product_id).bytes
 
 
 def product_id_of(product: bytes) -> str:
-    """Return the id of a product of a packed table."""
+    """Return the product id of its packed form."""
     digits = product.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def only(packed: PackedViews, product: bytes) -> PackedViews:
-    """Return the views of one product, without a look at the others: bytes are searched, not unpacked."""
+    """Return the views of one product, by a search in the packed bytes without unpacking them."""
     events, size = packed.events, VIEW_BYTES
     found: list[bytes] = []
     at = events.find(product)
     while at >= 0:
-        beside = at % size  # The bytes of an id may turn up elsewhere than at the start of a view.
-        if not beside:
+        offset = at % size  # The bytes of an id may also occur within a view.
+        if not offset:
             found.append(events[at : at + size])
-        at = events.find(product, at + size - beside)
+        at = events.find(product, at + size - offset)
     return PackedViews(events=b"".join(found), referrers=packed.referrers)
 
 
 def pack_table(products: Mapping[bytes, Counts]) -> bytes:
-    """Pack counts by product, 28 bytes each, in the order of the products: the same counts are the same bytes."""
+    """Pack counts by product to 28 bytes each, ordered by product, so that equal counts give equal bytes."""
     return b"".join(_ROW.pack(product, *counts) for product, counts in sorted(products.items()))
 
 
 def unpack_table(table: bytes) -> Iterator[tuple[bytes, Counts]]:
-    """Return what was packed."""
+    """Yield the products and counts of a packed table."""
     for product, views, unique_visitors, bots in _ROW.iter_unpack(table):
         yield product, Counts(views, unique_visitors, bots)
 

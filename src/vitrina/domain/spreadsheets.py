@@ -1,20 +1,20 @@
-"""Text that gets through a spreadsheet unharmed: cells of CSV files of which it runs nothing."""
+"""Escapes CSV cells that a spreadsheet would evaluate as formulas."""
 
 import re
 from typing import Final
 
-_RUNS: Final = re.compile(r"'*[=+\-@\t\r\n]")
+_FORMULA: Final = re.compile(r"'*[=+\-@\t\r\n]")
 _ESCAPED: Final = re.compile(r"'+[=+\-@\t\r\n]")
 
 
 def escape(cell: str) -> str:
-    """Return a CSV cell that no spreadsheet runs (OWASP, CSV injection): with an apostrophe before what it would run.
+    """Return a cell that no spreadsheet evaluates (OWASP, CSV injection): an apostrophe precedes a formula.
 
-    One that begins with apostrophes and would be run after them gets one too, so that `unescape` can tell.
+    A formula that already has apostrophes before it gets one more, so that `unescape` is the exact inverse.
     """
-    return f"'{cell}" if _RUNS.match(cell) else cell
+    return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def unescape(cell: str) -> str:
-    """Return what `escape` was given: WooCommerce's own exports are written by this rule too."""
+    """Return the original of an escaped cell; WooCommerce escapes its exports in the same way."""
     return cell[1:] if _ESCAPED.match(cell) else cell

@@ -1,4 +1,4 @@
-"""Text that people type: trimmed, without control characters, and comparable without regard to case."""
+"""Text from users: trimmed, without control characters, and comparable regardless of case."""
 
 import unicodedata
 from typing import Final
@@ -6,28 +6,28 @@ from typing import Final
 MAX_NAME: Final = 200
 MAX_DESCRIPTION: Final = 10_000
 _CONTROLS: Final = frozenset({"Cc", "Cs"})
-"""Unicode's general categories of control characters and of halves of surrogate pairs."""
+"""The general categories of Unicode for control characters and lone surrogates."""
 _LINE_BREAKS_AND_TABS: Final = frozenset("\n\r\t")
 
 
 def fold(text: str) -> str:
-    """Return the form in which two texts that differ in case or composition alone are equal (NFC, case-folded).
+    """Return the form in which texts that differ only in case or composition are equal (NFC, case-folded).
 
-    Case folding can undo the composition (Unicode 3.13, D145), so it is composed once more.
+    Case folding can undo the composition (Unicode 3.13, D145), so NFC is applied again.
     """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def clean_line(text: str, *, longest: int = MAX_NAME) -> str:
-    """Trim a one-line text; raises ValueError when nothing is left, it is too long, or it holds control characters.
+    """Return a one-line text, trimmed; raises ValueError if it is empty, too long, or has control characters.
 
-    Unicode's own line and paragraph separators (Zl, Zp) would break the line too.
+    Unicode's line and paragraph separators (Zl, Zp) are refused too, because they break a line.
     """
     return _clean(text, longest=longest, refused=_CONTROLS | {"Zl", "Zp"}, allowed=frozenset())
 
 
 def clean_paragraphs(text: str, *, longest: int = MAX_DESCRIPTION) -> str:
-    """Trim a text that may have line breaks and tabs; raises ValueError as `clean_line` does."""
+    """Return a text that may have line breaks and tabs, trimmed; raises ValueError as `clean_line` does."""
     return _clean(text, longest=longest, refused=_CONTROLS, allowed=_LINE_BREAKS_AND_TABS)
 
 
@@ -35,7 +35,7 @@ def _clean(text: str, *, longest: int, refused: frozenset[str], allowed: frozens
     text = text.strip()
     if not text:
         raise ValueError("is empty once surrounding white space is trimmed")
-    # Some characters become three in NFC, the form that keys are made of: a text must fit in both.
+    # Some characters become three in NFC, in which keys are written: the limit holds for both forms.
     length = max(len(text), len(unicodedata.normalize("NFC", text)))
     if length > longest:
         raise ValueError(f"has {length} characters; at most {longest} are allowed")

@@ -7,14 +7,14 @@ from enum import StrEnum
 from typing import Final
 
 MAX_EMAIL: Final = 254
-"""Bytes of an address (RFC 5321 section 4.5.3.1.3, less the angle brackets)."""
+"""Bytes of an address (RFC 5321 section 4.5.3.1.3, without the angle brackets)."""
 _EMAIL: Final = re.compile(
     r"[^\s@<>()\[\]\\,;:\"]{1,64}@(?:[^\s@.<>()\[\]\\,;:\"]{1,63}\.)+[^\s@.<>()\[\]\\,;:\"]{2,63}"
 )
 
 
 class Role(StrEnum):
-    """What an account may do: a super_admin manages accounts and products, an admin products, a user looks."""
+    """The role of an account: a super_admin manages accounts and products, an admin products, a user reads."""
 
     SUPER_ADMIN = "super_admin"
     ADMIN = "admin"
@@ -28,7 +28,7 @@ EVERY_ROLE: Final = frozenset(Role)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """An account. `session_epoch` counts the times that all its sessions were ended at once (R14)."""
+    """An account. `session_epoch` counts how often all its sessions were ended at once (R14)."""
 
     id: str
     email: str
@@ -44,9 +44,9 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One sign-in. It is good until `expires_at` and while `epoch` is its account's.
+    """One sign-in, valid until `expires_at` and as long as `epoch` equals the `session_epoch` of its account.
 
-    `generation` is the refresh token that is good now; an older one that comes back was spent (R14).
+    `generation` is the number of the current refresh token; one with a lower number has been used already (R14).
     """
 
     id: str
@@ -61,7 +61,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who is asking: the account as the table has it at this request, and the session of the token."""
+    """The caller of a request: the account as read for this request, and the session of the token."""
 
     user: User
     session: Session
@@ -73,12 +73,12 @@ class Principal:
 
     @property
     def role(self) -> Role:
-        """The account's role now, not the one it had when the token was made."""
+        """The account's current role, not the one at the time the token was issued."""
         return self.user.role
 
 
 def clean_email(text: str) -> str:
-    """Trim an e-mail address; raises ValueError when it does not look like one."""
+    """Return an e-mail address, trimmed; raises ValueError if it does not look like one."""
     text = typed_email(text)
     if not _EMAIL.fullmatch(text) or not text.isprintable():
         raise ValueError("is not an e-mail address")
@@ -86,7 +86,7 @@ def clean_email(text: str) -> str:
 
 
 def typed_email(text: str) -> str:
-    """Trim what was typed as an e-mail address; raises ValueError when it is longer than any can be."""
+    """Return the text of an e-mail address, trimmed; raises ValueError if it is longer than any address."""
     text = text.strip()
     if len(text.encode()) > MAX_EMAIL:
         raise ValueError(f"has more than {MAX_EMAIL} bytes")

@@ -1,4 +1,4 @@
-"""Views: anonymous reads of a product (R11), and the compact form in which they are kept."""
+"""Views: anonymous reads of a product (R11), and the packed form in which they are stored."""
 
 import hashlib
 import hmac
@@ -11,20 +11,20 @@ from datetime import UTC, date, datetime
 from typing import Final, NamedTuple
 
 _RECORD: Final = struct.Struct(">16s12sIHB")
-"""One view: product (UUID), visitor, milliseconds of the day, referrer (0: none, else its place in the list), flags."""
+"""One view: product (UUID), visitor, milliseconds of the day, referrer (0: none, else its list index + 1), flags."""
 VIEW_BYTES: Final = _RECORD.size
 BOT: Final = 1
-"""The flag of a view by a bot."""
+"""The flag that marks a view by a bot."""
 VISITOR_BYTES: Final = 12
 MOST_IN_SEGMENT: Final = 400
-"""Views of one segment: 14 KB."""
+"""Views in one segment: 14 KB."""
 MOST_OF_REFERRERS: Final = 2_200
-"""Bytes of one segment's list of referrers, which with its views and keys keep it under 16 KB."""
+"""Bytes of a segment's list of referrers; with views and keys the segment stays below 16 KB."""
 DAY_MS: Final = 86_400_000
 
 
 class View(NamedTuple):
-    """A view. `at_ms` is in milliseconds since 1970; `visitor` is a keyed hash that changes daily."""
+    """A view. `at_ms` is in milliseconds since 1970; `visitor` is a keyed hash whose key changes daily."""
 
     product_id: str
     at_ms: int
@@ -40,7 +40,7 @@ class View(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedViews:
-    """Views of one day in their stored form."""
+    """Views of one day in their stored form; the length is the number of views."""
 
     events: bytes
     referrers: list[str]
@@ -55,24 +55,24 @@ def day_of(at_ms: int) -> date:
 
 
 def midnight_ms(day: date) -> int:
-    """Return when a day begins, UTC, in milliseconds since 1970."""
+    """Return the start of a day, UTC, in milliseconds since 1970."""
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
 
 
 def shard_of(product_id: str, shards: int) -> int:
-    """Return the shard of a product's views: the same for ever, in every process."""
+    """Return the shard of a product's views, which is the same at any time in every process."""
     return zlib.crc32(product_id.encode()) % shards
 
 
 def visitor_key(secret: bytes, day: date) -> bytes:
-    """Return a day's key for `visitor_hash`; without `secret` a day's hashes tell nothing about another's."""
+    """Return the day's key for `visitor_hash`; without `secret`, hashes of different days cannot be linked."""
     return hmac.digest(secret, day.isoformat().encode(), "sha256")
 
 
 def visitor_hash(key: bytes, address: str, user_agent: str) -> bytes:
-    """Return who is looking, as a keyed hash of address and user agent together; neither is stored (R11).
+    """Return a visitor's keyed hash of address and user agent; neither is stored (R11).
 
-    A header that is not UTF-8 reaches us with its odd bytes escaped as surrogates.
+    The bytes of a header that is not UTF-8 arrive escaped as surrogates.
     """
     visitor = f"{address}\n{user_agent}".encode(errors="surrogateescape")
     return hashlib.blake2b(visitor, key=key, digest_size=VISITOR_BYTES).digest()
@@ -90,7 +90,7 @@ def pack(views: Sequence[View]) -> PackedViews:
 
 
 def unpack(packed: PackedViews, day: date) -> Iterator[View]:
-    """Return the views of `day` as they were packed."""
+    """Yield the views of `day`, unpacked."""
     midnight = midnight_ms(day)
     for product, visitor, of_day_ms, referrer, flags in _RECORD.iter_unpack(packed.events):
         yield View(

@@ -1,4 +1,4 @@
-"""Counts by product that come in parts, against sums in plain Python (R12)."""
+"""Sums of counts by product, compared with sums in plain Python (R12)."""
 
 import uuid
 from collections import Counter
@@ -17,7 +17,6 @@ TABLES = st.lists(st.dictionaries(st.sampled_from([product_key(each) for each in
 
 
 def added(tables: list[dict[bytes, Counts]]) -> ProductCounts:
-    """Add tables, one after the other."""
     counts = ProductCounts()
     for table in tables:
         counts.add_table(pack_table(table))
@@ -25,16 +24,16 @@ def added(tables: list[dict[bytes, Counts]]) -> ProductCounts:
 
 
 @pytest.fixture(params=[1, 256])
-def _few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How many rows wait to be added up."""
-    monkeypatch.setattr(module, "_FEW", request.param)
+def _least_sums(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sum often, or after 256 rows only."""
+    monkeypatch.setattr(module, "_LEAST_SUMS", request.param)
 
 
-@pytest.mark.usefixtures("_few")
+@pytest.mark.usefixtures("_least_sums")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TABLES)
 def test_sums_are_those_of_the_tables(tables: list[dict[bytes, Counts]]) -> None:
-    """Past 32 bits; the first are those with the most views, ties by id, and one that only bots saw is none."""
+    """Also above 32 bits; a product that only bots viewed is not among the most viewed."""
     sums = {
         product: Counts(*(sum(table.get(product, Counts())[kind] for table in tables) for kind in range(3)))
         for product in sorted({product for table in tables for product in table})
@@ -44,21 +43,19 @@ def test_sums_are_those_of_the_tables(tables: list[dict[bytes, Counts]]) -> None
     assert list(counts.all()) == list(sums)
     seen = sorted((product for product in sums if sums[product].views), key=lambda one: (-sums[one].views, one))
     expected = [(str(uuid.UUID(bytes=one)), sums[one]._replace(bots=0)) for one in seen]
-    assert counts.first(99) == expected
-    assert counts.first(2) == expected[:2]
+    assert counts.most_viewed(99) == expected
+    assert counts.most_viewed(2) == expected[:2]
 
 
-def test_nothing_counted_is_nothing() -> None:
-    """Neither an empty table nor none."""
+def test_no_table_and_an_empty_table_count_nothing() -> None:
     counts = ProductCounts()
-    assert (counts.all(), counts.first(9)) == ({}, [])
+    assert (counts.all(), counts.most_viewed(9)) == ({}, [])
     counts.add_table(b"")
-    assert (counts.all(), counts.first(9)) == ({}, [])
+    assert (counts.all(), counts.most_viewed(9)) == ({}, [])
 
 
-def test_several_threads_add_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is lost while another adds up."""
-    monkeypatch.setattr(module, "_FEW", 1)
+def test_threads_that_add_concurrently_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LEAST_SUMS", 1)
     table = pack_table({product_key(product): Counts(1, 2, 3) for product in PRODUCTS})
     counts = ProductCounts()
     with ThreadPoolExecutor(4) as threads:

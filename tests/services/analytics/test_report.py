@@ -1,4 +1,4 @@
-"""The page of plots: whole by itself, safe from what a name may hold, and right in its geometry."""
+"""The report page: self-contained, escaped, and correct in its geometry."""
 
 import re
 from dataclasses import replace
@@ -18,7 +18,6 @@ MADE_AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
 def day(number: int, *, views: int = 10, bots: int = 5, **fields: object) -> DaySummary:
-    """A day of November."""
     quiet = DaySummary(
         day=date(2026, 11, number),
         total=Counts(views, views // 2, bots),
@@ -32,12 +31,11 @@ def day(number: int, *, views: int = 10, bots: int = 5, **fields: object) -> Day
 
 
 def report(*days: DaySummary, leaders: list[LeaderTrend] | None = None) -> ReportData:
-    """What a page shows of these days."""
     return ReportData(period=Period(days[0].day, days[-1].day), days=days, leaders=leaders or [])
 
 
 class _Page(HTMLParser):
-    """Checks that every tag is closed in its turn, and keeps text and attributes."""
+    """Checks that tags are closed in order, and collects text and attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -48,26 +46,22 @@ class _Page(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Open a tag."""
         self.attributes += [(name, value or "") for name, value in attrs]
         if tag != "meta":
             self.open.append(tag)
 
     def handle_startendtag(self, _: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take a tag that closes itself."""
         self.attributes += [(name, value or "") for name, value in attrs]
 
     def handle_endtag(self, tag: str) -> None:
-        """Close a tag."""
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        """Keep text."""
         self.text.append(data.strip())
 
 
-def test_a_page_is_whole_by_itself() -> None:
-    """Well-formed, no script, nothing to fetch, and no policy under which anything could be."""
+def test_a_page_is_self_contained() -> None:
+    """It is well-formed, has no script, loads nothing, and its policy allows nothing to be loaded."""
     shown = product(name="Oak Lamp")
     leaders = [LeaderTrend(product=shown, counts=Counts(7, 5), trend=[3, 4])]
     text = render(report(day(1), day(2, referrers=[("a.example", 6)], direct=4), leaders=leaders), made_at=MADE_AT)
@@ -81,16 +75,14 @@ def test_a_page_is_whole_by_itself() -> None:
         assert expected in page.text, expected
 
 
-def test_a_deleted_product_has_the_sku_that_it_had() -> None:
-    """And is said to be deleted."""
+def test_a_deleted_product_is_shown_with_its_original_sku() -> None:
     gone = product(sku="OAK-1").deleted(by="somebody", at=MADE_AT)
     text = render(report(day(1), leaders=[LeaderTrend(product=gone, counts=Counts(1, 1), trend=[1])]), made_at=MADE_AT)
     assert "OAK-1 · deleted" in text
     assert "_delete_" not in text
 
 
-def test_what_a_name_holds_is_text() -> None:
-    """Of a product, its brand and SKU, and of a host."""
+def test_names_and_hosts_are_escaped() -> None:
     nasty = "<script>alert('x')</script>\"&"
     shown = product(name=nasty, brand=nasty)
     leaders = [LeaderTrend(product=shown, counts=Counts(1, 1), trend=[1])]
@@ -99,8 +91,7 @@ def test_what_a_name_holds_is_text() -> None:
     assert _Page(text).text.count(nasty) == 2
 
 
-def test_a_page_of_nobody_says_so() -> None:
-    """No view is no failure."""
+def test_a_page_without_views_says_so() -> None:
     hours = [HourViews(0, 0)] * 24
     text = render(report(*(day(number, views=0, bots=0, direct=0, hours=hours) for number in (1, 2))), made_at=MADE_AT)
     page = _Page(text)
@@ -110,8 +101,8 @@ def test_a_page_of_nobody_says_so() -> None:
     assert "nan" not in text
 
 
-def test_hosts_past_the_first_are_one_line() -> None:
-    """With those that the rollups do not name."""
+def test_less_frequent_hosts_share_one_line() -> None:
+    """That line includes the hosts that the rollups do not name."""
     hosts = [(f"host-{number:02}.example", 50 - number) for number in range(20)]
     page = _Page(render(report(day(1, referrers=hosts, direct=0, other=3)), made_at=MADE_AT))
     assert "host-11.example" in page.text
@@ -119,8 +110,7 @@ def test_hosts_past_the_first_are_one_line() -> None:
     assert page.text[page.text.index("other hosts") :].count(f"{sum(n for _, n in hosts[12:]) + 3:,}") == 1
 
 
-def test_a_long_period_has_no_dots_and_few_names() -> None:
-    """A year is a line."""
+def test_a_long_period_has_no_dots_and_few_labels() -> None:
     days = [replace(day(1), day=date.fromordinal(date(2026, 1, 1).toordinal() + number)) for number in range(366)]
     text = render(report(*days), made_at=MADE_AT)
     assert "<circle" not in text
@@ -129,7 +119,6 @@ def test_a_long_period_has_no_dots_and_few_names() -> None:
 
 @given(st.lists(st.integers(min_value=0, max_value=10**9)))
 def test_a_scale_ends_at_a_round_number_above_all_values(values: list[int]) -> None:
-    """In four steps of whole numbers, and not far above."""
     top = round_top(values)
     assert top % 4 == 0
     assert max(values, default=0) <= top <= max(4, 2 * max(values, default=0) + 4)
@@ -137,14 +126,12 @@ def test_a_scale_ends_at_a_round_number_above_all_values(values: list[int]) -> N
 
 
 @pytest.mark.parametrize(("slots", "most", "expected"), [(5, 10, 5), (30, 10, 10), (366, 6, 6), (1, 6, 1)])
-def test_few_places_are_labelled(slots: int, most: int, expected: int) -> None:
-    """The first is."""
+def test_a_few_slots_including_the_first_are_labelled(slots: int, most: int, expected: int) -> None:
     places = labelled(slots, most=most)
     assert (places[0], len(places)) == (0, expected)
 
 
 def test_a_plot_puts_values_side_by_side() -> None:
-    """From 0 at its foot to the top."""
     plot = Plot(width=110, height=50, slots=2, top=40, left=10, margin=10)
     assert [plot.x(0), plot.x(1)] == [35, 85]
     assert [plot.y(0), plot.y(20), plot.y(40)] == [50, 30, 10]

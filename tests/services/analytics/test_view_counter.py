@@ -1,4 +1,4 @@
-"""Tallies of packed views, against a count of the views themselves: in memory, and by way of the disk (R12)."""
+"""The view counter, in memory and on disk, compared with a count of the unpacked views (R12)."""
 
 import errno
 import tempfile
@@ -18,15 +18,15 @@ from vitrina.services.views import columns
 
 
 @pytest.fixture(params=["in memory", "on disk"])
-def _room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Room for all pairs, or for three of them and two products."""
+def _memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep all pairs in memory, or only three of them and two products."""
     if request.param == "on disk":
         monkeypatch.setattr(module, "_MOST_IN_MEMORY", 3)
-        monkeypatch.setattr(product_counts, "_FEW", 2)
+        monkeypatch.setattr(product_counts, "_LEAST_SUMS", 2)
 
 
 def view(product_id: str = PRODUCTS[0], *, visitor: int = 0, host: str | None = None, bot: bool = False) -> View:
-    """A view at the start of the day."""
+    """Return a view at the start of the day."""
     return View(product_id, MIDNIGHT_MS, visitor.to_bytes(VISITOR_BYTES), host, bot)
 
 
@@ -38,11 +38,11 @@ def counted(*adds: list[list[View]]) -> tuple[ViewCounter, Totals]:
         return counter, counter.totals()
 
 
-@pytest.mark.usefixtures("_room")
+@pytest.mark.usefixtures("_memory")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.lists(VIEWS, max_size=12), max_size=4), max_size=4))
-def test_a_tally_counts_what_the_views_are(adds: list[list[list[View]]]) -> None:
-    """By product, hour, visitor and referrer; bots are counted and nothing else is told of them."""
+def test_views_are_counted_by_product_hour_visitor_and_referrer(adds: list[list[list[View]]]) -> None:
+    """Bots are counted by product and hour only."""
     counter, totals = counted(*adds)
     views = [each for segments in adds for segment in segments for each in segment]
     people = [each for each in views if not each.bot]
@@ -66,8 +66,8 @@ def test_a_tally_counts_what_the_views_are(adds: list[list[list[View]]]) -> None
     ]
 
 
-def test_what_is_kept_in_memory_does_not_grow_with_the_views(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten times as many, each by somebody else, take no more; the file is gone in the end."""
+def test_memory_does_not_grow_with_the_number_of_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times as many views, each by another visitor."""
     monkeypatch.setattr(module, "_MOST_IN_MEMORY", 5_000)
     peaks = []
     for number in (20_000, 200_000):
@@ -83,14 +83,13 @@ def test_what_is_kept_in_memory_does_not_grow_with_the_views(monkeypatch: pytest
 
 
 def test_hosts_past_the_limit_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Anybody can send any `Referer`; a host that was met before is still told apart."""
+    """Clients can send any `Referer`; a host that was counted before still has a count of its own."""
     monkeypatch.setattr(module, "_MOST_HOSTS", 2)
     counter, _ = counted([[view(host="a"), view(host="b")], [view(host="c"), view(host="a")]], [[view(host="d")]])
     assert counter.referrers == {"a": 2, "b": 1, OTHER: 2}
 
 
-def test_a_disk_without_room_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the file is closed."""
+def test_a_full_disk_raises_no_room_and_closes_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Full:
         def __init__(self) -> None:
@@ -111,7 +110,7 @@ def test_a_disk_without_room_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPa
 
 
 def test_columns_are_where_the_views_are_packed() -> None:
-    """What is known of a view's layout outside its own module holds."""
+    """The positions in `columns` must match the packing in `domain.views`."""
     seen = [view(PRODUCTS[1], visitor=7, host="a"), view(PRODUCTS[2], visitor=8, host=None, bot=True)]
     segments = [pack(seen[:1]), pack(seen)]
     data = columns.joined(segments)

@@ -1,4 +1,4 @@
-"""Counts by product that come in parts, from segments and from the tables of closed days, and are added up."""
+"""Sums counts by product that come in parts: from segments, and from the tables of closed days."""
 
 import threading
 from typing import Final
@@ -9,50 +9,49 @@ import pyarrow.compute as pc
 from vitrina.domain.reports import ROW_BYTES, Counts, product_id_of
 from vitrina.services.views import columns
 
-_FEW: Final = 256
-"""Fewer sums than this count as this many: small parts are not added up one by one, nor kept for long in memory."""
-_WAIT: Final = 4
-"""Rows wait until they are so many times as many as the sums: then adding up costs a row little."""
+_LEAST_SUMS: Final = 256
+"""Fewer sums count as this many, so that small parts are not summed one by one."""
+_WAITING_PER_SUM: Final = 4
+"""Rows are summed once there are this many per sum, so that summing costs little per row."""
 _PRODUCT: Final = (0, 16)
 _NUMBERS: Final = ((16, 20), (20, 24), (24, 28))
-"""Where a row of a packed table has its counts, as `domain.reports` packs it."""
+"""The positions of the counts in a row of a packed table, as `domain.reports` packs it."""
 _NAMES: Final = Counts._fields
 
 
 class ProductCounts:
-    """Sums by product; its methods block for milliseconds, and may be called from several threads."""
+    """Sums by product. The methods block for milliseconds and are thread-safe."""
 
     def __init__(self) -> None:
-        """Start with no product."""
         self._parts: list[pa.Table] = []
         self._waiting = 0
         self._lock = threading.Lock()
 
     def add(self, products: pa.Array, **counts: pa.Array) -> None:
-        """Add the counts that are given, by the names of `Counts`, of products in their packed form."""
+        """Add counts of products in their packed form; `counts` are named as in `Counts`, missing ones are 0."""
         none = pa.repeat(pa.scalar(0, pa.int64()), len(products))
         columns = [counts.get(name, none).cast(pa.int64()) for name in _NAMES]
         part = pa.table([products, *columns], names=["product", *_NAMES])
         with self._lock:
             self._parts.append(part)
             self._waiting += len(part)
-            if self._waiting > _WAIT * max(len(self._parts[0]), _FEW):
+            if self._waiting > _WAITING_PER_SUM * max(len(self._parts[0]), _LEAST_SUMS):
                 self._sum()
 
     def add_table(self, table: bytes) -> None:
-        """Add packed tables, one or several after the other."""
+        """Add one packed table, or several joined."""
         numbers = (columns.number(table, place, pa.int64(), width=ROW_BYTES) for place in _NUMBERS)
         products = pc.binary_slice(columns.fixed(table, ROW_BYTES), *_PRODUCT)
         self.add(products, **dict(zip(_NAMES, numbers, strict=True)))
 
     def all(self) -> dict[bytes, Counts]:
-        """Return the counts of each product, in the order of their keys."""
+        """Return the counts of each product, ordered by key."""
         sums = self._sums()
         counts = map(Counts, *(sums.column(name).to_pylist() for name in _NAMES))
         return dict(sorted(zip(sums.column("product").to_pylist(), counts, strict=True)))
 
-    def first(self, number: int) -> list[tuple[str, Counts]]:
-        """Return the ids of the products with the most views, and their counts; ties by id. None has no view at all."""
+    def most_viewed(self, number: int) -> list[tuple[str, Counts]]:
+        """Return ids and counts of the products with the most views, at least one each; ties are ordered by id."""
         sums = self._sums()
         seen = sums.filter(pc.greater(sums.column("views"), 0))
         order = pc.sort_indices(

@@ -1,4 +1,4 @@
-"""Reports of views (R12): closed days from their rollups, all others counted when they are asked for."""
+"""Reports of views (R12): closed days come from their rollups, other days are counted on request."""
 
 import asyncio
 from collections.abc import Collection, Coroutine, Iterable
@@ -24,14 +24,14 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _DAYS_AT_ONCE: Final = 2
-"""Days of a product that are counted from their segments beside each other, each by `_CALLS_AT_ONCE`."""
-_CALLS_AT_ONCE: Final = 4
+"""Days that are counted concurrently from their segments, each with `_READS_AT_ONCE` concurrent reads."""
+_READS_AT_ONCE: Final = 4
 _TABLES_AT_ONCE: Final = 3
-"""Calls that each bring many products, which others have to wait for."""
+"""Concurrent reads of tables, each of which holds many products."""
 _MOST_PERIODS: Final = 8
-"""Periods whose products are added up beside each other, for whoever still waits or asks again."""
+"""Periods whose products are summed concurrently, each for all requests for that period."""
 _LONGEST: Final = 60.0
-"""Seconds for one of them: what takes longer is for `vitrina views rollup`, or for fewer days."""
+"""Seconds for one period; a longer one needs `vitrina views rollup` first, or fewer days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Leader:
 
 
 class Analytics:
-    """Counts views for people who may know."""
+    """Reports of products by day and of the most viewed products; `queue` rolls up closed days that were counted."""
 
     def __init__(
         self,
@@ -54,7 +54,6 @@ class Analytics:
         queue: RollupQueue,
         clock: Clock = now,
     ) -> None:
-        """Take the stores, who counts, and who is told of a closed day that should be rolled up."""
         self._store = store
         self._products = products
         self._rollups = rollups
@@ -63,18 +62,18 @@ class Analytics:
         self._adding: dict[Period, asyncio.Task[ProductCounts]] = {}
 
     async def close(self) -> None:
-        """Let go of what nobody waits for any more."""
+        """Cancel the sums that are running."""
         adding = list(self._adding.values())
         for task in adding:
             task.cancel()
         await asyncio.gather(*adding, return_exceptions=True)
 
     def period(self, first: date | None, last: date | None) -> Period:
-        """Return the days that were asked for, by default the last 30. Raises ValidationFailed."""
+        """Return the period of a request, by default the last 30 days. Raises ValidationFailed."""
         return Period.of(first, last, today=self._clock().date())
 
     async def of_product(self, product_id: str, period: Period) -> list[DayViews]:
-        """Return each day of a period and what it counts of a product, live or deleted. Raises NotFound."""
+        """Return the counts of a product, live or deleted, for each day of a period. Raises NotFound."""
         if not is_id(product_id):
             raise NotFound
         product, totals = await asyncio.gather(
@@ -83,23 +82,23 @@ class Analytics:
         if product is None:
             raise NotFound
         counted = await self._store.of_product(product_id, period) if totals else {}
-        # Nobody can have seen it on a day before it was made.
+        # There are no views from before its creation.
         days = [day for day in self._uncounted(period, totals.keys()) if day >= product.created_at.date()]
         packed = product_key(product_id)
-        counting = (self._rollups.count_product(day, product_id, packed, at_once=_CALLS_AT_ONCE) for day in days)
+        counting = (self._rollups.count_product(day, product_id, packed, at_once=_READS_AT_ONCE) for day in days)
         try:
             live = await self._live(days, counting)
         except NoRoom as error:
-            raise _given_up(error) from error
+            raise _unavailable(error) from error
         found = {day: counted.get(day, Counts()) for day in totals} | dict(zip(days, live, strict=True))
         return [DayViews(day, found.get(day, Counts())) for day in period]
 
     async def leaders(self, period: Period, *, limit: int) -> list[Leader]:
-        """Return the products with the most views of people in a period; ties by id, which is by age.
+        """Return the products with the most views of people in a period; ties are ordered by id, that is by age.
 
-        Who asks for the same period meanwhile shares the work, which goes on when a request runs out of time: a year of
-        a large catalogue may take longer than one has, and the next one finds it further. Raises Overloaded past
-        `_MOST_PERIODS`, and Unavailable when the work takes longer than `_LONGEST`.
+        Concurrent requests for the same period share one task, which continues when a request times out, so that a
+        retry finds it further ahead: a year of a large catalogue may take longer than one request. Raises Overloaded
+        above `_MOST_PERIODS` periods, and Unavailable if a sum takes longer than `_LONGEST`.
         """
         adding = self._adding.get(period)
         if adding is None:
@@ -108,7 +107,7 @@ class Analytics:
             adding = self._adding[period] = asyncio.create_task(self._add_up(period))
             adding.add_done_callback(lambda task: self._added_up(period, task))
         leaders = await asyncio.shield(adding)
-        first = dict(await asyncio.to_thread(leaders.first, limit))
+        first = dict(await asyncio.to_thread(leaders.most_viewed, limit))
         products = await self._products.get_many(list(first))
         return [
             Leader(product=products[product_id], counts=counts)
@@ -121,7 +120,7 @@ class Analytics:
             async with asyncio.timeout(_LONGEST):
                 return await self._counted(period)
         except (TimeoutError, NoRoom) as error:
-            raise _given_up(error) from error
+            raise _unavailable(error) from error
 
     async def _counted(self, period: Period) -> ProductCounts:
         totals = await self._store.totals(period)
@@ -134,18 +133,18 @@ class Analytics:
     def _added_up(self, period: Period, task: asyncio.Task[ProductCounts]) -> None:
         del self._adding[period]
         if not task.cancelled():
-            task.exception()  # Those who wait raise it; there may be none.
+            task.exception()  # The requests that wait raise it; marks it as retrieved if there are none.
 
     async def _add_tables(self, leaders: ProductCounts, day: date) -> None:
         async for table in self._store.tables(day):
             await asyncio.to_thread(leaders.add_table, table)
 
     async def _add_live(self, leaders: ProductCounts, day: date) -> None:
-        _, products = await self._rollups.count_day(day, at_once=_CALLS_AT_ONCE)
+        _, products = await self._rollups.count_day(day, at_once=_READS_AT_ONCE)
         await asyncio.to_thread(lambda: leaders.add_table(pack_table(products)))
 
     async def _live(self, days: Collection[date], counting: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-        """Count days live and have them rolled up after it, above all if time runs out: who asks again finds them."""
+        """Count days from their segments, then queue their rollup, also on a timeout, so that a retry is quick."""
         try:
             counted = await gather(counting, at_once=_DAYS_AT_ONCE)
         except asyncio.CancelledError:
@@ -155,7 +154,7 @@ class Analytics:
         return counted
 
     def _roll_up(self, days: Collection[date]) -> None:
-        """Have the closed ones of days that were counted live rolled up, empty ones too: a lookup costs as much."""
+        """Queue the rollup of the closed days, of empty ones too: to look for their segments costs as much."""
         for day in days:
             if is_closed(day, self._clock()):
                 self._queue.add(day)
@@ -165,6 +164,6 @@ class Analytics:
         return [day for day in period if day not in rolled_up and day <= today]
 
 
-def _given_up(error: OSError) -> Unavailable:
+def _unavailable(error: OSError) -> Unavailable:
     log.warning("report_given_up", error=type(error).__name__)
     return Unavailable()

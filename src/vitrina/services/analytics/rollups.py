@@ -1,4 +1,4 @@
-"""Counts days of views, and rolls closed days up (R12). The segments are the truth; all else follows from them."""
+"""Counts days of views, and rolls up closed days (R12). All counts are derived from the stored segments."""
 
 import asyncio
 import contextvars
@@ -31,28 +31,27 @@ from vitrina.store.views import Segment, ViewStore
 log = structlog.get_logger(__name__)
 
 Advance = Callable[[int], object]
-"""Hears how many views more have been counted."""
+"""Called with the number of views counted since the last call."""
 
 
 class DayOpen(Exception):
-    """A day that has not ended, or whose grace has not, can't be rolled up: views may still come."""
+    """A day cannot be rolled up before its grace period has ended: views may still arrive."""
 
 
 class SegmentsGone(Exception):
-    """A day can't be rolled up again: some of the segments that its rollup counted are not there any more."""
+    """A day cannot be rolled up again: some of the segments that its rollup counted have expired."""
 
 
 class Rollups:
-    """Counts segments page by page in a thread, while the next pages are on their way."""
+    """Counts segments page by page in a thread, while the next pages are being read."""
 
     def __init__(self, views: ViewStore, store: RollupStore, *, clock: Clock = now) -> None:
-        """Take the stores."""
         self._views = views
         self._store = store
         self._clock = clock
 
     async def count_product(self, day: date, product_id: str, product: bytes, *, at_once: int = 1) -> Counts:
-        """Count a day of a product from the segments that may hold it; `at_once` calls beside each other."""
+        """Count a day of a product from the segments that may hold it, with `at_once` concurrent reads."""
         with ViewCounter() as counter:
             pages = self._views.pages_of_product(day, product_id)
             await self._add(counter, pages, at_once=at_once, chosen=lambda packed: only(packed, product))
@@ -61,9 +60,9 @@ class Rollups:
     async def count_day(
         self, day: date, *, at_once: int = 1, advance: Advance = lambda _: None
     ) -> tuple[DaySummary, dict[bytes, Counts]]:
-        """Count a day of the whole shop from its segments: what it tells, and each product.
+        """Count a day of the whole shop from its segments: returns the summary, and the counts of each product.
 
-        `at_once` is how many partitions are read beside each other.
+        `at_once` is the number of partitions that are read concurrently.
         """
         with ViewCounter() as counter:
             pages = (self._views.pages(day, shard) for shard in range(keys.VIEW_SHARDS))
@@ -74,9 +73,9 @@ class Rollups:
     async def roll_up(
         self, day: date, *, again: bool = False, at_once: int = 1, advance: Advance = lambda _: None
     ) -> bool:
-        """Roll a closed day up; False if it was already and is not to be made `again`.
+        """Roll up a closed day; returns False if it has a rollup already and `again` is not set.
 
-        `at_once` is how many shards are read and written beside each other. Raises DayOpen, SegmentsGone.
+        `at_once` is the number of shards that are read and written concurrently. Raises DayOpen and SegmentsGone.
         """
         if not is_closed(day, self._clock()):
             raise DayOpen
@@ -93,7 +92,7 @@ class Rollups:
         return True
 
     async def _check(self, day: date, shard: int, products: dict[bytes, Counts]) -> None:
-        """Raise SegmentsGone if a shard has less than what was counted before."""
+        """Raise SegmentsGone if a shard has fewer views than its rollup counted."""
         counted = sum(counts.views + counts.bots for counts in products.values())
         if counted < await self._store.events(day, shard):
             raise SegmentsGone
@@ -107,7 +106,7 @@ class Rollups:
         advance: Advance = lambda _: None,
         chosen: Callable[[PackedViews], PackedViews] = lambda packed: packed,
     ) -> None:
-        """Count what is chosen of the pages of partitions."""
+        """Count the views of partitions that `chosen` selects."""
         counting = asyncio.Lock()
 
         def count(segments: Sequence[Segment]) -> None:
@@ -123,28 +122,27 @@ class Rollups:
 
 
 class RollupQueue:
-    """Rolls days up in the background, one after the other, for the reports that come next."""
+    """Rolls up days in the background, one after the other, so that later reports are quick."""
 
     def __init__(self, rollups: Rollups) -> None:
-        """Start with nothing to do."""
         self._rollups = rollups
         self._days: dict[date, None] = {}
         self._worker: asyncio.Task[None] | None = None
 
     def add(self, day: date) -> None:
-        """Have a closed day rolled up some time soon, once."""
+        """Queue a closed day, once."""
         self._days[day] = None
         if self._worker is None:
-            # The work is shared: it runs in a context of its own, not in that of the request that came first.
+            # The work serves many requests, so it does not run in the context of the first one.
             self._worker = asyncio.get_running_loop().create_task(self._work(), context=contextvars.Context())
 
     async def done(self) -> None:
-        """Return when no day is waiting."""
+        """Wait until the queue is empty."""
         while self._worker is not None:
             await asyncio.wait([self._worker])
 
     async def close(self) -> None:
-        """Let go of what is under way: a day that is not whole is not marked, and will be counted anew."""
+        """Cancel the work; a day without a complete rollup is counted again later."""
         self._days.clear()
         if self._worker is not None:
             self._worker.cancel()
@@ -166,7 +164,7 @@ class RollupQueue:
 
 
 def _summary(day: date, counter: ViewCounter, totals: Totals) -> DaySummary:
-    """Return what a day's count tells of the whole shop."""
+    """Return the summary of the whole shop's day."""
     counts = totals.products.values()
     referrers = Counter(counter.referrers)
     direct, other = referrers.pop(None, 0), referrers.pop(OTHER, 0)

@@ -1,7 +1,8 @@
-"""Counts the views of a day (R12): exact, all rows at once, and in memory that does not grow with their number.
+"""Counts the views of a day (R12) exactly, all rows at once, in memory that does not grow with their number.
 
-What grows are the pairs of product and visitor. Past `_MOST_IN_MEMORY` views they go to a temporary file, ordered by
-the first byte of the visitor, and are counted in 256 parts: no visitor is in two of them, so what they count adds up.
+Distinct visitors need the pairs of product and visitor. Above `_MOST_IN_MEMORY` views the pairs go to a temporary
+file, grouped by the first byte of the visitor, and are counted in 256 partitions. A visitor is in one partition only,
+so the counts of the partitions add up.
 """
 
 import os
@@ -22,33 +23,34 @@ from vitrina.services.analytics.product_counts import ProductCounts
 from vitrina.services.views import columns
 
 _MOST_IN_MEMORY: Final = 100_000
-"""Views whose pairs, 28 bytes each, may be in memory."""
+"""Views whose pairs are kept in memory, at 28 bytes each."""
 _MOST_HOSTS: Final = 20_000
-"""Referrer hosts that one count tells apart: anybody can send any, and memory is not to grow with them."""
+"""Distinct referrer hosts that are counted: clients can send any, and memory must not grow with them."""
 _PAIR: Final = (0, 28)
 _VISITOR_BYTE: Final = (16, 17)
-_PARTS: Final = 256
+_PARTITIONS: Final = 256
 _HOUR_MS: Final = 3_600_000
 _HOURS: Final = 24
 _IS_BOT: Final = bytes(flags & BOT for flags in range(256))
-"""A table that tells of a flags' byte what it is."""
+"""The translation table from a byte of flags to 1 for a bot and 0 for a person."""
 
 
 class Totals(NamedTuple):
-    """What was counted: each product, in the order of their keys, and the distinct visitors of all of them."""
+    """The counts of each product, ordered by key, and the distinct visitors of all products together."""
 
     products: dict[bytes, Counts]
     unique_visitors: int
 
 
 class ViewCounter:
-    """A count of packed views of one day, bots apart: `hours` has people and bots, `referrers` people by their host.
+    """Counts the packed views of one day, people and bots separately.
 
-    Its methods block for milliseconds and are for one thread at a time. A context, for its file.
+    `hours` has the views of people and of bots for each hour, UTC; `referrers` has the views of people by host, with
+    None for no referrer. The methods block for milliseconds and must not run concurrently. A context, which owns the
+    temporary file.
     """
 
     def __init__(self) -> None:
-        """Start with no view."""
         self.hours = [[0, 0] for _ in range(_HOURS)]
         self.referrers: Counter[str | None] = Counter()
         self._products = ProductCounts()
@@ -61,7 +63,7 @@ class ViewCounter:
         self._pairs.close()
 
     def add(self, segments: Sequence[PackedViews]) -> None:
-        """Count the views of segments. Raises NoRoom."""
+        """Count the views of segments. Raises NoRoom if the temporary file cannot be written."""
         segments = [segment for segment in segments if segment]
         if not segments:
             return
@@ -77,9 +79,9 @@ class ViewCounter:
         self._pairs.add(pc.binary_slice(views, *_PAIR).filter(people))
 
     def totals(self) -> Totals:
-        """Return what has been counted; nothing is to be added after it. Raises NoRoom."""
+        """Return the totals; no views may be added afterwards. Raises NoRoom."""
         visitors = 0
-        for rows in self._pairs.parts():
+        for rows in self._pairs.partitions():
             pairs, views = _counted(rows)
             visitors += len(pc.binary_slice(pairs, *columns.VISITOR).unique())
             each = pa.repeat(pa.scalar(1, pa.int64()), len(pairs))
@@ -102,7 +104,7 @@ class ViewCounter:
 
 
 class _Pairs:
-    """Pairs of product and visitor, one a view."""
+    """The pairs of product and visitor, one per view."""
 
     def __init__(self) -> None:
         self._rows: list[pa.Array] = []
@@ -114,39 +116,39 @@ class _Pairs:
         self._rows.append(rows)
         self._number += len(rows)
         if self._number > _MOST_IN_MEMORY:
-            self._spill()
+            self._write_block()
 
-    def parts(self) -> Iterator[pa.Array]:
-        """Return them all, in parts that share no visitor."""
+    def partitions(self) -> Iterator[pa.Array]:
+        """Yield all pairs in partitions that have no visitor in common."""
         if self._file is None:
             if self._rows:
                 yield pa.concat_arrays(self._rows)
             return
-        self._spill()
+        self._write_block()
         width = _PAIR[1]
-        for part in range(_PARTS):
-            found = [
-                os.pread(self._file.fileno(), (block[part + 1] - block[part]) * width, block[part] * width)
+        for number in range(_PARTITIONS):
+            blocks = [
+                os.pread(self._file.fileno(), (block[number + 1] - block[number]) * width, block[number] * width)
                 for block in self._blocks
             ]
-            yield columns.fixed(b"".join(found), width)
+            yield columns.fixed(b"".join(blocks), width)
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
 
-    def _spill(self) -> None:
-        """Write what is there as a block, ordered by part; a block's parts begin where `_blocks` says, in rows."""
+    def _write_block(self) -> None:
+        """Write the pairs in memory as a block, ordered by partition; `_blocks` has the first row of each partition."""
         if not self._rows:
             return
         rows = pa.concat_arrays(self._rows)
         self._rows, self._number = [], 0
         _, first_bytes = pc.binary_slice(rows, *_VISITOR_BYTE).buffers()
-        part_of_row = pa.Array.from_buffers(pa.uint8(), len(rows), [None, first_bytes])
-        _, data = rows.take(pc.array_sort_indices(part_of_row)).buffers()
+        partition_of_row = pa.Array.from_buffers(pa.uint8(), len(rows), [None, first_bytes])
+        _, data = rows.take(pc.array_sort_indices(partition_of_row)).buffers()
         sizes = Counter(first_bytes.to_pybytes()[: len(rows)])
         start = self._blocks[-1][-1] if self._blocks else 0
-        self._blocks.append(array("Q", accumulate((sizes[part] for part in range(_PARTS)), initial=start)))
+        self._blocks.append(array("Q", accumulate((sizes[number] for number in range(_PARTITIONS)), initial=start)))
         try:
             self._write(memoryview(data)[: len(rows) * _PAIR[1]])
         except OSError as error:
@@ -154,12 +156,12 @@ class _Pairs:
 
     def _write(self, rest: memoryview) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="vitrina-tally-", buffering=0)  # noqa: SIM115 - see `close`
+            self._file = tempfile.TemporaryFile(prefix="vitrina-view-counter-", buffering=0)  # noqa: SIM115 - see `close`
         while rest:
             rest = rest[self._file.write(rest) :]
 
 
 def _counted(values: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Return each value once, in the order in which they come, and how often it does."""
+    """Return the distinct values in order of first occurrence, and how often each occurs."""
     counted = values.value_counts()
     return counted.field("values"), counted.field("counts")

@@ -1,4 +1,4 @@
-"""Packed views as columns: what no loop of Python could unpack while the next page is on its way.
+"""Unpacks packed views to Arrow columns, faster than a loop in Python: while the next page is being read.
 
 Every step works on all rows at once: on planes of bytes (every 35th byte of a batch), or in Arrow, without the
 interpreter's lock.
@@ -13,9 +13,11 @@ import pyarrow.compute as pc
 
 from vitrina.domain.views import VIEW_BYTES, PackedViews
 
-pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps 40 MB more, some for each thread, and is no faster.
+pa.set_memory_pool(
+    pa.system_memory_pool()
+)  # Arrow's own pool keeps 40 MB more, some for each thread, and is no faster.
 
-# Where a view has what, as `domain.views` packs it; a test holds the two together.
+# Byte positions in a packed view, as `domain.views` packs it; a test compares the two.
 PRODUCT: Final = (0, 16)
 VISITOR: Final = (16, 28)
 TIME: Final = (28, 32)
@@ -24,17 +26,17 @@ FLAGS: Final = 34
 
 
 def joined(segments: Iterable[PackedViews]) -> bytes:
-    """Return the views of segments, one after the other."""
+    """Return the packed views of all segments, joined."""
     return b"".join(segment.events for segment in segments)
 
 
 def fixed(data: bytes, width: int = VIEW_BYTES) -> pa.Array:
-    """Return bytes as values of one width: of packed views, each a view."""
+    """Return bytes as an array of fixed-width values, by default one per packed view."""
     return pa.Array.from_buffers(pa.binary(width), len(data) // width, [None, pa.py_buffer(data)])
 
 
 def number(data: bytes, place: tuple[int, int], kind: pa.DataType, *, width: int = VIEW_BYTES) -> pa.Array:
-    """Return the big-endian number at `place` of each row: planes of bytes, put together the other way round."""
+    """Return the big-endian number at `place` of each row, by copying planes of bytes in reverse order."""
     size, rows = kind.bit_width // 8, len(data) // width
     numbers = bytearray(size * rows)
     first, last = place
@@ -44,13 +46,16 @@ def number(data: bytes, place: tuple[int, int], kind: pa.DataType, *, width: int
 
 
 def repeated(values: pa.Array, times: Sequence[int]) -> pa.Array:
-    """Repeat each value so many times."""
+    """Repeat each value as many times as `times` says."""
     ends = pa.array(accumulate(times), pa.int32())
     return pc.run_end_decode(pa.RunEndEncodedArray.from_arrays(ends, values))
 
 
 def referrers(data: bytes, segments: Sequence[PackedViews]) -> pa.Array:
-    """Return the referrer of each view of `data`: its place among those of all segments, with None before each's."""
+    """Return the referrer of each view of `data` as an index into the referrers of all segments.
+
+    None precedes the list of each segment.
+    """
     starts = accumulate((1 + len(segment.referrers) for segment in segments[:-1]), initial=0)
     before = repeated(pa.array(starts, pa.int32()), [len(segment) for segment in segments])
     return pc.add(before, number(data, REFERRER, pa.int32()))

@@ -1,4 +1,4 @@
-"""What the page shows, gathered day by day: closed days from their rollups, which are made if they are not there."""
+"""Reads the data of the report page; closed days without a rollup are rolled up first."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ LEADERS: Final = 15
 _SHARDS_AT_ONCE: Final = 3
 
 Live = Mapping[date, Mapping[bytes, Counts]]
-"""The products of the days that are still open."""
+"""The counts of each product on the days without a rollup."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaderTrend:
-    """A product among the most viewed, and its views on each day of the period."""
+    """One of the most viewed products, with its views on each day of the period."""
 
     product: Product
     counts: Counts
@@ -40,7 +40,7 @@ class LeaderTrend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportData:
-    """All that the page shows: a summary for every day of the period, and the products most viewed."""
+    """The data of the page: a summary of every day of the period, and the most viewed products."""
 
     period: Period
     days: Sequence[DaySummary]
@@ -48,17 +48,16 @@ class ReportData:
 
 
 class ReportReader:
-    """Gathers what the page shows."""
+    """Reads the data of the page."""
 
     def __init__(self, store: RollupStore, products: ProductStore, rollups: Rollups, *, clock: Clock = now) -> None:
-        """Take the stores, and who counts."""
         self._store = store
         self._products = products
         self._rollups = rollups
         self._clock = clock
 
     async def read(self, period: Period, *, day_done: Callable[[], object] = lambda: None) -> ReportData:
-        """Read a period, rolling up what is closed and is not yet; `day_done` is called after each day."""
+        """Read a period, and roll up its closed days that have no rollup; calls `day_done` after each day."""
         leaders = ProductCounts()
         days: list[DaySummary] = []
         live: dict[date, dict[bytes, Counts]] = {}
@@ -67,9 +66,9 @@ class ReportReader:
             if summary is None and day <= self._clock().date():
                 summary, live[day] = await self._rollups.count_day(day, at_once=_SHARDS_AT_ONCE)
                 leaders.add_table(pack_table(live[day]))
-            days.append(summary or _quiet(day))
+            days.append(summary or _empty(day))
             day_done()
-        first = leaders.first(LEADERS)
+        first = leaders.most_viewed(LEADERS)
         products = await self._products.get_many([product_id for product_id, _ in first])
         trends = [
             LeaderTrend(product=products[product_id], counts=counts, trend=await self._trend(product_id, period, live))
@@ -91,7 +90,7 @@ class ReportReader:
         return [counts.views if counts else 0 for counts in counted]
 
 
-def _quiet(day: date) -> DaySummary:
-    """Return a day that is still to come."""
+def _empty(day: date) -> DaySummary:
+    """Return the summary of a day in the future."""
     hours = [HourViews(0, 0)] * 24
     return DaySummary(day=day, total=Counts(), products=0, hours=hours, referrers=[], direct=0, other=0)

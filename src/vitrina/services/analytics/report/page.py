@@ -1,4 +1,4 @@
-"""The page: figures and plots as inline SVG, so that it needs no script, no library and no network."""
+"""Renders the report page with plots as inline SVG, so that it needs no script, library or network."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from vitrina.services.analytics.report.data import LeaderTrend, ReportData
 from vitrina.services.analytics.report.plots import Plot, labelled, round_top
 
 _HOSTS: Final = 12
-"""Hosts on the page; all others are one line."""
+"""Referrer hosts that have a line of their own; all others share one."""
 _WHOLE: Final = 960
 _HALF: Final = 450
-"""Widths of plots, of which one unit is about a pixel of a large screen."""
+"""Widths of plots; a unit is about a pixel of a large screen."""
 _TEMPLATE: Final = "page.html.jinja"
 
 
 def render(data: ReportData, *, made_at: datetime) -> str:
-    """Return the page; every name in it is escaped."""
+    """Return the page as HTML; every name in it is escaped."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -60,7 +60,7 @@ def _hours(data: ReportData) -> list[tuple[int, int]]:
 
 
 def _referrers(data: ReportData) -> list[dict[str, Any]]:
-    """Return where people came from, most frequent first; what has no name comes last."""
+    """Return the lines of the referrer table, most frequent host first, other hosts and no referrer last."""
     hosts: Counter[str] = Counter()
     for day in data.days:
         hosts.update(dict(day.referrers))
