@@ -187,5 +187,5 @@ async def test_who_is_out_of_time_does_not_wait_for_a_try_to_be_taken_back(
     assert asyncio.get_running_loop().time() - began < 2.0
     assert store.left == [1, 1, 1]
     gate.set()
-    await asyncio.wait(throttle._taking_back)
+    await asyncio.wait(throttle._uncounting)
     assert store.left == []

@@ -1,4 +1,4 @@
-"""Accounts: registration, and what a super_admin does with them (R1 to R4)."""
+"""Accounts: registration, and their management by a super_admin (R1 to R4)."""
 
 from dataclasses import dataclass, replace
 
@@ -18,7 +18,7 @@ from vitrina.store.users import UserStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserDraft:
-    """What is said of a new account."""
+    """The fields of a new account, with its password in plain text."""
 
     email: str
     password: str
@@ -28,7 +28,7 @@ class UserDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserChanges:
-    """What is to be changed of an account; None leaves a field as it is."""
+    """Changes of an account's fields; None leaves a field as it is."""
 
     email: str | None = None
     name: str | None = None
@@ -46,10 +46,9 @@ async def check_password(
 
 
 class Accounts:
-    """Makes and changes accounts; who may is decided before."""
+    """Creates, changes and deletes accounts; the caller has checked what the user may do."""
 
     def __init__(self, users: UserStore, sessions: SessionStore, *, passwords: Passwords, clock: Clock = now) -> None:
-        """Take the stores and the passwords' service."""
         self._users = users
         self._sessions = sessions
         self._passwords = passwords
@@ -64,15 +63,15 @@ class Accounts:
         """
 
         async def attempt() -> User:
-            user = await self._drafted(draft)
+            user = await self._new_user(draft)
             await self._users.create(user, also=also(user))
             return user
 
         return await self._locks.hold(fold(draft.email), attempt)
 
     async def create_super_admin(self, *, email: str, password: str, name: str) -> User:
-        """Make a super_admin: from the command line only (R1). Raises EmailTaken, ValidationFailed."""
-        user = await self._drafted(UserDraft(email=email, password=password, name=name, role=Role.SUPER_ADMIN))
+        """Create a super_admin; only the command line does (R1). Raises EmailTaken, ValidationFailed, Overloaded."""
+        user = await self._new_user(UserDraft(email=email, password=password, name=name, role=Role.SUPER_ADMIN))
         await self._users.create(user)
         return user
 
@@ -88,7 +87,7 @@ class Accounts:
         return await self._users.page(role=role, limit=limit, start=start)
 
     async def change(self, user_id: str, changes: UserChanges, *, expected: Expected) -> User:
-        """Change an account. A new role or password, and deactivation, end its sessions at once (R14).
+        """Change an account. A new role, a new password and deactivation end its sessions at once (R14).
 
         Raises NotFound, VersionMismatch, SuperAdminProtected, EmailTaken, Conflict, ValidationFailed.
         """
@@ -96,10 +95,10 @@ class Accounts:
 
         async def attempt() -> User:
             nonlocal password_hash
-            before = await self._changeable(user_id, expected)
+            before = await self._get_changeable(user_id, expected)
             if changes.password is not None and password_hash is None:
                 email, name = changes.email or before.email, changes.name or before.name
-                password_hash = await self._hashed(changes.password, email, name)
+                password_hash = await self._hash_password(changes.password, email, name)
             after = self._changed(before, changes, password_hash)
             if after is before:
                 return before
@@ -117,20 +116,20 @@ class Accounts:
         """
 
         async def attempt() -> None:
-            await self._users.delete(await self._changeable(user_id, expected))
+            await self._users.delete(await self._get_changeable(user_id, expected))
             await self._users.clear(user_id)
 
         await self._locks.hold(user_id, attempt)
 
     async def remove_super_admin(self, email: str) -> None:
-        """Delete a super_admin: from the command line only (R1). Raises NotFound, LastSuperAdmin, Conflict."""
+        """Delete a super_admin; only the command line does (R1). Raises NotFound, LastSuperAdmin, Conflict."""
         user = await self._users.by_email(email)
         if user is None or user.role is not Role.SUPER_ADMIN:
             raise NotFound
         await self._users.delete(user)
         await self._users.clear(user.id)
 
-    async def _changeable(self, user_id: str, expected: Expected) -> User:
+    async def _get_changeable(self, user_id: str, expected: Expected) -> User:
         user = await self.get(user_id)
         check_expected(expected, user.version)
         if user.role is Role.SUPER_ADMIN:
@@ -160,12 +159,11 @@ class Accounts:
             updated_at=max(self._clock(), before.updated_at),
         )
 
-    async def _drafted(self, draft: UserDraft) -> User:
-        # A hash costs a fifth of a second of a core, so an e-mail that is taken is refused before it; that nobody
-        # takes it meanwhile, the transaction sees to.
+    async def _new_user(self, draft: UserDraft) -> User:
+        # A hash costs 0.2 s of a core, so an e-mail that is taken is refused before it. The transaction checks again.
         if await self._users.email_is_taken(draft.email):
             raise EmailTaken
-        password_hash = await self._hashed(draft.password, draft.email, draft.name)
+        password_hash = await self._hash_password(draft.password, draft.email, draft.name)
         at = self._clock()
         return User(
             id=new_id(),
@@ -180,6 +178,6 @@ class Accounts:
             updated_at=at,
         )
 
-    async def _hashed(self, password: str, email: str, name: str) -> str:
+    async def _hash_password(self, password: str, email: str, name: str) -> str:
         await check_password(self._passwords, password, email=email, name=name)
         return await self._passwords.hash(password)

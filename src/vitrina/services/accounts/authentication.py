@@ -1,4 +1,4 @@
-"""Signing in and out (R14)."""
+"""Sign-in, sign-out, tokens and sessions (R14)."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from vitrina.store.users import UserStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenPair:
-    """What a sign-in or a refresh gives; lifetimes are in seconds."""
+    """The tokens of a session after a sign-in or a refresh; lifetimes are in seconds."""
 
     access_token: str
     expires_in: int
@@ -28,7 +28,7 @@ class TokenPair:
 
 
 class Authentication:
-    """Turns passwords into sessions, and tokens into people."""
+    """Exchanges passwords for sessions, and tokens for principals; lifetimes are in seconds."""
 
     def __init__(
         self,
@@ -42,7 +42,6 @@ class Authentication:
         refresh_lifetime: int,
         clock: Clock = now,
     ) -> None:
-        """Take the stores and services, and the tokens' lifetimes in seconds."""
         self._users = users
         self._sessions = sessions
         self._passwords = passwords
@@ -53,16 +52,16 @@ class Authentication:
         self._clock = clock
 
     async def authenticate(self, token: str) -> Principal:
-        """Return who sent an access token: 1 call. Raises InvalidToken.
+        """Return the principal of an access token: 1 call. Raises InvalidToken.
 
-        The account and the session are read at each request, so what ends a session ends it at once.
+        The account and the session are read at each request, so a session that is ended is refused at once.
         """
         at = self._clock()
-        user, session = await self._good(self._tokens.verify(token, kind=ACCESS, at=at), at)
+        user, session = await self._verified(self._tokens.verify(token, kind=ACCESS, at=at), at)
         return Principal(user=user, session=session)
 
     async def sign_in(self, email: str, password: str, *, address: str, user_agent: str) -> tuple[TokenPair, Allowance]:
-        """Start a session. Raises InvalidCredentials, which says nothing of what was wrong, and RateLimited."""
+        """Start a session. Raises InvalidCredentials, which does not say what was wrong, RateLimited, Overloaded."""
         async with self._throttle.sign_in(email, address) as allowance:
             user = await self._users.by_email(email)
             usable = user is not None and user.active
@@ -75,7 +74,7 @@ class Authentication:
             user_id=user.id,
             epoch=user.session_epoch,
             generation=1,
-            # What is not UTF-8 in a header reaches us as surrogates, which no JSON answer can hold.
+            # aiohttp decodes bytes that are not UTF-8 as surrogates, which JSON cannot hold.
             user_agent=user_agent.encode(errors="replace").decode(),
             created_at=at,
             refreshed_at=at,
@@ -85,40 +84,40 @@ class Authentication:
         return self._pair(session), allowance
 
     async def refresh(self, token: str) -> TokenPair:
-        """Spend a refresh token for a new pair. Raises InvalidToken, and TokenReused for one that was spent before.
+        """Exchange a refresh token for a new pair. Raises InvalidToken, and TokenReused for one that was used before.
 
-        Who brings a spent token may have stolen it, or been robbed of it: the session ends (RFC 9700 section 4.14.2).
+        A token that is used twice may have been stolen, so its session is ended (RFC 9700 section 4.14.2).
         """
         at = self._clock()
         claims = self._tokens.verify(token, kind=REFRESH, at=at)
         expires_at = at + timedelta(seconds=self._refresh_lifetime)
-        _, session = await self._good(claims, at)
+        _, session = await self._verified(claims, at)
         while session.generation == claims.generation:
             if await self._sessions.rotate(session, at=at, expires_at=expires_at):
                 return self._pair(replace(session, generation=session.generation + 1, refreshed_at=at))
-            # Another was faster to spend the token, or the session was carried over a change of the password.
-            _, session = await self._good(claims, at)
+            # Another request used the token first, or the session was kept across a change of the password.
+            _, session = await self._verified(claims, at)
         await self._sessions.discard(session.user_id, session.id)
         raise TokenReused
 
     async def sign_out(self, principal: Principal) -> None:
-        """End the session that asks."""
+        """End the session of the request."""
         await self._sessions.discard(principal.id, principal.session.id)
 
     async def sessions(self, principal: Principal, *, limit: int, start: Position | None) -> Page[Session]:
-        """Return a page of the sessions of the one who asks, newest first."""
+        """Return a page of the user's own sessions, newest first."""
         return await self._sessions.page(principal.user, at=self._clock(), limit=limit, start=start)
 
     async def end_session(self, principal: Principal, session_id: str) -> None:
-        """End a session of the one who asks. Raises NotFound."""
+        """End one of the user's own sessions. Raises NotFound."""
         if not is_id(session_id):
             raise NotFound
         await self._sessions.end(principal.user, session_id, at=self._clock())
 
     async def change_password(self, principal: Principal, *, current_password: str, new_password: str) -> Allowance:
-        """Change one's own password, end one's other sessions (R2), and return the tries that are left.
+        """Change the user's own password, end their other sessions (R2), and return the attempts that are left.
 
-        Raises WrongPassword, RateLimited, ValidationFailed, Conflict.
+        Raises WrongPassword, RateLimited, ValidationFailed, Conflict, Overloaded.
         """
         user = principal.user
         async with self._throttle.password_change(principal.session.id) as allowance:
@@ -136,7 +135,7 @@ class Authentication:
         await self._sessions.clear(user.id, keep=principal.session.id)
         return allowance
 
-    async def _good(self, claims: Claims, at: datetime) -> tuple[User, Session]:
+    async def _verified(self, claims: Claims, at: datetime) -> tuple[User, Session]:
         found = await self._sessions.with_user(claims.user_id, claims.session_id, at=at)
         if found is None:
             raise InvalidToken

@@ -1,4 +1,4 @@
-"""Passwords: hashed by bcrypt in a bounded pool of threads, refused when they are among the commonest (R14)."""
+"""Passwords: bcrypt in a bounded pool of threads, and a check against easily guessed ones (R14)."""
 
 import asyncio
 import base64
@@ -26,50 +26,57 @@ _WORKERS: Final = 2
 _QUEUE: Final = 256
 """Password checks that may wait for a thread; past that they are refused."""
 _FEWEST_GUESSES: Final = 10**6
-"""Below it zxcvbn calls a password "very guessable": the commonest, and simple dressings of them."""
-_ESTIMATED: Final = 20
-"""Characters of a password that zxcvbn looks at: of look-alikes of letters, 72 take it ten seconds, 20 at most 0.4."""
-_ESTIMATING: Final = threading.Lock()
-"""zxcvbn keeps the words it is told in one dictionary of its module, which two threads must not share."""
+"""Below it zxcvbn calls a password "very guessable": common passwords, and simple variations of them."""
+_ESTIMATED_LENGTH: Final = 20
+"""Characters that zxcvbn gets to see: 72 characters of l33t substitutions take it 10 s, 20 take 0.4 s at most."""
+_ESTIMATE_LOCK: Final = threading.Lock()
+"""zxcvbn stores `user_inputs` in a module-level dictionary, which two threads must not share."""
 
 
 class Passwords:
-    """Hashes and checks, never on the event loop: one hash takes it away for a fifth of a second.
+    """Hashes and checks passwords in threads, because one hash would block the event loop for 0.2 s.
 
-    New passwords have half of the threads at most: a crowd that registers does not keep people from signing in.
+    `cost` is bcrypt's (log2 of the rounds). A check waits up to `wait` seconds for one of `workers` threads, and up to
+    `queue` checks wait. New passwords get at most half of the threads, so many registrations cannot block sign-ins.
     """
 
     def __init__(self, *, cost: int, wait: float, workers: int = _WORKERS, queue: int = _QUEUE) -> None:
         self._cost = cost
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="password")
-        self._checks = _Lane(self._threads, at_once=workers, queue=queue, wait=wait)
-        self._new = _Lane(self._threads, at_once=max(workers // 2, 1), queue=queue, wait=wait)
-        self._nobodys = bcrypt.hashpw(b"nobody has this password", bcrypt.gensalt(cost)).decode()
+        self._checks = _Share(self._threads, at_once=workers, queue=queue, wait=wait)
+        self._new = _Share(self._threads, at_once=max(workers // 2, 1), queue=queue, wait=wait)
+        self._decoy_hash = bcrypt.hashpw(b"nobody has this password", bcrypt.gensalt(cost)).decode()
 
     async def hash(self, password: str) -> str:
-        """Return a password's hash. Raises Overloaded when no thread is free in time."""
+        """Return the hash of a new password. Raises Overloaded when no thread is free in time."""
         return await self._new.run(lambda: bcrypt.hashpw(_digest(password), bcrypt.gensalt(self._cost)).decode())
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
-        """Say whether a password has this hash; without one it takes the same time and is False."""
-        wanted = (password_hash or self._nobodys).encode()
+        """Return whether a password has this hash; without a hash, return False after the same time.
+
+        Raises Overloaded when no thread is free in time.
+        """
+        wanted = (password_hash or self._decoy_hash).encode()
         same = await self._checks.run(lambda: bcrypt.checkpw(_digest(password), wanted))
         return same and password_hash is not None
 
     async def is_common(self, password: str, *, context: tuple[str, ...]) -> bool:
-        """Say whether a password is easily guessed, knowing `context`: the account's own name and address."""
+        """Return whether a password is easily guessed, given `context`: the account's own name and address.
+
+        Raises Overloaded when no thread is free in time.
+        """
         words = {"vitrina", *context, *re.split(r"\W+", " ".join(context))}
         if fold(password) in map(fold, words):
             return True
-        return await self._new.run(lambda: _guesses(password[:_ESTIMATED], sorted(words)) < _FEWEST_GUESSES)
+        return await self._new.run(lambda: _guesses(password[:_ESTIMATED_LENGTH], sorted(words)) < _FEWEST_GUESSES)
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Stop the threads, without waiting for them."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-class _Lane:
-    """Work of one kind: so much of it at once, and so much that waits."""
+class _Share:
+    """A share of the threads: up to `at_once` jobs run, and up to `queue` jobs wait for `wait` seconds each."""
 
     def __init__(self, threads: ThreadPoolExecutor, *, at_once: int, queue: int, wait: float) -> None:
         self._threads = threads
@@ -79,7 +86,7 @@ class _Lane:
         self.waiting = 0
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do work in a thread. Raises Overloaded when none is free in time."""
+        """Run `work` in a thread and return its result. Raises Overloaded when none is free in time."""
         if self.waiting >= self._queue:
             raise Overloaded
         self.waiting += 1
@@ -92,25 +99,25 @@ class _Lane:
             self.waiting -= 1
         loop = asyncio.get_running_loop()
         job = self._threads.submit(work)
-        # A thread is free once its work is done, not once whoever waited for that has gone.
+        # The thread is free when its work is done, not when the waiting request is cancelled.
         job.add_done_callback(lambda _: _release(self._free, loop))
         return await asyncio.wrap_future(job)
 
 
 def _release(free: asyncio.Semaphore, loop: asyncio.AbstractEventLoop) -> None:
-    with contextlib.suppress(RuntimeError):  # The loop is closed, and nobody waits any more.
+    with contextlib.suppress(RuntimeError):  # The loop is closed, so nothing waits for the thread.
         loop.call_soon_threadsafe(free.release)
 
 
 def _guesses(password: str, words: list[str]) -> int:
-    with _ESTIMATING:
+    with _ESTIMATE_LOCK:
         return int(zxcvbn(password, user_inputs=words)["guesses"])
 
 
 def _digest(password: str) -> bytes:
-    """Return 44 bytes that stand for the whole password: bcrypt takes 72 bytes at most and no NUL.
+    """Return 44 bytes that depend on the whole password: bcrypt takes at most 72 bytes, and no NUL.
 
-    Keyboards differ in how they write a letter and its accent, so the password is normalised first (NIST SP 800-63B-4,
-    section 3.1.1.2).
+    The password is normalised first, since keyboards encode accented letters differently (NIST SP 800-63B-4, section
+    3.1.1.2).
     """
     return base64.b64encode(hashlib.sha256(unicodedata.normalize("NFKC", password).encode()).digest())

@@ -1,10 +1,11 @@
-"""Throttling of guesses at passwords (R14): guessing is slow, and nobody is locked out for good.
+"""Throttling of password guesses (R14): guessing is slow, and no owner is locked out of an account for good.
 
-Tries are counted in windows of the clock. Sign-ins: of an account from an address, of an address, and of an account.
-The first two limits refuse. The third, which a crowd of addresses can reach on somebody's account, only leaves each
-address two tries a window, so that the owner still gets in from one that has not failed. The current password, for
-which a change of it asks: of a session, so that whoever has stolen one neither finds it nor keeps the owner from
-changing it.
+Attempts are counted in fixed windows of the clock. Sign-ins are counted by account and address together, by address,
+and by account. Past the first two limits they are refused. The third, which many addresses together can reach on one
+account, only leaves each address two attempts a window, so that the owner still gets in from another address.
+
+Guesses of the current password, which a password change asks for, are counted by session: a thief of a session can
+neither guess the password nor use up the owner's attempts.
 """
 
 import asyncio
@@ -21,13 +22,16 @@ from vitrina.store.login_attempts import LoginAttemptStore
 
 _WINDOW: Final = 900
 """Seconds of a window."""
-_TRIES_UNDER_ATTACK: Final = 2
-_TAKING_BACK: Final = 0.25
-"""Seconds for which a try that failed by a fault of ours waits to be taken back; that goes on without it."""
+_ATTEMPTS_UNDER_ATTACK: Final = 2
+_UNCOUNT_TIMEOUT: Final = 0.25
+"""Seconds that a request waits for its attempt to be uncounted after an internal error; the write itself goes on."""
 
 
 class Throttle:
-    """Counts a try before it is checked, so that many at once cannot slip through, and takes it back if it is good."""
+    """Counts an attempt before the password is checked, so that parallel attempts all count, and uncounts a good one.
+
+    `key` hides addresses and e-mails in the table, `window` is in seconds, and the limits are attempts a window.
+    """
 
     def __init__(
         self,
@@ -47,38 +51,39 @@ class Throttle:
         self._address_limit = address_limit
         self._account_limit = account_limit
         self._clock = clock
-        self._taking_back: set[asyncio.Future[list[int | BaseException]]] = set()
+        self._uncounting: set[asyncio.Future[list[int | BaseException]]] = set()
 
     @asynccontextmanager
     async def sign_in(self, email: str, address: str) -> AsyncIterator[Allowance]:
-        """Count a try, for good if InvalidCredentials is raised inside: 1 call, then 2. Raises RateLimited.
+        """Count an attempt, and keep it counted if InvalidCredentials is raised inside: 1 call, then 2.
 
-        Yields what will be left if the try is good. A try that the first limit refuses is not counted by the others:
-        one address that hammers at one account is no crowd, and not yet at everybody's.
+        Yields the allowance after a successful attempt. An attempt that the first limit refuses does not count towards
+        the other two, because one address that attacks one account is not many addresses, nor many accounts.
+        Raises RateLimited.
         """
-        email, address = fold(email), _subscriber(address)
+        email, address = fold(email), _network(address)
         pair = fingerprint(self._key, "pair", email, address)
         of_address = fingerprint(self._key, "address", address)
         account = fingerprint(self._key, "account", email)
         window, reset = self._now()
-        tries = await self._add(pair, window, 1)
-        if tries > self._limit:
+        attempts = await self._add(pair, window, 1)
+        if attempts > self._limit:
             raise RateLimited(retry_after=reset, limit=self._limit)
-        address_tries, account_tries = await asyncio.gather(
+        address_attempts, account_attempts = await asyncio.gather(
             *(self._add(subject, window, 1) for subject in (of_address, account))
         )
-        limit = self._limit if account_tries <= self._account_limit else min(self._limit, _TRIES_UNDER_ATTACK)
-        if tries > limit or address_tries > self._address_limit:
+        limit = self._limit if account_attempts <= self._account_limit else min(self._limit, _ATTEMPTS_UNDER_ATTACK)
+        if attempts > limit or address_attempts > self._address_limit:
             raise RateLimited(retry_after=reset, limit=limit)
         try:
             yield Allowance(limit=limit, remaining=limit, reset=reset)
         except InvalidCredentials as error:
-            error.allowance = Allowance(limit=limit, remaining=limit - tries, reset=reset)
+            error.allowance = Allowance(limit=limit, remaining=limit - attempts, reset=reset)
             raise
         except BaseException:
-            await self._take_back(window, pair, of_address, account)
+            await self._uncount(window, pair, of_address, account)
             raise
-        # The pair has proved itself; the wider counts only lose this try.
+        # The owner has signed in, so this pair starts again; the wider counts only lose this attempt.
         await asyncio.gather(
             self._store.forget(pair, window=window),
             *(self._add(subject, window, -1) for subject in (of_address, account)),
@@ -86,22 +91,22 @@ class Throttle:
 
     @asynccontextmanager
     async def password_change(self, session_id: str) -> AsyncIterator[Allowance]:
-        """Count a guess of the current password, for good if WrongPassword is raised inside: 1 call, then 1.
+        """Count a guess of the current password, and keep it counted if WrongPassword is raised inside: 1 call, then 1.
 
-        Yields what will be left if it is right. Raises RateLimited.
+        Yields the allowance after a right guess. Raises RateLimited.
         """
         session = fingerprint(self._key, "session", session_id)
         window, reset = self._now()
-        tries = await self._add(session, window, 1)
-        if tries > self._limit:
+        attempts = await self._add(session, window, 1)
+        if attempts > self._limit:
             raise RateLimited(retry_after=reset, limit=self._limit)
         try:
             yield Allowance(limit=self._limit, remaining=self._limit, reset=reset)
         except WrongPassword as error:
-            error.allowance = Allowance(limit=self._limit, remaining=self._limit - tries, reset=reset)
+            error.allowance = Allowance(limit=self._limit, remaining=self._limit - attempts, reset=reset)
             raise
         except BaseException:
-            await self._take_back(window, session)
+            await self._uncount(window, session)
             raise
         await self._store.forget(session, window=window)
 
@@ -111,19 +116,19 @@ class Throttle:
         window = second // self._window
         return window, (window + 1) * self._window - second
 
-    async def _take_back(self, window: int, *subjects: str) -> None:
-        """Count off what failed by a fault of ours: whoever waits may be out of time, and the table slow."""
+    async def _uncount(self, window: int, *subjects: str) -> None:
+        """Uncount an attempt that failed through an internal error, without holding its request up for long."""
         task = asyncio.gather(*(self._add(subject, window, -1) for subject in subjects), return_exceptions=True)
-        self._taking_back.add(task)
-        task.add_done_callback(self._taking_back.discard)
-        await asyncio.wait([task], timeout=_TAKING_BACK)
+        self._uncounting.add(task)
+        task.add_done_callback(self._uncounting.discard)
+        await asyncio.wait([task], timeout=_UNCOUNT_TIMEOUT)
 
     async def _add(self, subject: str, window: int, number: int) -> int:
         return await self._store.add(subject, window=window, seconds=self._window, number=number)
 
 
-def _subscriber(address: str) -> str:
-    """Return whom an address stands for: a customer is given a whole /64 of IPv6 (RFC 6177), to guess from in turn."""
+def _network(address: str) -> str:
+    """Return the /64 network of an IPv6 address, which one customer has (RFC 6177); an IPv4 address as it is."""
     try:
         return str(IPv6Network((address, 64), strict=False))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Tokens: signed JWTs (RFC 7519, hardened by RFC 8725) for access and for refresh."""
+"""Access and refresh tokens: signed JWTs (RFC 7519) after the best practices of RFC 8725."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ _AUDIENCE: Final = "vitrina"
 _REQUIRED: Final = ["exp", "iat", "iss", "aud", "sub", "sid", "gen"]
 ACCESS: Final = "at+jwt"
 REFRESH: Final = "rt+jwt"
-_LONGEST: Final = 2_048
-_SKEW: Final = 5
-"""Seconds by which the clock of the process that signed may be ahead of this one's."""
+_MAX_LENGTH: Final = 2_048
+_CLOCK_SKEW: Final = 5
+"""Seconds by which the clock of the process that signed a token may be ahead of this one's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """What a token says: of which account, which session, and which generation of its refresh tokens."""
+    """The claims of a token: the account, the session, and the generation of its refresh tokens."""
 
     user_id: str
     session_id: str
@@ -31,15 +31,17 @@ class Claims:
 
 
 class Tokens:
-    """Signs with the first key and verifies with any, so that keys can be rotated while tokens live (`kid`)."""
+    """Signs with the first of `signing_keys`, which are given by `kid`, and verifies with all of them.
+
+    So keys can be rotated while tokens signed with the old ones are still valid.
+    """
 
     def __init__(self, signing_keys: Mapping[str, bytes]) -> None:
-        """Take the keys by id, the one that signs first."""
         self._keys = dict(signing_keys)
         self._kid = next(iter(self._keys))
 
     def sign(self, claims: Claims, *, kind: str, at: datetime, lifetime: int) -> str:
-        """Return a token of `kind`, good for `lifetime` seconds."""
+        """Return a token of `kind`, valid for `lifetime` seconds."""
         issued = epoch_seconds(at)
         payload = {
             "iss": _ISSUER,
@@ -54,11 +56,11 @@ class Tokens:
         return jwt.encode(payload, self._keys[self._kid], algorithm=_ALGORITHM, headers=headers)
 
     def verify(self, token: str, *, kind: str, at: datetime) -> Claims:
-        """Return what a token says. Raises InvalidToken unless it was signed here, is of `kind` and good at `at`.
+        """Return the claims of a token. Raises InvalidToken unless it was signed here, is of `kind` and valid at `at`.
 
-        Times are checked here and not by PyJWT, which reads the machine's clock and cannot be told the time.
+        Times are checked here and not by PyJWT, which always uses the machine's clock.
         """
-        if len(token) > _LONGEST:
+        if len(token) > _MAX_LENGTH:
             raise InvalidToken
         try:
             headers = jwt.get_unverified_header(token)
@@ -85,6 +87,6 @@ def _claims(payload: Mapping[str, Any], second: int) -> Claims:
         raise InvalidToken
     if not isinstance(user_id, str) or not isinstance(session_id, str):
         raise InvalidToken
-    if issued > second + _SKEW or ends <= second:
+    if issued > second + _CLOCK_SKEW or ends <= second:
         raise InvalidToken
     return Claims(user_id=user_id, session_id=session_id, generation=generation)
