@@ -166,11 +166,11 @@ async def test_a_session_has_its_own_tries_at_the_current_password(throttle: Thr
     assert store.left == [4]
 
 
-async def test_who_is_out_of_time_does_not_wait_for_a_try_to_be_taken_back(
+async def test_a_request_does_not_wait_long_for_its_attempt_to_be_uncounted(
     throttle: Throttle, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The table may be what is slow; the try is taken back all the same."""
-    monkeypatch.setattr(module, "_TAKING_BACK", 0.05)
+    """The table may be slow; the attempt is uncounted nevertheless."""
+    monkeypatch.setattr(module, "_UNCOUNT_TIMEOUT", 0.05)
     gate = asyncio.Event()
     add = store.add
 
