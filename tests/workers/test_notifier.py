@@ -150,8 +150,8 @@ async def test_due_mail_is_polled_at_once_after_news_and_else_at_intervals() -> 
 async def test_the_probe_asks_the_table(with_mail: Settings) -> None:
     """And says when it does not answer."""
     async with open_parts(with_mail) as parts:
-        await parts.probe()
+        await parts.services.probe(consistent=True)
     nowhere = {"writer_endpoint": "http://127.0.0.1:9", "connect_timeout": 0.1}
     async with open_parts(with_mail.model_copy(update=nowhere)) as parts:
         with pytest.raises(TableUnavailable):
-            await parts.probe()
+            await parts.services.probe(consistent=True)

@@ -18,15 +18,8 @@ from vitrina.queue.provisioning import ensure
 from vitrina.store.leases import SHARD_END, Lease, LeaseStore
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
-from vitrina.workers import relay as module
 from vitrina.workers.relay import relay
 from vitrina.workers.relay_shard import ShardReader
-
-
-@pytest.fixture(autouse=True)
-def _short_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_DISCOVERY_INTERVAL", 0.3)
-    monkeypatch.setattr(module, "_STREAM_POLL_INTERVAL", 0.1)
 
 
 def number_of_losses() -> float:
@@ -165,7 +158,7 @@ async def test_a_change_of_price_reaches_the_queue(table: Table, clients: Client
     """From the table's own stream; a new stream of the same table is read too, from its beginning."""
     stop = asyncio.Event()
     async with connect_queue(settings) as sqs:
-        working = asyncio.create_task(relay(settings, stop))
+        working = asyncio.create_task(relay(settings, stop, discovery_interval=0.3, stream_poll_interval=0.1))
         queue = NoticeQueue(sqs, name=settings.queue_name)
         products = ProductStore(table)
         dearer = await edit(products, before := await create(products), price=before.price + 1)
@@ -186,7 +179,7 @@ async def test_a_change_of_price_reaches_the_queue(table: Table, clients: Client
 async def test_a_relay_waits_for_the_table(settings: Settings) -> None:
     """And stops when it is told to meanwhile."""
     stop = asyncio.Event()
-    working = asyncio.create_task(relay(settings, stop))
+    working = asyncio.create_task(relay(settings, stop, discovery_interval=0.3, stream_poll_interval=0.1))
     await asyncio.sleep(0.5)
     assert not working.done()
     stop.set()

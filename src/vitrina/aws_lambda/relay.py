@@ -5,15 +5,13 @@ Powertools are used: its batch processor handles one record after the other, a r
 one.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from vitrina import aws
 from vitrina.aws_lambda.containers import Container
-from vitrina.config import Settings
+from vitrina.bootstrap import open_queue
 from vitrina.errors import QueueUnavailable
 from vitrina.queue.notices import NoticeQueue
 from vitrina.store.stream import Record, passes, sequence_number
@@ -26,13 +24,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-@asynccontextmanager
-async def _open(settings: Settings) -> AsyncIterator[NoticeQueue]:
-    async with aws.connect_queue(settings) as client:
-        yield NoticeQueue(client, name=settings.queue_name)
-
-
-CONTAINER: Final = Container(_open)
+CONTAINER: Final = Container(open_queue)
 
 
 def handler(event: Mapping[str, Any], _context: "LambdaContext") -> "PartialItemFailureResponse":

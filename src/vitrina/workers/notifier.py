@@ -5,28 +5,16 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-import structlog
-
-from vitrina import aws
+from vitrina.bootstrap import Services, open_queue
 from vitrina.config import Settings
 from vitrina.errors import TableUnavailable
-from vitrina.mail.transport import open_transport
-from vitrina.queue.notices import NoticeQueue
-from vitrina.services.notifications.dispatch import NoticeDispatcher, default_preferences
 from vitrina.services.notifications.mailer import Mailer
-from vitrina.store import keys
-from vitrina.store.changes import ChangeStore
-from vitrina.store.inbox import InboxStore
-from vitrina.store.mails import MailStore
-from vitrina.store.recipients import RecipientStore
-from vitrina.store.table import Table
 from vitrina.workers.consumer import Consumer
 from vitrina.workers.notification_handler import NotificationHandler
 from vitrina.workers.running import wait_for_any
-
-log = structlog.get_logger(__name__)
 
 _IDLE: Final = 5.0
 """Seconds between two polls for due mail: 12 polls a minute, 4 queries each."""
@@ -40,41 +28,30 @@ _RECENT: Final = 3.0
 class Parts:
     """The objects that the notifier needs, as a worker and as Lambda functions."""
 
-    table: Table
+    services: Services
     handler: NotificationHandler
     mailer: Mailer
-
-    async def probe(self) -> None:
-        """Raise TableUnavailable unless the table responds: 1 request, for an item that need not exist."""
-        await self.table.get(keys.SUPER_ADMINS, consistent=True)
 
 
 @asynccontextmanager
 async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     """Connect and build the parts; disconnect at the end."""
-    async with aws.connect(settings) as clients, open_transport(settings) as transport:
-        table = Table(clients, name=settings.table_name)
-        dispatcher = NoticeDispatcher(
-            InboxStore(table, retention_days=settings.notice_retention_days),
-            RecipientStore(table, defaults=default_preferences(settings)),
-            notify_actor=settings.notify_actor,
-            before_digest=settings.notices_before_digest,
-        )
+    async with Services(settings) as services:
         yield Parts(
-            table=table,
-            handler=NotificationHandler(dispatcher, ChangeStore(table)),
-            mailer=Mailer(MailStore(table), transport, settings),
+            services=services,
+            handler=NotificationHandler(services.notice_dispatcher, services.change_store),
+            mailer=await services.open_mailer(),
         )
 
 
 async def notifier(settings: Settings, stop: asyncio.Event) -> None:
     """Handle messages and send mail until `stop` is set; then finish the current messages and mails."""
     news = asyncio.Event()
-    async with open_parts(settings) as parts, aws.connect_queue(settings) as sqs:
+    async with open_parts(settings) as parts, open_queue(settings) as queue:
         consumer = Consumer(
-            NoticeQueue(sqs, name=settings.queue_name).main,
+            queue.main,
             parts.handler.handle,
-            probe=parts.probe,
+            probe=partial(parts.services.probe, consistent=True),
             on_mail=news.set,
             visibility=settings.queue_visibility_timeout,
         )

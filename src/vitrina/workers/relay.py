@@ -20,13 +20,12 @@ from typing import Final, Protocol
 import structlog
 
 from vitrina import aws, metrics
+from vitrina.bootstrap import Services, open_queue
 from vitrina.config import Settings
 from vitrina.errors import Conflict, TableUnavailable
 from vitrina.ids import new_id
-from vitrina.queue.notices import NoticeQueue
 from vitrina.store.leases import SHARD_END, Lease, LeaseLost, LeaseStore
 from vitrina.store.stream import Shard, ShardGone, Stream, find_stream
-from vitrina.store.table import Table
 from vitrina.workers import relay_sharing as sharing
 from vitrina.workers.relay_records import EventSink
 from vitrina.workers.relay_shard import RENEWALS, HeldLease, Monotonic, Records, ShardReader
@@ -177,39 +176,44 @@ class Relay:
             self._readers.pop(shard_id, None)
 
 
-async def relay(settings: Settings, stop: asyncio.Event) -> None:
+async def relay(
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    discovery_interval: float = _DISCOVERY_INTERVAL,
+    stream_poll_interval: float = _STREAM_POLL_INTERVAL,
+) -> None:
     """Relay the stream of the settings' table until `stop` is set; waits until the table has a stream."""
     async with (
-        aws.connect(settings) as clients,
+        Services(settings) as services,
         aws.connect_streams(settings) as streams,
-        aws.connect_queue(settings) as sqs,
+        open_queue(settings) as queue,
     ):
 
         async def latest() -> Stream | None:
             try:
-                return await find_stream(clients, streams, settings.table_name)
+                return await find_stream(services.clients, streams, settings.table_name)
             except TableUnavailable:
                 return None
 
-        table = Table(clients, name=settings.table_name)
-        queue = NoticeQueue(sqs, name=settings.queue_name)
         while not stop.is_set():
             stream = await latest()
             if stream is None:
                 log.warning("stream_missing", table=settings.table_name)
-                await pause(stop, _STREAM_POLL_INTERVAL)
+                await pause(stop, stream_poll_interval)
                 continue
             log.info("stream_found", stream=stream.label)
-            leases = LeaseStore(table, stream_label=stream.label)
+            leases = LeaseStore(services.table, stream_label=stream.label)
             current = Relay(
                 stream,
                 leases,
                 queue,
                 lease_time=settings.relay_lease_time,
                 idle_interval=settings.relay_idle_interval,
+                discovery_interval=discovery_interval,
             )
             over = asyncio.Event()
-            watching = asyncio.create_task(_watch(stream, latest, stop, over))
+            watching = asyncio.create_task(_watch(stream, latest, stop, over, interval=discovery_interval))
             try:
                 await current.run(over)
             finally:
@@ -217,11 +221,16 @@ async def relay(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _watch(
-    stream: Stream, latest: Callable[[], Awaitable[Stream | None]], stop: asyncio.Event, over: asyncio.Event
+    stream: Stream,
+    latest: Callable[[], Awaitable[Stream | None]],
+    stop: asyncio.Event,
+    over: asyncio.Event,
+    *,
+    interval: float,
 ) -> None:
     """Set `over` when `stop` is set or when the table has a new stream, as after it was created again."""
     while not stop.is_set():
-        await pause(stop, _DISCOVERY_INTERVAL)
+        await pause(stop, interval)
         found = None if stop.is_set() else await latest()
         if found is not None and found.arn != stream.arn:
             metrics.STREAM_LOST.inc()
