@@ -1,4 +1,4 @@
-"""Settings: what a start refuses, and how words are read."""
+"""Settings: which ones are refused at the start, and how they are parsed."""
 
 import pytest
 from pydantic import ValidationError
@@ -11,13 +11,13 @@ GOOD = {"signing_keys": "k1:" + "s" * 32, "secret_key": "t" * 32}
 
 
 def settings(**options: object) -> Settings:
-    """Settings as the environment would give them."""
+    """Return settings as the environment would give them."""
     return Settings.model_validate(GOOD | options)
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_whoever_signs_must_be_given_each_secret(name: str) -> None:
-    """There is no default that anyone could know; who makes tables and relays changes needs none."""
+def test_the_api_requires_each_secret(name: str) -> None:
+    """A default would be public. Commands that make tables or relay changes need none."""
     one = Settings.model_validate({other: value for other, value in GOOD.items() if other != name})
     for needs in (one.require_keys, lambda: create_app(one), lambda: derive(one, "cursors")):
         with pytest.raises(ValueError, match=f"VITRINA_{name.upper()}: is required"):
@@ -36,8 +36,8 @@ def test_whoever_signs_must_be_given_each_secret(name: str) -> None:
         {"secret_key": "t" * 31},
     ],
 )
-def test_a_secret_has_at_least_32_bytes_and_a_signing_key_a_name(options: dict[str, str]) -> None:
-    """RFC 7518 section 3.2; every key is judged, not only the one that signs."""
+def test_a_secret_has_at_least_32_bytes_and_a_signing_key_an_id(options: dict[str, str]) -> None:
+    """RFC 7518 section 3.2; all keys are checked, not only the one that signs."""
     with pytest.raises(ValidationError, match="32 bytes"):
         settings(**options)
 
@@ -51,40 +51,39 @@ def test_a_secret_has_at_least_32_bytes_and_a_signing_key_a_name(options: dict[s
     ],
 )
 def test_the_demos_keys_are_refused_in_production(options: dict[str, str]) -> None:
-    """Anyone can read them; production is the default."""
+    """They are public; production is the default environment."""
     with pytest.raises(ValidationError, match="public"):
         settings(**options)
     assert settings(environment="development", **options).token_keys
     assert settings(secret_key="my-shop-demo-" + "t" * 32).environment == "production"
 
 
-def test_a_key_id_is_given_once() -> None:
-    """Of two keys with one name, tokens of the first could never be verified."""
+def test_a_key_id_must_not_repeat() -> None:
+    """Of two keys with one id, tokens of the first could never be verified."""
     with pytest.raises(ValidationError, match="twice"):
         settings(signing_keys=f"k1:{'s' * 32},k1:{'t' * 32}")
 
 
-def test_what_is_wrong_with_a_secret_is_said_without_it() -> None:
-    """A refusal ends up in logs and issues."""
+def test_an_error_does_not_show_the_secret() -> None:
+    """Errors end up in logs and issues."""
     with pytest.raises(ValidationError) as refused:
         settings(signing_keys=f"k1:{'s' * 31}")
     assert "ssss" not in str(refused.value)
 
 
-def test_a_print_of_the_settings_shows_no_secret() -> None:
-    """What a person pastes into an issue."""
+def test_the_repr_of_settings_shows_no_secret() -> None:
     assert "sssss" not in repr(settings())
     assert "ttttt" not in repr(settings())
 
 
 def test_the_first_key_signs_and_all_verify() -> None:
-    """In the order in which they were given; a colon may be part of a secret."""
+    """In the order in which they are given; a colon may be part of a secret."""
     keys = settings(signing_keys=f"new:{'n' * 31}:, old:{'o' * 32}").token_keys
     assert list(keys.items()) == [("new", b"n" * 31 + b":"), ("old", b"o" * 32)]
 
 
-def test_the_environment_gives_words_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Surrounded by spaces or not; an empty variable is none."""
+def test_lists_are_comma_separated_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spaces around the commas are dropped, and an empty variable counts as unset."""
     for name, value in GOOD.items():
         monkeypatch.setenv(f"VITRINA_{name.upper()}", value)
     monkeypatch.setenv("VITRINA_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32,")
@@ -97,6 +96,6 @@ def test_the_environment_gives_words_by_commas(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_proxy_that_is_no_network_is_refused() -> None:
-    """At the start, not at the first request."""
+    """When the API starts, not at the first request."""
     with pytest.raises(ValidationError):
         settings(trusted_proxies="10.0.0.1/8")

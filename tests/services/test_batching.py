@@ -1,4 +1,4 @@
-"""Requests gather while a call is under way, and nobody waits for a timer."""
+"""Batching: requests that arrive during a call share the next one, and no request waits for a timer."""
 
 import asyncio
 import contextvars
@@ -11,7 +11,7 @@ NAME: contextvars.ContextVar[str] = contextvars.ContextVar("NAME", default="nobo
 
 
 class Flush:
-    """A call that ends when the test lets it, and doubles what it is given; with a `failure`, it fails on 1."""
+    """A call that returns the doubles of its batch; with a `failure`, it raises that for a batch with 1 in it."""
 
     def __init__(self, *, held: bool = False) -> None:
         self.batches: list[list[int]] = []
@@ -31,18 +31,18 @@ class Flush:
         return [number * 2 for number in batch]
 
     def let_go(self) -> None:
-        """End the call that is held, and hold none any more."""
+        """Let the held call return, and hold no further one."""
         self._open.set()
 
 
 async def turns(number: int = 3) -> None:
-    """Let the others run."""
+    """Let other tasks run for some turns of the loop."""
     for _ in range(number):
         await asyncio.sleep(0)
 
 
-async def test_a_lone_request_is_a_call_of_its_own_at_once() -> None:
-    """No timer: an idle service adds nothing to the call's own time."""
+async def test_a_lone_request_is_flushed_at_once() -> None:
+    """There is no timer: batching adds nothing to the latency of an idle service."""
     flush = Flush()
     batcher = Batcher(flush, most=10)
     for number in range(3):
@@ -51,8 +51,7 @@ async def test_a_lone_request_is_a_call_of_its_own_at_once() -> None:
     assert len(batcher) == 0
 
 
-async def test_requests_gather_while_a_call_is_under_way() -> None:
-    """When it ends, the next takes them all, and each gets its own result."""
+async def test_requests_that_arrive_during_a_call_share_the_next_one() -> None:
     flush = Flush(held=True)
     batcher = Batcher(flush, most=10)
     first = batcher.submit(0)
@@ -66,16 +65,14 @@ async def test_requests_gather_while_a_call_is_under_way() -> None:
     assert flush.batches == [[0], [1, 2, 3, 4, 5]]
 
 
-async def test_no_call_is_larger_than_the_most() -> None:
-    """The rest follows in order."""
+async def test_no_batch_is_larger_than_the_limit() -> None:
     flush = Flush()
     batcher = Batcher(flush, most=4)
     assert await asyncio.gather(*(batcher.submit(number) for number in range(9))) == [n * 2 for n in range(9)]
     assert flush.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
 
 
-async def test_a_failure_is_raised_to_all_whom_the_call_held_and_to_nobody_else() -> None:
-    """Those who came later have a call of their own."""
+async def test_a_failure_is_raised_to_the_requests_of_its_batch_only() -> None:
     flush = Flush(held=True)
     flush.failure = ConnectionError()
     batcher = Batcher(flush, most=2)
@@ -87,8 +84,8 @@ async def test_a_failure_is_raised_to_all_whom_the_call_held_and_to_nobody_else(
     assert await later == 14
 
 
-async def test_a_waiter_that_is_cancelled_takes_nobody_along() -> None:
-    """Whether its request is gathering or under way; the call goes on for the others."""
+async def test_cancelling_one_waiter_affects_no_other() -> None:
+    """Neither one that is queued nor one whose call is in flight."""
     flush = Flush(held=True)
     batcher = Batcher(flush, most=10)
     waiters = []
@@ -105,8 +102,8 @@ async def test_a_waiter_that_is_cancelled_takes_nobody_along() -> None:
     assert len(batcher) == 0
 
 
-async def test_a_failure_after_every_waiter_went_away_disturbs_nobody() -> None:
-    """Not the log either: an exception that nobody retrieves would be written there."""
+async def test_a_failure_that_no_waiter_is_left_for_is_not_logged() -> None:
+    """By default asyncio logs an exception that is never retrieved."""
     complaints: list[object] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: complaints.append(context))
@@ -123,8 +120,8 @@ async def test_a_failure_after_every_waiter_went_away_disturbs_nobody() -> None:
     assert complaints == []
 
 
-async def test_drained_returns_when_nothing_is_left() -> None:
-    """What comes meanwhile is waited for as well; with nothing to wait for it returns at once."""
+async def test_drained_waits_for_all_requests() -> None:
+    """Also for those that are submitted meanwhile; without any it returns at once."""
     flush = Flush(held=True)
     batcher = Batcher(flush, most=1)
     await batcher.drained()
@@ -138,8 +135,8 @@ async def test_drained_returns_when_nothing_is_left() -> None:
     assert [request.result() for request in requests] == [0, 2, 4, 6]
 
 
-async def test_the_call_is_nobodys_own() -> None:
-    """It runs in a context of its own: what is bound to the first request is not logged for all."""
+async def test_a_call_runs_in_a_context_of_its_own() -> None:
+    """Otherwise what is bound to the first request would be logged for all requests of the batch."""
     flush = Flush()
     batcher = Batcher(flush, most=10)
     NAME.set("somebody")
@@ -147,8 +144,8 @@ async def test_the_call_is_nobodys_own() -> None:
     assert flush.names == ["nobody"]
 
 
-async def test_those_who_ask_again_when_they_are_answered_share_the_next_call() -> None:
-    """Though others were already waiting; and those do not wait for a timer."""
+async def test_clients_that_repeat_at_once_share_the_next_batch() -> None:
+    """Although other requests were already queued, and without a timer."""
     flush = Flush(held=True)
     batcher = Batcher(flush, most=10)
 
@@ -166,8 +163,7 @@ async def test_those_who_ask_again_when_they_are_answered_share_the_next_call() 
     assert [sorted(batch) for batch in flush.batches] == [[1], [1, 2, 3], [1, 2, 3], [2, 3]]
 
 
-async def test_a_call_that_is_full_waits_for_nobody() -> None:
-    """However many ask again."""
+async def test_a_full_batch_starts_at_once() -> None:
     flush = Flush(held=True)
     batcher = Batcher(flush, most=2)
     first = batcher.submit(0)
@@ -186,5 +182,5 @@ async def _wait(batcher: Batcher[int, int], number: int) -> int:
 
 @pytest.fixture(autouse=True)
 def no_name() -> None:
-    """Nobody is bound when a test begins."""
+    """Bind no name when a test begins."""
     NAME.set("nobody")

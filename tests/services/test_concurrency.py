@@ -1,4 +1,4 @@
-"""Work beside other work: in order, within bounds, and the first failure as it is."""
+"""Bounded concurrency: results in order, and the first failure raised as it is."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -9,8 +9,7 @@ from vitrina.errors import TableUnavailable
 from vitrina.services.concurrency import ahead, gather, in_turn
 
 
-async def test_results_come_in_the_order_of_the_work_and_few_pieces_run_at_once() -> None:
-    """However long each takes."""
+async def test_gather_returns_results_in_order_and_bounds_concurrency() -> None:
     running, most = 0, 0
 
     async def piece(number: int) -> int:
@@ -26,8 +25,8 @@ async def test_results_come_in_the_order_of_the_work_and_few_pieces_run_at_once(
     assert most == 3
 
 
-async def test_the_first_failure_is_raised_and_ends_the_rest() -> None:
-    """As itself, not in a group: an outage is still an outage."""
+async def test_gather_raises_the_first_failure_and_cancels_the_rest() -> None:
+    """Not in an exception group, so that callers can still catch TableUnavailable."""
     ended = asyncio.Event()
 
     async def fail() -> None:
@@ -45,8 +44,8 @@ async def test_the_first_failure_is_raised_and_ends_the_rest() -> None:
     assert ended.is_set()
 
 
-async def test_the_next_item_is_on_its_way_and_no_other() -> None:
-    """Closing lets go of it; a failure comes in its turn."""
+async def test_ahead_fetches_one_item_ahead() -> None:
+    """Closing cancels it, and a failure is raised where its item would be."""
     made: list[int] = []
 
     async def items() -> AsyncGenerator[int, None]:
@@ -72,8 +71,8 @@ async def test_the_next_item_is_on_its_way_and_no_other() -> None:
         await anext(reader)
 
 
-async def test_work_is_done_beside_each_other_and_comes_in_turn() -> None:
-    """No more of it than asked for; closing ends what is under way, and lets go of the items."""
+async def test_in_turn_bounds_its_tasks_and_yields_in_order() -> None:
+    """Closing cancels the running tasks and closes the items."""
     begun: list[int] = []
     ended: list[int] = []
 
@@ -106,8 +105,7 @@ async def test_work_is_done_beside_each_other_and_comes_in_turn() -> None:
     assert sorted(ended) == sorted([-1, *begun])
 
 
-async def test_a_failure_comes_in_its_turn_and_ends_the_rest() -> None:
-    """The work before it is not lost."""
+async def test_in_turn_raises_a_failure_in_its_turn_and_cancels_the_rest() -> None:
     ended = asyncio.Event()
 
     async def items() -> AsyncGenerator[int, None]:

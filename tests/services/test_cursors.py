@@ -1,4 +1,4 @@
-"""Cursors are opaque, signed, and good for one query."""
+"""Page cursors are opaque, signed, and valid for one query."""
 
 import pytest
 from hypothesis import given, strategies as st
@@ -13,14 +13,13 @@ QUERIES = st.lists(st.none() | st.text(st.characters(codec="utf-8"), max_size=5)
 
 
 def test_the_end_has_no_cursor_and_the_start_no_position() -> None:
-    """None stands for both."""
     assert CURSORS.write(QUERY, None) is None
     assert CURSORS.read(QUERY, None) is None
 
 
 @given(QUERIES, POSITIONS)
 def test_a_position_is_read_back(query: tuple[str | None, ...], position: dict[str, str]) -> None:
-    """In letters that an address takes as they are."""
+    """The cursor has only characters that a URL takes unescaped."""
     cursor = CURSORS.write(query, position)
     assert cursor is not None
     assert set(cursor) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
@@ -28,8 +27,8 @@ def test_a_position_is_read_back(query: tuple[str | None, ...], position: dict[s
 
 
 @given(QUERIES, QUERIES)
-def test_another_query_is_refused(one: tuple[str | None, ...], other: tuple[str | None, ...]) -> None:
-    """However alike: None is not the empty text, and parts do not run together."""
+def test_a_cursor_of_another_query_is_refused(one: tuple[str | None, ...], other: tuple[str | None, ...]) -> None:
+    """None differs from the empty text, and parts are not concatenated."""
     cursor = CURSORS.write(one, {"pk": "a"})
     if one == other:
         assert CURSORS.read(other, cursor) == {"pk": "a"}
@@ -38,14 +37,13 @@ def test_another_query_is_refused(one: tuple[str | None, ...], other: tuple[str 
             CURSORS.read(other, cursor)
 
 
-def test_another_key_is_refused() -> None:
-    """What was not made here."""
+def test_a_cursor_signed_with_another_key_is_refused() -> None:
     with pytest.raises(InvalidCursor):
         Cursors(b"j" * 32).read(QUERY, CURSORS.write(QUERY, {"pk": "a"}))
 
 
 def test_no_character_can_be_changed_added_or_left_out() -> None:
-    """Not even the last, which has bits to spare."""
+    """Not even the last character, which has unused bits."""
     cursor = CURSORS.write(QUERY, {"pk": "ab"})
     assert cursor is not None
     forged = {cursor[:place] + letter + cursor[place + 1 :] for place in range(len(cursor)) for letter in "AQgw_-"}
@@ -56,7 +54,6 @@ def test_no_character_can_be_changed_added_or_left_out() -> None:
 
 
 @pytest.mark.parametrize("cursor", ["", "A", "ä", "\ud800", "a.b", "%20", "A" * 10_000, "e30="])
-def test_what_is_no_cursor_is_refused(cursor: str) -> None:
-    """And nothing else is raised."""
+def test_a_text_that_is_no_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidCursor):
         CURSORS.read(QUERY, cursor)

@@ -1,11 +1,11 @@
-"""One secret becomes many keys."""
+"""Keys derived from the secret of the settings."""
 
 from tests.service import settings_for
 from vitrina.services.derived_keys import derive, fingerprint
 
 
 def test_each_purpose_and_each_secret_has_a_key_of_its_own() -> None:
-    """The same at each start, of 32 bytes, and not the secret."""
+    """Keys are the same in each process, have 32 bytes, and are never the secret itself."""
     one, other = settings_for("x"), settings_for("x", secret_key="another-secret-key-of-32-bytes-or-more")
     keys = [derive(settings, purpose) for settings in (one, other) for purpose in ("cursors", "visitors", "throttle")]
     assert len(set(keys)) == 6
@@ -14,8 +14,8 @@ def test_each_purpose_and_each_secret_has_a_key_of_its_own() -> None:
     assert one.secret_key.get_secret_value().encode() not in keys
 
 
-def test_a_fingerprint_is_of_its_parts_and_its_key() -> None:
-    """Text and its bytes are one; where a part ends counts."""
+def test_a_fingerprint_depends_on_its_parts_and_its_key() -> None:
+    """A text and its UTF-8 bytes are equal; the boundaries of parts matter."""
     made = fingerprint(b"key", "pair", "a@example.com", "127.0.0.1")
     assert made == fingerprint(b"key", "pair", b"a@example.com", "127.0.0.1")
     others = {

@@ -1,4 +1,4 @@
-"""How a creation under a key is settled: made, replayed, or still running."""
+"""Idempotency keys: a creation is made once, its response replayed, and a concurrent one refused."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,18 +18,18 @@ REFUSAL = StoredResponse(status=409, headers={}, body=b"taken")
 
 
 class Store:
-    """Answers in memory; `faster` is one that another request keeps just before this one's."""
+    """Responses in memory; `faster` is one that another request stores just before this one."""
 
     def __init__(self) -> None:
         self.kept: dict[str, StoredResponse] = {}
         self.faster: StoredResponse | None = None
 
     async def find(self, claim: Claim) -> StoredResponse | None:
-        """Return what is kept."""
+        """Return the stored response."""
         return self.kept.get(claim.key_fingerprint)
 
     async def keep(self, claim: Claim, answer: StoredResponse) -> None:
-        """Keep an answer."""
+        """Store a response."""
         if self.faster:
             raise AlreadyAnswered(self.faster)
         self.kept[claim.key_fingerprint] = answer
@@ -40,7 +40,7 @@ class Store:
 
 
 class Creation:
-    """A creation that fails as it is told, or puts its steps into its transaction."""
+    """A creation that raises `failure`, or records the further steps of its transaction."""
 
     def __init__(self, failure: Exception | None = None) -> None:
         self.failure = failure
@@ -56,13 +56,13 @@ class Creation:
 
 @pytest.fixture
 def store() -> Store:
-    """No answers."""
+    """An empty store."""
     return Store()
 
 
 @pytest.fixture
 def idempotency(store: Store) -> Idempotency:
-    """Keys that are kept for an hour."""
+    """A service that stores responses for an hour."""
     clock = Clock(datetime(2026, 11, 24, 7, 0, tzinfo=UTC))
     return Idempotency(store, key=b"key", lifetime=3_600, clock=clock)  # type: ignore[arg-type]
 
@@ -73,17 +73,17 @@ def respond(value: str) -> StoredResponse:
 
 
 def refused(error: Exception) -> StoredResponse | None:
-    """Keep a clash."""
+    """Render an EmailTaken, which the stored data decided."""
     return REFUSAL if isinstance(error, EmailTaken) else None
 
 
 def claim_of(idempotency: Idempotency, *, key: str = "key", body: bytes = b"{}") -> Claim:
-    """Return a claim of Ana's."""
+    """Return a claim of Ana's request."""
     return idempotency.claim(owner="ana", route="users", key=key, body=body)
 
 
-def test_a_claim_tells_nothing_of_key_and_body(idempotency: Idempotency) -> None:
-    """Both are hashed with a key, under their owner and route; it ends after the lifetime."""
+def test_a_claim_holds_only_keyed_hashes_of_key_and_body(idempotency: Idempotency) -> None:
+    """They depend on the owner and the route as well."""
     claim = claim_of(idempotency, key="canary", body=b"canary")
     assert "canary" not in str(claim)
     assert (claim.expires_at - claim.made_at).total_seconds() == 3_600
@@ -93,8 +93,7 @@ def test_a_claim_tells_nothing_of_key_and_body(idempotency: Idempotency) -> None
     assert {other.key_fingerprint, other.body_fingerprint} & {claim.key_fingerprint, claim.body_fingerprint} == set()
 
 
-async def test_without_a_key_nothing_is_kept(idempotency: Idempotency, store: Store) -> None:
-    """Nor is a failure looked at."""
+async def test_without_a_key_nothing_is_stored(idempotency: Idempotency, store: Store) -> None:
     create = Creation()
     assert await idempotency.settle(None, create, respond, refused) == (FIRST, False)
     assert create.steps == ()
@@ -103,31 +102,29 @@ async def test_without_a_key_nothing_is_kept(idempotency: Idempotency, store: St
     assert store.kept == {}
 
 
-async def test_the_answer_is_kept_by_the_creations_own_transaction(idempotency: Idempotency) -> None:
-    """As a step of it."""
+async def test_the_response_is_stored_by_the_creating_transaction(idempotency: Idempotency) -> None:
     claim, create = claim_of(idempotency), Creation()
     assert await idempotency.settle(claim, create, respond, refused) == (FIRST, False)
     assert create.steps is not None
     assert [(step.claim, step.answer) for step in create.steps] == [(claim, FIRST)]
 
 
-async def test_what_is_kept_is_replayed_and_nothing_is_created(idempotency: Idempotency, store: Store) -> None:
-    """Not even tried."""
+async def test_a_stored_response_is_replayed_and_nothing_is_created(idempotency: Idempotency, store: Store) -> None:
     claim = claim_of(idempotency)
     store.kept[claim.key_fingerprint] = FIRST
     assert await idempotency.settle(claim, Creation(AssertionError()), respond, refused) == (FIRST, True)
 
 
-async def test_who_loses_the_race_gets_the_winners_answer(idempotency: Idempotency, store: Store) -> None:
-    """Whether the other was made or refused first."""
+async def test_the_loser_of_a_race_gets_the_winners_response(idempotency: Idempotency, store: Store) -> None:
+    """Both when the winner created and when it was refused."""
     claim = claim_of(idempotency)
     assert await idempotency.settle(claim, Creation(AlreadyAnswered(FIRST)), respond, refused) == (FIRST, True)
     store.faster = FIRST
     assert await idempotency.settle(claim, Creation(EmailTaken()), respond, refused) == (FIRST, True)
 
 
-async def test_a_refusal_of_the_data_is_kept(idempotency: Idempotency, store: Store) -> None:
-    """And is the first answer, no replay."""
+async def test_a_refusal_by_the_stored_data_is_stored(idempotency: Idempotency, store: Store) -> None:
+    """It is the first response, not a replay."""
     claim = claim_of(idempotency)
     assert await idempotency.settle(claim, Creation(EmailTaken()), respond, refused) == (REFUSAL, False)
     assert store.kept == {claim.key_fingerprint: REFUSAL}
@@ -145,7 +142,7 @@ async def test_a_refusal_of_the_data_is_kept(idempotency: Idempotency, store: St
 async def test_another_failure_leaves_the_key_free(
     idempotency: Idempotency, store: Store, failure: Exception, raised: type[Exception]
 ) -> None:
-    """A transaction that another's gets in the way of is one that is still running."""
+    """A Conflict means that another transaction with this key is still running."""
     with pytest.raises(raised):
         await idempotency.settle(claim_of(idempotency), Creation(failure), respond, refused)
     assert store.kept == {}

@@ -1,4 +1,4 @@
-"""Passwords: no byte is ignored, none is easy to guess, and no crowd of them holds up the service."""
+"""Passwords: every byte counts, easily guessed ones are found, and load is bounded."""
 
 import asyncio
 import sys
@@ -17,7 +17,7 @@ COSTLY = "+!l+[e30o|l8s+1%!<6e49@6e8[76el219(9s@|[o6$<{@%!$45094z!&(6[72"
 
 @pytest.fixture
 async def passwords() -> AsyncIterator[Passwords]:
-    """Two threads, two that may wait, for a twentieth of a second."""
+    """Two threads, and two places in the queue, for 0.05 s each."""
     passwords = Passwords(cost=4, workers=2, queue=2, wait=0.05)
     yield passwords
     passwords.close()
@@ -25,7 +25,7 @@ async def passwords() -> AsyncIterator[Passwords]:
 
 @pytest.fixture
 def held(passwords: Passwords) -> Iterator[Callable[[], asyncio.Task[None]]]:
-    """Starts work that holds a thread until the test ends."""
+    """Starts jobs that each hold a thread until the test ends."""
     let_go = threading.Event()
 
     async def work() -> None:
@@ -35,8 +35,8 @@ def held(passwords: Passwords) -> Iterator[Callable[[], asyncio.Task[None]]]:
     let_go.set()
 
 
-async def test_a_password_matches_its_own_hash_alone(passwords: Passwords) -> None:
-    """Each hash has a salt of its own."""
+async def test_a_password_matches_only_its_own_hash(passwords: Passwords) -> None:
+    """Each hash has its own salt."""
     hashed = await passwords.hash("blue-lantern-2026")
     assert hashed.startswith("$2b$04$")
     assert hashed != await passwords.hash("blue-lantern-2026")
@@ -55,19 +55,19 @@ async def test_a_password_matches_its_own_hash_alone(passwords: Passwords) -> No
     ],
 )
 async def test_no_byte_of_a_password_is_ignored(passwords: Passwords, password: str, other: str) -> None:
-    """Bcrypt reads 72 bytes at most, and stops at NUL."""
+    """By itself bcrypt reads 72 bytes at most, and stops at NUL."""
     hashed = await passwords.hash(password)
     assert await passwords.matches(password, hashed)
     assert not await passwords.matches(other, hashed)
 
 
-async def test_a_password_is_the_same_from_every_keyboard(passwords: Passwords) -> None:
-    """An accent may come with its letter or after it (NIST SP 800-63B-4, section 3.1.1.2)."""
+async def test_a_password_matches_in_every_unicode_normal_form(passwords: Passwords) -> None:
+    """Keyboards send an accent with its letter or after it (NIST SP 800-63B-4, section 3.1.1.2)."""
     assert await passwords.matches("e\u0301" * 12, await passwords.hash("é" * 12))
 
 
-async def test_nobody_has_no_password(passwords: Passwords) -> None:
-    """Not even the one of the hash that stands in for a missing one, so that both take the same time."""
+async def test_no_password_matches_a_missing_hash(passwords: Passwords) -> None:
+    """Not even the password of the decoy hash, which makes both cases take the same time."""
     for password in ("nobody has this password", "", "blue-lantern-2026"):
         assert not await passwords.matches(password, None)
 
@@ -76,27 +76,25 @@ async def test_nobody_has_no_password(passwords: Passwords) -> None:
     "password",
     ["password1234", "qwertyuiop12", "P@ssw0rd1234", "passwordpasswordpassword", "vitrinavitrina", *CONTEXT],
 )
-async def test_what_is_common_or_ones_own_is_easily_guessed(passwords: Passwords, password: str) -> None:
-    """In any case."""
+async def test_a_common_password_or_ones_own_name_is_easily_guessed(passwords: Passwords, password: str) -> None:
     assert await passwords.is_common(password, context=CONTEXT)
     assert await passwords.is_common(password.upper(), context=CONTEXT)
 
 
 @pytest.mark.parametrize("password", ["blue-lantern-2026", "İstanbul'da kestane", "💡🦊🌻🚀🧭🌊🍋🎻🪁🐢🥨🦉"])
-async def test_what_is_unusual_is_not(passwords: Passwords, password: str) -> None:
-    """Of whatever alphabet."""
+async def test_an_unusual_password_is_not_easily_guessed(passwords: Passwords, password: str) -> None:
     assert not await passwords.is_common(password, context=CONTEXT)
 
 
-async def test_no_password_takes_long_to_judge(passwords: Passwords) -> None:
-    """One of 62 look-alikes of letters held a thread and the interpreter's lock for ten seconds."""
+async def test_no_password_takes_long_to_estimate(passwords: Passwords) -> None:
+    """62 characters of l33t substitutions once held a thread and the GIL for 10 s."""
     began = time.process_time()
     assert not await passwords.is_common(COSTLY, context=CONTEXT)
     assert time.process_time() - began < 1.5
 
 
-async def test_each_password_is_judged_by_its_own_words() -> None:
-    """However many are judged at once: zxcvbn shares its words between threads."""
+async def test_concurrent_estimates_do_not_share_their_context() -> None:
+    """The dictionary of zxcvbn is shared between threads."""
     passwords = Passwords(cost=4, workers=4, queue=200, wait=30)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
@@ -109,10 +107,7 @@ async def test_each_password_is_judged_by_its_own_words() -> None:
     assert all(judged)
 
 
-async def test_who_finds_the_queue_full_is_sent_away_at_once(
-    passwords: Passwords, held: Callable[[], asyncio.Task[None]]
-) -> None:
-    """Two work, two wait, and the fifth hears so without waiting."""
+async def test_a_full_queue_refuses_at_once(passwords: Passwords, held: Callable[[], asyncio.Task[None]]) -> None:
     tasks = [held() for _ in range(4)]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
@@ -122,10 +117,9 @@ async def test_who_finds_the_queue_full_is_sent_away_at_once(
     assert [type(result) for result in await results] == [Overloaded, Overloaded]
 
 
-async def test_who_waits_too_long_is_sent_away_and_leaves_its_place(
+async def test_a_check_that_waits_too_long_is_refused_and_frees_its_place(
     passwords: Passwords, held: Callable[[], asyncio.Task[None]]
 ) -> None:
-    """Nothing is lost of the pool."""
     for _ in range(2):
         held()
     await asyncio.sleep(0)
@@ -135,10 +129,9 @@ async def test_who_waits_too_long_is_sent_away_and_leaves_its_place(
     assert passwords._checks.waiting == 0
 
 
-async def test_who_goes_away_while_waiting_leaves_its_place(
+async def test_a_cancelled_check_frees_its_place_in_the_queue(
     passwords: Passwords, held: Callable[[], asyncio.Task[None]]
 ) -> None:
-    """As a client does whose request is cut off."""
     for _ in range(2):
         held()
     waiting = [asyncio.create_task(passwords.matches("blue-lantern-2026", None)) for _ in range(2)]
@@ -150,10 +143,10 @@ async def test_who_goes_away_while_waiting_leaves_its_place(
     assert passwords._checks.waiting == 0
 
 
-async def test_who_goes_away_from_work_under_way_leaves_its_thread_to_it(
+async def test_a_thread_stays_taken_until_a_cancelled_job_is_done(
     passwords: Passwords, held: Callable[[], asyncio.Task[None]]
 ) -> None:
-    """A thread that is still busy is not free: the next one is not kept waiting for it beyond its time."""
+    """So no later check is given a thread that is still busy."""
     gone = [held(), held()]
     await asyncio.sleep(0.01)
     for task in gone:
@@ -164,8 +157,8 @@ async def test_who_goes_away_from_work_under_way_leaves_its_thread_to_it(
             await passwords.matches("blue-lantern-2026", None)
 
 
-async def test_a_crowd_that_registers_leaves_a_thread_to_those_who_sign_in(passwords: Passwords) -> None:
-    """And its queue is its own."""
+async def test_registrations_leave_a_thread_to_sign_ins(passwords: Passwords) -> None:
+    """New passwords also have a queue of their own."""
     let_go = threading.Event()
     crowd = [asyncio.create_task(passwords._new.run(let_go.wait)) for _ in range(4)]
     await asyncio.sleep(0.01)
@@ -176,8 +169,8 @@ async def test_a_crowd_that_registers_leaves_a_thread_to_those_who_sign_in(passw
     assert isinstance(results[3], Overloaded)
 
 
-async def test_the_loop_goes_on_while_a_password_is_hashed() -> None:
-    """Bcrypt lets the interpreter's lock go, and works in a thread."""
+async def test_hashing_does_not_block_the_loop() -> None:
+    """It runs in a thread, and bcrypt releases the GIL."""
     slow = Passwords(cost=11, workers=1, queue=1, wait=1)
     hashing = asyncio.create_task(slow.hash("blue-lantern-2026"))
     turns = 0

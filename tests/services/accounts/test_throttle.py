@@ -1,4 +1,4 @@
-"""Windows of the clock, and what each try leaves of them; `tests/api/routes/test_auth_throttle.py` has the rest."""
+"""Windows of the throttle, and the attempts that are left; `tests/api/routes/test_auth_throttle.py` has the rest."""
 
 import asyncio
 from collections import Counter
@@ -21,7 +21,7 @@ class Store:
         self.counts: Counter[tuple[str, int]] = Counter()
 
     async def add(self, subject: str, *, window: int, seconds: int, number: int) -> int:
-        """Add and return the count."""
+        """Add to a count and return it."""
         assert seconds == WINDOW
         self.counts[subject, window] += number
         return self.counts[subject, window]
@@ -32,25 +32,25 @@ class Store:
 
     @property
     def left(self) -> list[int]:
-        """The counts that are not nought."""
+        """The counts that are not zero."""
         return sorted(count for count in self.counts.values() if count)
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock ten seconds before a window ends."""
+    """A clock 10 s before a window ends."""
     return Clock(datetime.fromtimestamp(WINDOW * 2_000_000 - 10, UTC))
 
 
 @pytest.fixture
 def store() -> Store:
-    """No counts."""
+    """An empty store."""
     return Store()
 
 
 @pytest.fixture
 def throttle(store: Store, clock: Clock) -> Throttle:
-    """Three tries."""
+    """A throttle that allows three attempts."""
     return Throttle(
         store,  # type: ignore[arg-type]
         key=b"key",
@@ -63,15 +63,15 @@ def throttle(store: Store, clock: Clock) -> Throttle:
 
 
 async def fail(throttle: Throttle, email: str = "a@example.com", address: str = "192.0.2.1") -> Allowance | None:
-    """Try with a wrong password and return what is left."""
+    """Attempt with a wrong password and return the allowance."""
     with pytest.raises(InvalidCredentials) as caught:
         async with throttle.sign_in(email, address):
             raise InvalidCredentials
     return caught.value.allowance
 
 
-async def test_each_try_says_what_it_leaves(throttle: Throttle) -> None:
-    """Then a try is refused before it is made, until the window ends."""
+async def test_each_failed_attempt_returns_the_allowance_left(throttle: Throttle) -> None:
+    """Without any left, an attempt is refused before it is made, until the window ends."""
     assert [await fail(throttle) for _ in range(3)] == [Allowance(limit=3, remaining=n, reset=10) for n in (2, 1, 0)]
     with pytest.raises(RateLimited) as caught:
         async with throttle.sign_in("a@example.com", "192.0.2.1"):
@@ -80,7 +80,7 @@ async def test_each_try_says_what_it_leaves(throttle: Throttle) -> None:
 
 
 async def test_a_window_ends_by_the_clock(throttle: Throttle, clock: Clock) -> None:
-    """To the second, and the next has all tries."""
+    """To the second; the next window allows all attempts."""
     for _ in range(3):
         await fail(throttle)
     clock.at += timedelta(seconds=9.999)
@@ -91,8 +91,8 @@ async def test_a_window_ends_by_the_clock(throttle: Throttle, clock: Clock) -> N
     assert await fail(throttle) == Allowance(limit=3, remaining=2, reset=WINDOW)
 
 
-async def test_a_good_try_clears_its_pair_and_takes_itself_back(throttle: Throttle, store: Store) -> None:
-    """The failures before it still count of the address and of the account."""
+async def test_a_good_attempt_clears_its_pair_and_is_uncounted(throttle: Throttle, store: Store) -> None:
+    """Earlier failures still count for the address and for the account."""
     for _ in range(2):
         await fail(throttle)
     async with throttle.sign_in("A@EXAMPLE.com", "192.0.2.1") as allowance:
@@ -101,16 +101,16 @@ async def test_a_good_try_clears_its_pair_and_takes_itself_back(throttle: Thrott
 
 
 @pytest.mark.parametrize("failure", [TableUnavailable(), KeyError()])
-async def test_what_failed_on_our_side_is_no_try(throttle: Throttle, store: Store, failure: Exception) -> None:
-    """Nobody was told whether the password was right."""
+async def test_an_internal_error_is_no_attempt(throttle: Throttle, store: Store, failure: Exception) -> None:
+    """The client has not learned whether the password was right."""
     with pytest.raises(type(failure)):
         async with throttle.sign_in("a@example.com", "192.0.2.1"):
             raise failure
     assert store.left == []
 
 
-async def test_a_crowd_leaves_each_address_two_tries(throttle: Throttle) -> None:
-    """Past the account's limit; of other accounts the same address has three."""
+async def test_past_the_account_limit_each_address_has_two_attempts(throttle: Throttle) -> None:
+    """At other accounts the same address has three."""
     for number in range(4):
         await fail(throttle, address=f"198.51.100.{number}")
     assert await fail(throttle) == Allowance(limit=2, remaining=1, reset=10)
@@ -121,8 +121,7 @@ async def test_a_crowd_leaves_each_address_two_tries(throttle: Throttle) -> None
     assert await fail(throttle, email="b@example.com") == Allowance(limit=3, remaining=2, reset=10)
 
 
-async def test_an_address_has_five_tries_at_all_accounts(throttle: Throttle) -> None:
-    """The sixth is refused whosever account it is."""
+async def test_an_address_has_five_attempts_at_all_accounts_together(throttle: Throttle) -> None:
     for number in range(5):
         await fail(throttle, email=f"{number}@example.com")
     with pytest.raises(RateLimited):
@@ -130,8 +129,8 @@ async def test_an_address_has_five_tries_at_all_accounts(throttle: Throttle) -> 
     await fail(throttle, email="9@example.com", address="192.0.2.2")
 
 
-async def test_the_addresses_of_an_ipv6_subscriber_are_one(throttle: Throttle) -> None:
-    """A customer has a /64 to guess from (RFC 6177); the neighbour has another."""
+async def test_addresses_of_one_ipv6_network_count_together(throttle: Throttle) -> None:
+    """A customer has a whole /64 (RFC 6177)."""
     for number in range(3):
         await fail(throttle, address=f"2001:db8:0:1::{number:x}")
     with pytest.raises(RateLimited):
@@ -139,16 +138,16 @@ async def test_the_addresses_of_an_ipv6_subscriber_are_one(throttle: Throttle) -
     await fail(throttle, address="2001:db8:0:2::1")
 
 
-async def test_nothing_that_is_stored_names_anybody(throttle: Throttle, store: Store) -> None:
-    """Addresses and e-mails are hashed with a key."""
+async def test_no_address_and_no_email_is_stored(throttle: Throttle, store: Store) -> None:
+    """Both are stored as keyed hashes."""
     await fail(throttle)
     stored = " ".join(subject for subject, _ in store.counts)
     assert "example" not in stored
     assert "192.0.2" not in stored
 
 
-async def test_a_session_has_its_own_tries_at_the_current_password(throttle: Throttle, store: Store) -> None:
-    """Who has stolen one can't guess it, and the owner can still change it by another."""
+async def test_each_session_has_its_own_attempts_at_the_current_password(throttle: Throttle, store: Store) -> None:
+    """A thief of one session cannot guess it, and the owner can still change it from another."""
     for left in (2, 1, 0):
         with pytest.raises(WrongPassword) as wrong:
             async with throttle.password_change("stolen"):

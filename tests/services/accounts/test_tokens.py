@@ -1,4 +1,4 @@
-"""Tokens by a clock that is told: `tests/api/routes/test_auth_tokens.py` has what attackers make of them."""
+"""Tokens at given times; `tests/api/routes/test_auth_tokens.py` has forged ones."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,21 +15,20 @@ OLD, NEW = b"the-old-signing-key-of-32-bytes!", b"the-new-signing-key-of-32-byte
 
 @pytest.fixture
 def tokens() -> Tokens:
-    """One key."""
+    """Tokens with one key."""
     return Tokens({"old": OLD})
 
 
 @pytest.mark.parametrize("kind", [ACCESS, REFRESH])
-def test_what_was_signed_is_read_back(tokens: Tokens, kind: str) -> None:
-    """As the same kind alone."""
+def test_a_token_verifies_as_its_own_kind_only(tokens: Tokens, kind: str) -> None:
     token = tokens.sign(CLAIMS, kind=kind, at=AT, lifetime=60)
     assert tokens.verify(token, kind=kind, at=AT) == CLAIMS
     with pytest.raises(InvalidToken):
         tokens.verify(token, kind=REFRESH if kind == ACCESS else ACCESS, at=AT)
 
 
-def test_a_token_is_good_to_its_last_second(tokens: Tokens) -> None:
-    """Whatever the machine's own clock says: this one is of another year."""
+def test_a_token_is_valid_to_its_last_second(tokens: Tokens) -> None:
+    """By the time that is given, not by the machine's clock."""
     token = tokens.sign(CLAIMS, kind=ACCESS, at=AT, lifetime=60)
     assert tokens.verify(token, kind=ACCESS, at=AT + 59 * SECOND) == CLAIMS
     with pytest.raises(InvalidToken):
@@ -37,7 +36,7 @@ def test_a_token_is_good_to_its_last_second(tokens: Tokens) -> None:
 
 
 def test_clocks_may_be_five_seconds_apart(tokens: Tokens) -> None:
-    """The process that signed may be ahead, and by no more."""
+    """The clock of the process that signed may be ahead by that much."""
     token = tokens.sign(CLAIMS, kind=ACCESS, at=AT, lifetime=60)
     assert tokens.verify(token, kind=ACCESS, at=AT - 5 * SECOND) == CLAIMS
     with pytest.raises(InvalidToken):
@@ -45,7 +44,7 @@ def test_clocks_may_be_five_seconds_apart(tokens: Tokens) -> None:
 
 
 def test_the_first_key_signs_and_all_verify(tokens: Tokens) -> None:
-    """So a key is rotated by putting the new one first, and later leaving the old one out."""
+    """A key is rotated by adding the new one in front, and removing the old one later."""
     before = tokens.sign(CLAIMS, kind=ACCESS, at=AT, lifetime=60)
     rotated = Tokens({"new": NEW, "old": OLD})
     after = rotated.sign(CLAIMS, kind=ACCESS, at=AT, lifetime=60)
@@ -56,7 +55,6 @@ def test_the_first_key_signs_and_all_verify(tokens: Tokens) -> None:
 
 
 @pytest.mark.parametrize("token", ["", ".", "..", "a.b.c", "ä.ö.ü", "\ud800", "x" * 2_049, "\0"])
-def test_what_is_no_token_is_refused(tokens: Tokens, token: str) -> None:
-    """And nothing else is raised."""
+def test_a_text_that_is_no_token_is_refused(tokens: Tokens, token: str) -> None:
     with pytest.raises(InvalidToken):
         tokens.verify(token, kind=ACCESS, at=AT)

@@ -1,4 +1,4 @@
-"""What is read through: one read for all who ask at once, never older than allowed, stale only in an outage."""
+"""The read-through cache: one read for concurrent requests, bounded age, and stale values only in an outage."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from vitrina.services.products.cache import Cached, ReadThrough
 
 
 class Source:
-    """A table of words that can be held up or fail, and the loop's clock."""
+    """A table of words that can be held up or fail, with the clock of the loop."""
 
     def __init__(self) -> None:
         self.words: dict[str, str] = {"a": "1", "b": "2", "c": "3"}
@@ -21,7 +21,7 @@ class Source:
         self.open.set()
 
     async def load(self, keys: Sequence[str]) -> dict[str, str]:
-        """Return the words of keys as they were when the call came in."""
+        """Return the words of keys as they were when the call began."""
         self.loads.append(list(keys))
         found = {key: self.words[key] for key in keys if key in self.words}
         await self.open.wait()
@@ -30,7 +30,7 @@ class Source:
         return found
 
     def read_through(self, *, ttl: float = 1.0, grace: float = 30.0, size: int = 100) -> ReadThrough[str]:
-        """Return a cache of the words by the clock."""
+        """Return a cache of the words that uses this clock."""
         cache = ReadThrough(self.load, ttl=ttl, grace=grace, size=size)
         cache._time = lambda: self.time
         return cache
@@ -38,18 +38,18 @@ class Source:
 
 @pytest.fixture
 def source() -> Source:
-    """Three words."""
+    """A source of three words."""
     return Source()
 
 
 async def value(cache: ReadThrough[str], key: str) -> str | None:
-    """Return the value of a key alone."""
+    """Return the value of a key without its age."""
     kept = await cache.get(key)
     return None if kept is None else kept.value
 
 
-async def test_a_hundred_who_ask_at_once_share_one_read(source: Source) -> None:
-    """And all later ones until it is too old."""
+async def test_concurrent_requests_for_a_key_share_one_read(source: Source) -> None:
+    """Later requests use the value until it is too old."""
     cache = source.read_through()
     source.open.clear()
     asking = [asyncio.create_task(value(cache, "a")) for _ in range(100)]
@@ -61,15 +61,14 @@ async def test_a_hundred_who_ask_at_once_share_one_read(source: Source) -> None:
     assert source.loads == [["a"]]
 
 
-async def test_those_who_ask_for_different_keys_share_one_read(source: Source) -> None:
-    """Of each key once."""
+async def test_concurrent_requests_for_several_keys_share_one_read(source: Source) -> None:
     cache = source.read_through()
     assert await asyncio.gather(*(value(cache, key) for key in "abcabc")) == ["1", "2", "3"] * 2
     assert source.loads == [["a", "b", "c"]]
 
 
-async def test_what_is_too_old_is_read_again(source: Source) -> None:
-    """The age counts from when the read began."""
+async def test_an_expired_value_is_read_again(source: Source) -> None:
+    """Its age counts from the start of the read."""
     cache = source.read_through()
     await value(cache, "a")
     source.words["a"] = "new"
@@ -77,8 +76,8 @@ async def test_what_is_too_old_is_read_again(source: Source) -> None:
     assert await value(cache, "a") == "new"
 
 
-async def test_with_no_time_to_live_every_question_is_a_read(source: Source) -> None:
-    """Of its own time: one that is under way began too early for who comes now."""
+async def test_with_no_time_to_live_every_request_is_a_read(source: Source) -> None:
+    """A read in flight began too early for a request that comes now."""
     cache = source.read_through(ttl=0)
     source.open.clear()
     early = asyncio.create_task(value(cache, "a"))
@@ -92,8 +91,7 @@ async def test_with_no_time_to_live_every_question_is_a_read(source: Source) -> 
     assert len(source.loads) == 3
 
 
-async def test_what_is_dropped_is_read_again_at_once(source: Source) -> None:
-    """By the next who asks."""
+async def test_a_dropped_value_is_read_again_at_once(source: Source) -> None:
     cache = source.read_through()
     await asyncio.gather(value(cache, "a"), value(cache, "b"))
     source.words |= {"a": "new", "b": "new"}
@@ -101,8 +99,8 @@ async def test_what_is_dropped_is_read_again_at_once(source: Source) -> None:
     assert [await value(cache, "a"), await value(cache, "b")] == ["new", "2"]
 
 
-async def test_a_read_under_way_does_not_bring_back_what_was_dropped(source: Source) -> None:
-    """It may have read before the write; who asks after the drop gets what was written."""
+async def test_a_read_in_flight_does_not_bring_back_a_dropped_value(source: Source) -> None:
+    """It may have read before the write; a request after the drop gets what was written."""
     cache = source.read_through()
     source.open.clear()
     early = asyncio.create_task(value(cache, "a"))
@@ -116,16 +114,15 @@ async def test_a_read_under_way_does_not_bring_back_what_was_dropped(source: Sou
     assert await value(cache, "a") == "new"
 
 
-async def test_what_does_not_exist_is_not_kept(source: Source) -> None:
-    """It may exist the next moment."""
+async def test_a_missing_value_is_not_cached(source: Source) -> None:
     cache = source.read_through()
     assert await cache.get("z") is None
     source.words["z"] = "26"
     assert await value(cache, "z") == "26"
 
 
-async def test_in_an_outage_what_is_stale_will_do_for_a_while(source: Source) -> None:
-    """It says how old it is; past the grace, or where nothing is kept, the outage is told."""
+async def test_an_outage_serves_stale_values_with_their_age(source: Source) -> None:
+    """Past the grace, or without a cached value, TableUnavailable is raised."""
     cache = source.read_through(ttl=1, grace=30)
     await cache.get("a")
     source.fails = True
@@ -141,8 +138,8 @@ async def test_in_an_outage_what_is_stale_will_do_for_a_while(source: Source) ->
     assert await cache.get("a") == Cached("1", source.time)
 
 
-async def test_what_was_dropped_is_not_served_in_an_outage(source: Source) -> None:
-    """It is known to be wrong."""
+async def test_an_outage_does_not_serve_a_dropped_value(source: Source) -> None:
+    """It is known to be outdated."""
     cache = source.read_through()
     await cache.get("a")
     cache.drop("a")
@@ -151,8 +148,8 @@ async def test_what_was_dropped_is_not_served_in_an_outage(source: Source) -> No
         await cache.get("a")
 
 
-async def test_what_is_known_to_be_gone_is_not_served_in_an_outage(source: Source) -> None:
-    """Another process deleted it, and a read of this one has seen so."""
+async def test_an_outage_does_not_serve_a_value_that_a_read_found_deleted(source: Source) -> None:
+    """Another process deleted it."""
     cache = source.read_through()
     await cache.get("a")
     del source.words["a"]
@@ -163,8 +160,8 @@ async def test_what_is_known_to_be_gone_is_not_served_in_an_outage(source: Sourc
         await cache.get("a")
 
 
-async def test_the_oldest_go_first(source: Source) -> None:
-    """What is read again is not old."""
+async def test_the_oldest_value_is_evicted_first(source: Source) -> None:
+    """A value that is read again is new."""
     cache = source.read_through(size=2)
     for key in "ab":
         await value(cache, key)

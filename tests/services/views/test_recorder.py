@@ -1,4 +1,4 @@
-"""When the recorder of views flushes."""
+"""The recorder of views: admission, flushing and late views."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ NOBODY: Any = None
 
 
 class HeldStore(ViewStore):
-    """A store that takes segments when it is told to."""
+    """A store that takes one flush each time `let_go` is called."""
 
     def __init__(self) -> None:
         super().__init__(Table(Clients(reader=NOBODY, writer=NOBODY), name="views"))
@@ -30,16 +30,16 @@ class HeldStore(ViewStore):
         self._free = asyncio.Semaphore(0)
 
     def segments(self, views: Sequence[View]) -> list[ViewSegmentItem]:
-        """Note how many views a flush has."""
+        """Record how many views a flush has."""
         self.flushed.append(len(views))
         return super().segments(views)
 
     async def put(self, segments: Sequence[ViewSegmentItem]) -> None:  # noqa: ARG002
-        """Wait to be told."""
+        """Wait for `let_go`."""
         await self._free.acquire()
 
     async def let_go(self) -> None:
-        """Take one flush; returns when whatever follows at once has begun."""
+        """Take one flush, and return when the flush after it has begun."""
         self._free.release()
         await asyncio.sleep(0.01)
 
@@ -50,7 +50,7 @@ async def record(recorder: ViewRecorder) -> None:
         await view.record(new_id(), address="192.0.2.1", user_agent="test", referrer=None)
 
 
-async def test_a_place_is_held_until_the_view_is_queued_or_the_read_ends() -> None:
+async def test_a_reservation_ends_when_its_view_is_queued_or_its_context_ends() -> None:
     store = HeldStore()
     recorder = ViewRecorder(store, secret=b"secret", queue=2, commit_timeout=5)
     with recorder.reserve(), recorder.reserve(), pytest.raises(Overloaded):
@@ -67,11 +67,8 @@ async def test_a_place_is_held_until_the_view_is_queued_or_the_read_ends() -> No
         pass
 
 
-async def test_each_reader_waits_as_long_as_the_setting_says_and_no_longer() -> None:
-    """However many wait: one who came later is let go later, one whose view is stored is not late, one who left either.
-
-    The views of those who were let go are stored all the same.
-    """
+async def test_each_request_waits_for_the_commit_timeout_at_most() -> None:
+    """A view that is stored in time is not late, nor is that of a cancelled request. Late views are stored later."""
     store = HeldStore()
     recorder = ViewRecorder(store, secret=b"secret", queue=100, commit_timeout=0.5)
     loop = asyncio.get_running_loop()
@@ -100,8 +97,8 @@ async def test_each_reader_waits_as_long_as_the_setting_says_and_no_longer() -> 
     assert sum(store.flushed) == 5
 
 
-async def test_a_view_that_the_table_refuses_for_good_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its reader may have been answered already: then nobody else would know."""
+async def test_a_lost_view_is_logged_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its request may have got its response already, so no client would notice."""
     store = HeldStore()
     recorder = ViewRecorder(store, secret=b"secret", queue=100, commit_timeout=0.01)
     lost = VIEWS_LOST._value.get()
