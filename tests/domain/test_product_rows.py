@@ -1,4 +1,4 @@
-"""Products as rows of a file."""
+"""Products as rows of import and export files."""
 
 import re
 from dataclasses import replace
@@ -15,14 +15,13 @@ ROW = {"sku": "LAMP-1", "name": "Lamp", "brand": "Brightwell", "price": "19.99"}
 FIELDS: dict[str, Any] = {"sku": "LAMP-1", "name": "Lamp", "brand": "Brightwell", "price": Decimal("19.99")}
 
 
-def test_a_row_says_what_a_person_may_change() -> None:
-    """No more and no less."""
+def test_a_row_sets_exactly_the_editable_fields() -> None:
     assert set(RULES) == set(EDITABLE)
     assert set(RULES) < set(COLUMNS)
 
 
-def test_cells_become_values_and_empty_ones_say_nothing() -> None:
-    """An empty description removes it."""
+def test_cells_become_values_and_empty_cells_set_nothing() -> None:
+    """An empty description removes the description."""
     assert clean(ROW) == FIELDS
     assert clean({"sku": " LAMP-1 ", "name": " ", "brand": None, "currency": "", "description": "\n"}) == {
         "sku": "LAMP-1",
@@ -41,13 +40,13 @@ def test_cells_become_values_and_empty_ones_say_nothing() -> None:
         ({"price": "-1", "currency": "usd"}, "price is not a plain decimal number such as 19.99; currency is not an"),
     ],
 )
-def test_what_will_not_do_is_named(cells: dict[str, str], problem: str) -> None:
-    """By the rules that bodies of requests go by, all of a row's mistakes at once."""
+def test_all_invalid_fields_of_a_row_are_named(cells: dict[str, str], problem: str) -> None:
+    """The rules are those of request bodies."""
     with pytest.raises(ValueError, match=f"^{re.escape(problem)}"):
         clean(ROW | cells)
 
 
-def test_a_new_product_needs_its_fields() -> None:
+def test_a_new_product_needs_its_required_fields() -> None:
     """The others have defaults."""
     made = complete(FIELDS, None)
     assert (made.currency, made.description, made.price) == ("USD", None, Decimal("19.99"))
@@ -55,22 +54,22 @@ def test_a_new_product_needs_its_fields() -> None:
         complete({"sku": "LAMP-1", "name": "Lamp"}, None)
 
 
-def test_fields_that_a_row_leaves_out_stay() -> None:
-    """A list of prices is a file of two columns."""
+def test_fields_that_are_not_in_a_row_are_unchanged() -> None:
+    """A price list is a file of two columns."""
     before = product().drafted()
     assert complete({"sku": before.sku, "price": Decimal(25)}, before) == replace(before, price=Decimal("25.00"))
 
 
 def test_a_price_has_the_decimals_of_its_currency() -> None:
-    """Of the one that the product has, if the row names none."""
+    """The product's current currency counts if the row has none."""
     with pytest.raises(ValueError, match="price has more than the 0 decimals of JPY"):
         complete(FIELDS | {"currency": "JPY"}, None)
     with pytest.raises(ValueError, match="price has more than the 0 decimals of JPY"):
         complete(FIELDS, replace(product().drafted(), price=Decimal(5), currency="JPY"))
 
 
-def test_a_row_of_an_export_has_all_columns_as_text_people_read() -> None:
-    """Times in RFC 3339, amounts plain."""
+def test_an_exported_row_has_all_columns_in_readable_form() -> None:
+    """Times are in RFC 3339, amounts without an exponent."""
     made = product(price=Decimal("1000000.00"), description="Oak")
     row = values(made)
     assert list(row) == list(COLUMNS)

@@ -1,4 +1,4 @@
-"""Versions of a product, and what is told of the step from one to the next."""
+"""Versions of a product, and the change from one version to the next."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,8 +11,8 @@ from vitrina.domain.products import Action, FieldChange, check_sku, describe, is
 LATER = START + timedelta(minutes=5)
 
 
-def test_a_first_version_differs_from_nothing_in_every_field() -> None:
-    """But for what it does not have; and no price has moved."""
+def test_the_first_version_changes_every_field_that_has_a_value() -> None:
+    """The first price is not a price change (R9)."""
     made = product(description=None)
     change = describe(None, made, action=Action.CREATED, request_id="r1")
     assert change.changes == {
@@ -36,8 +36,8 @@ def test_a_first_version_differs_from_nothing_in_every_field() -> None:
         ({"price": Decimal("18.99"), "brand": "Alder"}, True),
     ],
 )
-def test_an_edit_tells_what_was_and_what_is(fields: dict[str, object], moves: bool) -> None:  # noqa: FBT001
-    """Of the fields that differ and of no other; a price moves with its amount or its currency (R8)."""
+def test_a_change_has_the_fields_that_differ(fields: dict[str, object], moves: bool) -> None:  # noqa: FBT001
+    """The price moves with its amount or its currency (R8)."""
     before = product()
     values = {name: getattr(before.drafted(), name) for name in ("sku", "name", "brand", "description", "price")}
     draft = type(before.drafted())(**{**values, "currency": before.currency, **fields})
@@ -52,7 +52,7 @@ def test_an_edit_tells_what_was_and_what_is(fields: dict[str, object], moves: bo
 
 
 def test_a_deletion_renames_the_sku_and_keeps_who_and_when() -> None:
-    """To a name that no SKU can have (R7); the change still tells the product by its own."""
+    """The new name is not a valid SKU (R7); the change still has the original one."""
     before = product(sku="LAMP-1")
     after = before.deleted(by="luis", at=datetime(2026, 11, 24, 7, 1, 34, 120_000, UTC))
     assert after.sku == "LAMP-1_delete_2026-11-24T07:01:34.120Z"
@@ -69,8 +69,7 @@ def test_a_deletion_renames_the_sku_and_keeps_who_and_when() -> None:
 
 
 @pytest.mark.parametrize("sku", ["LAMP-1", "LAMP-2"])
-def test_a_restored_product_is_live_under_the_sku_that_is_given(sku: str) -> None:
-    """Nothing of the deletion stays but the versions."""
+def test_a_restored_product_is_live_under_the_given_sku(sku: str) -> None:
     before = product(sku="LAMP-1")
     restored = before.deleted(by="luis", at=LATER).restored(sku, by="eva", at=LATER)
     assert (restored.sku, restored.original_sku, restored.deleted_at, restored.deleted_by) == (sku, None, None, None)
@@ -79,13 +78,12 @@ def test_a_restored_product_is_live_under_the_sku_that_is_given(sku: str) -> Non
 
 
 @pytest.mark.parametrize("sku", ["A", "a.b_c-D9", "...", "x" * 64, "-", "_"])
-def test_a_sku_is_of_its_alphabet(sku: str) -> None:
-    """1 to 64 characters."""
+def test_a_sku_has_1_to_64_characters_of_its_alphabet(sku: str) -> None:
     assert check_sku(sku) == sku
 
 
 @pytest.mark.parametrize("sku", ["", ".", "..", "a b", "a/b", "é", "x" * 65, "a\n", "a:b", "٣"])
-def test_what_is_no_sku_is_refused(sku: str) -> None:
-    """A dot segment could not be the end of a path."""
+def test_invalid_skus_are_refused(sku: str) -> None:
+    """Dot segments are removed from the end of a path (RFC 3986 section 5.2.4)."""
     with pytest.raises(ValueError, match="not a SKU"):
         check_sku(sku)

@@ -1,4 +1,4 @@
-"""What views add up to, counted in their packed form, against a count of the views themselves (R12)."""
+"""Searches in packed views, packed tables and periods of reports (R12)."""
 
 import uuid
 from datetime import UTC, date, datetime, timedelta
@@ -27,13 +27,13 @@ COUNTS = st.builds(Counts, *[st.integers(min_value=0, max_value=2**32 - 1)] * 3)
 
 @given(st.lists(VIEWS, max_size=30), st.sampled_from(PRODUCTS))
 def test_one_products_views_are_found_among_all(views: list[View], product_id: str) -> None:
-    """Though the bytes of its id may also stand where another view has its visitor or time."""
+    """The bytes of its id may also occur in another view's visitor or time."""
     found = only(pack(views), product_key(product_id))
     assert list(unpack(found, DAY)) == [each for each in views if each.product_id == product_id]
 
 
-def test_an_id_that_is_not_at_the_start_of_a_view_is_no_view_of_it() -> None:
-    """The search goes on at the next view."""
+def test_a_product_id_within_a_view_is_not_a_match() -> None:
+    """The search continues at the next view."""
     wanted = uuid.UUID(bytes=bytes(16))
     other = View(str(uuid.UUID(bytes=b"\x01" * 4 + bytes(12))), MIDNIGHT_MS, bytes(12), None, bot=False)
     mine = View(str(wanted), MIDNIGHT_MS, b"\x02" * 12, None, bot=False)
@@ -41,8 +41,8 @@ def test_an_id_that_is_not_at_the_start_of_a_view_is_no_view_of_it() -> None:
 
 
 @given(st.dictionaries(st.uuids(), COUNTS, max_size=20))
-def test_a_table_is_the_same_bytes_whatever_its_order(counts: dict[uuid.UUID, Counts]) -> None:
-    """28 bytes a product, in the order of their ids."""
+def test_a_packed_table_does_not_depend_on_the_order(counts: dict[uuid.UUID, Counts]) -> None:
+    """It has 28 bytes per product, ordered by id."""
     products = {product.bytes: each for product, each in counts.items()}
     table = pack_table(products)
     assert len(table) == 28 * len(products)
@@ -62,10 +62,7 @@ def test_a_table_is_the_same_bytes_whatever_its_order(counts: dict[uuid.UUID, Co
         (date(9999, 12, 1), date.max, Period(date(9999, 12, 1), date.max)),
     ],
 )
-def test_a_period_is_the_last_thirty_days_unless_it_is_said(
-    first: date | None, last: date | None, expected: Period
-) -> None:
-    """Both days are among them."""
+def test_a_period_is_by_default_the_last_thirty_days(first: date | None, last: date | None, expected: Period) -> None:
     period = Period.of(first, last, today=DAY)
     assert period == expected
     assert len(list(period)) == len(period) == (expected.last - expected.first).days + 1
@@ -74,20 +71,18 @@ def test_a_period_is_the_last_thirty_days_unless_it_is_said(
 
 @pytest.mark.parametrize("first", [DAY + timedelta(days=1), DAY - timedelta(days=MOST_DAYS)])
 def test_a_period_is_in_order_and_no_longer_than_a_year(first: date) -> None:
-    """What is wrong is said of its first day."""
     with pytest.raises(ValidationFailed) as refused:
         Period.of(first, DAY, today=DAY)
     assert [error.path for error in refused.value.errors] == [("from",)]
 
 
 def test_a_day_is_closed_an_hour_after_its_end() -> None:
-    """Views that are stored late have that long."""
+    """Views may be stored late."""
     end = datetime(2026, 11, 25, 1, 0, tzinfo=UTC)
     assert is_closed(DAY, end)
     assert not is_closed(DAY, end - timedelta(milliseconds=1))
 
 
 def test_packed_views_know_their_number() -> None:
-    """Without being unpacked."""
     assert len(pack([View(PRODUCTS[0], MIDNIGHT_MS, bytes(12), None, bot=False)] * 3)) == 3
     assert len(PackedViews(events=b"", referrers=[])) == 0

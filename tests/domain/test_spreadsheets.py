@@ -1,4 +1,4 @@
-"""Cells of CSV files come back from a spreadsheet as they were, and run nothing in it."""
+"""CSV cells survive a spreadsheet unchanged, and none is evaluated."""
 
 import pytest
 from hypothesis import example, given, strategies as st
@@ -7,19 +7,17 @@ from vitrina.domain.spreadsheets import escape, unescape
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "'=1", "''-"])
-def test_what_a_spreadsheet_would_run_gets_an_apostrophe(cell: str) -> None:
-    """OWASP's list; and what looks like an escaped cell already, or it could not be told from one."""
+def test_a_formula_gets_an_apostrophe(cell: str) -> None:
+    """The characters are OWASP's; a cell that looks escaped gets one more, so that `unescape` is exact."""
     assert escape(cell) == f"'{cell}"
 
 
 @pytest.mark.parametrize("cell", ["", "'", "'tis", "a=b", "5 - 3"])
-def test_other_text_stays_as_it_is(cell: str) -> None:
-    """In both directions."""
+def test_other_text_is_unchanged(cell: str) -> None:
     assert escape(cell) == cell == unescape(cell)
 
 
 @given(st.text(alphabet="'=+-@\t\r\n ab", max_size=6))
 @example("''=")
-def test_escaped_text_is_unescaped_to_itself(cell: str) -> None:
-    """Whatever it is."""
+def test_unescape_is_the_inverse_of_escape(cell: str) -> None:
     assert unescape(escape(cell)) == cell

@@ -1,4 +1,4 @@
-"""Text that people type."""
+"""Text from users."""
 
 import unicodedata
 
@@ -10,7 +10,7 @@ from vitrina.domain.text import clean_line, clean_paragraphs, fold
 
 @pytest.mark.parametrize("space", [" ", "\t", "\n", "\u00a0", "\u2003", "\u3000", "\u2028", "\x1c", "\u0085"])
 def test_all_of_unicodes_white_space_is_trimmed(space: str) -> None:
-    """At both ends, and a text of it alone is empty."""
+    """At both ends; a text of white space only is empty."""
     assert clean_line(f"{space}Oak  Lamp{space}") == "Oak  Lamp"
     assert clean_paragraphs(f"{space}Oak\n\tLamp{space}") == "Oak\n\tLamp"
     for clean in (clean_line, clean_paragraphs):
@@ -20,7 +20,7 @@ def test_all_of_unicodes_white_space_is_trimmed(space: str) -> None:
 
 @pytest.mark.parametrize("control", ["\0", "\x07", "\x1b", "\x7f", "\u0085", "\ud800"])
 def test_control_characters_are_refused(control: str) -> None:
-    """Everywhere, and so are halves of surrogate pairs."""
+    """Lone surrogates too."""
     for clean in (clean_line, clean_paragraphs):
         with pytest.raises(ValueError, match="control character U\\+"):
             clean(f"a{control}b")
@@ -35,7 +35,7 @@ def test_a_line_has_no_breaks_and_paragraphs_may(break_: str) -> None:
 
 
 def test_lengths_count_characters_once_trimmed() -> None:
-    """200 and 10,000, of any size, in the form that is sent and in the one that keys are made of."""
+    """The limits hold for the text as sent and for its NFC, in which keys are written."""
     for clean, longest in ((clean_line, 200), (clean_paragraphs, 10_000)):
         assert len(clean("  " + "\U0001f4a1" * longest + "  ")) == longest
         with pytest.raises(ValueError, match="at most"):
@@ -45,8 +45,7 @@ def test_lengths_count_characters_once_trimmed() -> None:
 
 
 @given(st.text())
-def test_what_is_clean_stays_as_it_is(text: str) -> None:
-    """Cleaning twice is cleaning once."""
+def test_cleaning_is_idempotent(text: str) -> None:
     try:
         cleaned = clean_paragraphs(text)
     except ValueError:
@@ -57,14 +56,12 @@ def test_what_is_clean_stays_as_it_is(text: str) -> None:
 @pytest.mark.parametrize(
     ("one", "other"), [("Straße", "STRASSE"), ("é", "e\u0301"), ("É", "e\u0301"), ("Σίσυφος", "ΣΊΣΥΦΟΣ"), ("ﬁ", "FI")]
 )
-def test_texts_that_differ_in_case_or_composition_alone_are_equal(one: str, other: str) -> None:
-    """Once folded."""
+def test_folded_texts_that_differ_only_in_case_or_composition_are_equal(one: str, other: str) -> None:
     assert fold(one) == fold(other)
 
 
 @given(st.text())
-def test_folding_is_done_once(text: str) -> None:
-    """It is stable, composed, and takes no notice of how the text was composed."""
+def test_folding_is_idempotent_composed_and_independent_of_composition(text: str) -> None:
     folded = fold(text)
     assert fold(folded) == folded
     assert unicodedata.is_normalized("NFC", folded)

@@ -1,4 +1,4 @@
-"""Views in the compact form in which they are kept."""
+"""Views in their packed form."""
 
 import uuid
 from datetime import UTC, date, datetime
@@ -31,7 +31,7 @@ VIEWS = st.builds(
 
 @given(st.lists(VIEWS, max_size=40))
 def test_views_are_unpacked_as_they_were_packed(views: list[View]) -> None:
-    """In their order, each of 35 bytes, each referrer once."""
+    """In the same order; a view takes 35 bytes, and each referrer is stored once."""
     packed = pack(views)
     assert list(unpack(packed, DAY)) == views
     assert len(packed.events) == 35 * len(views)
@@ -39,7 +39,7 @@ def test_views_are_unpacked_as_they_were_packed(views: list[View]) -> None:
 
 
 def test_a_full_segment_stays_under_16_kb() -> None:
-    """And each view may have a referrer of its own."""
+    """Even if each view has a referrer of its own."""
     views = [
         View(str(uuid.uuid4()), MIDNIGHT_MS + number, bytes(VISITOR_BYTES), f"{number}.example", bot=False)
         for number in range(MOST_IN_SEGMENT)
@@ -50,7 +50,6 @@ def test_a_full_segment_stays_under_16_kb() -> None:
 
 
 def test_a_day_begins_at_midnight_utc() -> None:
-    """To the millisecond."""
     assert day_of(MIDNIGHT_MS) == DAY
     assert day_of(MIDNIGHT_MS - 1) == date(2026, 11, 23)
     assert View("", MIDNIGHT_MS + 86_399_999, b"", None, bot=False).day == DAY
@@ -58,13 +57,13 @@ def test_a_day_begins_at_midnight_utc() -> None:
 
 @given(st.uuids().map(str))
 def test_a_product_has_one_shard(product_id: str) -> None:
-    """The same for ever: what is stored is found by it."""
+    """It must never change, because stored views are found by it."""
     assert 0 <= shard_of(product_id, 8) < 8
     assert shard_of("00000000-0000-7000-8000-000000000000", 8) == 7
 
 
-def test_a_visitor_is_the_same_within_a_day_and_another_the_next() -> None:
-    """Address and agent together; without the secret nothing can be told from it (R11)."""
+def test_a_visitor_has_one_hash_per_day() -> None:
+    """It depends on address and agent together, and on the secret (R11)."""
     key, next_key, others = visitor_key(b"s", DAY), visitor_key(b"s", date(2026, 11, 25)), visitor_key(b"t", DAY)
     seen = visitor_hash(key, "192.0.2.1", "Firefox")
     assert seen == visitor_hash(visitor_key(b"s", DAY), "192.0.2.1", "Firefox")
