@@ -2,20 +2,19 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from typing import Final
 
-from vitrina.aws import connect
+from vitrina.bootstrap import Services
 from vitrina.config import Settings
 from vitrina.domain.products import Product
 from vitrina.store import keys
 from vitrina.store.codecs.products import product_item
 from vitrina.store.items import Item, SkuItem
-from vitrina.store.table import MOST_PUTS, Table
+from vitrina.store.table import MOST_PUTS
 
 BASE: Final = 1_000
 """Products that come first in every order, so that a large catalogue's first pages are a small one's."""
@@ -25,6 +24,8 @@ BRANDS: Final = (
 NAME_PREFIX: Final = "Atlas"
 _NEWEST: Final = datetime(2026, 11, 1, tzinfo=UTC)
 _WRITERS: Final = 8
+_PATIENCE: Final = 10.0
+"""Seconds to wait for one response of an engine under full load."""
 
 
 def product_id(number: int) -> str:
@@ -61,24 +62,18 @@ def ids(count: int = BASE) -> list[str]:
     return [product_id(number) for number in range(count)]
 
 
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Table]:
-    async with connect(settings) as clients:
-        yield Table(clients, name=settings.table_name)
-
-
 async def load(settings: Settings, count: int, *, advance: Callable[[int], object]) -> None:
-    """Write `count` products with their claims on SKUs by BatchWriteItem; `advance` hears how many more are there."""
+    """Write `count` products with their SKU items by BatchWriteItem; `advance` gets the number of each batch."""
     items = _items(count)
 
-    async def write(table: Table) -> None:
+    async def write() -> None:
         while batch := list(islice(items, MOST_PUTS)):
-            await table.put_many(batch)
+            await services.table.put_many(batch)
             advance(sum(item.sk == keys.product("").sk for item in batch))
 
-    async with _opened(settings) as table, asyncio.TaskGroup() as writers:
+    async with Services(settings, patient=_PATIENCE) as services, asyncio.TaskGroup() as writers:
         for _ in range(_WRITERS):
-            writers.create_task(write(table))
+            writers.create_task(write())
 
 
 def _items(count: int) -> Iterator[Item]:

@@ -13,12 +13,11 @@ from rich.progress import Progress
 
 from scripts.benchmarks import catalogue
 from scripts.benchmarks.peers import PEERS
-from vitrina import aws
+from vitrina.bootstrap import Services
 from vitrina.config import Settings
 from vitrina.domain.views import MOST_IN_SEGMENT, VISITOR_BYTES, View, midnight_ms, shard_of
 from vitrina.store import keys
-from vitrina.store.table import MOST_PUTS, Table
-from vitrina.store.views import ViewStore
+from vitrina.store.table import MOST_PUTS
 
 VISITORS: Final = 200_000
 BOTS: Final = 0.2
@@ -32,8 +31,8 @@ async def fill(settings: Settings, sizes: dict[date, int], progress: Progress, *
     """
     task = progress.add_task("views", total=sum(sizes.values()))
     chance = random.Random(20261124)  # noqa: S311 - the same views each time
-    async with aws.connect(settings) as clients:
-        store = ViewStore(Table(clients, name=settings.table_name, deadline=30))
+    async with Services(settings, patient=15.0) as services:
+        store = services.view_store
         batches = _gathered(sizes, chance, together) if together else _batches(sizes, chance)
 
         async def write() -> None:

@@ -16,7 +16,8 @@ from scripts.benchmarks.catalogue import products
 from scripts.benchmarks.figures import Figure, Report
 from scripts.benchmarks.service import create_table, settings_for
 from scripts.devstack.engines import dynamodb_local
-from vitrina.aws import Clients, connect
+from vitrina.aws import Clients
+from vitrina.bootstrap import Services
 from vitrina.domain.products import Action, Product, describe
 from vitrina.ids import new_id
 from vitrina.services.exports.products import WRITERS
@@ -25,12 +26,8 @@ from vitrina.services.imports.importer import AT_ONCE, Importer
 from vitrina.services.imports.parsing import parse
 from vitrina.services.imports.plan import ImportPlan
 from vitrina.services.imports.rows import ImportOptions, Outcome
-from vitrina.services.products.cache import NoCache
-from vitrina.services.products.products import Products
-from vitrina.store.listings import ProductListings
 from vitrina.store.operations import Write
 from vitrina.store.products import ProductStore
-from vitrina.store.table import Table
 
 COUNT: Final = 10_000
 ROUNDS: Final = 10
@@ -53,23 +50,22 @@ async def measure(_: Path, progress: Progress) -> Report:
     """Import products that are new, a tenth at a time, in turn with the bare loop."""
     report = Report("import")
     async with dynamodb_local() as endpoint:
-        settings = settings_for(endpoint, "import").model_copy(update={"read_timeout": PATIENCE, "connect_timeout": 10})
+        settings = settings_for(endpoint, "import").model_copy(update={"connect_timeout": 10})
         await create_table(settings)
         task = progress.add_task(f"{COUNT:,} products, twice", total=2 * ROUNDS)
         seconds: dict[str, list[float]] = {"bare": [], "import": []}
         made = 0
-        async with connect(settings) as clients:
-            table = Table(clients, name=settings.table_name, deadline=2 * PATIENCE)
-            await _import(table, _batch("W", 50))
-            await _bare(clients, await _transactions(_batch("V", 50)))
+        async with Services(settings, patient=PATIENCE) as services:
+            await _import(services, _batch("W", 50))
+            await _bare(services.clients, await _transactions(_batch("V", 50)))
             for number in range(ROUNDS):
                 transactions = await _transactions(_batch(f"B{number}", COUNT // ROUNDS))
                 for side in ("bare", "import") if number % 2 else ("import", "bare"):
                     started = time.perf_counter()
                     if side == "bare":
-                        await _bare(clients, transactions)
+                        await _bare(services.clients, transactions)
                     else:
-                        made += await _import(table, _batch(f"I{number}", COUNT // ROUNDS))
+                        made += await _import(services, _batch(f"I{number}", COUNT // ROUNDS))
                     seconds[side].append(time.perf_counter() - started)
                     progress.advance(task)
     ratios = [bare / ours for bare, ours in zip(seconds["bare"], seconds["import"], strict=True)]
@@ -89,12 +85,11 @@ def _batch(prefix: str, count: int) -> bytes:
     return (head + write(products(count))).replace(b"BENCH-", f"{prefix}-".encode())
 
 
-async def _import(table: Table, content: bytes) -> int:
-    """Import a file as the command does; returns how many products it made."""
-    store = ProductStore(table)
+async def _import(services: Services, content: bytes) -> int:
+    """Import a file as the command does; returns the number of products created."""
     with ImportPlan() as plan:
         parse(ImportFile(io.BytesIO(content), FileFormat.CSV), ImportOptions(), plan)
-        importer = Importer(Products(store, ProductListings(table), NoCache()), store, plan)
+        importer = Importer(services.products, services.product_store, plan)
         await importer.compare()
         await importer.apply(by=str(uuid.uuid4()), run=f"import-{uuid.uuid4()}")
         return plan.counts()[Outcome.CREATED]

@@ -23,6 +23,7 @@ from scripts.benchmarks.figures import Figure, Report
 from scripts.benchmarks.service import Service, create_table, environment, service, settings_for
 from scripts.devstack.engines import Engine, dynamodb_local, embedded, free_port
 from vitrina import aws
+from vitrina.bootstrap import Services
 from vitrina.config import Settings
 from vitrina.domain.users import Role, User
 from vitrina.domain.views import View
@@ -34,7 +35,6 @@ from vitrina.store.operations import Query
 from vitrina.store.paging import every
 from vitrina.store.stream import Stream, find_stream
 from vitrina.store.table import Table
-from vitrina.store.users import UserStore
 from vitrina.store.views import ViewStore
 
 ADMINS: Final = 20
@@ -284,19 +284,18 @@ async def _hire(settings: Settings, number: int = ADMINS) -> list[User]:
         )
         for place in range(number)
     ]
-    async with aws.connect(settings) as clients:
-        users = UserStore(Table(clients, name=settings.table_name))
+    async with Services(settings) as services:
         for admin in admins:
-            await users.create(admin)
+            await services.user_store.create(admin)
     return admins
 
 
 @asynccontextmanager
 async def _stream(settings: Settings) -> AsyncIterator[tuple[Table, Stream]]:
-    async with aws.connect(settings) as clients, aws.connect_streams(settings) as streams:
-        stream = await find_stream(clients, streams, settings.table_name)
+    async with Services(settings) as services, aws.connect_streams(settings) as streams:
+        stream = await find_stream(services.clients, streams, settings.table_name)
         assert stream is not None  # noqa: S101 - `table create` turned it on
-        yield Table(clients, name=settings.table_name), stream
+        yield services.table, stream
 
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> None:

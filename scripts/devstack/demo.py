@@ -2,38 +2,28 @@
 
 import itertools
 import random
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Final
 
 from rich.progress import Progress
 
-from vitrina import aws, clock
+from vitrina import clock
+from vitrina.bootstrap import Services
 from vitrina.cli.progress import progress
 from vitrina.config import Settings
-from vitrina.domain.products import Product, ProductDraft
+from vitrina.domain.products import ProductDraft
 from vitrina.domain.reports import is_closed
 from vitrina.domain.users import Role
 from vitrina.domain.views import View, visitor_hash, visitor_key
-from vitrina.services.accounts.accounts import Accounts, UserDraft
-from vitrina.services.accounts.passwords import Passwords
-from vitrina.services.analytics.rollups import Rollups
+from vitrina.services.accounts.accounts import UserDraft
 from vitrina.services.concurrency import gather
 from vitrina.services.derived_keys import derive
-from vitrina.services.products.cache import ProductCache
+from vitrina.services.products.cache import NoCache
 from vitrina.services.products.products import Products
 from vitrina.services.views.recorder import is_bot
 from vitrina.store import keys
-from vitrina.store.listings import ProductListings
-from vitrina.store.products import ProductStore
-from vitrina.store.rollups import RollupStore
-from vitrina.store.sessions import SessionStore
-from vitrina.store.table import Table
-from vitrina.store.users import UserStore
-from vitrina.store.views import ViewStore
 
 PASSWORD: Final = "blue-lantern-2026"  # noqa: S105 - the demo's, printed at every start
 SUPER_ADMIN: Final = ("super@example.com", "Sol Supervisor")
@@ -59,7 +49,7 @@ _DAYS: Final = 14
 _VIEWS_A_DAY: Final = (700, 1_100)
 _AT_ONCE: Final = 16
 _PATIENCE: Final = 30.0
-"""Seconds for one call of the table."""
+"""Seconds to wait for one response of the table, and for a password to be hashed."""
 _AGENTS: Final = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Version/18.1 Mobile Safari/604.1",
@@ -68,65 +58,32 @@ _AGENTS: Final = (
 _REFERRERS: Final = (None, None, None, "www.google.com", "duckduckgo.com", "news.example.org")
 
 
-@dataclass(frozen=True, slots=True)
-class _Maker:
-    """The stores and services that make the data."""
-
-    settings: Settings
-    accounts: Accounts
-    product_store: ProductStore
-    listings: ProductListings
-    cache: ProductCache[Product]
-    views: ViewStore
-    rollups: Rollups
-
-    def products(self, at: datetime) -> Products:
-        """Return the service of products as of a time in the past."""
-        return Products(self.product_store, self.listings, self.cache, clock=lambda: at)
-
-
 async def make(settings: Settings, *, catalogue: bool) -> None:
     """Write the accounts and, with `catalogue`, products and views: the same data each time, except for the ids."""
-    async with _maker(settings) as maker:
-        admins = await _make_accounts(maker)
+    # An engine that has just started on a busy machine may be slow.
+    settings = settings.model_copy(update={"connect_timeout": _PATIENCE, "password_wait": _PATIENCE})
+    async with Services(settings, patient=_PATIENCE) as services:
+        admins = await _make_accounts(services)
         if not catalogue:
             return
         chance = random.Random(20261124)  # noqa: S311 - the same data each time
         with progress() as display:
-            products = await _make_products(maker, admins, chance, display)
-            await _make_views(maker, products, chance, display)
+            products = await _make_products(services, admins, chance, display)
+            await _make_views(services, products, chance, display)
 
 
-@asynccontextmanager
-async def _maker(settings: Settings) -> AsyncIterator[_Maker]:
-    # Nobody waits for one of these writes, and an engine that has just started on a busy machine may be slow.
-    patient = settings.model_copy(update={"connect_timeout": _PATIENCE, "read_timeout": _PATIENCE})
-    async with aws.connect(patient) as clients:
-        table = Table(clients, name=settings.table_name, deadline=2 * _PATIENCE)
-        passwords = Passwords(cost=settings.bcrypt_cost, workers=2, queue=8, wait=30.0)
-        store = ProductStore(table)
-        views = ViewStore(table, retention_days=settings.views_retention_days)
-        try:
-            yield _Maker(
-                settings=settings,
-                accounts=Accounts(UserStore(table), SessionStore(table), passwords=passwords),
-                product_store=store,
-                listings=ProductListings(table),
-                cache=ProductCache(store, render=lambda product: product, ttl=0, stale_if_error=0),
-                views=views,
-                rollups=Rollups(views, RollupStore(table)),
-            )
-        finally:
-            passwords.close()
+def _products(services: Services, at: datetime) -> Products:
+    """Return the service of products at a time in the past."""
+    return Products(services.product_store, services.product_listings, NoCache(), clock=lambda: at)
 
 
-async def _make_accounts(maker: _Maker) -> list[str]:
+async def _make_accounts(services: Services) -> list[str]:
     """Write the four accounts and return the ids of the admins."""
     email, name = SUPER_ADMIN
-    await maker.accounts.create_super_admin(email=email, password=PASSWORD, name=name)
+    await services.accounts.create_super_admin(email=email, password=PASSWORD, name=name)
     ids: list[str] = []
     for email, name, role in ACCOUNTS:
-        user = await maker.accounts.create(UserDraft(email=email, password=PASSWORD, name=name, role=role))
+        user = await services.accounts.create(UserDraft(email=email, password=PASSWORD, name=name, role=role))
         if role is Role.ADMIN:
             ids.append(user.id)
     return ids
@@ -146,16 +103,16 @@ def _drafts(chance: random.Random) -> Iterator[ProductDraft]:
         )
 
 
-async def _make_products(maker: _Maker, admins: list[str], chance: random.Random, display: Progress) -> list[str]:
+async def _make_products(services: Services, admins: list[str], chance: random.Random, display: Progress) -> list[str]:
     """Write the catalogue, made over the last two months, a fifth of it with a new price since; returns the ids."""
     today = clock.now()
     task = display.add_task("Products", total=None)
 
     async def make_one(draft: ProductDraft, at: datetime, by: str, rise: int, rise_at: datetime) -> str:
-        product = await maker.products(at).create(draft, by=by, request_id="demo")
+        product = await _products(services, at).create(draft, by=by, request_id="demo")
         if rise:
             price = {"price": draft.price + rise}
-            await maker.products(rise_at).change(product.id, price, by=by, request_id="demo", expected=None)
+            await _products(services, rise_at).change(product.id, price, by=by, request_id="demo", expected=None)
         display.advance(task)
         return product.id
 
@@ -173,10 +130,10 @@ async def _make_products(maker: _Maker, admins: list[str], chance: random.Random
     return await gather(work, at_once=_AT_ONCE)
 
 
-async def _make_views(maker: _Maker, product_ids: list[str], chance: random.Random, display: Progress) -> None:
+async def _make_views(services: Services, product_ids: list[str], chance: random.Random, display: Progress) -> None:
     """Write the visitors of the last 14 days, today until now among them; a few products draw most of them."""
     task = display.add_task("Views", total=_DAYS, unit="days")
-    secret = derive(maker.settings, "visitors")
+    secret = derive(services.settings, "visitors")
     popularity = [1 / (place + 2) for place in range(len(product_ids))]
     now = clock.now()
     for days_ago in reversed(range(_DAYS)):
@@ -191,7 +148,7 @@ async def _make_views(maker: _Maker, product_ids: list[str], chance: random.Rand
             referrer = chance.choice(_REFERRERS)
             at_ms = int(at.timestamp() * 1000)
             views.append(View(product_id, at_ms, visitor_hash(key, address, agent), referrer, is_bot(agent)))
-        await maker.views.put(maker.views.segments(sorted(views, key=lambda view: view.at_ms)))
+        await services.view_store.put(services.view_store.segments(sorted(views, key=lambda view: view.at_ms)))
         if is_closed(midnight.date(), now):
-            await maker.rollups.roll_up(midnight.date(), at_once=keys.VIEW_SHARDS)
+            await services.rollups.roll_up(midnight.date(), at_once=keys.VIEW_SHARDS)
         display.advance(task)

@@ -6,12 +6,12 @@ from typing import IO
 
 import click
 
+from vitrina.bootstrap import Services
 from vitrina.cli.progress import progress
-from vitrina.cli.running import UsageError, load_settings, output_file, patient_table, run, standard_output
+from vitrina.cli.running import PATIENCE, UsageError, load_settings, output_file, run, standard_output
 from vitrina.config import Settings
 from vitrina.services.exports.products import WRITERS, live_products
 from vitrina.services.imports.import_file import FileFormat
-from vitrina.store.listings import ProductListings
 
 
 @click.command()
@@ -39,10 +39,10 @@ async def _export(settings: Settings, file: IO[bytes], file_format: FileFormat) 
     head, write = WRITERS[file_format]
     file.write(head)
     count = 0
-    async with patient_table(settings) as table:
+    async with Services(settings, patient=PATIENCE) as services:
         with progress() as display:
             task = display.add_task("Exporting", total=None, unit="products")
-            async for products in live_products(ProductListings(table)):
+            async for products in live_products(services.product_listings):
                 file.write(write(products))
                 count += len(products)
                 display.advance(task, len(products))

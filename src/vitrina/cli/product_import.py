@@ -4,17 +4,18 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
 import click
 import orjson
 
+from vitrina.bootstrap import Services
 from vitrina.cli.progress import progress
-from vitrina.cli.running import UsageError, load_settings, output_file, patient_table, run, temporary_files
+from vitrina.cli.running import PATIENCE, UsageError, load_settings, output_file, run, temporary_files
 from vitrina.config import Settings
 from vitrina.domain.money import check_currency
 from vitrina.domain.users import PRODUCT_MANAGERS, Role, User
@@ -24,10 +25,6 @@ from vitrina.services.imports.importer import AT_ONCE, Importer
 from vitrina.services.imports.parsing import parse
 from vitrina.services.imports.plan import ImportPlan, RowResult
 from vitrina.services.imports.rows import ImportOptions, Outcome, Profile
-from vitrina.services.products.cache import NoCache
-from vitrina.services.products.products import Products
-from vitrina.store.listings import ProductListings
-from vitrina.store.products import ProductStore
 from vitrina.store.users import UserStore
 
 _SHOWN: Final = 100
@@ -48,11 +45,6 @@ _DONE: Final = (
     (Outcome.REFUSED, "refused"),
     (Outcome.FAILED, "failed"),
 )
-
-
-class _Opened(NamedTuple):
-    importer: Importer
-    users: UserStore
 
 
 def _currency(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -180,11 +172,12 @@ def _read(file: BinaryIO, file_format: FileFormat, options: ImportOptions, plan:
 async def _plan_and_apply(
     settings: Settings, plan: ImportPlan, *, email: str | None, dry_run: bool, at_once: int
 ) -> None:
-    async with _open(settings, plan) as opened:
-        account = None if dry_run and email is None else await _account(opened.users, email)
+    async with Services(settings, patient=PATIENCE) as services:
+        importer = Importer(services.products, services.product_store, plan)
+        account = None if dry_run and email is None else await _account(services.user_store, email)
         with progress() as display:
             task = display.add_task("Comparing", total=plan.counts()[Outcome.WAITING], unit="rows")
-            await opened.importer.compare(partial(display.advance, task))
+            await importer.compare(partial(display.advance, task))
         _show(plan, Outcome.SKIPPED, Outcome.REFUSED)
         counts = plan.counts()
         click.echo(_totals(counts, _PLANNED))
@@ -196,21 +189,13 @@ async def _plan_and_apply(
             with progress() as display:
                 task = display.add_task("Writing", total=writes, unit="products")
                 advance = partial(display.advance, task)
-                await opened.importer.apply(by=account.id, run=name, at_once=at_once, advance=advance)
+                await importer.apply(by=account.id, run=name, at_once=at_once, advance=advance)
         finally:
             _show(plan, Outcome.FAILED)
             counts = plan.counts()
             left = counts[Outcome.CREATE] + counts[Outcome.UPDATE]
             click.echo(_totals(counts, _DONE) + (f", {left:,} left: run the command again" if left else ""))
         click.echo(f"request ids: {name}/<line>")
-
-
-@asynccontextmanager
-async def _open(settings: Settings, plan: ImportPlan) -> AsyncIterator[_Opened]:
-    async with patient_table(settings) as table:
-        store = ProductStore(table)
-        products = Products(store, ProductListings(table), NoCache())
-        yield _Opened(Importer(products, store, plan), UserStore(table))
 
 
 async def _account(users: UserStore, email: str | None) -> User:

@@ -1,20 +1,18 @@
 """`vitrina queue`: the queue of price changes and its dead letters (R9)."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
 import click
 
 from vitrina.aws import connect_queue
+from vitrina.bootstrap import open_queue
 from vitrina.cli.running import CommandFailed, load_settings, run
 from vitrina.config import Settings
 from vitrina.queue import dead_letters, provisioning
 from vitrina.queue.channel import Received
 from vitrina.queue.messages import MessageUnreadable
-from vitrina.queue.notices import NoticeQueue
 
 
 @click.group()
@@ -75,12 +73,12 @@ async def _create(settings: Settings) -> None:
 
 
 async def _status(settings: Settings, *, as_json: bool) -> None:
-    async with _open(settings) as opened:
-        depth, dead = await opened.main.depth(), await opened.dead.depth()
+    async with open_queue(settings) as notices:
+        depth, dead = await notices.main.depth(), await notices.dead.depth()
     if as_json:
-        click.echo(json.dumps({"queue": opened.main.name} | asdict(depth) | {"dead_letters": asdict(dead)}))
+        click.echo(json.dumps({"queue": notices.main.name} | asdict(depth) | {"dead_letters": asdict(dead)}))
         return
-    click.echo(f"{'queue':<16}{opened.main.name}")
+    click.echo(f"{'queue':<16}{notices.main.name}")
     click.echo(f"{'visible':<16}{depth.visible}")
     click.echo(f"{'in flight':<16}{depth.in_flight}")
     click.echo(f"{'delayed':<16}{depth.delayed}")
@@ -88,8 +86,8 @@ async def _status(settings: Settings, *, as_json: bool) -> None:
 
 
 async def _list(settings: Settings, *, as_json: bool) -> None:
-    async with _open(settings) as opened:
-        letters = await dead_letters.letters(opened)
+    async with open_queue(settings) as notices:
+        letters = await dead_letters.letters(notices)
     for letter in letters:
         click.echo(json.dumps(_as_json(letter)) if as_json else _line(letter))
     if not as_json:
@@ -97,8 +95,8 @@ async def _list(settings: Settings, *, as_json: bool) -> None:
 
 
 async def _replay(settings: Settings, *, letter_id: str | None) -> None:
-    async with _open(settings) as opened:
-        sent = await dead_letters.replay(opened, letter_id=letter_id)
+    async with open_queue(settings) as notices:
+        sent = await dead_letters.replay(notices, letter_id=letter_id)
     if letter_id is not None and not sent:
         raise CommandFailed(f"there is no dead letter {letter_id}, or it is hidden behind others of its product")
     for letter in sent:
@@ -107,15 +105,9 @@ async def _replay(settings: Settings, *, letter_id: str | None) -> None:
 
 
 async def _purge(settings: Settings) -> None:
-    async with _open(settings) as opened:
-        await dead_letters.purge(opened)
+    async with open_queue(settings) as notices:
+        await dead_letters.purge(notices)
     click.echo("all dead letters are deleted")
-
-
-@asynccontextmanager
-async def _open(settings: Settings) -> AsyncIterator[NoticeQueue]:
-    async with connect_queue(settings) as client:
-        yield NoticeQueue(client, name=settings.queue_name)
 
 
 def _line(letter: Received) -> str:

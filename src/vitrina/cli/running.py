@@ -6,8 +6,8 @@ import os
 import sqlite3
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
@@ -16,15 +16,13 @@ import structlog
 from pydantic import ValidationError
 from uvloop import new_event_loop
 
-from vitrina.aws import connect
 from vitrina.config import Settings
 from vitrina.errors import NoRoom, QueueUnavailable, TableUnavailable, VitrinaError
 from vitrina.files import whole_file
-from vitrina.store.table import Table
 
 T = TypeVar("T")
 PATIENCE: Final = 10.0
-"""Seconds to wait for one response of the table: no HTTP request depends on it."""
+"""Seconds to wait for one response of the table (`Services(patient=…)`): no HTTP client waits for it."""
 
 
 class CommandFailed(click.ClickException):
@@ -67,14 +65,6 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise CommandFailed(f"{error}\n{error.__cause__ or ''}".rstrip()) from error
     except VitrinaError as error:
         raise CommandFailed(str(error)) from error
-
-
-@asynccontextmanager
-async def patient_table(settings: Settings) -> AsyncIterator[Table]:
-    """Open the table with the longer timeouts of a command (`PATIENCE`)."""
-    patient = settings.model_copy(update={"read_timeout": max(settings.read_timeout, PATIENCE)})
-    async with connect(patient) as clients:
-        yield Table(clients, name=settings.table_name, deadline=2 * PATIENCE)
 
 
 @contextmanager

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import NamedTuple
 
 import click
 
-from vitrina.aws import Clients, connect
+from vitrina.bootstrap import Services
 from vitrina.cli.progress import progress
 from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, load_settings, run
 from vitrina.config import Settings
@@ -21,12 +20,6 @@ from vitrina.store.migrations.m0001_baseline import ForeignItems
 from vitrina.store.migrations.runner import MIGRATIONS, migrate as run_migrations, standing
 from vitrina.store.schema import SchemaError, TableStatus
 from vitrina.store.table import Table
-
-
-class _Opened(NamedTuple):
-    settings: Settings
-    clients: Clients
-    table: Table
 
 
 @click.group()
@@ -68,19 +61,19 @@ def check(*, repair: bool, as_json: bool) -> None:
 
 async def prepare(settings: Settings, report: Callable[[str], None] = lambda _: None) -> bool:
     """Create or update the table and run the migrations; returns whether it is new. Raises CommandFailed."""
-    async with _open(settings) as opened:
-        is_new = await schema.ensure(opened.clients.writer, opened.settings, report)
-        await run_migrations(opened.table, lambda entry: report(_line(entry)))
+    async with _open(settings) as services:
+        is_new = await schema.ensure(services.clients.writer, services.settings, report)
+        await run_migrations(services.table, lambda entry: report(_line(entry)))
     return is_new
 
 
 async def _create(settings: Settings) -> None:
-    async with _open(settings) as opened:
-        is_new = await schema.ensure(opened.clients.writer, opened.settings, click.echo)
-        baseline, *_ = await standing(opened.table)
+    async with _open(settings) as services:
+        is_new = await schema.ensure(services.clients.writer, services.settings, click.echo)
+        baseline, *_ = await standing(services.table)
         if baseline.state is not State.FINISHED:  # the table holds nothing of Vitrina's, whoever created it
-            await _run_migrations(opened.table, again=None)
-        waiting = [entry for entry in await standing(opened.table) if entry.state is not State.FINISHED]
+            await _run_migrations(services.table, again=None)
+        waiting = [entry for entry in await standing(services.table) if entry.state is not State.FINISHED]
     if waiting:
         click.echo(f"table {settings.table_name} has its indexes, TTL and stream")
         click.echo(f"migrations to run: {_names(waiting)} (vitrina table migrate)")
@@ -89,9 +82,9 @@ async def _create(settings: Settings) -> None:
 
 
 async def _status(settings: Settings, *, as_json: bool) -> int:
-    async with _open(settings) as opened:
-        found = await schema.status(opened.clients.writer, opened.settings)
-        migrations = [] if found.state == schema.MISSING else await standing(opened.table)
+    async with _open(settings) as services:
+        found = await schema.status(services.clients.writer, services.settings)
+        migrations = [] if found.state == schema.MISSING else await standing(services.table)
     if as_json:
         entries = [asdict(entry) for entry in migrations]
         click.echo(json.dumps(asdict(found) | {"migrations": entries}, default=str, indent=2))
@@ -103,8 +96,8 @@ async def _status(settings: Settings, *, as_json: bool) -> int:
 
 
 async def _migrate(settings: Settings, *, again: int | None) -> None:
-    async with _open(settings) as opened:
-        await _run_migrations(opened.table, again=again)
+    async with _open(settings) as services:
+        await _run_migrations(services.table, again=again)
     click.echo(f"all {len(MIGRATIONS)} migrations have been run")
 
 
@@ -127,7 +120,7 @@ async def _check(settings: Settings, *, repair: bool, as_json: bool) -> int:
     items = 0
     counts: Counter[str] = Counter()
     unrepaired = 0
-    async with _open(settings) as opened:
+    async with _open(settings) as services:
         with progress() as display:
             task = display.add_task("Checking", total=None, unit="items")
 
@@ -136,7 +129,7 @@ async def _check(settings: Settings, *, repair: bool, as_json: bool) -> int:
                 items += more
                 display.update(task, completed=items)
 
-            async for finding in consistency.check(opened.table, repair=repair, progress=count):
+            async for finding in consistency.check(services.table, repair=repair, progress=count):
                 counts[f"{finding.problem} {finding.what}"] += 1
                 unrepaired += not finding.repaired
                 click.echo(json.dumps(asdict(finding)) if as_json else _finding_line(finding))
@@ -150,12 +143,11 @@ async def _check(settings: Settings, *, repair: bool, as_json: bool) -> int:
 
 
 @asynccontextmanager
-async def _open(settings: Settings) -> AsyncIterator[_Opened]:
-    """Open the clients, with a command's timeouts. Raises CommandFailed when the table or a migration prevents work."""
-    patient = settings.model_copy(update={"read_timeout": max(settings.read_timeout, PATIENCE)})
-    async with connect(patient) as clients:
+async def _open(settings: Settings) -> AsyncIterator[Services]:
+    """Open the table. Raises CommandFailed when the table or a migration prevents the work."""
+    async with Services(settings, patient=PATIENCE) as services:
         try:
-            yield _Opened(patient, clients, Table(clients, name=settings.table_name, deadline=2 * PATIENCE))
+            yield services
         except (SchemaError, Lost, ForeignItems) as error:
             raise CommandFailed(str(error)) from error
 

@@ -1,22 +1,17 @@
 """`vitrina users`: the only way to create and remove super_admins (R1)."""
 
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import click
 
-from vitrina.aws import connect
+from vitrina.bootstrap import Services
 from vitrina.cli.running import CommandFailed, UsageError, load_settings, run
 from vitrina.config import Settings
 from vitrina.domain.text import clean_line
 from vitrina.domain.users import clean_email
 from vitrina.errors import LastSuperAdmin, NotFound, ValidationFailed
-from vitrina.services.accounts.accounts import Accounts
-from vitrina.services.accounts.passwords import LONGEST, SHORTEST, Passwords
-from vitrina.store.sessions import SessionStore
-from vitrina.store.table import Table
-from vitrina.store.users import UserStore
+from vitrina.services.accounts.passwords import LONGEST, SHORTEST
 
 
 def _cleaned(clean: Callable[[str], str]) -> Callable[[click.Context, click.Parameter, str], str]:
@@ -56,37 +51,23 @@ def remove_super_admin(email: str) -> None:
 
 
 async def _create(settings: Settings, *, email: str, name: str, password: str) -> None:
-    async with _accounts(settings) as accounts:
+    async with Services(settings) as services:
         try:
-            user = await accounts.create_super_admin(email=email, password=password, name=name)
+            user = await services.accounts.create_super_admin(email=email, password=password, name=name)
         except ValidationFailed as error:
             raise UsageError(f"the password {error.errors[0].detail}") from error
     click.echo(f"created super_admin {user.email} ({user.id})")
 
 
 async def _remove(settings: Settings, *, email: str) -> None:
-    async with _accounts(settings) as accounts:
+    async with Services(settings) as services:
         try:
-            await accounts.remove_super_admin(email)
+            await services.accounts.remove_super_admin(email)
         except NotFound as error:
             raise CommandFailed(f"there is no super_admin {email}") from error
         except LastSuperAdmin as error:
             raise CommandFailed(f"{email} is the last super_admin: create another one first") from error
     click.echo(f"removed super_admin {email}")
-
-
-@asynccontextmanager
-async def _accounts(settings: Settings) -> AsyncIterator[Accounts]:
-    passwords = Passwords(
-        cost=settings.bcrypt_cost,
-        wait=settings.password_wait,
-    )
-    try:
-        async with connect(settings) as clients:
-            table = Table(clients, name=settings.table_name)
-            yield Accounts(UserStore(table), SessionStore(table), passwords=passwords)
-    finally:
-        passwords.close()
 
 
 def _password() -> str:

@@ -12,12 +12,13 @@ from typing import Final, NamedTuple
 
 import click
 
+from vitrina.bootstrap import Services
 from vitrina.cli.progress import progress
 from vitrina.cli.running import (
+    PATIENCE,
     CommandFailed,
     UsageError,
     load_settings,
-    patient_table,
     run,
     standard_output,
     temporary_files,
@@ -27,12 +28,10 @@ from vitrina.config import Settings
 from vitrina.domain.reports import DEFAULT_DAYS, Period, days_before
 from vitrina.services.exports.directory import Directory, DirectoryRefused, export_days
 from vitrina.services.exports.formats import Format, new_encoder
-from vitrina.services.exports.source import LiveSource, ViewSource
+from vitrina.services.exports.source import ViewSource
 from vitrina.services.exports.staged import StagedSource
 from vitrina.services.exports.stream import Exporter, Progress as Done, Report
-from vitrina.store.products import ProductStore
 from vitrina.store.table_export import TableExport, TableExportRefused
-from vitrina.store.views import ViewStore
 
 _TRIES: Final = 6
 """Tries per page, with growing pauses of half a minute in all: an export of hours must survive brief throttling."""
@@ -106,9 +105,8 @@ async def _export(opening: AbstractAsyncContextManager[_Opened], period: Period,
 
 @asynccontextmanager
 async def _live(settings: Settings) -> AsyncIterator[_Opened]:
-    async with patient_table(settings) as table:
-        views = ViewStore(table, retention_days=settings.views_retention_days)
-        yield _Opened(LiveSource(views, ProductStore(table), tries=_TRIES), now(), time.perf_counter())
+    async with Services(settings, patient=PATIENCE) as services:
+        yield _Opened(services.view_source(tries=_TRIES), now(), time.perf_counter())
 
 
 @asynccontextmanager

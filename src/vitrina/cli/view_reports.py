@@ -1,22 +1,20 @@
 """`vitrina views rollup` counts closed days; `vitrina views report` writes a page of charts."""
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
 import click
 
+from vitrina.bootstrap import Services
 from vitrina.cli.progress import progress
 from vitrina.cli.running import (
+    PATIENCE,
     CommandFailed,
     UsageError,
     load_settings,
     output_file,
-    patient_table,
     run,
     temporary_files,
 )
@@ -26,20 +24,11 @@ from vitrina.domain.reports import GRACE, MOST_DAYS, Period, days_before
 from vitrina.errors import ValidationFailed
 from vitrina.services.analytics.report.data import ReportReader
 from vitrina.services.analytics.report.page import render
-from vitrina.services.analytics.rollups import Rollups, SegmentsGone
-from vitrina.store.products import ProductStore
+from vitrina.services.analytics.rollups import SegmentsGone
 from vitrina.store.rollups import RollupStore
-from vitrina.store.views import ViewStore
 
 _SHARDS_AT_ONCE: Final = 3
 _DAY: Final = click.DateTime(["%Y-%m-%d"])
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    store: RollupStore
-    rollups: Rollups
-    products: ProductStore
 
 
 @click.command()
@@ -96,7 +85,7 @@ async def _rollup(settings: Settings, period: Period, *, again: bool) -> None:
     views = days = 0
     expired: list[str] = []
     began = time.perf_counter()
-    async with _open(settings) as opened:
+    async with Services(settings, patient=PATIENCE) as services:
         with progress() as display:
             task = display.add_task("", total=len(period), unit="days")
 
@@ -108,12 +97,12 @@ async def _rollup(settings: Settings, period: Period, *, again: bool) -> None:
             for day in period:
                 display.update(task, description=f"{day}")
                 try:
-                    days += await opened.rollups.roll_up(day, again=again, at_once=_SHARDS_AT_ONCE, advance=count)
+                    days += await services.rollups.roll_up(day, again=again, at_once=_SHARDS_AT_ONCE, advance=count)
                 except SegmentsGone:
                     expired.append(f"{day}")
                 display.advance(task)
         seconds = time.perf_counter() - began
-        await _warn(settings, opened.store)
+        await _warn(settings, services.rollup_store)
     rate = f", {views / seconds:,.0f} a second" if views else ""
     click.echo(f"{period.first} to {period.last}: {days:,} days rolled up, {views:,} views counted{rate}")
     if expired:
@@ -137,20 +126,12 @@ async def _warn(settings: Settings, store: RollupStore) -> None:
 
 
 async def _report(settings: Settings, period: Period, out: Path) -> None:
-    async with _open(settings) as opened:
+    async with Services(settings, patient=PATIENCE) as services:
         with progress() as display:
             task = display.add_task("Reading", total=len(period), unit="days")
-            reader = ReportReader(opened.store, opened.products, opened.rollups)
+            reader = ReportReader(services.rollup_store, services.product_store, services.rollups)
             data = await reader.read(period, day_done=lambda: display.advance(task))
     page = render(data, made_at=now()).encode()
     with output_file(out) as file:
         file.write(page)
     click.echo(f"{out}: {len(page):,} bytes, {sum(day.total.views for day in data.days):,} views")
-
-
-@asynccontextmanager
-async def _open(settings: Settings) -> AsyncIterator[_Opened]:
-    async with patient_table(settings) as table:
-        store = RollupStore(table)
-        views = ViewStore(table, retention_days=settings.views_retention_days)
-        yield _Opened(store, Rollups(views, store), ProductStore(table))
