@@ -25,7 +25,7 @@ plain("vitrina table status", lambda w: standing(w.table))
 plain("vitrina table check", lambda w: _check(w, repair=False))
 
 
-@row("vitrina table check --mend")
+@row("vitrina table check --repair")
 async def _(w: World) -> Work:
     live, other, third = [await w.product() for _ in range(3)]
     gone, person = await w.deleted(), await w.account()
@@ -46,7 +46,7 @@ async def _(w: World) -> Work:
     return _check(w, repair=True, wrong=9)
 
 
-@row("vitrina table check --mend, the count is lost")
+@row("vitrina table check --repair, the count is lost")
 async def _(w: World) -> Work:
     await w.table.delete(Delete(keys.SUPER_ADMINS))
     return _check(w, repair=True, wrong=1)
