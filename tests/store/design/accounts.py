@@ -43,7 +43,7 @@ plain(
 )
 
 
-@row("POST /v1/auth/login, too many tries", 429)
+@row("POST /v1/auth/login, too many attempts", 429)
 async def _(w: World) -> Work:
     guess = w.super_admin.credentials | {"password": "wrong"}
     for _ in range(w.service.settings.login_limit):
@@ -57,7 +57,7 @@ async def _(w: World) -> Work:
     return w.anonymous.post("/v1/auth/refresh", {"refresh_token": token})
 
 
-@row("POST /v1/auth/refresh, a spent token", 401)
+@row("POST /v1/auth/refresh, a used token", 401)
 async def _(w: World) -> Work:
     body = {"refresh_token": (await w.account()).tokens["refresh_token"]}
     ok(await w.anonymous.post("/v1/auth/refresh", body))
@@ -107,7 +107,7 @@ def _change(what: str, **fields: object) -> None:
 _change("the name", name="Uma Other")
 _change("the e-mail", email="another-0000@example.com")
 _change("the role, two sessions end", role="admin")
-_change("nothing new", name="Uma User")
+_change("without new values", name="Uma User")
 
 
 @row("DELETE /v1/users/{user_id}, two sessions end", 204)

@@ -19,7 +19,7 @@ from vitrina.store.recipients import RecipientStore
 
 _ONE: Final = "/v1/notifications/{notification_id}/read"
 _PREFERENCES: Final = "/v1/me/notification-preferences"
-_DEMOTED: Final = "an actor who is no admin"
+_DEMOTED: Final = "an actor who is not an admin"
 
 
 def _recipients(w: World) -> RecipientStore:
@@ -43,12 +43,12 @@ async def _(w: World) -> Work:
     return _notifier(w).dispatch([changed(changed_by=w.admin.id)])
 
 
-@row("vitrina notifier, two more do, in open windows")
+@row("vitrina notifier, two more prices change, in open windows")
 async def _(w: World) -> Work:
     return _notifier(w).dispatch([changed(changed_by=w.admin.id) for _ in range(2)])
 
 
-@row("vitrina notifier, three more do, past what is mailed at once")
+@row("vitrina notifier, three more prices change, after the limit for single mails")
 async def _(w: World) -> Work:
     notifier = _notifier(w)
     await notifier.dispatch([changed(changed_by=w.admin.id)])
@@ -67,7 +67,7 @@ async def _(w: World) -> Work:
     return _notifier(w, minutes=60).dispatch([changed(changed_by=w.admin.id)])
 
 
-@row("vitrina notifier, it is told again")
+@row("vitrina notifier, a redelivery")
 async def _(w: World) -> Work:
     event, notifier = changed(changed_by=w.admin.id), _notifier(w)
     await notifier.dispatch([event])
@@ -79,7 +79,7 @@ async def _(w: World) -> Work:
     return _mailer(w, Outbox()).send_due()
 
 
-@row("vitrina notifier, a mail is not taken")
+@row("vitrina notifier, a mail is not accepted")
 async def _(w: World) -> Work:
     outbox, person = Outbox(), await w.account(role="admin")
     outbox.fails[person.email] = [MailNotSent("not now")]
@@ -118,7 +118,7 @@ async def _(w: World) -> Work:
     return w.admin.post(_ONE.format(notification_id=(await w.notice(w.admin)).id))
 
 
-@row(f"POST {_ONE}, its mail waits", 204)
+@row(f"POST {_ONE}, its mail is pending", 204)
 async def _(w: World) -> Work:
     return w.admin.post(_ONE.format(notification_id=(await w.notice(w.admin, due_at=now())).id))
 

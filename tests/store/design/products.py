@@ -23,7 +23,7 @@ plain(
 )
 
 
-@row("POST /v1/products, the same again", 201)
+@row("POST /v1/products, a replay", 201)
 async def _(w: World) -> Work:
     body = product()
     ok(await w.admin.post("/v1/products", body, headers=keyed("again")), 201)
@@ -65,14 +65,14 @@ def _late(w: World, path: str) -> Work:
     return read()
 
 
-@row(f"GET {_ONE}, anonymous, kept too long, unchanged", 200)
+@row(f"GET {_ONE}, anonymous, too old in the cache, unchanged", 200)
 async def _(w: World) -> Work:
     path = _ONE.format(product_id=(await w.product())["id"])
     ok(await w.anonymous.get(path))
     return _late(w, path)
 
 
-@row(f"GET {_ONE}, anonymous, kept too long, changed", 200)
+@row(f"GET {_ONE}, anonymous, too old in the cache, changed", 200)
 async def _(w: World) -> Work:
     made = await w.product()
     path = _ONE.format(product_id=made["id"])
@@ -171,7 +171,7 @@ _change("the name", name="Polished brass lamp 0000")
 _change("the brand", brand="Brightworks")
 _change("the price", price="149.00")
 _change("the SKU", sku="BW-LAMP-MOVED")
-_change("nothing new", price="129")
+_change("without new values", price="129")
 
 
 @row(f"DELETE {_ONE}", 204)
@@ -194,7 +194,7 @@ def of_shard(shard: int) -> str:
     return product_id
 
 
-@row("views of eight products that gathered")
+@row("a batch of views of eight products")
 async def _(w: World) -> Work:
     store, now_ms = ViewStore(w.table), w.services.views._now_ms()
     views = [View(of_shard(shard), now_ms, bytes(12), None, bot=False) for shard in range(keys.VIEW_SHARDS)]

@@ -41,7 +41,7 @@ async def _(w: World) -> Work:
     return _rollups(w).roll_up(await _seen(w, (await w.product())["id"], days_ago=40))
 
 
-@row("vitrina views rollup --again, after a view that came late")
+@row("vitrina views rollup --again, after a late view")
 async def _(w: World) -> Work:
     product_id = (await w.product())["id"]
     await _rollups(w).roll_up(await _seen(w, product_id, days_ago=44))
@@ -79,12 +79,12 @@ async def _(w: World) -> Work:
     return w.admin.get(_EXPORT, params=_of(day))
 
 
-@row("vitrina views report, what a closed day tells")
+@row("vitrina views report, the summary of a closed day")
 async def _(w: World) -> Work:
     return RollupStore(w.table).summary((now() - GRACE).date() - timedelta(days=42))
 
 
-@row("vitrina products import, rows of one product that is there, unchanged")
+@row("vitrina products import, rows of one existing product, unchanged")
 async def _(w: World) -> Work:
     return _compared(ProductStore(w.table), (await w.product())["sku"])
 
@@ -94,7 +94,7 @@ async def _compared(products: ProductStore, sku: str) -> None:
     await products.get_many(list(holders.values()), consistent=True)
 
 
-@row("vitrina views export, names of what was seen")
+@row("vitrina views export, SKUs of viewed products")
 async def _(w: World) -> Work:
     return ProductStore(w.table).skus([(await w.product())["id"]])
 
@@ -113,10 +113,10 @@ async def _lease_a_shard(leases: LeaseStore) -> None:
     await leases.delete(mine)
 
 
-plain("vitrina notifier, before it gives messages back", lambda w: w.table.get(keys.SUPER_ADMINS, consistent=True))
+plain("vitrina notifier, before it returns messages to the queue", lambda w: w.table.get(keys.SUPER_ADMINS, consistent=True))
 
 
-@row("vitrina notifier, a change that the relay could not read")
+@row("vitrina notifier, a change that the relay could not decode")
 async def _(w: World) -> Work:
     product = await w.repriced()
     return ChangeStore(w.table).price_changed(product["id"], product["version"])
