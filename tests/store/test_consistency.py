@@ -28,7 +28,7 @@ pytestmark = pytest.mark.engine("dynamodb_local", "ministack")
 
 
 @dataclass(frozen=True)
-class World:
+class Harness:
     """A table and its stores."""
 
     table: Table
@@ -51,9 +51,9 @@ class World:
 
 
 @pytest.fixture
-def world(table: Table) -> World:
-    """An empty world."""
-    return World(table, ProductStore(table), UserStore(table))
+def harness(table: Table) -> Harness:
+    """An empty harness."""
+    return Harness(table, ProductStore(table), UserStore(table))
 
 
 def sku_item(sku: str, product_id: str) -> SkuItem:
@@ -61,49 +61,49 @@ def sku_item(sku: str, product_id: str) -> SkuItem:
     return SkuItem.keyed(keys.sku(sku), product_id=product_id)
 
 
-async def test_nothing_is_wrong_with_what_the_stores_write(world: World) -> None:
+async def test_nothing_is_wrong_with_what_the_stores_write(harness: Harness) -> None:
     """Whatever was done with it; an empty table is fine as well."""
-    assert await world.check() == []
-    one, two = await create(world.products, sku="One"), await create(world.products, sku="Two")
-    one = await edit(world.products, one, sku="Uno")
-    two = await delete(world.products, two)
-    await restore(world.products, await delete(world.products, one, minutes=2), "Other", minutes=3)
-    await create(world.products, sku="two")
+    assert await harness.check() == []
+    one, two = await create(harness.products, sku="One"), await create(harness.products, sku="Two")
+    one = await edit(harness.products, one, sku="Uno")
+    two = await delete(harness.products, two)
+    await restore(harness.products, await delete(harness.products, one, minutes=2), "Other", minutes=3)
+    await create(harness.products, sku="two")
     for role in Role:
-        await world.users.create(user(role=role))
-    assert await world.check(repair=True) == []
+        await harness.users.create(user(role=role))
+    assert await harness.check(repair=True) == []
 
 
-async def test_a_live_product_without_its_sku_item_gets_one(world: World) -> None:
+async def test_a_live_product_without_its_sku_item_gets_one(harness: Harness) -> None:
     """And the SKU is held again."""
-    made = await create(world.products, sku="Lamp-1")
-    await world.lose(keys.sku("lamp-1"))
-    assert await world.check() == [("missing", "sku", False)]
-    assert await world.products.holder("lamp-1", consistent=True) is None
-    assert await world.check(repair=True) == [("missing", "sku", True)]
-    assert await world.products.holder("lamp-1", consistent=True) == made.id
-    assert await world.check() == []
+    made = await create(harness.products, sku="Lamp-1")
+    await harness.lose(keys.sku("lamp-1"))
+    assert await harness.check() == [("missing", "sku", False)]
+    assert await harness.products.holder("lamp-1", consistent=True) is None
+    assert await harness.check(repair=True) == [("missing", "sku", True)]
+    assert await harness.products.holder("lamp-1", consistent=True) == made.id
+    assert await harness.check() == []
 
 
 @pytest.mark.parametrize("kind", ["nobody", "deleted", "renamed"])
-async def test_a_sku_item_of_nobody_is_taken_away(world: World, kind: str) -> None:
+async def test_a_sku_item_of_nobody_is_taken_away(harness: Harness, kind: str) -> None:
     """Of a product that is not there, is deleted, or has another SKU."""
-    made = await create(world.products, sku="Other")
+    made = await create(harness.products, sku="Other")
     if kind == "deleted":
-        await delete(world.products, made)
-    await world.write(sku_item("Lamp-1", product().id if kind == "nobody" else made.id))
-    assert await world.check() == [("orphan", "sku", False)]
-    assert await world.check(repair=True) == [("orphan", "sku", True)]
-    assert await world.check() == []
-    await create(world.products, sku="Lamp-1")
+        await delete(harness.products, made)
+    await harness.write(sku_item("Lamp-1", product().id if kind == "nobody" else made.id))
+    assert await harness.check() == [("orphan", "sku", False)]
+    assert await harness.check(repair=True) == [("orphan", "sku", True)]
+    assert await harness.check() == []
+    await create(harness.products, sku="Lamp-1")
 
 
-async def test_two_products_of_one_sku_are_told_and_left_to_people(world: World) -> None:
+async def test_two_products_of_one_sku_are_told_and_left_to_people(harness: Harness) -> None:
     """A claim is never taken from its holder."""
-    holder, rival = await create(world.products, sku="Lamp-1"), product(sku="LAMP-1")
-    await world.write(product_item(rival))
-    assert await world.check() == [("disputed", "sku", False)]
-    found = [finding async for finding in check(world.table, repair=True)]
+    holder, rival = await create(harness.products, sku="Lamp-1"), product(sku="LAMP-1")
+    await harness.write(product_item(rival))
+    assert await harness.check() == [("disputed", "sku", False)]
+    found = [finding async for finding in check(harness.table, repair=True)]
     assert found == [
         Finding(
             what="sku",
@@ -111,224 +111,224 @@ async def test_two_products_of_one_sku_are_told_and_left_to_people(world: World)
             detail=f"SKU#lamp-1/SKU is PRODUCT#{holder.id}/PRODUCT's, and PRODUCT#{rival.id}/PRODUCT claims it too",
         )
     ]
-    assert await world.products.holder("lamp-1", consistent=True) == holder.id
-    await edit(world.products, holder, sku="Lamp-2")
-    assert await world.check(repair=True) == [("missing", "sku", True)]
-    assert await world.products.holder("lamp-1", consistent=True) == rival.id
+    assert await harness.products.holder("lamp-1", consistent=True) == holder.id
+    await edit(harness.products, holder, sku="Lamp-2")
+    assert await harness.check(repair=True) == [("missing", "sku", True)]
+    assert await harness.products.holder("lamp-1", consistent=True) == rival.id
 
 
 @pytest.mark.parametrize("kind", ["nobody", "deleted", "renamed"])
-async def test_a_claim_that_somebody_has_without_a_right_goes_to_who_has_one(world: World, kind: str) -> None:
+async def test_a_claim_that_somebody_has_without_a_right_goes_to_who_has_one(harness: Harness, kind: str) -> None:
     """The old one is an orphan, the new one missing, and both are put right whichever is met first."""
-    made, other = await create(world.products, sku="Lamp-1"), await create(world.products, sku="Other")
+    made, other = await create(harness.products, sku="Lamp-1"), await create(harness.products, sku="Other")
     if kind == "deleted":
-        await delete(world.products, other)
-    await world.write(sku_item("Lamp-1", product().id if kind == "nobody" else other.id))
-    assert await world.check() == [("missing", "sku", False), ("orphan", "sku", False)]
-    found = await world.check(repair=True)
+        await delete(harness.products, other)
+    await harness.write(sku_item("Lamp-1", product().id if kind == "nobody" else other.id))
+    assert await harness.check() == [("missing", "sku", False), ("orphan", "sku", False)]
+    found = await harness.check(repair=True)
     assert ("missing", "sku", True) in found
     assert all(repaired for _, _, repaired in found)
-    assert await world.products.holder("lamp-1", consistent=True) == made.id
-    assert await world.check() == []
+    assert await harness.products.holder("lamp-1", consistent=True) == made.id
+    assert await harness.check() == []
 
 
-async def test_deletion_markers_are_made_corrected_and_taken_away(world: World) -> None:
+async def test_deletion_markers_are_made_corrected_and_taken_away(harness: Harness) -> None:
     """So that the deleted can be restored (R7), which asks for the marker and for the SKU in it."""
     bare, wrong = [
-        await delete(world.products, await create(world.products, sku=sku), minutes=3) for sku in ("Bare", "Wrong")
+        await delete(harness.products, await create(harness.products, sku=sku), minutes=3) for sku in ("Bare", "Wrong")
     ]
-    live = await create(world.products, sku="Live")
-    await world.lose(keys.deletion(bare.id))
+    live = await create(harness.products, sku="Live")
+    await harness.lose(keys.deletion(bare.id))
     said = {"deleted_at": at(9), "deleted_by": "x"}
     gone = product().id
-    await world.write(
+    await harness.write(
         DeletionItem.keyed(keys.deletion(wrong.id), product_id=wrong.id, original_sku="no", **said),
         DeletionItem.keyed(keys.deletion(live.id), product_id=live.id, original_sku="Live", **said),
         DeletionItem.keyed(keys.deletion(gone), product_id=gone, original_sku="Gone", **said),
     )
     expected = [("missing", "deletion"), ("missing", "deletion"), ("orphan", "deletion"), ("orphan", "deletion")]
-    assert await world.check() == [(*each, False) for each in expected]
-    assert await world.check(repair=True) == [(*each, True) for each in expected]
-    assert await world.check() == []
-    marker = await world.table.get(keys.deletion(bare.id), consistent=True)
+    assert await harness.check() == [(*each, False) for each in expected]
+    assert await harness.check(repair=True) == [(*each, True) for each in expected]
+    assert await harness.check() == []
+    marker = await harness.table.get(keys.deletion(bare.id), consistent=True)
     assert isinstance(marker, DeletionItem)
     assert (marker.original_sku, marker.deleted_by, marker.deleted_at) == ("Bare", "luis", at(3))
     for one in (bare, wrong):
-        await restore(world.products, one, minutes=4)
-    assert await world.check() == []
+        await restore(harness.products, one, minutes=4)
+    assert await harness.check() == []
 
 
-async def test_email_items_are_made_and_taken_away_and_disputes_are_left(world: World) -> None:
+async def test_email_items_are_made_and_taken_away_and_disputes_are_left(harness: Harness) -> None:
     """As those of SKUs."""
     bare, holder = user(email="bare@example.com"), user(email="held@example.com")
     for one in (bare, holder):
-        await world.users.create(one)
-    await world.lose(keys.email("bare@example.com"))
-    await world.write(
+        await harness.users.create(one)
+    await harness.lose(keys.email("bare@example.com"))
+    await harness.write(
         EmailItem.keyed(keys.email("orphan@example.com"), user_id=user().id),
         user_item(user(email="HELD@example.com")),
     )
     expected = [("disputed", "email"), ("missing", "email"), ("orphan", "email")]
-    assert await world.check() == [(*each, False) for each in expected]
-    assert await world.check(repair=True) == [(*each, each[0] != "disputed") for each in expected]
-    assert await world.users.by_email("bare@example.com") == bare
-    assert await world.users.by_email("held@example.com") == holder
-    assert not await world.users.email_is_taken("orphan@example.com")
+    assert await harness.check() == [(*each, False) for each in expected]
+    assert await harness.check(repair=True) == [(*each, each[0] != "disputed") for each in expected]
+    assert await harness.users.by_email("bare@example.com") == bare
+    assert await harness.users.by_email("held@example.com") == holder
+    assert not await harness.users.email_is_taken("orphan@example.com")
 
 
 @pytest.mark.parametrize(("said", "there"), [(None, 2), (1, 2), (3, 2), (7, 0)])
-async def test_super_admins_are_counted_again(world: World, said: int | None, there: int) -> None:
+async def test_super_admins_are_counted_again(harness: Harness, said: int | None, there: int) -> None:
     """The rule of the last one rests on it (R1)."""
     for _ in range(there):
-        await world.users.create(user(role=Role.SUPER_ADMIN))
+        await harness.users.create(user(role=Role.SUPER_ADMIN))
     if said is None:
-        await world.lose(keys.SUPER_ADMINS)
+        await harness.lose(keys.SUPER_ADMINS)
     else:
-        await world.write(SuperAdminsItem.keyed(keys.SUPER_ADMINS, members=said))
-    assert await world.check() == [("miscounted", "super_admins", False)]
-    assert await world.check(repair=True) == [("miscounted", "super_admins", True)]
-    counter = await world.table.get(keys.SUPER_ADMINS, consistent=True)
+        await harness.write(SuperAdminsItem.keyed(keys.SUPER_ADMINS, members=said))
+    assert await harness.check() == [("miscounted", "super_admins", False)]
+    assert await harness.check(repair=True) == [("miscounted", "super_admins", True)]
+    counter = await harness.table.get(keys.SUPER_ADMINS, consistent=True)
     assert isinstance(counter, SuperAdminsItem)
     assert counter.members == there
-    assert await world.check() == []
+    assert await harness.check() == []
 
 
-async def test_a_large_table_is_looked_through_page_by_page(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_table_is_looked_through_page_by_page(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is missed between pages, and progress counts every item looked at."""
     monkeypatch.setattr(consistency, "_PAGE", 3)
     monkeypatch.setattr(consistency, "MOST_KEYS", 4)
-    made = [await create(world.products, sku=f"S{number}") for number in range(30)]
+    made = [await create(harness.products, sku=f"S{number}") for number in range(30)]
     for one in made[::5]:
-        await world.lose(keys.sku(one.sku))
+        await harness.lose(keys.sku(one.sku))
     looked_at: list[int] = []
-    found = [finding async for finding in check(world.table, progress=looked_at.append)]
+    found = [finding async for finding in check(harness.table, progress=looked_at.append)]
     assert {finding.problem for finding in found} == {Problem.MISSING}
     assert len(found) == 6
     assert sum(looked_at) == 54
     assert len(looked_at) > 2
 
 
-async def test_items_of_a_type_that_is_not_known_here_do_not_stop_it(world: World) -> None:
+async def test_items_of_a_type_that_is_not_known_here_do_not_stop_it(harness: Harness) -> None:
     """A newer release may be writing already."""
-    await world.table._writer.put_item(
-        TableName=world.table.name, Item={"pk": {"S": "NEWER#1"}, "sk": {"S": "NEWER"}, "type": {"S": "newer"}}
+    await harness.table._writer.put_item(
+        TableName=harness.table.name, Item={"pk": {"S": "NEWER#1"}, "sk": {"S": "NEWER"}, "type": {"S": "newer"}}
     )
-    assert await world.check() == []
+    assert await harness.check() == []
 
 
-Interfere = Callable[[World], Awaitable[object]]
+Interfere = Callable[[Harness], Awaitable[object]]
 
 
 @contextmanager
-def interfering(world: World, name: str, interfere: Interfere, *, first: int = 0, times: int = 1) -> Iterator[None]:
+def interfering(harness: Harness, name: str, interfere: Interfere, *, first: int = 0, times: int = 1) -> Iterator[None]:
     """Let something happen before each of `times` calls of the table's, after the `first` ones."""
-    call: Callable[..., Awaitable[Any]] = getattr(world.table, name)
+    call: Callable[..., Awaitable[Any]] = getattr(harness.table, name)
     number = 0
 
     async def wrapped(*arguments: Any, **options: Any) -> Any:
         nonlocal number
         number += 1
         if first < number <= first + times:
-            setattr(world.table, name, call)
+            setattr(harness.table, name, call)
             try:
-                await interfere(world)
+                await interfere(harness)
             finally:
-                setattr(world.table, name, wrapped)
+                setattr(harness.table, name, wrapped)
         return await call(*arguments, **options)
 
-    setattr(world.table, name, wrapped)
+    setattr(harness.table, name, wrapped)
     yield
-    setattr(world.table, name, call)
+    setattr(harness.table, name, call)
 
 
 @pytest.mark.parametrize("position", range(5))
-async def test_a_product_that_moves_while_it_is_looked_at_is_no_finding(world: World, position: int) -> None:
+async def test_a_product_that_moves_while_it_is_looked_at_is_no_finding(harness: Harness, position: int) -> None:
     """Between the scan and any of the readings after it, the SKU changes, or the product is deleted or restored."""
-    made = await create(world.products, sku="A")
+    made = await create(harness.products, sku="A")
     state = [made]
 
-    async def move(world: World) -> None:
+    async def move(harness: Harness) -> None:
         last = state[-1]
-        state.append(await edit(world.products, last, sku=f"B{len(state)}", price=Decimal(len(state))))
+        state.append(await edit(harness.products, last, sku=f"B{len(state)}", price=Decimal(len(state))))
 
-    with interfering(world, "get_many", move, first=position, times=2):
-        assert await world.check(repair=True) == []
-    assert (await world.products.get(made.id, consistent=True)) == state[-1]
-    state.append(await delete(world.products, state[-1], minutes=5))
-    assert await world.check() == []
+    with interfering(harness, "get_many", move, first=position, times=2):
+        assert await harness.check(repair=True) == []
+    assert (await harness.products.get(made.id, consistent=True)) == state[-1]
+    state.append(await delete(harness.products, state[-1], minutes=5))
+    assert await harness.check() == []
 
 
 @pytest.mark.parametrize("position", range(3))
-async def test_a_deletion_while_it_is_looked_at_is_no_finding(world: World, position: int) -> None:
+async def test_a_deletion_while_it_is_looked_at_is_no_finding(harness: Harness, position: int) -> None:
     """Nor is one that comes between two readings."""
-    made = await create(world.products, sku="A")
-    with interfering(world, "get_many", lambda world: delete(world.products, made), first=position):
-        assert await world.check(repair=True) == []
-    assert await world.check() == []
+    made = await create(harness.products, sku="A")
+    with interfering(harness, "get_many", lambda harness: delete(harness.products, made), first=position):
+        assert await harness.check(repair=True) == []
+    assert await harness.check() == []
 
 
-async def test_what_changes_between_finding_and_mending_is_examined_anew(world: World) -> None:
+async def test_what_changes_between_finding_and_mending_is_examined_anew(harness: Harness) -> None:
     """The transaction that mends fails on it, and the second look finds nothing, or finds something else."""
-    made = await create(world.products, sku="Lamp-1")
-    await world.lose(keys.sku("lamp-1"))
+    made = await create(harness.products, sku="Lamp-1")
+    await harness.lose(keys.sku("lamp-1"))
     claimed: list[Any] = []
 
-    async def take_the_sku(world: World) -> None:
-        claimed.append(await create(world.products, sku="LAMP-1"))
+    async def take_the_sku(harness: Harness) -> None:
+        claimed.append(await create(harness.products, sku="LAMP-1"))
 
-    with interfering(world, "transact", take_the_sku):
-        assert await world.check(repair=True) == [("disputed", "sku", False)]
-    assert await world.products.holder("lamp-1", consistent=True) == claimed[0].id
-    assert await world.products.get(made.id, consistent=True) == made
+    with interfering(harness, "transact", take_the_sku):
+        assert await harness.check(repair=True) == [("disputed", "sku", False)]
+    assert await harness.products.holder("lamp-1", consistent=True) == claimed[0].id
+    assert await harness.products.get(made.id, consistent=True) == made
 
 
-async def test_an_orphan_that_is_claimed_anew_meanwhile_is_left_alone(world: World) -> None:
+async def test_an_orphan_that_is_claimed_anew_meanwhile_is_left_alone(harness: Harness) -> None:
     """It belongs to somebody again."""
     nobody = product(sku="Lamp-1")
-    await world.write(sku_item("Lamp-1", nobody.id))
-    with interfering(world, "transact", lambda world: world.write(product_item(nobody))):
-        assert await world.check(repair=True) == []
-    assert await world.products.holder("lamp-1", consistent=True) == nobody.id
+    await harness.write(sku_item("Lamp-1", nobody.id))
+    with interfering(harness, "transact", lambda harness: harness.write(product_item(nobody))):
+        assert await harness.check(repair=True) == []
+    assert await harness.products.holder("lamp-1", consistent=True) == nobody.id
 
 
-async def test_what_will_not_stand_still_is_left_for_another_run(world: World) -> None:
+async def test_what_will_not_stand_still_is_left_for_another_run(harness: Harness) -> None:
     """After a few tries, and told as found."""
-    made = await create(world.products, sku="Lamp-1")
-    await world.lose(keys.sku("lamp-1"))
+    made = await create(harness.products, sku="Lamp-1")
+    await harness.lose(keys.sku("lamp-1"))
     states = [made]
 
-    async def rename(world: World) -> None:
-        states.append(await edit(world.products, states[-1], name=f"N{len(states)}"))
+    async def rename(harness: Harness) -> None:
+        states.append(await edit(harness.products, states[-1], name=f"N{len(states)}"))
 
-    with interfering(world, "transact", rename, times=99):
-        assert await world.check(repair=True) == [("missing", "sku", False)]
+    with interfering(harness, "transact", rename, times=99):
+        assert await harness.check(repair=True) == [("missing", "sku", False)]
 
-    async def conflict(_: World) -> None:
+    async def conflict(_: Harness) -> None:
         raise Conflict
 
-    with interfering(world, "transact", conflict, times=99):
-        assert await world.check(repair=True) == [("missing", "sku", False)]
+    with interfering(harness, "transact", conflict, times=99):
+        assert await harness.check(repair=True) == [("missing", "sku", False)]
 
 
 @pytest.mark.parametrize("call", ["scan", "query", "get_many", "get"])
-async def test_a_super_admin_who_comes_or_goes_while_they_are_counted_is_no_finding(world: World, call: str) -> None:
+async def test_a_role_change_during_the_count_is_no_finding(harness: Harness, call: str) -> None:
     """Before any of the readings that the count rests on."""
     for _ in range(3):
-        await world.users.create(user(role=Role.SUPER_ADMIN))
+        await harness.users.create(user(role=Role.SUPER_ADMIN))
     guest = user(role=Role.SUPER_ADMIN)
-    with interfering(world, call, lambda world: world.users.create(guest)):
-        assert await world.check(repair=True) == []
-    with interfering(world, call, lambda world: world.users.delete(guest)):
-        assert await world.check(repair=True) == []
-    assert await world.users.get(guest.id) is None
-    counter = await world.table.get(keys.SUPER_ADMINS, consistent=True)
+    with interfering(harness, call, lambda harness: harness.users.create(guest)):
+        assert await harness.check(repair=True) == []
+    with interfering(harness, call, lambda harness: harness.users.delete(guest)):
+        assert await harness.check(repair=True) == []
+    assert await harness.users.get(guest.id) is None
+    counter = await harness.table.get(keys.SUPER_ADMINS, consistent=True)
     assert isinstance(counter, SuperAdminsItem)
     assert counter.members == 3
 
 
-async def test_the_check_runs_beside_a_busy_service(world: World) -> None:
+async def test_the_check_runs_beside_a_busy_service(harness: Harness) -> None:
     """Nothing is found and nothing is mended while products are made, renamed, deleted and restored."""
-    made = [await create(world.products, sku=f"S{number}") for number in range(4)]
+    made = [await create(harness.products, sku=f"S{number}") for number in range(4)]
     stop = False
 
     async def be_busy(number: int) -> None:
@@ -336,16 +336,16 @@ async def test_the_check_runs_beside_a_busy_service(world: World) -> None:
         turn = 0
         while not stop:
             turn += 1
-            latest = await edit(world.products, latest, sku=f"S{number}-{turn}", minutes=turn)
-            latest = await delete(world.products, latest, minutes=turn)
-            latest = await restore(world.products, latest, f"T{number}-{turn}", minutes=turn)
+            latest = await edit(harness.products, latest, sku=f"S{number}-{turn}", minutes=turn)
+            latest = await delete(harness.products, latest, minutes=turn)
+            latest = await restore(harness.products, latest, f"T{number}-{turn}", minutes=turn)
 
     busy = [asyncio.create_task(be_busy(number)) for number in range(len(made))]
-    found = [each for _ in range(2) for each in await world.check(repair=True)]
+    found = [each for _ in range(2) for each in await harness.check(repair=True)]
     stop = True
     await asyncio.gather(*busy)
     assert found == []
-    assert await world.check() == []
+    assert await harness.check() == []
 
 
 def test_a_key_is_an_items_own() -> None:

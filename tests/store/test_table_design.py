@@ -12,10 +12,10 @@ import pytest
 from tests.service import make_table, settings_for
 from tests.store.design.capacity import item_size, write_units
 from tests.store.design.cells import NOT_REPORTED, PAGE, code, costs, fits, numbers, rows
+from tests.store.design.harness import ROWS
 from tests.store.design.page import ENTITIES, PATTERNS, ROUTES, TRANSACTIONS, Step as StepOfPage, pattern_of, steps_of
 from tests.store.design.recorder import Call, Written, depth, written
 from tests.store.design.run import Measured, measure
-from tests.store.design.world import ROWS
 from vitrina import aws
 from vitrina.errors import VitrinaError
 from vitrina.store import keys

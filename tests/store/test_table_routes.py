@@ -22,7 +22,7 @@ from vitrina.store.users import UserStore
 from vitrina.store.views import ViewStore
 
 
-class World:
+class Stores:
     """All stores on a table that is there twice, at each endpoint with content of its own."""
 
     def __init__(self, table: Table) -> None:
@@ -57,12 +57,12 @@ CLAIM = Claim(
     expires_at=START + timedelta(hours=1),
 )
 AT_MS = int(START.timestamp() * 1000)
-Read = Callable[[World], Awaitable[object]]
+Read = Callable[[Stores], Awaitable[object]]
 
 
-async def views_of_today(world: World) -> list[object]:
+async def views_of_today(stores: Stores) -> list[object]:
     """Read the views of the product's shard."""
-    return [view for shard in range(8) async for view in world.views.read(START.date(), shard)]
+    return [view for shard in range(8) async for view in stores.views.read(START.date(), shard)]
 
 
 TO_WRITER: dict[str, Read] = {
@@ -101,36 +101,36 @@ async def items(page: Awaitable[object]) -> object:
     return getattr(await page, "items")  # noqa: B009 - of whatever page
 
 
-async def scanned(world: World, *, consistent: bool) -> object:
+async def scanned(stores: Stores, *, consistent: bool) -> object:
     """Return the first items of a scan."""
-    found, _ = await world.table.scan(Scan(consistent=consistent), limit=9)
+    found, _ = await stores.table.scan(Scan(consistent=consistent), limit=9)
     return found
 
 
 @pytest.fixture
-async def world(settings: Settings, moto: str, ministack: str) -> AsyncIterator[World]:
+async def stores(settings: Settings, moto: str, ministack: str) -> AsyncIterator[Stores]:
     """A writer's endpoint where everything is, and a reader's where nothing has arrived."""
     settings = settings.model_copy(update={"writer_endpoint": moto, "reader_endpoint": ministack})
     async with connect(settings) as clients:
         for client in (clients.writer, clients.reader):
             await client.create_table(**create_table_arguments(settings))
-        world = World(Table(clients, name=settings.table_name, deadline=30))
-        await world.furnish()
-        yield world
+        stores = Stores(Table(clients, name=settings.table_name, deadline=30))
+        await stores.furnish()
+        yield stores
         for client in (clients.writer, clients.reader):
             await client.delete_table(TableName=settings.table_name)
 
 
-async def test_each_read_goes_to_its_endpoint(world: World) -> None:
+async def test_each_read_goes_to_its_endpoint(stores: Stores) -> None:
     """The reader has nothing: so what finds something has asked the writer, and what finds nothing the reader."""
-    found = {name for name, read in (TO_WRITER | TO_READER).items() if await read(world)}
+    found = {name for name, read in (TO_WRITER | TO_READER).items() if await read(stores)}
     assert found == set(TO_WRITER)
 
 
-async def test_no_write_goes_to_the_reader(world: World) -> None:
+async def test_no_write_goes_to_the_reader(stores: Stores) -> None:
     """After all of them the reader's table is as empty as before."""
-    assert not await scanned(world, consistent=False)
-    assert await scanned(world, consistent=True)
+    assert not await scanned(stores, consistent=False)
+    assert await scanned(stores, consistent=True)
 
 
 async def test_one_endpoint_is_one_client(settings: Settings) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from tests.api.client import ok
-from tests.store.design.world import Work, World, described, keyed, plain, product, row
+from tests.store.design.harness import Harness, Work, described, keyed, plain, product, row
 from vitrina.domain.views import View, day_of, shard_of
 from vitrina.ids import new_id
 from vitrina.store import keys
@@ -15,50 +15,50 @@ from vitrina.store.views import ViewStore
 _ONE: Final = "/v1/products/{product_id}"
 _BY_SKU: Final = "/v1/products/by-sku/{sku}"
 
-plain("POST /v1/products", lambda w: w.admin.post("/v1/products", product()), 201)
+plain("POST /v1/products", lambda h: h.admin.post("/v1/products", product()), 201)
 plain(
     "POST /v1/products, with an idempotency key",
-    lambda w: w.admin.post("/v1/products", product(), headers=keyed("create")),
+    lambda h: h.admin.post("/v1/products", product(), headers=keyed("create")),
     201,
 )
 
 
 @row("POST /v1/products, a replay", 201)
-async def _(w: World) -> Work:
+async def _(h: Harness) -> Work:
     body = product()
-    ok(await w.admin.post("/v1/products", body, headers=keyed("again")), 201)
-    return w.admin.post("/v1/products", body, headers=keyed("again"))
+    ok(await h.admin.post("/v1/products", body, headers=keyed("again")), 201)
+    return h.admin.post("/v1/products", body, headers=keyed("again"))
 
 
 @row("POST /v1/products, SKU taken", 409)
-async def _(w: World) -> Work:
-    return w.admin.post("/v1/products", product(sku=(await w.product())["sku"]))
+async def _(h: Harness) -> Work:
+    return h.admin.post("/v1/products", product(sku=(await h.product())["sku"]))
 
 
 # Single reads
 
 
 @row(f"GET {_ONE}, anonymous, not cached", 200)
-async def _(w: World) -> Work:
-    path = _ONE.format(product_id=(await w.product())["id"])
-    return w.anonymous.get(path, headers={"Referer": "https://news.example.org/lamps"})
+async def _(h: Harness) -> Work:
+    path = _ONE.format(product_id=(await h.product())["id"])
+    return h.anonymous.get(path, headers={"Referer": "https://news.example.org/lamps"})
 
 
 @row(f"GET {_ONE}, anonymous, cached", 200)
-async def _(w: World) -> Work:
-    path = _ONE.format(product_id=(await w.product())["id"])
-    ok(await w.anonymous.get(path))
-    return w.anonymous.get(path)
+async def _(h: Harness) -> Work:
+    path = _ONE.format(product_id=(await h.product())["id"])
+    ok(await h.anonymous.get(path))
+    return h.anonymous.get(path)
 
 
-def _late(w: World, path: str) -> Work:
+def _late(h: Harness, path: str) -> Work:
     """Read what the cache has kept too long."""
 
     async def read() -> object:
-        answers = w.services.product_cache._products
+        answers = h.services.product_cache._products
         ttl, answers._ttl = answers._ttl, 0.0
         try:
-            return await w.anonymous.get(path)
+            return await h.anonymous.get(path)
         finally:
             answers._ttl = ttl
 
@@ -66,56 +66,56 @@ def _late(w: World, path: str) -> Work:
 
 
 @row(f"GET {_ONE}, anonymous, too old in the cache, unchanged", 200)
-async def _(w: World) -> Work:
-    path = _ONE.format(product_id=(await w.product())["id"])
-    ok(await w.anonymous.get(path))
-    return _late(w, path)
+async def _(h: Harness) -> Work:
+    path = _ONE.format(product_id=(await h.product())["id"])
+    ok(await h.anonymous.get(path))
+    return _late(h, path)
 
 
 @row(f"GET {_ONE}, anonymous, too old in the cache, changed", 200)
-async def _(w: World) -> Work:
-    made = await w.product()
+async def _(h: Harness) -> Work:
+    made = await h.product()
     path = _ONE.format(product_id=made["id"])
-    ok(await w.anonymous.get(path))
+    ok(await h.anonymous.get(path))
     # As another process does, of which this one's cache knows nothing.
-    await w.table.update(Update(keys.product(made["id"]), [ProductItem.version.set(2)]))
-    return _late(w, path)
+    await h.table.update(Update(keys.product(made["id"]), [ProductItem.version.set(2)]))
+    return _late(h, path)
 
 
 @row(f"GET {_ONE}, anonymous, cached, If-None-Match", 304)
-async def _(w: World) -> Work:
-    path = _ONE.format(product_id=(await w.product())["id"])
-    ok(await w.anonymous.get(path))
-    return w.anonymous.get(path, headers={"If-None-Match": '"1"'})
+async def _(h: Harness) -> Work:
+    path = _ONE.format(product_id=(await h.product())["id"])
+    ok(await h.anonymous.get(path))
+    return h.anonymous.get(path, headers={"If-None-Match": '"1"'})
 
 
 @row(f"GET {_ONE}, signed in", 200)
-async def _(w: World) -> Work:
-    return w.user.get(_ONE.format(product_id=(await w.product())["id"]))
+async def _(h: Harness) -> Work:
+    return h.user.get(_ONE.format(product_id=(await h.product())["id"]))
 
 
 @row(f"GET {_BY_SKU}, anonymous, not cached", 200)
-async def _(w: World) -> Work:
-    return w.anonymous.get(_BY_SKU.format(sku=(await w.product())["sku"]))
+async def _(h: Harness) -> Work:
+    return h.anonymous.get(_BY_SKU.format(sku=(await h.product())["sku"]))
 
 
 @row(f"GET {_BY_SKU}, anonymous, cached", 200)
-async def _(w: World) -> Work:
-    path = _BY_SKU.format(sku=(await w.product())["sku"])
-    ok(await w.anonymous.get(path))
-    return w.anonymous.get(path)
+async def _(h: Harness) -> Work:
+    path = _BY_SKU.format(sku=(await h.product())["sku"])
+    ok(await h.anonymous.get(path))
+    return h.anonymous.get(path)
 
 
 @row(f"GET {_BY_SKU}, signed in", 200)
-async def _(w: World) -> Work:
-    return w.user.get(_BY_SKU.format(sku=(await w.product())["sku"]))
+async def _(h: Harness) -> Work:
+    return h.user.get(_BY_SKU.format(sku=(await h.product())["sku"]))
 
 
 # Listings
 
 
 def _listing(query: str) -> None:
-    plain(f"GET /v1/products?{query}", lambda w: w.anonymous.get(f"/v1/products?{query}"))
+    plain(f"GET /v1/products?{query}", lambda h: h.anonymous.get(f"/v1/products?{query}"))
 
 
 for _sort in ("newest", "name", "price", "-price"):
@@ -123,38 +123,38 @@ for _sort in ("newest", "name", "price", "-price"):
     _listing(f"sort={_sort}&brand=Brightwell")
 _listing("name_prefix=brush")
 _listing("name_prefix=brush&brand=Brightwell")
-plain("GET /v1/products, signed in", lambda w: w.user.get("/v1/products"))
+plain("GET /v1/products, signed in", lambda h: h.user.get("/v1/products"))
 
 
 @row("GET /v1/products, the next page", 200)
-async def _(w: World) -> Work:
-    cursor = ok(await w.anonymous.get("/v1/products?limit=1"))["next_cursor"]
-    return w.anonymous.get(f"/v1/products?cursor={cursor}")
+async def _(h: Harness) -> Work:
+    cursor = ok(await h.anonymous.get("/v1/products?limit=1"))["next_cursor"]
+    return h.anonymous.get(f"/v1/products?cursor={cursor}")
 
 
-plain("GET /v1/products/deleted", lambda w: w.admin.get("/v1/products/deleted"))
+plain("GET /v1/products/deleted", lambda h: h.admin.get("/v1/products/deleted"))
 
 
 @row(f"GET {_ONE}/history", 200)
-async def _(w: World) -> Work:
-    return w.admin.get(f"/v1/products/{(await w.repriced())['id']}/history")
+async def _(h: Harness) -> Work:
+    return h.admin.get(f"/v1/products/{(await h.repriced())['id']}/history")
 
 
 @row(f"GET {_ONE}/prices", 200)
-async def _(w: World) -> Work:
-    return w.anonymous.get(f"/v1/products/{(await w.repriced())['id']}/prices")
+async def _(h: Harness) -> Work:
+    return h.anonymous.get(f"/v1/products/{(await h.repriced())['id']}/prices")
 
 
 @row(f"GET {_ONE}/prices, the next page", 200)
-async def _(w: World) -> Work:
-    path = f"/v1/products/{(await w.repriced())['id']}/prices"
-    cursor = ok(await w.anonymous.get(f"{path}?limit=1"))["next_cursor"]
-    return w.anonymous.get(f"{path}?cursor={cursor}")
+async def _(h: Harness) -> Work:
+    path = f"/v1/products/{(await h.repriced())['id']}/prices"
+    cursor = ok(await h.anonymous.get(f"{path}?limit=1"))["next_cursor"]
+    return h.anonymous.get(f"{path}?cursor={cursor}")
 
 
 @row(f"GET {_ONE}/prices, an admin", 200)
-async def _(w: World) -> Work:
-    return w.admin.get(f"/v1/products/{(await w.repriced())['id']}/prices")
+async def _(h: Harness) -> Work:
+    return h.admin.get(f"/v1/products/{(await h.repriced())['id']}/prices")
 
 
 # Changes
@@ -162,8 +162,8 @@ async def _(w: World) -> Work:
 
 def _change(what: str, **fields: object) -> None:
     @row(f"PATCH {_ONE}, {what}", 200)
-    async def _(w: World) -> Work:
-        return w.admin.patch(_ONE.format(product_id=(await w.product())["id"]), fields)
+    async def _(h: Harness) -> Work:
+        return h.admin.patch(_ONE.format(product_id=(await h.product())["id"]), fields)
 
 
 _change("the description", description=described(1))
@@ -175,13 +175,13 @@ _change("without new values", price="129")
 
 
 @row(f"DELETE {_ONE}", 204)
-async def _(w: World) -> Work:
-    return w.admin.delete(_ONE.format(product_id=(await w.product())["id"]))
+async def _(h: Harness) -> Work:
+    return h.admin.delete(_ONE.format(product_id=(await h.product())["id"]))
 
 
 @row(f"POST {_ONE}/restore", 200)
-async def _(w: World) -> Work:
-    return w.admin.post(f"/v1/products/{(await w.deleted())['id']}/restore")
+async def _(h: Harness) -> Work:
+    return h.admin.post(f"/v1/products/{(await h.deleted())['id']}/restore")
 
 
 # Views
@@ -195,15 +195,15 @@ def of_shard(shard: int) -> str:
 
 
 @row("a batch of views of eight products")
-async def _(w: World) -> Work:
-    store, now_ms = ViewStore(w.table), w.services.views._now_ms()
+async def _(h: Harness) -> Work:
+    store, now_ms = ViewStore(h.table), h.services.views._now_ms()
     views = [View(of_shard(shard), now_ms, bytes(12), None, bot=False) for shard in range(keys.VIEW_SHARDS)]
     return store.put(store.segments(views))
 
 
 @row("the views of a day, all shards")
-async def _(w: World) -> Work:
-    store, now_ms = ViewStore(w.table, retention_days=30), w.services.views._now_ms()
+async def _(h: Harness) -> Work:
+    store, now_ms = ViewStore(h.table, retention_days=30), h.services.views._now_ms()
     views = [View(of_shard(shard), now_ms, bytes(12), None, bot=False) for shard in range(keys.VIEW_SHARDS)]
     await store.put([segment for view in views for segment in store.segments([view])])
 

@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from typing import Final
 
-from tests.store.design.world import Work, World, plain, row
+from tests.store.design.harness import Harness, Work, plain, row
 from vitrina.clock import now
 from vitrina.domain.reports import GRACE
 from vitrina.domain.views import View, midnight_ms
@@ -20,14 +20,14 @@ _TOP: Final = "/v1/analytics/top-products"
 _EXPORT: Final = "/v1/analytics/views/export"
 
 
-def _rollups(w: World) -> Rollups:
-    return Rollups(ViewStore(w.table), RollupStore(w.table))
+def _rollups(h: Harness) -> Rollups:
+    return Rollups(ViewStore(h.table), RollupStore(h.table))
 
 
-async def _seen(w: World, product_id: str, *, days_ago: int) -> date:
+async def _seen(h: Harness, product_id: str, *, days_ago: int) -> date:
     """Let a product have been seen on a closed day."""
     day = (now() - GRACE).date() - timedelta(days=days_ago)
-    store = ViewStore(w.table)
+    store = ViewStore(h.table)
     await store.put(store.segments([View(product_id, midnight_ms(day), bytes(12), "example.org", bot=False)]))
     return day
 
@@ -37,56 +37,56 @@ def _of(day: date) -> dict[str, str]:
 
 
 @row("vitrina views rollup, a day of one product")
-async def _(w: World) -> Work:
-    return _rollups(w).roll_up(await _seen(w, (await w.product())["id"], days_ago=40))
+async def _(h: Harness) -> Work:
+    return _rollups(h).roll_up(await _seen(h, (await h.product())["id"], days_ago=40))
 
 
 @row("vitrina views rollup --again, after a late view")
-async def _(w: World) -> Work:
-    product_id = (await w.product())["id"]
-    await _rollups(w).roll_up(await _seen(w, product_id, days_ago=44))
-    return _rollups(w).roll_up(await _seen(w, product_id, days_ago=44), again=True)
+async def _(h: Harness) -> Work:
+    product_id = (await h.product())["id"]
+    await _rollups(h).roll_up(await _seen(h, product_id, days_ago=44))
+    return _rollups(h).roll_up(await _seen(h, product_id, days_ago=44), again=True)
 
 
 @row(f"GET {_VIEWS}, a closed day", 200)
-async def _(w: World) -> Work:
-    product_id = (await w.product())["id"]
-    day = await _seen(w, product_id, days_ago=41)
-    await _rollups(w).roll_up(day)
-    return w.admin.get(_VIEWS.format(product_id=product_id), params=_of(day))
+async def _(h: Harness) -> Work:
+    product_id = (await h.product())["id"]
+    day = await _seen(h, product_id, days_ago=41)
+    await _rollups(h).roll_up(day)
+    return h.admin.get(_VIEWS.format(product_id=product_id), params=_of(day))
 
 
 @row(f"GET {_VIEWS}, the open day", 200)
-async def _(w: World) -> Work:
-    return w.admin.get(_VIEWS.format(product_id=(await w.product())["id"]), params=_of(now().date()))
+async def _(h: Harness) -> Work:
+    return h.admin.get(_VIEWS.format(product_id=(await h.product())["id"]), params=_of(now().date()))
 
 
 @row(f"GET {_TOP}, a closed day", 200)
-async def _(w: World) -> Work:
-    day = await _seen(w, (await w.product())["id"], days_ago=42)
-    await _rollups(w).roll_up(day)
-    return w.admin.get(_TOP, params=_of(day))
+async def _(h: Harness) -> Work:
+    day = await _seen(h, (await h.product())["id"], days_ago=42)
+    await _rollups(h).roll_up(day)
+    return h.admin.get(_TOP, params=_of(day))
 
 
 @row(f"GET {_TOP}, the open day", 200)
-async def _(w: World) -> Work:
-    return w.admin.get(_TOP, params=_of(now().date()))
+async def _(h: Harness) -> Work:
+    return h.admin.get(_TOP, params=_of(now().date()))
 
 
 @row(f"GET {_EXPORT}, a day", 200)
-async def _(w: World) -> Work:
-    day = await _seen(w, (await w.product())["id"], days_ago=43)
-    return w.admin.get(_EXPORT, params=_of(day))
+async def _(h: Harness) -> Work:
+    day = await _seen(h, (await h.product())["id"], days_ago=43)
+    return h.admin.get(_EXPORT, params=_of(day))
 
 
 @row("vitrina views report, the summary of a closed day")
-async def _(w: World) -> Work:
-    return RollupStore(w.table).summary((now() - GRACE).date() - timedelta(days=42))
+async def _(h: Harness) -> Work:
+    return RollupStore(h.table).summary((now() - GRACE).date() - timedelta(days=42))
 
 
 @row("vitrina products import, rows of one existing product, unchanged")
-async def _(w: World) -> Work:
-    return _compared(ProductStore(w.table), (await w.product())["sku"])
+async def _(h: Harness) -> Work:
+    return _compared(ProductStore(h.table), (await h.product())["sku"])
 
 
 async def _compared(products: ProductStore, sku: str) -> None:
@@ -95,13 +95,13 @@ async def _compared(products: ProductStore, sku: str) -> None:
 
 
 @row("vitrina views export, SKUs of viewed products")
-async def _(w: World) -> Work:
-    return ProductStore(w.table).skus([(await w.product())["id"]])
+async def _(h: Harness) -> Work:
+    return ProductStore(h.table).skus([(await h.product())["id"]])
 
 
 @row("vitrina relay, a shard from its lease to its end")
-async def _(w: World) -> Work:
-    return _lease_a_shard(LeaseStore(w.table, stream_label="2026-11-24T00:00:00.000"))
+async def _(h: Harness) -> Work:
+    return _lease_a_shard(LeaseStore(h.table, stream_label="2026-11-24T00:00:00.000"))
 
 
 async def _lease_a_shard(leases: LeaseStore) -> None:
@@ -113,10 +113,13 @@ async def _lease_a_shard(leases: LeaseStore) -> None:
     await leases.delete(mine)
 
 
-plain("vitrina notifier, before it returns messages to the queue", lambda w: w.table.get(keys.SUPER_ADMINS, consistent=True))
+plain(
+    "vitrina notifier, before it returns messages to the queue",
+    lambda h: h.table.get(keys.SUPER_ADMINS, consistent=True),
+)
 
 
 @row("vitrina notifier, a change that the relay could not decode")
-async def _(w: World) -> Work:
-    product = await w.repriced()
-    return ChangeStore(w.table).price_changed(product["id"], product["version"])
+async def _(h: Harness) -> Work:
+    product = await h.repriced()
+    return ChangeStore(h.table).price_changed(product["id"], product["version"])

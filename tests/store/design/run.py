@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from tests.api.client import Client, Reply
 from tests.service import make_table, serving, settings_for
 from tests.store.design import accounts, notices, operations, products, reports
+from tests.store.design.harness import ROWS, furnish
 from tests.store.design.page import pattern_of
 from tests.store.design.recorder import Call, Recorder
-from tests.store.design.world import ROWS, furnish
 from vitrina import aws
 from vitrina.config import Settings
 from vitrina.store import products as product_store, users as user_store
@@ -56,15 +56,15 @@ async def measure(url: str) -> Measured:
         for module in (product_store, user_store):
             patch.setattr(module, "commit", _remembering(committed))
         async with aws.connect(settings) as clients, serving(settings) as service, aiohttp.ClientSession() as http:
-            world = await furnish(service, Client(http, service.url))
+            harness = await furnish(service, Client(http, service.url))
             sample = await _items(clients.writer, settings.table_name)
             recorder = Recorder(clients.writer, settings.table_name)
-            recorder.attach(world.table._writer, "writer")
-            recorder.attach(world.table._reader, "reader")
+            recorder.attach(harness.table._writer, "writer")
+            recorder.attach(harness.table._reader, "reader")
             calls: dict[str, list[Call]] = {}
             patterns: dict[str, list[Call]] = {}
             for name, (status, prepare) in ROWS.items():
-                work = await prepare(world)
+                work = await prepare(harness)
                 with recorder.during() as calls[name]:
                     result = await work
                 assert not isinstance(result, Reply) or result.status == status, f"{name}: {result}"

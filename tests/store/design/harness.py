@@ -25,7 +25,7 @@ _DESCRIPTION: Final = "A lamp of brushed brass with a linen shade, made by hand 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class Harness:
     """A running service over the sample."""
 
     service: Service
@@ -74,7 +74,7 @@ class World:
 
 
 Work = Awaitable[object]
-Prepare = Callable[[World], Awaitable[Work]]
+Prepare = Callable[[Harness], Awaitable[Work]]
 ROWS: dict[str, tuple[int, Prepare]] = {}
 """By the row's name: the status of the answer, 0 where none is given, and the function."""
 
@@ -89,11 +89,11 @@ def row(name: str, status: int = 0) -> Callable[[Prepare], None]:
     return take
 
 
-def plain(name: str, work: Callable[[World], Work], status: int = 200) -> None:
+def plain(name: str, work: Callable[[Harness], Work], status: int = 200) -> None:
     """Take a row for which nothing is to be prepared."""
 
-    async def prepare(world: World) -> Work:
-        return work(world)
+    async def prepare(harness: Harness) -> Work:
+        return work(harness)
 
     ROWS[name] = status, prepare
 
@@ -132,7 +132,7 @@ def keyed(key: str) -> dict[str, str]:
     return {"Idempotency-Key": key}
 
 
-async def furnish(service: Service, anonymous: Client) -> World:
+async def furnish(service: Service, anonymous: Client) -> Harness:
     """Fill pages of products, deleted products and accounts, and sign three people in."""
     email = "super@example.com"
     await service.services.accounts.create_super_admin(email=email, password=PASSWORD, name="Sol Supervisor")
@@ -141,14 +141,14 @@ async def furnish(service: Service, anonymous: Client) -> World:
         await sign_in(anonymous, ok(await super_admin.post("/v1/users", account(role=role)), 201))
         for role in ("admin", "user")
     ]
-    world = World(service=service, anonymous=anonymous, super_admin=super_admin, admin=admin, user=user_)
-    users = UserStore(world.table)
+    harness = Harness(service=service, anonymous=anonymous, super_admin=super_admin, admin=admin, user=user_)
+    users = UserStore(harness.table)
     for _ in range(FULL):
         await users.create(user(email=f"account-{_number()}@example.com", role=Role.ADMIN, password_hash="$" * 60))
-        await world.product()
-        await world.deleted()
-        await world.notice(world.admin)
-    return world
+        await harness.product()
+        await harness.deleted()
+        await harness.notice(harness.admin)
+    return harness
 
 
 def _number() -> str:
