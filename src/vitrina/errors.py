@@ -1,6 +1,6 @@
 """What can go wrong, as the domain sees it: one small class for each failure that a caller can expect.
 
-Nothing here knows HTTP or AWS. `api/problems.py` says which status and code each becomes.
+Nothing here knows HTTP or AWS. `api/http/problems.py` says which status and code each becomes.
 """
 
 from dataclasses import dataclass, field

@@ -15,7 +15,7 @@ from vitrina.api.http.app_keys import AUTHENTICATOR
 from vitrina.api.http.body import JSON, MERGE_PATCH
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response, not_modified
-from vitrina.api.http.routing import PUBLIC, Route
+from vitrina.api.http.routing import PUBLIC, Route, new_route
 from vitrina.api.http.validation import BodyModel, QueryInt, QueryModel
 from vitrina.api.server.process import listening
 from vitrina.config import Settings
@@ -138,9 +138,9 @@ async def stream(request: Request[None, None]) -> web.StreamResponse:
     return response
 
 
-def _route(method: Any, path: str, handler: Any, **options: Any) -> Route[Any, Any]:  # noqa: ANN401
-    defaults = {"allow": PUBLIC, "summary": path, "operation_id": f"{method} {path}", "tags": ("small",)}
-    return Route(method=method, path=path, handler=handler, **{"answers": {200: JSON}, **defaults, **options})
+def _route(method: Any, path: str, handler: Any, **options: Any) -> Route:  # noqa: ANN401
+    defaults: dict[str, Any] = {"allow": PUBLIC, "operation_id": f"{method} {path}", "responses": {200: JSON}}
+    return new_route(method, path, handler, tags=("small",), **defaults | options)
 
 
 ROUTES: Final = (
@@ -148,19 +148,17 @@ ROUTES: Final = (
     _route("GET", "/v1/late", late, late_authentication=True),
     _route("GET", "/v1/mine", who, allow=EVERY_ROLE),
     _route("GET", "/v1/accounts", who, allow=ACCOUNT_MANAGERS),
-    _route(
-        "POST", "/v1/widgets", make, body=Widget, answers={201: Made}, idempotent=True, response_headers=("Location",)
-    ),
-    _route("POST", "/v1/accounts", make, allow=ACCOUNT_MANAGERS, body=Widget, answers={201: Made}),
-    _route("POST", "/v1/touch", touch, body=Widget, body_optional=True, answers={200: Made}, rate_limited=True),
-    _route("PATCH", "/v1/widgets/{id}", make, body=Widget, media_types=(JSON, MERGE_PATCH), conditional=True),
-    _route("GET", "/v1/widgets", listing, query=Window, response_headers=("Link",)),
+    _route("POST", "/v1/widgets", make, responses={201: Made}, idempotent=True, response_headers=("Location",)),
+    _route("POST", "/v1/accounts", make, allow=ACCOUNT_MANAGERS, responses={201: Made}),
+    _route("POST", "/v1/touch", touch, responses={200: Made}, rate_limited=True),
+    _route("PATCH", "/v1/widgets/{id}", make, media_types=(JSON, MERGE_PATCH), conditional=True),
+    _route("GET", "/v1/widgets", listing, response_headers=("Link",)),
     _route("GET", "/v1/widgets/{id}", tagged, conditional=True, parameters={"id": "The widget's id."}),
     _route("DELETE", "/v1/widgets/{id}", change, conditional=True, errors=(NotFound,)),
     _route("GET", "/v1/fail", fail, errors=(SkuTaken, NotFound)),
     _route("GET", "/v1/sleep", sleep),
     _route("GET", "/v1/sleep-long", sleep, deadline=False),
-    _route("GET", "/v1/stream", stream, answers={200: ("text/plain", "text/csv")}, deadline=False),
+    _route("GET", "/v1/stream", stream, responses={200: ("text/plain", "text/csv")}, deadline=False),
 )
 
 

@@ -72,7 +72,7 @@ def test_a_route_without_a_policy_cannot_be_declared() -> None:
         return web.Response()
 
     declaration: dict[str, Any] = {
-        "method": "GET", "path": "/", "handler": handler, "summary": "", "operation_id": "", "tags": (), "answers": {},
+        "method": "GET", "path": "/", "handler": handler, "operation_id": "", "responses": {},
     }  # fmt: skip
     with pytest.raises(TypeError, match="allow"):
         Route(**declaration)

@@ -10,7 +10,7 @@ Only `new_application` knows how a declaration becomes something that aiohttp se
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
@@ -44,10 +44,9 @@ from vitrina.clock import Clock, now
 from vitrina.config import Settings
 from vitrina.errors import NotFound
 
-AnyRoute = Route[Any, Any]
 ROUTES: Final = (
-    *auth.ROUTES, *users.ROUTES, *products.ROUTES, *product_reads.ROUTES, *analytics.ROUTES, *exports.ROUTES,
-    *notifications.ROUTES,
+    *auth.routes, *users.routes, *products.routes, *product_reads.routes, *analytics.routes, *exports.routes,
+    *notifications.routes,
 )  # fmt: skip
 _ANY_PATH: Final = r"/{any:[\s\S]*}"
 _UNKNOWN: Final = "/{any}"
@@ -72,7 +71,7 @@ def create_app(settings: Settings, *, clock: Clock = now, patient: float | None 
     return app
 
 
-def new_application(settings: Settings, routes: Sequence[AnyRoute]) -> web.Application:
+def new_application(settings: Settings, routes: Sequence[Route]) -> web.Application:
     """Return an application that serves `routes` and those of operations."""
     app = web.Application(handler_args=protocol_options(settings))
     proxy_headers = ProxyHeaders(settings.proxy_networks)
@@ -97,17 +96,21 @@ def new_application(settings: Settings, routes: Sequence[AnyRoute]) -> web.Appli
     return app
 
 
-def all_routes(settings: Settings, routes: Sequence[AnyRoute]) -> tuple[AnyRoute, ...]:
+def all_routes(settings: Settings, routes: Sequence[Route]) -> tuple[Route, ...]:
     """Return `routes` with those of operations; both the application and the document are made from it."""
-    operations = (*ops.routes(), *(docs.routes() if settings.docs else ()), *dev_mails.routes(settings))
+    operations = [*ops.routes]
+    if settings.docs:
+        operations += docs.routes
+    if dev_mails.enabled(settings):
+        operations += dev_mails.routes
     return (*routes, *operations, openapi.route((*routes, *operations), settings))
 
 
-def _path(route: AnyRoute) -> str:
+def _path(route: Route) -> str:
     return route.path
 
 
-def _unknown(headers: ResponseHeaders) -> AnyRoute:
+def _unknown(headers: ResponseHeaders) -> Route:
     """Return the route of what no route answers: an unknown path, or a known one with another method."""
 
     async def handle(request: Request[None, None]) -> web.StreamResponse:
@@ -127,10 +130,8 @@ def _unknown(headers: ResponseHeaders) -> AnyRoute:
         handler=handle,
         allow=PUBLIC,
         ignores_tokens=True,
-        summary="",
         operation_id="unknown",
-        tags=(),
-        answers={},
+        responses={},
         documented=False,
     )
 

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from typing import Any
 
 import click
 import orjson
@@ -48,7 +47,7 @@ def openapi(server: str) -> None:
     click.echo(orjson.dumps(document(declared_routes(), server=server), option=orjson.OPT_INDENT_2))
 
 
-def declared_routes() -> tuple[Route[Any, Any], ...]:
+def declared_routes() -> tuple[Route, ...]:
     """Return every route of the service; needs no settings and no table."""
     settings = Settings(environment="development", signing_keys=DEMO_SIGNING_KEYS, secret_key=DEMO_SECRET_KEY)
     return all_routes(settings, ROUTES)

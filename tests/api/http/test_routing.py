@@ -7,17 +7,24 @@ from aiohttp import web
 
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
-from vitrina.api.http.routing import PUBLIC, Route
+from vitrina.api.http.routing import PUBLIC, Route, RouteTable
+from vitrina.api.http.validation import BodyModel, QueryModel
 from vitrina.domain.users import EVERY_ROLE
 
 
-async def _handler(_call: Request[None, None]) -> web.StreamResponse:
+async def _handler(_request: Request[None, None]) -> web.StreamResponse:
     return json_response(b"{}")
 
 
-def _route(**options: Any) -> Route[Any, Any]:  # noqa: ANN401
-    fixed = {"method": "GET", "path": "/v1/a/{id}/{rest:.*}", "handler": _handler, "operation_id": "a", "tags": ()}
-    return Route(**{**fixed, "summary": "", "answers": {200: None}, **options})
+def _route(**options: Any) -> Route:  # noqa: ANN401
+    fixed: dict[str, Any] = {
+        "method": "GET",
+        "path": "/v1/a/{id}/{rest:.*}",
+        "handler": _handler,
+        "operation_id": "a",
+        "responses": {},
+    }
+    return Route(**fixed | options)
 
 
 def test_a_route_without_a_policy_does_not_exist() -> None:
@@ -32,8 +39,45 @@ def test_a_route_without_a_policy_does_not_exist() -> None:
 def test_only_public_routes_may_learn_late_or_never_who_calls(option: str) -> None:
     """Authorisation comes before the work, or it reveals something."""
     _route(allow=PUBLIC, **{option: True})
-    with pytest.raises(ValueError, match="before the work"):
+    with pytest.raises(ValueError, match="before the caller is known"):
         _route(allow=EVERY_ROLE, **{option: True})
+
+
+class _Body(BodyModel):
+    """A body."""
+
+
+class _Query(QueryModel):
+    """A query."""
+
+
+def test_a_handler_declares_its_own_models_texts_and_id() -> None:
+    routes = RouteTable("things")
+
+    @routes.post("/v1/things", allow=PUBLIC, responses={204: None})
+    async def change_some_things(_request: Request[_Body | None, _Query]) -> web.StreamResponse:
+        """Change things.
+
+        Some of them,
+        not all.
+        """
+        return web.Response()
+
+    [route] = routes
+    assert (route.method, route.handler, route.tags) == ("POST", change_some_things, ("things",))
+    assert (route.body, route.body_optional, route.query) == (_Body, True, _Query)
+    assert (route.summary, route.description) == ("Change things", "Some of them, not all.")
+    assert route.operation_id == "changeSomeThings"
+
+
+def test_a_handler_needs_a_typed_request() -> None:
+    """Without its annotation nothing would check the body."""
+
+    async def handler(_request: Any) -> web.StreamResponse:  # noqa: ANN401
+        return web.Response()
+
+    with pytest.raises(TypeError, match="Request"):
+        RouteTable("things").get("/v1/things", allow=PUBLIC, responses={204: None})(handler)
 
 
 def test_patterns_are_for_the_router_alone() -> None:

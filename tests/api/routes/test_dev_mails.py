@@ -7,7 +7,7 @@ import pytest
 
 from tests.mail.samples import mail, notice, recipient
 from tests.service import make_table, serving, settings_for
-from vitrina.api.routes.dev_mails import routes
+from vitrina.api.routes.dev_mails import enabled
 from vitrina.config import DEMO_SECRET_KEY, Settings
 from vitrina.domain.notices import Language
 from vitrina.mail.directory import DirectoryTransport, caught_mails
@@ -79,8 +79,8 @@ async def test_mail_is_listed_and_shown(moto: str, tmp_path: Path) -> None:
 def test_nothing_else_has_such_a_page(options: dict[str, str]) -> None:
     """Neither production nor a service whose mail goes out."""
     caught = {"mail_transport": "directory", "mail_directory": "/nowhere"}
-    assert routes(settings_for("", **caught))
-    assert routes(settings_for("", **caught | options)) == ()
+    assert enabled(settings_for("", **caught))
+    assert not enabled(settings_for("", **caught | options))
 
 
 async def test_a_mail_of_text_alone_and_a_stray_file_are_no_trouble(tmp_path: Path) -> None:

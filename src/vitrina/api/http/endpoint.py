@@ -45,7 +45,7 @@ class Endpoint:
 
     def __init__(
         self,
-        route: Route[Any, Any],
+        route: Route,
         settings: Settings,
         *,
         deadlines: Deadlines,

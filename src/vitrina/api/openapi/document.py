@@ -24,7 +24,7 @@ from vitrina.api.http.problems import (
 )
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response, not_modified
-from vitrina.api.http.routing import PUBLIC, Content, Route
+from vitrina.api.http.routing import PUBLIC, Content, Route, new_route
 from vitrina.api.openapi import components as parts
 from vitrina.config import Settings
 from vitrina.domain.users import EVERY_ROLE
@@ -45,7 +45,6 @@ from vitrina.errors import (
 )
 
 Json = dict[str, Any]
-AnyRoute = Route[Any, Any]
 _REFERENCE: Final = "#/components/schemas/{model}"
 _BOUNDS: Final = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 """Pydantic writes its own words for the bounds of a field that has a validator in front."""
@@ -58,7 +57,7 @@ class _Schema(GenerateJsonSchema):
         return False
 
 
-def document(routes: Iterable[AnyRoute], *, server: str = "") -> Json:
+def document(routes: Iterable[Route], *, server: str = "") -> Json:
     """Return the document of the routes that are to be documented; `server` is the URL that calls go to."""
     documented = [route for route in routes if route.documented]
     references, schemas = _model_schemas(documented)
@@ -82,7 +81,7 @@ def document(routes: Iterable[AnyRoute], *, server: str = "") -> Json:
     }
 
 
-def route(routes: Sequence[AnyRoute], settings: Settings) -> AnyRoute:
+def route(routes: Sequence[Route], settings: Settings) -> Route:
     """Return the route that answers the document of `routes` and of itself; it is made when it is first asked for."""
 
     @cache
@@ -90,29 +89,28 @@ def route(routes: Sequence[AnyRoute], settings: Settings) -> AnyRoute:
         body = orjson.dumps(document((*routes, itself), server=settings.public_url))
         return body, hashlib.sha256(body).hexdigest()[:16]
 
-    async def openapi_json(request: Request[None, None]) -> web.StreamResponse:
+    async def openapi(request: Request[None, None]) -> web.StreamResponse:
+        """Return this document."""
         body, etag = await asyncio.to_thread(rendered)
         headers = {"Cache-Control": "no-cache"}
         if request.if_none_match(etag):
             return not_modified(etag, headers=headers)
         return json_response(body, etag=etag, headers=headers)
 
-    itself: AnyRoute = Route(
-        method="GET",
-        path="/openapi.json",
-        handler=openapi_json,
+    itself = new_route(
+        "GET",
+        "/openapi.json",
+        openapi,
+        tags=("ops",),
         allow=PUBLIC,
         ignores_tokens=True,
-        summary="This document",
-        operation_id="openapi",
-        tags=("ops",),
-        answers={200: JSON},
+        responses={200: JSON},
         conditional=True,
     )
     return itself
 
 
-def errors_of(route: AnyRoute) -> tuple[type[VitrinaError], ...]:
+def errors_of(route: Route) -> tuple[type[VitrinaError], ...]:
     """Return every error that a route can answer: those that it declares, and those that its declaration implies."""
     found: list[type[VitrinaError]] = [BadRequest, *route.errors, Unavailable]
     if not route.ignores_tokens:
@@ -132,7 +130,7 @@ def errors_of(route: AnyRoute) -> tuple[type[VitrinaError], ...]:
     return tuple(error for error in TABLE if error in found)
 
 
-def _operation(route: AnyRoute, queries: list[Json], references: dict[type[BaseModel], Json]) -> Json:
+def _operation(route: Route, queries: list[Json], references: dict[type[BaseModel], Json]) -> Json:
     roles = "everyone" if route.allow is PUBLIC else ", ".join(sorted(route.allow))
     operation: Json = {
         "operationId": route.operation_id,
@@ -152,13 +150,13 @@ def _operation(route: AnyRoute, queries: list[Json], references: dict[type[BaseM
     return operation
 
 
-def _security(route: AnyRoute) -> list[Json]:
+def _security(route: Route) -> list[Json]:
     if route.ignores_tokens:
         return []
     return [{}, {"bearer": []}] if route.allow is PUBLIC else [{"bearer": []}]
 
 
-def _path_parameters(route: AnyRoute) -> list[Json]:
+def _path_parameters(route: Route) -> list[Json]:
     return [
         {
             "name": name,
@@ -171,7 +169,7 @@ def _path_parameters(route: AnyRoute) -> list[Json]:
     ]
 
 
-def _header_parameters(route: AnyRoute) -> list[Json]:
+def _header_parameters(route: Route) -> list[Json]:
     names = ["RequestId"]
     if route.idempotent:
         names.append("IdempotencyKey")
@@ -180,7 +178,7 @@ def _header_parameters(route: AnyRoute) -> list[Json]:
     return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
 
-def _query_parameters(route: AnyRoute) -> tuple[list[Json], dict[str, Json]]:
+def _query_parameters(route: Route) -> tuple[list[Json], dict[str, Json]]:
     """Return the parameters of the query model, and the schemas that they refer to."""
     if route.query is None:
         return [], {}
@@ -194,20 +192,20 @@ def _query_parameters(route: AnyRoute) -> tuple[list[Json], dict[str, Json]]:
     return parameters, schema.get("$defs", {})
 
 
-def _model_schemas(routes: Iterable[AnyRoute]) -> tuple[dict[type[BaseModel], Json], dict[str, Json]]:
+def _model_schemas(routes: Iterable[Route]) -> tuple[dict[type[BaseModel], Json], dict[str, Json]]:
     """Return a reference for each model of a body or an answer, and the schemas by name."""
     wanted: dict[type[BaseModel], JsonSchemaMode] = {}
     for route in routes:
         if route.body is not None:
             wanted[route.body] = "validation"
-        wanted |= dict.fromkeys((c for c in route.answers.values() if isinstance(c, type)), "serialization")
+        wanted |= dict.fromkeys((c for c in route.responses.values() if isinstance(c, type)), "serialization")
     references, schema = models_json_schema(list(wanted.items()), ref_template=_REFERENCE, schema_generator=_Schema)
     return {model: references[model, mode] for model, mode in wanted.items()}, schema.get("$defs", {})
 
 
-def _responses(route: AnyRoute, references: dict[type[BaseModel], Json]) -> dict[int, Json]:
+def _responses(route: Route, references: dict[type[BaseModel], Json]) -> dict[int, Json]:
     responses: dict[int, Json] = {}
-    for status, content in route.answers.items():
+    for status, content in route.responses.items():
         headers = list(route.response_headers)
         if route.conditional and content is not None:
             headers.append("ETag")

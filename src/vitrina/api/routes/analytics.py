@@ -1,13 +1,11 @@
 """Reports of views over HTTP (R12)."""
 
-from typing import Final
-
 from aiohttp import web
 
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
-from vitrina.api.http.routing import Route
+from vitrina.api.http.routing import RouteTable
 from vitrina.api.schemas.analytics import (
     DayEntry,
     LeaderEntry,
@@ -20,11 +18,12 @@ from vitrina.api.schemas.products import product_resource
 from vitrina.domain.users import PRODUCT_MANAGERS
 from vitrina.errors import NotFound, Overloaded
 
-_TAGS: Final = ("analytics",)
+routes = RouteTable("analytics")
 
 
-async def product_views(request: Request[None, PeriodQuery]) -> web.Response:
-    """Answer a product's views, day by day."""
+@routes.get("/v1/products/{product_id}/views", allow=PRODUCT_MANAGERS, responses={200: ViewReport}, errors=(NotFound,))
+async def get_product_views(request: Request[None, PeriodQuery]) -> web.Response:
+    """Count a product's views, day by day, people and bots apart."""
     product_id = request.parameter("product_id")
     analytics = request.app[SERVICES].analytics
     period = analytics.period(request.query.first, request.query.last)
@@ -42,8 +41,9 @@ async def product_views(request: Request[None, PeriodQuery]) -> web.Response:
     )
 
 
-async def top_products(request: Request[None, LeadersQuery]) -> web.Response:
-    """Answer the products with the most views."""
+@routes.get("/v1/analytics/top-products", allow=PRODUCT_MANAGERS, responses={200: LeaderReport}, errors=(Overloaded,))
+async def list_top_products(request: Request[None, LeadersQuery]) -> web.Response:
+    """List the products with the most views."""
     analytics = request.app[SERVICES].analytics
     period = analytics.period(request.query.first, request.query.last)
     leaders = await analytics.leaders(period, limit=request.query.limit)
@@ -58,31 +58,3 @@ async def top_products(request: Request[None, LeadersQuery]) -> web.Response:
         for leader in leaders
     ]
     return json_response(LeaderReport(items=items))
-
-
-ROUTES: Final = (
-    Route(
-        method="GET",
-        path="/v1/products/{product_id}/views",
-        handler=product_views,
-        allow=PRODUCT_MANAGERS,
-        summary="Count a product's views, day by day, people and bots apart",
-        operation_id="getProductViews",
-        tags=_TAGS,
-        query=PeriodQuery,
-        answers={200: ViewReport},
-        errors=(NotFound,),
-    ),
-    Route(
-        method="GET",
-        path="/v1/analytics/top-products",
-        handler=top_products,
-        allow=PRODUCT_MANAGERS,
-        summary="List the products with the most views",
-        operation_id="listTopProducts",
-        tags=_TAGS,
-        query=LeadersQuery,
-        answers={200: LeaderReport},
-        errors=(Overloaded,),
-    ),
-)

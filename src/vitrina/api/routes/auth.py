@@ -1,7 +1,6 @@
 """Signing in and out over HTTP (R14)."""
 
 from dataclasses import asdict
-from typing import Final
 
 from aiohttp import web
 
@@ -11,7 +10,7 @@ from vitrina.api.http.pagination import PageOf, PageQuery, list_response
 from vitrina.api.http.problems import rate_limit_headers
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
-from vitrina.api.http.routing import PUBLIC, Route
+from vitrina.api.http.routing import PUBLIC, RouteTable
 from vitrina.api.schemas.accounts import (
     PasswordChange,
     Refresh,
@@ -37,11 +36,19 @@ from vitrina.errors import (
 )
 from vitrina.services.accounts.accounts import UserDraft
 
-_TAGS: Final = ("auth",)
+routes = RouteTable("auth")
 
 
+@routes.post(
+    "/v1/auth/register",
+    allow=PUBLIC,
+    responses={201: UserResource},
+    errors=(EmailTaken, Conflict, Overloaded),
+    response_headers=("ETag",),
+    idempotent=True,
+)
 async def register(request: Request[UserRegister, None]) -> web.Response:
-    """Make an account of one's own (R3)."""
+    """Register an account of one's own."""
     body = request.body
     draft = UserDraft(email=body.email, password=body.password, name=body.name, role=Role.USER)
     return await create_once(
@@ -52,28 +59,44 @@ async def register(request: Request[UserRegister, None]) -> web.Response:
     )
 
 
+@routes.post(
+    "/v1/auth/login",
+    allow=PUBLIC,
+    responses={200: TokenResource},
+    errors=(InvalidCredentials, Overloaded),
+    rate_limited=True,
+)
 async def sign_in(request: Request[SignIn, None]) -> web.Response:
-    """Start a session."""
+    """Sign in."""
     pair, allowance = await request.app[SERVICES].authentication.sign_in(
         request.body.email, request.body.password, address=request.address, user_agent=request.user_agent
     )
     return json_response(TokenResource(**asdict(pair)), headers=rate_limit_headers(allowance))
 
 
+@routes.post("/v1/auth/refresh", allow=PUBLIC, responses={200: TokenResource}, errors=(InvalidToken, TokenReused))
 async def refresh(request: Request[Refresh, None]) -> web.Response:
-    """Spend a refresh token for a new pair."""
+    """Spend a refresh token for a new pair of tokens."""
     pair = await request.app[SERVICES].authentication.refresh(request.body.refresh_token)
     return json_response(TokenResource(**asdict(pair)))
 
 
+@routes.post("/v1/auth/logout", allow=EVERY_ROLE, responses={204: None})
 async def sign_out(request: Request[None, None]) -> web.Response:
     """End this session."""
     await request.app[SERVICES].authentication.sign_out(request.caller)
     return json_response(status=204)
 
 
-async def sessions(request: Request[None, PageQuery]) -> web.Response:
-    """Answer a page of one's own sessions."""
+@routes.get(
+    "/v1/auth/sessions",
+    allow=EVERY_ROLE,
+    responses={200: PageOf[SessionResource]},
+    errors=(InvalidCursor,),
+    response_headers=("Link",),
+)
+async def list_sessions(request: Request[None, PageQuery]) -> web.Response:
+    """List one's own sessions, newest first."""
     caller, limit = request.caller, request.query.limit
     return await list_response(
         request,
@@ -83,105 +106,23 @@ async def sessions(request: Request[None, PageQuery]) -> web.Response:
     )
 
 
+@routes.delete("/v1/auth/sessions/{session_id}", allow=EVERY_ROLE, responses={204: None}, errors=(NotFound,))
 async def end_session(request: Request[None, None]) -> web.Response:
     """End one of one's own sessions."""
     await request.app[SERVICES].authentication.end_session(request.caller, request.parameter("session_id"))
     return json_response(status=204)
 
 
+@routes.post(
+    "/v1/auth/password",
+    allow=EVERY_ROLE,
+    responses={204: None},
+    errors=(WrongPassword, Conflict, Overloaded),
+    rate_limited=True,
+)
 async def change_password(request: Request[PasswordChange, None]) -> web.Response:
-    """Change one's own password."""
+    """Change one's own password; one's other sessions end."""
     allowance = await request.app[SERVICES].authentication.change_password(
         request.caller, current_password=request.body.current_password, new_password=request.body.new_password
     )
     return json_response(status=204, headers=rate_limit_headers(allowance))
-
-
-ROUTES: Final = (
-    Route(
-        method="POST",
-        path="/v1/auth/register",
-        handler=register,
-        allow=PUBLIC,
-        summary="Register an account of one's own",
-        operation_id="register",
-        tags=_TAGS,
-        body=UserRegister,
-        answers={201: UserResource},
-        errors=(EmailTaken, Conflict, Overloaded),
-        response_headers=("ETag",),
-        idempotent=True,
-    ),
-    Route(
-        method="POST",
-        path="/v1/auth/login",
-        handler=sign_in,
-        allow=PUBLIC,
-        summary="Sign in",
-        operation_id="signIn",
-        tags=_TAGS,
-        body=SignIn,
-        answers={200: TokenResource},
-        errors=(InvalidCredentials, Overloaded),
-        rate_limited=True,
-    ),
-    Route(
-        method="POST",
-        path="/v1/auth/refresh",
-        handler=refresh,
-        allow=PUBLIC,
-        summary="Spend a refresh token for a new pair of tokens",
-        operation_id="refresh",
-        tags=_TAGS,
-        body=Refresh,
-        answers={200: TokenResource},
-        errors=(InvalidToken, TokenReused),
-    ),
-    Route(
-        method="POST",
-        path="/v1/auth/logout",
-        handler=sign_out,
-        allow=EVERY_ROLE,
-        summary="End this session",
-        operation_id="signOut",
-        tags=_TAGS,
-        answers={204: None},
-    ),
-    Route(
-        method="GET",
-        path="/v1/auth/sessions",
-        handler=sessions,
-        allow=EVERY_ROLE,
-        summary="List one's own sessions, newest first",
-        operation_id="listSessions",
-        tags=_TAGS,
-        query=PageQuery,
-        answers={200: PageOf[SessionResource]},
-        errors=(InvalidCursor,),
-        response_headers=("Link",),
-    ),
-    Route(
-        method="DELETE",
-        path="/v1/auth/sessions/{session_id}",
-        handler=end_session,
-        allow=EVERY_ROLE,
-        summary="End one of one's own sessions",
-        operation_id="endSession",
-        tags=_TAGS,
-        answers={204: None},
-        errors=(NotFound,),
-    ),
-    Route(
-        method="POST",
-        path="/v1/auth/password",
-        handler=change_password,
-        allow=EVERY_ROLE,
-        summary="Change one's own password; one's other sessions end",
-        operation_id="changePassword",
-        tags=_TAGS,
-        body=PasswordChange,
-        answers={204: None},
-        errors=(WrongPassword, Conflict, Overloaded),
-        rate_limited=True,
-    ),
-)

@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from jinja2 import Environment, StrictUndefined
@@ -10,12 +10,13 @@ from jinja2 import Environment, StrictUndefined
 from vitrina.api.http.app_keys import SETTINGS
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
-from vitrina.api.http.routing import PUBLIC, Route
+from vitrina.api.http.routing import PUBLIC, RouteTable
 from vitrina.clock import rfc3339
 from vitrina.config import Settings
 from vitrina.errors import NotFound
 from vitrina.mail.directory import CaughtMail, caught_mail, caught_mails
 
+routes = RouteTable("ops")
 _MOST: Final = 200
 _PAGES: Final = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 _PAGES.filters["rfc3339"] = rfc3339
@@ -70,46 +71,35 @@ _POLICY: Final = (
 _SANDBOX: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
 
-def routes(settings: Settings) -> tuple[Route[Any, Any], ...]:
-    """Return the pages' routes: none unless this is development and mail is caught in a folder."""
-    if settings.environment != "development" or settings.mail_transport != "directory" or not settings.mail_directory:
-        return ()
-    return tuple(
-        Route(
-            method="GET",
-            path=path,
-            handler=handler,
-            allow=PUBLIC,
-            ignores_tokens=True,
-            summary=summary,
-            operation_id=operation_id,
-            tags=("ops",),
-            answers={200: "text/html"},
-            errors=(NotFound,),
-            documented=False,
-        )
-        for path, handler, summary, operation_id in (
-            ("/dev/mails", _list, "The mail that was caught", "caught_mails"),
-            ("/dev/mails/{name}", _one, "A mail", "caught_mail"),
-            ("/dev/mails/{name}/html", _html, "The HTML of a mail", "caught_mail_html"),
-        )
+def enabled(settings: Settings) -> bool:
+    """Say whether the pages are served: in development, when mail is written to a folder."""
+    return (
+        settings.environment == "development"
+        and settings.mail_transport == "directory"
+        and bool(settings.mail_directory)
     )
 
 
-async def _list(request: Request[None, None]) -> web.StreamResponse:
+@routes.get("/dev/mails", allow=PUBLIC, ignores_tokens=True, responses={200: "text/html"}, documented=False)
+async def list_mails(request: Request[None, None]) -> web.StreamResponse:
+    """List the newest mails in the folder."""
     mails = await asyncio.to_thread(caught_mails, _folder(request), most=_MOST)
     return _page(_LIST.render(mails=mails))
 
 
-async def _one(request: Request[None, None]) -> web.StreamResponse:
-    return _page(_ONE.render(mail=await _caught(request)))
+@routes.get("/dev/mails/{name}", allow=PUBLIC, ignores_tokens=True, responses={200: "text/html"}, documented=False)
+async def read_mail(request: Request[None, None]) -> web.StreamResponse:
+    """Show a mail."""
+    return _page(_ONE.render(mail=await _mail(request)))
 
 
-async def _html(request: Request[None, None]) -> web.StreamResponse:
-    return _page((await _caught(request)).html, policy=_SANDBOX)
+@routes.get("/dev/mails/{name}/html", allow=PUBLIC, ignores_tokens=True, responses={200: "text/html"}, documented=False)
+async def read_mail_html(request: Request[None, None]) -> web.StreamResponse:
+    """Show the HTML part of a mail, in a sandbox."""
+    return _page((await _mail(request)).html, policy=_SANDBOX)
 
 
-async def _caught(request: Request[None, None]) -> CaughtMail:
+async def _mail(request: Request[None, None]) -> CaughtMail:
     mail = await asyncio.to_thread(caught_mail, _folder(request), request.parameter("name"))
     if mail is None:
         raise NotFound

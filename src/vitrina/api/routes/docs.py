@@ -5,15 +5,16 @@ import hashlib
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from aiohttp import web
 
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response, not_modified
-from vitrina.api.http.routing import PUBLIC, Route
+from vitrina.api.http.routing import PUBLIC, RouteTable
 from vitrina.errors import NotFound
 
+routes = RouteTable("ops")
 _START: Final = b"""\
 SwaggerUIBundle({
   url: "/openapi.json",
@@ -60,8 +61,9 @@ class _Assets(NamedTuple):
     files: dict[str, bytes]
 
 
-async def page(request: Request[None, None]) -> web.StreamResponse:
-    """Answer the page."""
+@routes.get("/docs", allow=PUBLIC, ignores_tokens=True, responses={200: "text/html"}, conditional=True)
+async def docs(request: Request[None, None]) -> web.StreamResponse:
+    """Show this document as a page on which requests can be tried."""
     assets = await asyncio.to_thread(_assets)
     headers = {
         "Cache-Control": "no-cache",
@@ -73,8 +75,15 @@ async def page(request: Request[None, None]) -> web.StreamResponse:
     return json_response(_PAGE.format(version=assets.version).encode(), etag=assets.version, headers=headers)
 
 
-async def asset(request: Request[None, None]) -> web.StreamResponse:
-    """Answer a file that the page loads. Raises NotFound."""
+@routes.get(
+    "/docs/{version}/{name}",
+    allow=PUBLIC,
+    ignores_tokens=True,
+    responses={200: tuple(_MEDIA_TYPES.values())},
+    documented=False,
+)
+async def docs_asset(request: Request[None, None]) -> web.StreamResponse:
+    """Return a file that the page loads."""
     assets = await asyncio.to_thread(_assets)
     name = request.parameter("name")
     if request.parameter("version") != assets.version or name not in assets.files:
@@ -83,36 +92,6 @@ async def asset(request: Request[None, None]) -> web.StreamResponse:
         return not_modified(assets.version, headers={"Cache-Control": _FOR_GOOD})
     headers = {"Cache-Control": _FOR_GOOD, "Content-Type": _MEDIA_TYPES[name]}
     return json_response(assets.files[name], etag=assets.version, headers=headers)
-
-
-def routes() -> tuple[Route[Any, Any], ...]:
-    """Return the page's routes."""
-    return (
-        Route(
-            method="GET",
-            path="/docs",
-            handler=page,
-            allow=PUBLIC,
-            ignores_tokens=True,
-            summary="This document as a page to try things on",
-            operation_id="docs",
-            tags=("ops",),
-            answers={200: "text/html"},
-            conditional=True,
-        ),
-        Route(
-            method="GET",
-            path="/docs/{version}/{name}",
-            handler=asset,
-            allow=PUBLIC,
-            ignores_tokens=True,
-            summary="A file that the page loads",
-            operation_id="docs_asset",
-            tags=("ops",),
-            answers={200: tuple(_MEDIA_TYPES.values())},
-            documented=False,
-        ),
-    )
 
 
 @cache

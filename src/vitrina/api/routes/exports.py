@@ -7,7 +7,7 @@ from aiohttp import web
 
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.request import Request
-from vitrina.api.http.routing import Route
+from vitrina.api.http.routing import RouteTable
 from vitrina.api.schemas.analytics import PeriodQuery
 from vitrina.domain.users import PRODUCT_MANAGERS
 from vitrina.errors import Overloaded
@@ -25,6 +25,8 @@ _LEAST_RATE: Final = 1 << 15
 _STALL: Final = 120.0
 """Seconds by which a reader may be behind that rate, and without taking a slice at all."""
 
+routes = RouteTable("analytics")
+
 
 class ExportQuery(PeriodQuery):
     """Parameters of an export."""
@@ -32,8 +34,21 @@ class ExportQuery(PeriodQuery):
     format: Format = Format.JSONL
 
 
+@routes.get(
+    "/v1/analytics/views/export",
+    allow=PRODUCT_MANAGERS,
+    responses={200: ("application/x-ndjson", "text/csv", "application/vnd.apache.parquet")},
+    errors=(Overloaded,),
+    response_headers=("Content-Disposition",),
+    deadline=False,
+)
 async def export_views(request: Request[None, ExportQuery]) -> web.StreamResponse:
-    """Stream the events of days; what goes wrong half-way cuts the answer short, so that it looks like none."""
+    """Export the views of days, one row an event.
+
+    `event_id, day, at, product_id, sku, visitor, referrer_host, bot`, in an order that stays the same. `sku` is the
+    product's now, or what it was before it was deleted. Parquet is one file. An answer that is cut short (its
+    chunked body does not end) is not whole: ask again. A process serves two exports at once; past that, 503.
+    """
     services, form = request.app[SERVICES], request.query.format
     period = services.analytics.period(request.query.first, request.query.last)
     name = f"views-{period.first}-{period.last}.{form}"
@@ -74,27 +89,3 @@ class _Reader:
             except TimeoutError as error:
                 raise ConnectionAbortedError("an export was not read") from error
             self._patience += len(part) / _LEAST_RATE - (time() - began)
-
-
-ROUTES: Final = (
-    Route(
-        method="GET",
-        path="/v1/analytics/views/export",
-        handler=export_views,
-        allow=PRODUCT_MANAGERS,
-        summary="Export the views of days, one row an event",
-        description=(
-            "`event_id, day, at, product_id, sku, visitor, referrer_host, bot`, in an order that stays the same. `sku` "
-            "is the product's now, or what it was before it was deleted. Parquet is one file. An answer that is cut "
-            "short (its chunked body does not end) is not whole: ask again. A process serves two exports at once; past "
-            "that, 503."
-        ),
-        operation_id="exportViews",
-        tags=("analytics",),
-        query=ExportQuery,
-        answers={200: ("application/x-ndjson", "text/csv", "application/vnd.apache.parquet")},
-        errors=(Overloaded,),
-        response_headers=("Content-Disposition",),
-        deadline=False,
-    ),
-)

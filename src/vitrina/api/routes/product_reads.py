@@ -9,7 +9,7 @@ from aiohttp import web
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
-from vitrina.api.http.routing import PUBLIC, Route
+from vitrina.api.http.routing import PUBLIC, RouteTable
 from vitrina.api.schemas.products import REVALIDATED, RenderedProduct, SeenProduct, product_resource, sees_all
 from vitrina.domain.products import Product, is_sku
 from vitrina.domain.users import Principal
@@ -23,9 +23,24 @@ ONE_PRODUCT: Final = "/v1/products/{product_id:(?!deleted$)[^/]+}"
 _STALE: Final = '110 - "Response is Stale"'
 """RFC 7234 section 5.5.1; RFC 9111 dropped the header, and its readers know `Age`."""
 
+routes = RouteTable("products")
 
-async def read(request: Request[None, None]) -> web.Response:
-    """Answer a product by its id."""
+
+@routes.get(
+    ONE_PRODUCT,
+    allow=PUBLIC,
+    late_authentication=True,
+    responses={200: SeenProduct},
+    errors=(NotFound, Overloaded),
+    response_headers=("ETag",),
+    conditional=True,
+)
+async def read_product(request: Request[None, None]) -> web.Response:
+    """Read a product.
+
+    An anonymous read is recorded as a view; HEAD, 304 and the reads of signed-in people are not. Admins see deleted
+    products too.
+    """
     services, product_id = request.app[SERVICES], request.parameter("product_id")
     if not is_id(product_id):
         await request.authenticate()
@@ -39,8 +54,20 @@ async def read(request: Request[None, None]) -> web.Response:
     return _as_signed_in(request, product, viewer)
 
 
-async def read_by_sku(request: Request[None, None]) -> web.Response:
-    """Answer the live product that holds a SKU."""
+@routes.get(
+    "/v1/products/by-sku/{sku}",
+    allow=PUBLIC,
+    late_authentication=True,
+    responses={200: SeenProduct},
+    errors=(NotFound, Overloaded),
+    response_headers=("ETag",),
+    conditional=True,
+)
+async def read_product_by_sku(request: Request[None, None]) -> web.Response:
+    """Read the live product that holds a SKU.
+
+    An anonymous read is recorded as a view; HEAD, 304 and the reads of signed-in people are not.
+    """
     services, sku = request.app[SERVICES], request.parameter("sku")
     if not is_sku(sku):
         await request.authenticate()
@@ -91,39 +118,3 @@ async def _side_by_side(
         await asyncio.gather(task, return_exceptions=True)
         raise
     return viewer, await task
-
-
-_VIEWS: Final = "An anonymous read is recorded as a view; HEAD, 304 and the reads of signed-in people are not."
-
-ROUTES: Final = (
-    Route(
-        method="GET",
-        path="/v1/products/by-sku/{sku}",
-        handler=read_by_sku,
-        allow=PUBLIC,
-        late_authentication=True,
-        summary="Read the live product that holds a SKU",
-        description=_VIEWS,
-        operation_id="readProductBySku",
-        tags=("products",),
-        answers={200: SeenProduct},
-        errors=(NotFound, Overloaded),
-        response_headers=("ETag",),
-        conditional=True,
-    ),
-    Route(
-        method="GET",
-        path=ONE_PRODUCT,
-        handler=read,
-        allow=PUBLIC,
-        late_authentication=True,
-        summary="Read a product",
-        description=_VIEWS + " Admins see deleted products too.",
-        operation_id="readProduct",
-        tags=("products",),
-        answers={200: SeenProduct},
-        errors=(NotFound, Overloaded),
-        response_headers=("ETag",),
-        conditional=True,
-    ),
-)

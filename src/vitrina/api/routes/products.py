@@ -1,7 +1,5 @@
 """Products over HTTP (R5 to R8, R10): each handler parses, makes one call of a service, and answers."""
 
-from typing import Final
-
 from aiohttp import web
 
 from vitrina.api.http.app_keys import SERVICES
@@ -10,7 +8,7 @@ from vitrina.api.http.idempotency import create_once, created
 from vitrina.api.http.pagination import PageOf, PageQuery, list_response, page_response, start_position
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
-from vitrina.api.http.routing import PUBLIC, Route
+from vitrina.api.http.routing import PUBLIC, RouteTable
 from vitrina.api.routes.product_reads import ONE_PRODUCT
 from vitrina.api.schemas.products import (
     ChangeEntry,
@@ -39,11 +37,19 @@ from vitrina.errors import (
     ValidationFailed,
 )
 
-_TAGS: Final = ("products",)
+routes = RouteTable("products")
 
 
-async def create(request: Request[ProductCreate, None]) -> web.Response:
-    """Make a product."""
+@routes.post(
+    "/v1/products",
+    allow=PRODUCT_MANAGERS,
+    responses={201: ManagedProduct},
+    errors=(SkuTaken, Conflict),
+    response_headers=("Location", "ETag"),
+    idempotent=True,
+)
+async def create_product(request: Request[ProductCreate, None]) -> web.Response:
+    """Create a product."""
     draft = ProductDraft(**request.body.model_dump())
     return await create_once(
         request,
@@ -57,8 +63,15 @@ async def create(request: Request[ProductCreate, None]) -> web.Response:
     )
 
 
-async def page(request: Request[None, ProductQuery]) -> web.Response:
-    """Answer a page of live products."""
+@routes.get(
+    "/v1/products",
+    allow=PUBLIC,
+    responses={200: PageOf[ManagedProduct | PublicProduct]},
+    errors=(InvalidCursor,),
+    response_headers=("Link",),
+)
+async def list_products(request: Request[None, ProductQuery]) -> web.Response:
+    """List live products."""
     query = request.query
     sort = query.sort or (Sort.NAME if query.name_prefix else Sort.NEWEST)
     if query.name_prefix is not None and sort is not Sort.NAME:
@@ -74,8 +87,17 @@ async def page(request: Request[None, ProductQuery]) -> web.Response:
     )
 
 
-async def change(request: Request[ProductPatch, None]) -> web.Response:
-    """Change a product."""
+@routes.patch(
+    ONE_PRODUCT,
+    allow=PRODUCT_MANAGERS,
+    media_types=(JSON, MERGE_PATCH),
+    responses={200: ManagedProduct},
+    errors=(NotFound, Conflict, SkuTaken),
+    response_headers=("ETag",),
+    conditional=True,
+)
+async def change_product(request: Request[ProductPatch, None]) -> web.Response:
+    """Change a product; the same values change nothing."""
     product = await request.app[SERVICES].products.change(
         request.parameter("product_id"),
         request.body.model_dump(exclude_unset=True),
@@ -86,7 +108,10 @@ async def change(request: Request[ProductPatch, None]) -> web.Response:
     return json_response(product_resource(product, request.caller), etag=product.version)
 
 
-async def delete(request: Request[None, None]) -> web.Response:
+@routes.delete(
+    ONE_PRODUCT, allow=PRODUCT_MANAGERS, responses={204: None}, errors=(NotFound, Conflict), conditional=True
+)
+async def delete_product(request: Request[None, None]) -> web.Response:
     """Delete a product softly."""
     await request.app[SERVICES].products.delete(
         request.parameter("product_id"),
@@ -97,8 +122,15 @@ async def delete(request: Request[None, None]) -> web.Response:
     return json_response(status=204)
 
 
-async def deleted(request: Request[None, PageQuery]) -> web.Response:
-    """Answer a page of deleted products."""
+@routes.get(
+    "/v1/products/deleted",
+    allow=PRODUCT_MANAGERS,
+    responses={200: PageOf[DeletedProduct]},
+    errors=(InvalidCursor,),
+    response_headers=("Link",),
+)
+async def list_deleted_products(request: Request[None, PageQuery]) -> web.Response:
+    """List deleted products, the newest deletion first."""
     return await list_response(
         request,
         ("deleted",),
@@ -107,19 +139,33 @@ async def deleted(request: Request[None, PageQuery]) -> web.Response:
     )
 
 
-async def restore(request: Request[ProductRestore, None]) -> web.Response:
-    """Bring a deleted product back."""
+@routes.post(
+    "/v1/products/{product_id}/restore",
+    allow=PRODUCT_MANAGERS,
+    responses={200: ManagedProduct},
+    errors=(NotFound, NotDeleted, SkuTaken, Conflict),
+    response_headers=("ETag",),
+)
+async def restore_product(request: Request[ProductRestore | None, None]) -> web.Response:
+    """Restore a deleted product, under its SKU or another."""
     product = await request.app[SERVICES].products.restore(
         request.parameter("product_id"),
-        request.body.sku if request.raw_body else None,
+        request.body.sku if request.body else None,
         by=request.caller.id,
         request_id=request.request_id,
     )
     return json_response(product_resource(product, request.caller), etag=product.version)
 
 
-async def history(request: Request[None, PageQuery]) -> web.Response:
-    """Answer a page of a product's changes."""
+@routes.get(
+    "/v1/products/{product_id}/history",
+    allow=PRODUCT_MANAGERS,
+    responses={200: PageOf[ChangeEntry]},
+    errors=(NotFound, InvalidCursor),
+    response_headers=("Link",),
+)
+async def list_product_history(request: Request[None, PageQuery]) -> web.Response:
+    """List a product's changes, newest first."""
     product_id = request.parameter("product_id")
     return await list_response(
         request,
@@ -129,8 +175,15 @@ async def history(request: Request[None, PageQuery]) -> web.Response:
     )
 
 
-async def prices(request: Request[None, PageQuery]) -> web.Response:
-    """Answer a page of a product's prices."""
+@routes.get(
+    "/v1/products/{product_id}/prices",
+    allow=PUBLIC,
+    responses={200: PricePage},
+    errors=(NotFound, InvalidCursor),
+    response_headers=("Link",),
+)
+async def list_product_prices(request: Request[None, PageQuery]) -> web.Response:
+    """List a product's prices, newest first."""
     product_id = request.parameter("product_id")
     query = ("prices", product_id)
     found = await request.app[SERVICES].products.prices(
@@ -145,114 +198,3 @@ async def prices(request: Request[None, PageQuery]) -> web.Response:
         lowest_last_30_days=found.lowest_last_30_days,
     )
     return page_response(request, query, found.page, content)
-
-
-ROUTES: Final = (
-    Route(
-        method="POST",
-        path="/v1/products",
-        handler=create,
-        allow=PRODUCT_MANAGERS,
-        summary="Create a product",
-        operation_id="createProduct",
-        tags=_TAGS,
-        body=ProductCreate,
-        answers={201: ManagedProduct},
-        errors=(SkuTaken, Conflict),
-        response_headers=("Location", "ETag"),
-        idempotent=True,
-    ),
-    Route(
-        method="GET",
-        path="/v1/products",
-        handler=page,
-        allow=PUBLIC,
-        summary="List live products",
-        operation_id="listProducts",
-        tags=_TAGS,
-        query=ProductQuery,
-        answers={200: PageOf[ManagedProduct | PublicProduct]},
-        errors=(InvalidCursor,),
-        response_headers=("Link",),
-    ),
-    Route(
-        method="GET",
-        path="/v1/products/deleted",
-        handler=deleted,
-        allow=PRODUCT_MANAGERS,
-        summary="List deleted products, the newest deletion first",
-        operation_id="listDeletedProducts",
-        tags=_TAGS,
-        query=PageQuery,
-        answers={200: PageOf[DeletedProduct]},
-        errors=(InvalidCursor,),
-        response_headers=("Link",),
-    ),
-    Route(
-        method="PATCH",
-        path=ONE_PRODUCT,
-        handler=change,
-        allow=PRODUCT_MANAGERS,
-        summary="Change a product; the same values change nothing",
-        operation_id="changeProduct",
-        tags=_TAGS,
-        body=ProductPatch,
-        media_types=(JSON, MERGE_PATCH),
-        answers={200: ManagedProduct},
-        errors=(NotFound, Conflict, SkuTaken),
-        response_headers=("ETag",),
-        conditional=True,
-    ),
-    Route(
-        method="DELETE",
-        path=ONE_PRODUCT,
-        handler=delete,
-        allow=PRODUCT_MANAGERS,
-        summary="Delete a product softly",
-        operation_id="deleteProduct",
-        tags=_TAGS,
-        answers={204: None},
-        errors=(NotFound, Conflict),
-        conditional=True,
-    ),
-    Route(
-        method="POST",
-        path="/v1/products/{product_id}/restore",
-        handler=restore,
-        allow=PRODUCT_MANAGERS,
-        summary="Restore a deleted product, under its SKU or another",
-        operation_id="restoreProduct",
-        tags=_TAGS,
-        body=ProductRestore,
-        body_optional=True,
-        answers={200: ManagedProduct},
-        errors=(NotFound, NotDeleted, SkuTaken, Conflict),
-        response_headers=("ETag",),
-    ),
-    Route(
-        method="GET",
-        path="/v1/products/{product_id}/history",
-        handler=history,
-        allow=PRODUCT_MANAGERS,
-        summary="List a product's changes, newest first",
-        operation_id="listProductHistory",
-        tags=_TAGS,
-        query=PageQuery,
-        answers={200: PageOf[ChangeEntry]},
-        errors=(NotFound, InvalidCursor),
-        response_headers=("Link",),
-    ),
-    Route(
-        method="GET",
-        path="/v1/products/{product_id}/prices",
-        handler=prices,
-        allow=PUBLIC,
-        summary="List a product's prices, newest first",
-        operation_id="listProductPrices",
-        tags=_TAGS,
-        query=PageQuery,
-        answers={200: PricePage},
-        errors=(NotFound, InvalidCursor),
-        response_headers=("Link",),
-    ),
-)

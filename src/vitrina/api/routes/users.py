@@ -1,7 +1,5 @@
 """Accounts over HTTP: a super_admin's work (R1)."""
 
-from typing import Final
-
 from aiohttp import web
 
 from vitrina.api.http.app_keys import SERVICES
@@ -10,7 +8,7 @@ from vitrina.api.http.idempotency import create_once, created
 from vitrina.api.http.pagination import PageOf, list_response
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
-from vitrina.api.http.routing import Route
+from vitrina.api.http.routing import RouteTable
 from vitrina.api.schemas.accounts import UserCreate, UserPatch, UserQuery, UserResource, user_resource
 from vitrina.domain.users import ACCOUNT_MANAGERS, EVERY_ROLE, Role, User
 from vitrina.errors import (
@@ -23,11 +21,19 @@ from vitrina.errors import (
 )
 from vitrina.services.accounts.accounts import UserChanges, UserDraft
 
-_TAGS: Final = ("users",)
+routes = RouteTable("users")
 
 
-async def create(request: Request[UserCreate, None]) -> web.Response:
-    """Make an account."""
+@routes.post(
+    "/v1/users",
+    allow=ACCOUNT_MANAGERS,
+    responses={201: UserResource},
+    errors=(EmailTaken, Conflict, Overloaded),
+    response_headers=("Location", "ETag"),
+    idempotent=True,
+)
+async def create_user(request: Request[UserCreate, None]) -> web.Response:
+    """Create an account."""
     body = request.body
     draft = UserDraft(email=body.email, password=body.password, name=body.name, role=Role(body.role))
     return await create_once(
@@ -38,8 +44,15 @@ async def create(request: Request[UserCreate, None]) -> web.Response:
     )
 
 
-async def page(request: Request[None, UserQuery]) -> web.Response:
-    """Answer a page of accounts."""
+@routes.get(
+    "/v1/users",
+    allow=ACCOUNT_MANAGERS,
+    responses={200: PageOf[UserResource]},
+    errors=(InvalidCursor,),
+    response_headers=("Link",),
+)
+async def list_users(request: Request[None, UserQuery]) -> web.Response:
+    """List accounts, newest first."""
     role, limit = request.query.role, request.query.limit
     return await list_response(
         request,
@@ -49,18 +62,36 @@ async def page(request: Request[None, UserQuery]) -> web.Response:
     )
 
 
-async def read(request: Request[None, None]) -> web.Response:
-    """Answer an account."""
+@routes.get(
+    "/v1/users/{user_id}",
+    allow=ACCOUNT_MANAGERS,
+    responses={200: UserResource},
+    errors=(NotFound,),
+    response_headers=("ETag",),
+    conditional=True,
+)
+async def read_user(request: Request[None, None]) -> web.Response:
+    """Read an account."""
     return _single(request, await request.app[SERVICES].accounts.get(request.parameter("user_id")))
 
 
-async def read_own(request: Request[None, None]) -> web.Response:
-    """Answer the account that asks."""
+@routes.get("/v1/me", allow=EVERY_ROLE, responses={200: UserResource}, response_headers=("ETag",), conditional=True)
+async def read_own_account(request: Request[None, None]) -> web.Response:
+    """Read one's own account."""
     return _single(request, request.caller.user)
 
 
-async def change(request: Request[UserPatch, None]) -> web.Response:
-    """Change an account."""
+@routes.patch(
+    "/v1/users/{user_id}",
+    allow=ACCOUNT_MANAGERS,
+    media_types=(JSON, MERGE_PATCH),
+    responses={200: UserResource},
+    errors=(NotFound, SuperAdminProtected, EmailTaken, Conflict, Overloaded),
+    response_headers=("ETag",),
+    conditional=True,
+)
+async def change_user(request: Request[UserPatch, None]) -> web.Response:
+    """Change an account; a new role or password ends its sessions."""
     fields = request.body.model_dump(exclude_unset=True)
     if "role" in fields:
         fields["role"] = Role(fields["role"])
@@ -70,8 +101,15 @@ async def change(request: Request[UserPatch, None]) -> web.Response:
     return json_response(user_resource(user), etag=user.version)
 
 
-async def delete(request: Request[None, None]) -> web.Response:
-    """Delete an account."""
+@routes.delete(
+    "/v1/users/{user_id}",
+    allow=ACCOUNT_MANAGERS,
+    responses={204: None},
+    errors=(NotFound, SuperAdminProtected, Conflict),
+    conditional=True,
+)
+async def delete_user(request: Request[None, None]) -> web.Response:
+    """Delete an account and end its sessions."""
     await request.app[SERVICES].accounts.delete(request.parameter("user_id"), expected=request.if_match())
     return json_response(status=204)
 
@@ -80,86 +118,3 @@ def _single(request: Request[None, None], user: User) -> web.Response:
     if request.if_none_match(user.version):
         return json_response(status=304, etag=user.version)
     return json_response(user_resource(user), etag=user.version)
-
-
-ROUTES: Final = (
-    Route(
-        method="GET",
-        path="/v1/me",
-        handler=read_own,
-        allow=EVERY_ROLE,
-        summary="Read one's own account",
-        operation_id="readOwnAccount",
-        tags=_TAGS,
-        answers={200: UserResource},
-        response_headers=("ETag",),
-        conditional=True,
-    ),
-    Route(
-        method="POST",
-        path="/v1/users",
-        handler=create,
-        allow=ACCOUNT_MANAGERS,
-        summary="Create an account",
-        operation_id="createUser",
-        tags=_TAGS,
-        body=UserCreate,
-        answers={201: UserResource},
-        errors=(EmailTaken, Conflict, Overloaded),
-        response_headers=("Location", "ETag"),
-        idempotent=True,
-    ),
-    Route(
-        method="GET",
-        path="/v1/users",
-        handler=page,
-        allow=ACCOUNT_MANAGERS,
-        summary="List accounts, newest first",
-        operation_id="listUsers",
-        tags=_TAGS,
-        query=UserQuery,
-        answers={200: PageOf[UserResource]},
-        errors=(InvalidCursor,),
-        response_headers=("Link",),
-    ),
-    Route(
-        method="GET",
-        path="/v1/users/{user_id}",
-        handler=read,
-        allow=ACCOUNT_MANAGERS,
-        summary="Read an account",
-        operation_id="readUser",
-        tags=_TAGS,
-        answers={200: UserResource},
-        errors=(NotFound,),
-        response_headers=("ETag",),
-        conditional=True,
-    ),
-    Route(
-        method="PATCH",
-        path="/v1/users/{user_id}",
-        handler=change,
-        allow=ACCOUNT_MANAGERS,
-        summary="Change an account; a new role or password ends its sessions",
-        operation_id="changeUser",
-        tags=_TAGS,
-        body=UserPatch,
-        media_types=(JSON, MERGE_PATCH),
-        answers={200: UserResource},
-        errors=(NotFound, SuperAdminProtected, EmailTaken, Conflict, Overloaded),
-        response_headers=("ETag",),
-        conditional=True,
-    ),
-    Route(
-        method="DELETE",
-        path="/v1/users/{user_id}",
-        handler=delete,
-        allow=ACCOUNT_MANAGERS,
-        summary="Delete an account and end its sessions",
-        operation_id="deleteUser",
-        tags=_TAGS,
-        answers={204: None},
-        errors=(NotFound, SuperAdminProtected, Conflict),
-        conditional=True,
-    ),
-)
