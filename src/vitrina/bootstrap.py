@@ -110,7 +110,7 @@ class Services(AbstractAsyncContextManager["Services"]):
         """The table."""
         if self._patient is None:
             return Table(self.clients, name=self.settings.table_name)
-        return Table(self.clients, name=self.settings.table_name, deadline=2 * self._patient)
+        return Table(self.clients, name=self.settings.table_name, deadline=2 * self.settings.read_timeout)
 
     @cached_property
     def product_store(self) -> ProductStore:
