@@ -25,3 +25,13 @@ def test_releases_stand_in_order_with_their_dates_and_known_kinds_of_changes() -
         seen.append((tuple(map(int, match.groups()[:3])), date.fromisoformat(match[4])))
     assert seen == sorted(seen, reverse=True)
     assert set(re.findall(r"^### (.+)$", text(CHANGELOG), re.MULTILINE)) <= KINDS
+
+
+def test_the_log_events_that_it_announces_are_those_of_the_code() -> None:
+    """Of the section `[Unreleased]`: operators match alerts on these names."""
+    source = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    events = set(re.findall(r'\blog\.\w+\(\s*"([a-z_]+)"', source))
+    unreleased = re.split(r"^## ", text(CHANGELOG), flags=re.MULTILINE)[1]
+    for _, before, now in re.findall(r"^  \| ([^`|]+) \| (.+) \| (.+) \|$", unreleased, re.MULTILINE):
+        assert set(re.findall(r"`(\w+)`", now)) <= events
+        assert not set(re.findall(r"`(\w+)`", before)) & events
