@@ -1,38 +1,46 @@
-"""What can go wrong, as the domain sees it: one small class for each failure that a caller can expect.
+"""Expected failures: one small class for each that a caller can act on.
 
-Nothing here knows HTTP or AWS. `api/http/problems.py` says which status and code each becomes.
+Nothing here knows HTTP or AWS: `api/http/problems.py` maps each class to a status, a code and the words for clients.
 """
 
+import re
 from dataclasses import dataclass, field
-from typing import Self
+from typing import ClassVar, Final, Self
+
+_INNER_CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 @dataclass(eq=False)
 class VitrinaError(Exception):
-    """The root of every failure that is expected."""
+    """The root of all expected failures.
+
+    `message` is what commands and logs say; without one they say the name of the class in words.
+    """
+
+    message: ClassVar[str] = ""
 
     def __str__(self) -> str:
-        return (type(self).__doc__ or type(self).__name__).splitlines()[0]
+        return self.message or _INNER_CAPITAL.sub(" ", type(self).__name__).lower()
 
 
-@dataclass(eq=False)
+# Who calls
+
+
 class AuthenticationRequired(VitrinaError):
-    """This needs a signed-in account: send a bearer token."""
+    """The request carries no access token, and this needs one."""
 
 
-@dataclass(eq=False)
 class InvalidToken(VitrinaError):
-    """The token is malformed, expired or revoked, or was not signed here: sign in again."""
+    """The token is malformed, expired or revoked, or another service signed it."""
 
 
-@dataclass(eq=False)
 class TokenReused(VitrinaError):
-    """This refresh token was used before, so its session has been ended: sign in again."""
+    """The refresh token was used before; its session has been ended (RFC 9700 section 4.14.2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """What a limited caller may still do: `remaining` of `limit` tries, until `reset` seconds have passed."""
+    """What a rate limit still allows: `remaining` of `limit` tries, until `reset` seconds have passed."""
 
     limit: int
     remaining: int
@@ -48,93 +56,13 @@ class InvalidCredentials(VitrinaError):
 
 @dataclass(eq=False)
 class WrongPassword(VitrinaError):
-    """The current password is wrong."""
+    """The current password, which a change of the password needs, is wrong."""
 
     allowance: Allowance | None = None
 
 
-@dataclass(eq=False)
 class Forbidden(VitrinaError):
-    """Your role does not allow this."""
-
-
-@dataclass(eq=False)
-class NotFound(VitrinaError):
-    """There is nothing here, or nothing that you may see."""
-
-
-@dataclass(eq=False)
-class FieldError:
-    """One field that was refused: `path` are the names and positions that lead to it, none for the whole value."""
-
-    path: tuple[str | int, ...]
-    detail: str
-
-
-@dataclass(eq=False)
-class ValidationFailed(VitrinaError):
-    """Some fields were refused; `errors` says which and what to change."""
-
-    errors: list[FieldError] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, field: str, detail: str) -> Self:
-        """Return the error of a single field."""
-        return cls([FieldError((field,), detail)])
-
-
-@dataclass(eq=False)
-class InvalidCursor(VitrinaError):
-    """The cursor was not made here, or belongs to another query: start again without it."""
-
-
-@dataclass(eq=False)
-class EmailTaken(VitrinaError):
-    """Another account has this e-mail."""
-
-
-@dataclass(eq=False)
-class SkuTaken(VitrinaError):
-    """A live product holds this SKU (R6); `holder_id` is its id."""
-
-    holder_id: str
-
-
-@dataclass(eq=False)
-class SuperAdminProtected(VitrinaError):
-    """A super_admin can be neither changed nor deleted here (R1)."""
-
-
-@dataclass(eq=False)
-class LastSuperAdmin(VitrinaError):
-    """This is the last super_admin: it can be neither deleted nor demoted (R1)."""
-
-
-@dataclass(eq=False)
-class VersionMismatch(VitrinaError):
-    """It has changed since the version that you named: read it again; `current_version` is the version now."""
-
-    current_version: int
-
-
-@dataclass(eq=False)
-class Conflict(VitrinaError):
-    """Others kept changing it at the same time: try again."""
-
-
-@dataclass(eq=False)
-class NotDeleted(VitrinaError):
-    """The product is live: there is nothing to restore."""
-
-
-@dataclass(eq=False)
-class IdempotencyKeyReused(VitrinaError):
-    """This idempotency key was used with another body: make a new key for a new request."""
-
-
-@dataclass(eq=False)
-class IdempotencyInProgress(VitrinaError):
-    """A request with this idempotency key is still running: try again."""
+    """The caller's role does not allow this."""
 
 
 @dataclass(eq=False)
@@ -145,27 +73,114 @@ class RateLimited(VitrinaError):
     limit: int
 
 
+# What was sent
+
+
+class NotFound(VitrinaError):
+    """The object does not exist, or the caller may not see it."""
+
+
+@dataclass(eq=False)
+class FieldError:
+    """One rejected field: `path` are the names and positions that lead to it, none for the whole value."""
+
+    path: tuple[str | int, ...]
+    detail: str
+
+
+@dataclass(eq=False)
+class ValidationFailed(VitrinaError):
+    """Fields were rejected; `errors` says which, and why."""
+
+    errors: list[FieldError] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, field: str, detail: str) -> Self:
+        """Return the error of a single field."""
+        return cls([FieldError((field,), detail)])
+
+
+class InvalidCursor(VitrinaError):
+    """The cursor was not signed here, or was signed for another listing."""
+
+
+class IdempotencyKeyReused(VitrinaError):
+    """The idempotency key was used before with another body."""
+
+
+class IdempotencyInProgress(VitrinaError):
+    """A request with this idempotency key is still being processed."""
+
+
+# What the table holds
+
+
+class EmailTaken(VitrinaError):
+    """Another account has this e-mail."""
+
+    message = "Another account has this e-mail."
+
+
+@dataclass(eq=False)
+class SkuTaken(VitrinaError):
+    """A live product holds this SKU (R6); `holder_id` is its id."""
+
+    holder_id: str
+
+
+class SuperAdminProtected(VitrinaError):
+    """A super_admin can be neither changed nor deleted over HTTP (R1)."""
+
+
+class LastSuperAdmin(VitrinaError):
+    """The last super_admin can be neither deleted nor demoted (R1)."""
+
+
+@dataclass(eq=False)
+class VersionMismatch(VitrinaError):
+    """The object has another version than the caller expects; `current_version` is its version now."""
+
+    current_version: int
+
+
+class Conflict(VitrinaError):
+    """Concurrent changes of the same items made every try fail."""
+
+    message = "Other requests kept changing the same data: try again."
+
+
+class NotDeleted(VitrinaError):
+    """The product is live, so it cannot be restored."""
+
+
+# The service itself
+
+
 @dataclass(eq=False)
 class Unavailable(VitrinaError):
-    """The service cannot do this right now; `retry_after` is in whole seconds."""
+    """The service cannot process the request now; `retry_after` is in whole seconds."""
 
+    message = "The service cannot do this right now: try again."
     retry_after: int = 1
 
 
-@dataclass(eq=False)
 class TableUnavailable(Unavailable):
-    """The table does not answer right now: try again."""
+    """DynamoDB does not respond, or rejects requests for now."""
+
+    message = "The table does not answer right now: try again."
 
 
-@dataclass(eq=False)
 class QueueUnavailable(Unavailable):
-    """The queue does not answer right now: try again."""
+    """SQS does not respond, or rejects requests for now."""
+
+    message = "The queue does not answer right now: try again."
 
 
-@dataclass(eq=False)
 class Overloaded(Unavailable):
-    """The service has more to do than it can take on: try again."""
+    """A queue of this process is full."""
+
+    message = "The service has more to do than it can take on: try again."
 
 
 class NoRoom(OSError):
-    """A temporary file can't be made or written: nothing that a caller can expect or change, unlike those above."""
+    """A temporary file cannot be created or written. No `VitrinaError`, because no caller can act on it."""
