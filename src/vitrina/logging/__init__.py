@@ -1,7 +1,7 @@
-"""Logs: one JSON object a line for machines, colour for people; standard logging comes out the same way.
+"""Logging: one JSON object on each line, or coloured text for people, also for the standard `logging` module.
 
-`configure` is called once a process. Lines are handed to a thread that writes them in groups, so that a slow reader of
-the log never holds up a request; warnings and errors go out at once, and what is left goes out when the process ends.
+`configure` is called once in each process. A thread writes lines in groups, so that a slow reader of the log never
+delays a request. Warnings and errors are written at once, and the rest at the latest when the process ends.
 """
 
 import atexit
@@ -23,7 +23,7 @@ from vitrina.logging.sink import Sink
 Event = MutableMapping[str, Any]
 
 REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id")
-"""The request or message at work: every line that is logged meanwhile carries it."""
+"""The id of the current request, which every log line of its context carries."""
 
 REDACTED: Final = "[redacted]"
 _SECRET_KEY: Final = re.compile(
@@ -34,7 +34,7 @@ _NOISY: Final = ("aiobotocore", "asyncio", "boto3", "botocore", "pynamodb", "url
 
 
 class _SinkLogger:
-    """What structlog writes to: a rendered line, by the name of its level."""
+    """The logger to which structlog passes each rendered line, by the method of its level."""
 
     def __init__(self, sink: Sink, name: str) -> None:
         self._sink = sink
@@ -51,7 +51,7 @@ class _SinkLogger:
 
 
 class _Bridge(logging.Handler):
-    """Sends what libraries log by the standard module through structlog."""
+    """Passes records of the standard `logging` module to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -60,7 +60,7 @@ class _Bridge(logging.Handler):
             level = logging.ERROR if record.levelno >= logging.ERROR else level
             failed = record.exc_info if record.exc_info and record.exc_info[0] else None
             log.log(level, record.getMessage(), exc_info=failed)
-        except Exception:  # noqa: BLE001 - as every handler: a line that cannot be logged must not end its author
+        except Exception:  # noqa: BLE001 - as in every handler: a failure to log must not fail the caller
             self.handleError(record)
 
 
@@ -70,8 +70,8 @@ _second: tuple[int, str] = 0, ""
 
 
 def configure(*, level: str, style: Literal["json", "console"], descriptor: int | None = None) -> None:
-    """Set up logging for this process: `level` is the least that is logged, `descriptor` is standard error if None."""
-    global _sink, _request_sink  # noqa: PLW0603 - logging is a thing of the process
+    """Configure logging for this process from `level` up, to a file descriptor (standard error if None)."""
+    global _sink, _request_sink  # noqa: PLW0603 - logging is global to the process
     descriptor = sys.stderr.fileno() if descriptor is None else descriptor
     least = logging.getLevelNamesMapping()[level.upper()]
     if _sink is None:
@@ -100,15 +100,15 @@ def configure(*, level: str, style: Literal["json", "console"], descriptor: int 
 
 
 def shutdown() -> None:
-    """Write what waits; nothing is logged after it."""
+    """Write all waiting lines; nothing can be logged afterwards."""
     if _sink is not None:
         _sink.close()
 
 
 def log_requests(requests: Iterable[tuple[float, Event]]) -> None:
-    """Log requests that ended, each with when that was in seconds since 1970.
+    """Log completed requests, each with the time of its completion in seconds since 1970.
 
-    These are the lines that are hot: their author sees to it that they hold plain values and no secret.
+    This is the hot path: the lines are not redacted, so the caller must pass plain values and no secrets.
     """
     if _request_sink is None:
         log = structlog.get_logger("vitrina.requests")
@@ -123,13 +123,13 @@ def log_requests(requests: Iterable[tuple[float, Event]]) -> None:
 
 
 def redact(_logger: object, _method: str, event: Event) -> Event:
-    """Take out what looks like a secret by its name or by its form: a belt, for nothing should log one (R14)."""
+    """Redact values that look like secrets, by name or form: a second defence, since none may be logged (R14)."""
     return {key: REDACTED if _SECRET_KEY.search(key) else _redacted(value) for key, value in event.items()}
 
 
 def timestamp(at: float) -> str:
-    """Write seconds since 1970 as RFC 3339 in milliseconds; the part up to the second is remembered."""
-    global _second  # noqa: PLW0603 - a memo
+    """Format seconds since 1970 as RFC 3339 with milliseconds; caches the part up to the second."""
+    global _second  # noqa: PLW0603 - a cache
     known, text = _second
     second = int(at)
     if known != second:
@@ -160,12 +160,12 @@ def _redacted(value: object) -> object:
 def _render_json(_logger: object, _method: str, event: Event) -> bytes:
     try:
         return orjson.dumps(event, default=_type_name)
-    except TypeError:  # A number past 64 bits or half a surrogate pair: a line must come out whatever is in it.
+    except TypeError:  # An integer over 64 bits or a lone surrogate: every event must give a line.
         return json.dumps(event, default=_type_name, ensure_ascii=False).encode(errors="replace")
 
 
 def _type_name(value: object) -> str:
-    """Stand in for an object: its text might hold what must not be logged."""
+    """Return a placeholder for an object, whose text might contain secrets."""
     return f"<{type(value).__name__}>"
 
 

@@ -1,4 +1,4 @@
-"""Where log lines go: a thread of its own writes them in groups, so that nobody waits for who reads the log."""
+"""Writes log lines in groups from a thread, so that no caller waits for the reader of the log."""
 
 import os
 import stat
@@ -9,23 +9,26 @@ from typing import Final
 import orjson
 
 _GATHER: Final = 0.08
-"""Seconds for which lines gather before they are written."""
+"""Seconds for which lines are collected before they are written."""
 _MUCH: Final = 64 * 1024
-"""Bytes that are written without gathering for longer."""
+"""Bytes that are written without waiting for more."""
 _ATOMIC: Final = 4096
-"""Bytes that a pipe takes whole (PIPE_BUF), so that the lines of several processes into one do not mix."""
+"""Bytes that a pipe takes atomically (PIPE_BUF), so that the lines of several processes do not mix."""
 _MOST_WAITING: Final = 16 * 1024 * 1024
-"""Bytes that may wait for a reader that has stopped; past that lines are dropped, and their number is logged."""
+"""Bytes that may wait for a stalled reader; further lines are dropped, and their number is logged."""
 
 
 class Sink:
-    """Writes lines to a file descriptor from a thread of its own, in groups."""
+    """Writes lines to a file descriptor from its own thread.
 
-    def __init__(self, descriptor: int) -> None:
-        """Take what to write to; nothing is written before there is something to write."""
+    At most `most_waiting` bytes wait for the reader.
+    """
+
+    def __init__(self, descriptor: int, *, most_waiting: int = _MOST_WAITING) -> None:
         self._descriptor = descriptor
-        # Each write is a moment in which the thread asks for the interpreter's lock: a file takes all lines by one.
-        self._most = _MOST_WAITING if _is_file(descriptor) else _ATOMIC
+        self._most_waiting = most_waiting
+        # Each write acquires the interpreter's lock again, so a file gets all lines in one.
+        self._most = most_waiting if _is_file(descriptor) else _ATOMIC
         self._lines: list[bytes] = []
         self._waiting = 0
         self._dropped = 0
@@ -36,8 +39,8 @@ class Sink:
         self._thread.start()
 
     def write(self, *lines: bytes, urgent: bool = False) -> None:
-        """Take lines without their line breaks; what is `urgent` does not wait for more to gather."""
-        if self._waiting > _MOST_WAITING:
+        """Queue lines, without line breaks; `urgent` ones are written without waiting for more."""
+        if self._waiting > self._most_waiting:
             self._dropped += len(lines)
             return
         self._lines.extend(lines)
@@ -48,7 +51,7 @@ class Sink:
             self._something.set()
 
     def close(self, *, seconds: float = 2.0) -> None:
-        """Write all that waits and end the thread; a reader that has stopped is given `seconds`."""
+        """Write all waiting lines and end the thread; waits `seconds` for a stalled reader."""
         self._closed = True
         self._urgent.set()
         self._something.set()
@@ -61,14 +64,14 @@ class Sink:
             self._urgent.wait(_GATHER)
             self._something.clear()
             self._urgent.clear()
-            closed = self._closed  # Looked at before the flush: what came before the close is written by the last one.
+            closed = self._closed  # Read first: the last flush then writes all that was queued before the close.
             try:
                 self._flush()
-            except OSError:  # The reader is gone, and with it whom to tell.
+            except OSError:  # The reader is gone, so there is nowhere to report it.
                 continue
 
     def _flush(self) -> None:
-        number = len(self._lines)  # More may come meanwhile, at the end.
+        number = len(self._lines)  # More lines may be appended meanwhile.
         lines = self._lines[:number]
         del self._lines[:number]
         self._waiting = 0
@@ -89,7 +92,7 @@ def _is_file(descriptor: int) -> bool:
 
 
 def _chunks(lines: Iterable[bytes], most: int) -> Iterator[bytes]:
-    """Join lines to chunks of `most` bytes at most; a longer line is one of its own."""
+    """Join lines to chunks of at most `most` bytes; a longer line is a chunk by itself."""
     chunk: list[bytes] = []
     size = 0
     for line in lines:

@@ -1,1 +1,1 @@
-"""Mail to admins: how it reads, and the ways in which it leaves."""
+"""Mail to admins: messages, translations and transports."""

@@ -1,9 +1,8 @@
-"""Mail caught in a folder, one file a mail, to be written and looked at: for development."""
+"""A transport for development that writes mail to a folder, one file each, and reads it back."""
 
 import asyncio
 import email
 import hashlib
-import os
 import re
 import time
 from dataclasses import dataclass
@@ -13,20 +12,20 @@ from email.policy import default
 from pathlib import Path
 from typing import Final
 
+from vitrina.files import whole_file
 from vitrina.mail.transport import MailNotSent, as_bytes
 
 _NAME: Final = re.compile(r"\d{13,16}-[0-9a-f]{16}", re.ASCII)
 
 
 class DirectoryTransport:
-    """Writes each mail whole, under a name that sorts by the time of its arrival."""
+    """Writes each mail atomically, under a name that sorts by time; creates the folder when needed."""
 
     def __init__(self, folder: Path) -> None:
-        """Take the folder, which is made when there is something to write."""
         self._folder = folder
 
     async def send(self, message: EmailMessage) -> None:
-        """Write a message. Raises MailNotSent when the folder cannot be written to."""
+        """Write a message. Raises MailNotSent if the folder cannot be written to."""
         try:
             await asyncio.to_thread(self._write, message)
         except OSError as error:
@@ -36,14 +35,13 @@ class DirectoryTransport:
         self._folder.mkdir(parents=True, exist_ok=True)
         identity = hashlib.sha256(str(message["Message-ID"]).encode()).hexdigest()[:16]
         name = f"{time.time_ns() // 1_000_000:013d}-{identity}"
-        unfinished = self._folder / f".{name}.{os.getpid()}"
-        unfinished.write_bytes(as_bytes(message))
-        unfinished.replace(self._folder / f"{name}.eml")
+        with whole_file(self._folder / f"{name}.eml", durable=False) as file:
+            file.write(as_bytes(message))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaughtMail:
-    """A mail as its reader has it; `name` finds it in its folder."""
+    """A mail as its recipient sees it; `name` identifies it in the folder."""
 
     name: str
     recipient: str
@@ -55,13 +53,13 @@ class CaughtMail:
 
 
 def caught_mails(folder: Path, *, most: int) -> list[CaughtMail]:
-    """Read the mails of a folder, newest first; none when there is no folder."""
+    """Return up to `most` mails of a folder, newest first; none if the folder does not exist."""
     names = sorted((file.stem for file in folder.glob("*.eml") if _NAME.fullmatch(file.stem)), reverse=True)
     return [mail for name in names[:most] if (mail := caught_mail(folder, name)) is not None]
 
 
 def caught_mail(folder: Path, name: str) -> CaughtMail | None:
-    """Read a mail by its name, None if there is none."""
+    """Return a mail by its name, None if it does not exist."""
     file = folder / f"{name}.eml"
     if not _NAME.fullmatch(name) or not file.is_file():
         return None

@@ -1,4 +1,4 @@
-"""How a mail reads: from the domain's values to a message, always the same one for the same values."""
+"""Composes messages from domain values; the same values always give the same bytes."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ from vitrina.domain.users import User
 from vitrina.mail.translations import TRANSLATIONS, Translations
 
 MOST_SHOWN: Final = 100
-"""Changes that a digest lists; of the others it says how many they are."""
+"""Changes that a digest lists; it only counts the others."""
 ATTEMPT_HEADER: Final = "X-Vitrina-Attempt"
-"""There from the second attempt on: such a mail may be the second of its Message-ID."""
+"""Set from the second attempt on: such a mail may be a copy of one already delivered."""
 
 _TEMPLATES: Final = Environment(
     loader=PackageLoader("vitrina.mail"),
@@ -37,7 +37,7 @@ class _Subject(UniqueUnstructuredHeader, BaseHeader):  # type: ignore[misc]
     """A subject that reads back as it was: the library's own folding loses spaces between encoded texts."""
 
     def fold(self, *, policy: Policy) -> str:
-        """Write the header, encoded where it is not ASCII (RFC 2047), in lines as long as mail likes them."""
+        """Return the header in folded lines, with non-ASCII text encoded (RFC 2047)."""
         encoded = Header(str(self), header_name="Subject").encode(linesep=policy.linesep)
         return f"Subject: {encoded}{policy.linesep}"
 
@@ -49,7 +49,7 @@ _POLICY: Final = SMTP.clone(header_factory=_HEADERS)
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A notice as a template shows it: each text in one line."""
+    """A notice as the templates show it; no text contains a line break."""
 
     name: str
     sku: str
@@ -63,11 +63,11 @@ class _Shown:
 def compose(
     mail: Mail, notices: Sequence[Notice], *, recipient: User, language: Language, sender: Address
 ) -> EmailMessage:
-    """Write the message of a mail, text and HTML, about `notices`: those of it that were not mailed before.
+    """Return the message of a mail, as text and HTML, about `notices`: those of the mail not sent before.
 
-    A digest of one reads like that notice by itself. There is no link: the API's answers are for programs, and
-    to follow one would record a view (R4). Nothing in a name can add a header or a line. Raises ValueError when the
-    account's e-mail is none that DNS can find.
+    A digest of one notice reads like a single notice. The message has no link: the API's responses are for programs,
+    and following a link would record a view (R4). No name can add a header or a line. Raises ValueError if the domain
+    of the account's address cannot be encoded for DNS.
     """
     texts = TRANSLATIONS[language]
     newest_first = sorted(notices, key=lambda notice: notice.id, reverse=True)
@@ -96,7 +96,7 @@ def compose(
     message["Auto-Submitted"] = "auto-generated"
     if mail.attempt > 1:
         message[ATTEMPT_HEADER] = str(mail.attempt)
-    # Quoted-printable passes every server: no line is long, and no byte has its eighth bit.
+    # Quoted-printable passes every server: lines are short and bytes are ASCII.
     message.set_content(_TEMPLATES.get_template(f"{template}.txt").render(context), cte="quoted-printable")
     html = _TEMPLATES.get_template(f"{template}.html").render(context)
     message.add_alternative(html, subtype="html", cte="quoted-printable")
@@ -105,7 +105,7 @@ def compose(
 
 
 def address(name: str, spec: str) -> Address:
-    """Return an address with its domain as DNS has it (RFC 5890). Raises ValueError when it is none."""
+    """Return an address with its domain encoded for DNS (RFC 5890). Raises ValueError if `spec` is not an address."""
     local, at, domain = one_line(spec).rpartition("@")
     if not at or not local or not domain:
         raise ValueError("not an e-mail address")
@@ -113,17 +113,17 @@ def address(name: str, spec: str) -> Address:
 
 
 def sender_address(text: str) -> Address:
-    """Return the address that the setting `mail_from` names. Raises ValueError when it names none."""
+    """Parse the setting `mail_from`. Raises ValueError if it is not an address."""
     return address(*parseaddr(text))
 
 
 def one_line(text: str) -> str:
-    """Return `text` without line breaks and whatever else does not print; what prints stays as it is."""
+    """Return `text` with unprintable characters, such as line breaks, as spaces, and no repeated spaces."""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 def _identity(mail: Mail) -> str:
-    """Return the left side of the Message-ID: mail programs fold the copies of one mail by it."""
+    """Return the left side of the Message-ID, by which mail programs recognise copies of a mail."""
     if len(mail.notice_ids) == 1:
         return f"{mail.notice_ids[0]}.{mail.user_id}"
     digest = hashlib.sha256("\n".join((mail.user_id, *sorted(mail.notice_ids))).encode())

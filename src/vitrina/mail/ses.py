@@ -1,4 +1,4 @@
-"""Mail by Amazon SES (API v2), as the raw message."""
+"""Sends raw messages by Amazon SES (API v2)."""
 
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Final
@@ -11,14 +11,13 @@ if TYPE_CHECKING:
     from types_aiobotocore_sesv2 import SESV2Client
 
 _REFUSED: Final = frozenset({"BadRequestException", "MessageRejected"})
-"""What SES says of the mail itself. All else (throttling, a paused account, an unverified domain) can be mended."""
+"""Codes that concern the mail itself. All others (throttling, a paused account) can be resolved later."""
 
 
 class SesTransport:
-    """Sends by SES."""
+    """A transport over an SES client."""
 
     def __init__(self, client: "SESV2Client") -> None:
-        """Take the client."""
         self._client = client
 
     async def send(self, message: EmailMessage) -> None:

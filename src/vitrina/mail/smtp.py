@@ -1,4 +1,4 @@
-"""Mail by SMTP (RFC 5321): connections are kept for the next mail, and answers are told apart."""
+"""Sends mail by SMTP (RFC 5321) over connections that are reused."""
 
 import asyncio
 import ssl
@@ -14,14 +14,17 @@ log = structlog.get_logger(__name__)
 
 _PERMANENT: Final = 500
 _LONGEST_WAIT: Final = 300.0
-"""Seconds for one answer of the server: a belt, for whoever sends gives less."""
+"""Seconds to wait for a response: an upper bound, since callers set shorter timeouts."""
 _QUIT_TIMEOUT: Final = 2.0
 _EXTENSION: Final = "SMTPUTF8"
-"""What a server needs to take an address outside of ASCII (RFC 6531)."""
+"""The extension that non-ASCII addresses require (RFC 6531)."""
 
 
 class SmtpTransport:
-    """Sends by one server, over as many connections as there are mails at once."""
+    """A transport to one server, with a connection for each concurrent mail.
+
+    `tls` verifies the server's certificate; None stands for the system's certificates.
+    """
 
     def __init__(
         self,
@@ -33,7 +36,6 @@ class SmtpTransport:
         password: str = "",
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Take where the server is; `tls` says whose certificates are believed, the system's if None."""
         self._host = host
         self._port = port
         self._security = security
@@ -43,34 +45,34 @@ class SmtpTransport:
         self._idle: list[SMTP] = []
 
     async def send(self, message: EmailMessage) -> None:
-        """Send a message. Raises MailRefused for a 5xx to the recipient or to the message, else MailNotSent."""
+        """Send a message. Raises MailRefused for a 5xx reply to the recipient or the message, else MailNotSent."""
         try:
             connection = await self._connection()
         except (SMTPException, OSError) as error:
-            raise MailNotSent(_said(error)) from error
+            raise MailNotSent(_description(error)) from error
         try:
             await _send(connection, message)
         except (SMTPRecipientRefused, SMTPDataError) as error:
-            # The server is well; the next mail begins by a reset.
+            # The connection is still usable: the next mail starts with RSET.
             self._idle.append(connection)
             if error.code >= _PERMANENT:
-                raise MailRefused(_said(error)) from error
-            raise MailNotSent(_said(error)) from error
+                raise MailRefused(_description(error)) from error
+            raise MailNotSent(_description(error)) from error
         except (SMTPException, OSError) as error:
             connection.close()
-            raise MailNotSent(_said(error)) from error
+            raise MailNotSent(_description(error)) from error
         except BaseException:
             connection.close()
             raise
         self._idle.append(connection)
 
     async def aclose(self) -> None:
-        """Take leave of the server."""
+        """Close all idle connections."""
         idle, self._idle = self._idle, []
         await asyncio.gather(*(_quit(connection) for connection in idle))
 
     async def _connection(self) -> SMTP:
-        """Return a connection that lives: one that is idle and answers, or a new one."""
+        """Return an idle connection that still responds, or a new one."""
         while self._idle:
             connection = self._idle.pop()
             try:
@@ -103,7 +105,7 @@ async def _send(connection: SMTP, message: EmailMessage) -> None:
         if connection.is_ehlo_or_helo_needed:
             await connection.ehlo()
         if not connection.supports_extension(_EXTENSION):
-            raise MailRefused("the server takes no address outside of ASCII")
+            raise MailRefused("the server does not support SMTPUTF8")
         options.append(_EXTENSION)
     await connection.mail(sender, options=options, encoding="utf-8")
     await connection.rcpt(recipient, encoding="utf-8")
@@ -118,7 +120,7 @@ async def _quit(connection: SMTP) -> None:
         connection.close()
 
 
-def _said(error: Exception) -> str:
-    """Say what failed without the server's own words, which repeat addresses."""
+def _description(error: Exception) -> str:
+    """Describe an error without the server's text, which may contain addresses."""
     code = f" {error.code}" if isinstance(error, SMTPResponseException) else ""
     return f"{type(error).__name__}{code}"

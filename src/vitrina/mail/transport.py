@@ -1,4 +1,4 @@
-"""How a message leaves: what every transport promises, and which one the settings ask for."""
+"""The interface of mail transports, and the choice of one by the settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,20 +12,20 @@ from vitrina.config import Settings
 
 
 class MailRefused(Exception):
-    """The server will never take this mail; the text is a code or words of ours: its own could repeat an address."""
+    """The server rejected the mail for good. The text is a code or ours, since the server's may contain an address."""
 
 
 class MailNotSent(Exception):
-    """The mail was not taken, or nobody knows whether it was: try again later."""
+    """The mail was not accepted, or it is unknown whether it was; it can be tried again later."""
 
 
 class Transport(Protocol):
-    """A way for messages to leave; several may leave at once."""
+    """Sends messages, several concurrently."""
 
     async def send(self, message: EmailMessage) -> None:
-        """Send a message to whom its `To` names. Raises MailRefused, MailNotSent.
+        """Send a message to the address in its `To`. Raises MailRefused, MailNotSent.
 
-        It sets no limit of time: whoever calls it does, and cancels it.
+        There is no time limit: the caller sets one and cancels.
         """
 
 
@@ -40,15 +40,15 @@ def recipient_of(message: EmailMessage) -> str:
 
 
 def as_bytes(message: EmailMessage) -> bytes:
-    """Write a message as it is sent; only an address outside of ASCII asks for a header outside of ASCII (RFC 6532)."""
+    """Return the bytes to send; only non-ASCII addresses make headers non-ASCII (RFC 6532)."""
     plain = sender_of(message).isascii() and recipient_of(message).isascii()
     return message.as_bytes(policy=SMTP if plain else SMTPUTF8)
 
 
 @asynccontextmanager
 async def open_transport(settings: Settings) -> AsyncIterator[Transport]:
-    """Open the transport that `mail_transport` names, and close what it holds at the end."""
-    # Each brings libraries that the others need not load.
+    """Open the transport of the setting `mail_transport`; close its connections at the end."""
+    # Imported here, so that only the libraries of the chosen transport are loaded.
     if settings.mail_transport == "ses":
         from vitrina.mail.ses import SesTransport  # noqa: PLC0415
 
