@@ -1,4 +1,4 @@
-"""Logs hold what helps and nothing that harms (R14), and nobody waits for who reads them."""
+"""Log lines contain no secrets (R14), and no caller waits for the reader of the log."""
 
 import logging as standard
 import os
@@ -23,7 +23,7 @@ Read = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def configure(tmp_path: Path) -> Callable[..., Callable[[], str]]:
-    """Configure logging to a file."""
+    """Return a function that configures logging to a file and returns a reader of its text."""
     path = tmp_path / "log"
 
     def configured(style: str = "json", level: str = "info") -> Callable[[], str]:
@@ -41,13 +41,13 @@ def configure(tmp_path: Path) -> Callable[..., Callable[[], str]]:
 
 @pytest.fixture
 def read(configure: Callable[..., Callable[[], str]]) -> Read:
-    """Log as JSON; returns what reads the lines."""
+    """Configure JSON logging, and return a reader of its lines."""
     text = configure()
     return lambda: [orjson.loads(line) for line in text().splitlines()]
 
 
 def test_a_line_is_an_object_with_a_static_name(read: Read) -> None:
-    """And carries the request at work."""
+    """It carries the id of the current request."""
     reset = logging.REQUEST_ID.set("r-1")
     structlog.get_logger("vitrina.test").info("thing_happened", number=3)
     logging.REQUEST_ID.reset(reset)
@@ -63,8 +63,8 @@ def test_a_line_is_an_object_with_a_static_name(read: Read) -> None:
     }
 
 
-def test_secrets_do_not_get_through(read: Read) -> None:
-    """By their name, by their form, in a nest or in a traceback."""
+def test_secrets_are_redacted(read: Read) -> None:
+    """By name and by form, in nested values and tracebacks."""
     log = structlog.get_logger()
     log.info("a", password=CANARY, new_password=CANARY, refresh_token=CANARY, Authorization=CANARY, api_key=CANARY)
     log.info("b", nest={"deep": [{"cookie": CANARY}], "text": f"Authorization: Bearer {CANARY}"})
@@ -82,14 +82,14 @@ def test_secrets_do_not_get_through(read: Read) -> None:
 
 
 class Secretive:
-    """Something whose text gives it away."""
+    """An object whose repr contains a secret."""
 
     def __repr__(self) -> str:
         return CANARY
 
 
-def test_what_json_cannot_hold_is_still_logged(read: Read) -> None:
-    """A log line never fails its author."""
+def test_values_that_json_cannot_represent_are_logged(read: Read) -> None:
+    """A log call never fails its caller."""
     structlog.get_logger().info("odd", number=2**70, text="a\ud800b")
     (line,) = read()
     assert line["number"] == 2**70
@@ -97,7 +97,7 @@ def test_what_json_cannot_hold_is_still_logged(read: Read) -> None:
 
 
 def test_libraries_log_the_same_way(read: Read) -> None:
-    """At their levels, with their tracebacks, and warnings among them."""
+    """At their levels, with tracebacks, and warnings too."""
     log = standard.getLogger("some.library")
     log.debug("unseen")
     log.info("info %d", 1)
@@ -120,7 +120,7 @@ def test_libraries_log_the_same_way(read: Read) -> None:
     assert "mind this" in lines[4]["event"]
 
 
-def test_a_library_that_logs_wrongly_does_not_fail(read: Read, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_log_call_of_a_library_does_not_fail(read: Read, capsys: pytest.CaptureFixture[str]) -> None:
     """As with every handler of the standard module."""
     record = standard.LogRecord("some.library", standard.WARNING, "", 0, "%d", ("x",), None)
     (bridge,) = (handler for handler in standard.root.handlers if isinstance(handler, logging._Bridge))
@@ -130,21 +130,22 @@ def test_a_library_that_logs_wrongly_does_not_fail(read: Read, capsys: pytest.Ca
 
 
 def test_requests_are_logged_with_their_own_time(read: Read) -> None:
-    """Which is not the time at which they are written."""
+    """Not with the time at which the line is written."""
     logging.log_requests([(1_795_503_694.5, {"status": 200})])
     assert read() == [{"event": "request", "level": "info", "timestamp": "2026-11-24T07:01:34.500Z", "status": 200}]
 
 
 @pytest.mark.parametrize(("style", "level"), [("json", "warning"), ("console", "warning")])
-def test_requests_are_no_warnings(configure: Callable[..., Callable[[], str]], style: str, level: str) -> None:
-    """Who wants only warnings gets only warnings."""
+def test_requests_are_not_logged_at_level_warning(
+    configure: Callable[..., Callable[[], str]], style: str, level: str
+) -> None:
     text = configure(style, level)
     logging.log_requests([(1.0, {"status": 200})])
     assert text() == ""
 
 
-def test_people_get_text(configure: Callable[..., Callable[[], str]]) -> None:
-    """The same lines, requests among them, without colour where there is no terminal."""
+def test_the_console_style_is_text(configure: Callable[..., Callable[[], str]]) -> None:
+    """Without colour where there is no terminal."""
     text = configure("console")
     structlog.get_logger("vitrina.test").warning("thing_happened", password=CANARY)
     logging.log_requests([(1_795_503_694.5, {"status": 200})])
@@ -156,14 +157,13 @@ def test_people_get_text(configure: Callable[..., Callable[[], str]]) -> None:
     assert "\x1b" not in lines[0]
 
 
-def test_a_process_that_was_never_configured_can_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is nothing to write."""
+def test_shutdown_works_without_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging, "_sink", None)
     logging.shutdown()
 
 
 def test_a_process_can_be_configured_twice(configure: Callable[..., Callable[[], str]]) -> None:
-    """What was logged before goes out first."""
+    """Lines from before the second call are written first."""
     configure()
     structlog.get_logger().info("first")
     text = configure()
@@ -171,8 +171,7 @@ def test_a_process_can_be_configured_twice(configure: Callable[..., Callable[[],
     assert [orjson.loads(line)["event"] for line in text().splitlines()] == ["first", "second"]
 
 
-def test_lines_gather_and_warnings_do_not_wait() -> None:
-    """A log that is 80 ms old is young enough, unless something is wrong."""
+def test_lines_are_collected_but_warnings_are_written_at_once() -> None:
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     sink = Sink(writer)
@@ -204,8 +203,7 @@ def test_a_stalled_reader_delays_no_caller() -> None:
     assert len(read) < 400_000
 
 
-def test_a_reader_that_is_gone_ends_nothing() -> None:
-    """There is nobody to tell."""
+def test_a_closed_reader_is_ignored() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     sink = Sink(writer)
@@ -216,7 +214,7 @@ def test_a_reader_that_is_gone_ends_nothing() -> None:
 
 
 def test_processes_that_share_a_pipe_do_not_mix_their_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A pipe takes 4,096 bytes whole; a file takes what there is, at once."""
+    """A pipe takes 4,096 bytes atomically; a file gets all lines in one write."""
     sizes: list[int] = []
 
     def write(_descriptor: int, data: memoryview) -> int:
@@ -234,8 +232,8 @@ def test_processes_that_share_a_pipe_do_not_mix_their_lines(monkeypatch: pytest.
     assert sizes == [4000, 4000, 2000, 10_000, 2, 20_002, 4000, 4000, 2000, 10_000, 2]
 
 
-def test_a_line_that_comes_while_others_are_written_is_written_before_the_end() -> None:
-    """A close in the midst of a flush waits for one more."""
+def test_a_line_queued_during_the_last_flush_is_written() -> None:
+    """A close during a flush causes one more."""
     reading, writing = os.pipe()
     sink = Sink(writing)
     flush = sink._flush

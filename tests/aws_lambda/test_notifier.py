@@ -1,4 +1,4 @@
-"""The notifier as Lambda functions: SQS's event in, the part of the batch that failed out."""
+"""The notifier as Lambda functions, on events of SQS."""
 
 import asyncio
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def settings(
 
 
 def left(milliseconds: int) -> Any:  # noqa: ANN401 - Lambda's own
-    """A context with so much time left."""
+    """A context with this much time left."""
 
     class Context:
         def get_remaining_time_in_millis(self) -> int:
@@ -70,7 +70,7 @@ def record(body: str, *, group: str = "g", message_id: str | None = None) -> dic
 
 
 async def admins(settings: Settings) -> list[User]:
-    """Make the table and two admins."""
+    """Create the table and two admins."""
     async with connect(settings) as clients:
         await clients.writer.create_table(**create_table_arguments(settings))
         made = [user(role=Role.ADMIN), user(role=Role.ADMIN)]
@@ -80,15 +80,15 @@ async def admins(settings: Settings) -> list[User]:
 
 
 def test_behind_a_failure_its_group_fails_too() -> None:
-    """So that the order of a product stays; other groups go on."""
+    """Otherwise a redelivery would break the order within a product."""
     records = [record("", group=group, message_id=message_id) for group, message_id in ("ax", "by", "az", "bw")]
     assert failures(records, {"x", "y", "z", "w"}) == []
     assert failures(records, {"y", "z", "w"}) == ["x", "z"]
     assert failures(records, {"x", "y", "z"}) == ["w"]
 
 
-def test_a_batch_is_told_and_mailed_but_for_what_is_poison(settings: Settings, tmp_path: Path) -> None:
-    """The poison and what is behind it in its group come again, and find their entries."""
+def test_poison_and_its_group_are_redelivered_and_the_rest_is_mailed(settings: Settings, tmp_path: Path) -> None:
+    """A redelivery finds its entries and mails nothing twice."""
     ana, luis = asyncio.run(admins(settings))
     bodies = [encode(notice(number, changed_by=ana.id).change) for number in (1, 2)]
     event = {
@@ -107,7 +107,7 @@ def test_a_batch_is_told_and_mailed_but_for_what_is_poison(settings: Settings, t
 
 
 def test_without_time_mail_is_left_to_the_schedule(settings: Settings, tmp_path: Path) -> None:
-    """And the schedule's function leaves it to the next when it has none either."""
+    """The scheduled function, too, leaves mail to its next run when time is short."""
     ana, _ = asyncio.run(admins(settings))
     event = {"Records": [record(encode(notice(changed_by=ana.id).change))]}
     assert handler(event, left(14_000)) == {"batchItemFailures": []}
@@ -117,8 +117,8 @@ def test_without_time_mail_is_left_to_the_schedule(settings: Settings, tmp_path:
     assert len(caught_mails(tmp_path, most=9)) == 1
 
 
-def test_without_a_table_all_comes_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the schedule's function fails, which its metrics show; what was told stays told though mail cannot be."""
+def test_without_a_table_the_whole_batch_is_redelivered(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scheduled function fails, so that its metrics show it. Written entries stay when only the mail fails."""
     monkeypatch.setenv("VITRINA_WRITER_ENDPOINT", "http://127.0.0.1:9")
     event = {"Records": [record(encode(notice().change), message_id="a")]}
     assert handler(event, left(30_000)) == {"batchItemFailures": [{"itemIdentifier": "a"}]}

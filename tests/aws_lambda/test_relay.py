@@ -1,4 +1,4 @@
-"""The relay as a Lambda function: on records as Lambda gives them, and as DynamoDB Local does."""
+"""The relay as a Lambda function, on records as Lambda and as DynamoDB Local give them."""
 
 import asyncio
 import json
@@ -37,13 +37,12 @@ def settings(ministack: str, table_name: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 async def make_queue(settings: Settings) -> None:
-    """Make the queue."""
     async with connect_queue(settings) as client:
         await ensure(client, settings)
 
 
 async def received(settings: Settings) -> list[Event]:
-    """Take all that is in the queue, and then the dead letters."""
+    """Receive all messages of the queue, then the dead letters."""
     async with connect_queue(settings) as client:
         queue = NoticeQueue(client, name=settings.queue_name)
         messages = await queue.main.receive(wait=1)
@@ -65,16 +64,16 @@ def lambda_event(*records: Record) -> dict[str, Any]:
     return event
 
 
-def test_changed_prices_are_sent_and_the_rest_is_left(settings: Settings) -> None:
-    """A change that cannot be read is parked: the shard goes on."""
+def test_price_changes_are_sent_and_other_records_skipped(settings: Settings) -> None:
+    """A change that cannot be decoded becomes a dead letter and does not block the shard."""
     asyncio.run(make_queue(settings))
     event = lambda_event(noise(1), change(2), change(3, at={"S": "yesterday"}), noise(4), change(5))
     assert handler(event, CONTEXT) == {"batchItemFailures": []}
     assert [each.version for each in asyncio.run(received(settings))] == [2, 5, 3]
 
 
-def test_a_failure_names_the_first_record_to_come_again(settings: Settings) -> None:
-    """The one that was to be sent: what came before it is done. A container that failed goes on."""
+def test_a_failure_names_the_first_record_to_redeliver(settings: Settings) -> None:
+    """The container survives the failure and handles the next invocation."""
     event = lambda_event(noise(1), change(2), change(3))
     assert handler(event, CONTEXT) == {"batchItemFailures": [{"itemIdentifier": f"{2:021d}"}]}
     asyncio.run(make_queue(settings))
@@ -84,8 +83,6 @@ def test_a_failure_names_the_first_record_to_come_again(settings: Settings) -> N
 
 
 def test_records_of_a_real_stream_are_understood(settings: Settings, dynamodb_local: str) -> None:
-    """As DynamoDB Local writes them."""
-
     async def records() -> list[Record]:
         local = settings.model_copy(update={"writer_endpoint": dynamodb_local, "environment": "development"})
         async with connect(local) as clients, connect_streams(local) as streams:

@@ -1,4 +1,4 @@
-"""Mails and what they speak of."""
+"""Sample mails, notices and recipients."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,6 @@ AT = datetime(2026, 11, 24, 7, 1, 34, tzinfo=UTC)
 
 
 def recipient(**fields: Any) -> User:  # noqa: ANN401 - each field has its own type
-    """An admin."""
     defaults: dict[str, Any] = {
         "id": USER_ID,
         "email": "ana@example.com",
@@ -29,7 +28,7 @@ def recipient(**fields: Any) -> User:  # noqa: ANN401 - each field has its own t
 
 
 def notice(number: int = 0, **fields: Any) -> Notice:  # noqa: ANN401 - each field has its own type
-    """A notice, `number` seconds after the first."""
+    """A notice of a change `number` seconds after AT."""
     by, user_id = fields.pop("changed_by_name", "Luis Admin"), fields.pop("user_id", USER_ID)
     defaults: dict[str, Any] = {
         "product_id": f"01997b2e-0000-7000-8000-{number:012x}",

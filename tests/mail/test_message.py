@@ -1,4 +1,4 @@
-"""How a mail reads, in both languages, and what no name can do to it."""
+"""Messages in both languages, and hostile names in them."""
 
 import email
 import tomllib
@@ -26,7 +26,7 @@ def written(
     sender: str = "Vitrina <notices@shop.example>",
     **fields: Any,  # noqa: ANN401 - each field of a mail has its own type
 ) -> EmailMessage:
-    """Return the message of these notices."""
+    """Compose the message of these notices."""
     return compose(
         mail(*notices, **fields),
         notices,
@@ -37,19 +37,18 @@ def written(
 
 
 def read(message: EmailMessage) -> EmailMessage:
-    """Return a message as its reader has it."""
+    """Return a message as its recipient parses it."""
     return email.message_from_bytes(as_bytes(message), policy=default)
 
 
 def text(message: EmailMessage, kind: str) -> str:
-    """Return the text or the HTML of a message that was sent and read."""
+    """Return the text or HTML part of a message as its recipient parses it."""
     part = read(message).get_body((kind,))
     assert part is not None
     return str(part.get_content()).replace("\r\n", "\n")
 
 
-def test_a_notice_by_itself_says_all_of_it() -> None:
-    """What, from which price to which, who, when, and by which request."""
+def test_a_single_notice_has_every_detail() -> None:
     message = written(notice())
     assert message["Subject"] == "Price of Oak Lamp: 19.99 USD → 24.99 USD"
     assert text(message, "plain") == (
@@ -64,8 +63,8 @@ def test_a_notice_by_itself_says_all_of_it() -> None:
         assert said in html
 
 
-def test_its_headers_name_it_and_keep_programs_from_answering() -> None:
-    """The Message-ID is of the change and the recipient, so that a mail program folds a second copy."""
+def test_headers_identify_the_mail_and_suppress_automatic_replies() -> None:
+    """The Message-ID names change and recipient, so that mail programs recognise a copy."""
     one = notice()
     message = read(written(one))
     assert message["From"] == "Vitrina <notices@shop.example>"
@@ -76,8 +75,8 @@ def test_its_headers_name_it_and_keep_programs_from_answering() -> None:
     assert ATTEMPT_HEADER not in message
 
 
-def test_the_same_values_make_the_same_bytes_and_a_second_attempt_says_so() -> None:
-    """Whoever takes a mail over sends the same one."""
+def test_the_same_values_give_the_same_bytes_and_a_second_attempt_is_marked() -> None:
+    """A process that takes over a mail must send the same one."""
     notices = [notice(0), notice(1)]
     first = as_bytes(written(*notices))
     assert first == as_bytes(written(*notices))
@@ -88,7 +87,7 @@ def test_the_same_values_make_the_same_bytes_and_a_second_attempt_says_so() -> N
 
 
 def test_a_digest_lists_the_newest_first_and_counts_the_rest() -> None:
-    """And is named by what it holds, in whatever order that came."""
+    """Its Message-ID does not depend on the order of the notices."""
     many = [notice(number) for number in range(MOST_SHOWN + 4)]
     message = written(*many)
     assert message["Subject"] == "104 price changes"
@@ -104,12 +103,10 @@ def test_a_digest_lists_the_newest_first_and_counts_the_rest() -> None:
 
 
 def test_a_digest_of_one_reads_like_a_notice() -> None:
-    """Nobody wants to be told of "1 price changes"."""
     assert "Price of Oak Lamp" in written(notice(), digest=True)["Subject"]
 
 
 def test_spanish_is_spanish_throughout() -> None:
-    """In a notice and in a digest."""
     one = written(notice(), language=Language.SPANISH)
     assert one["Subject"] == "Precio de Oak Lamp: 19.99 USD → 24.99 USD"
     assert "Hola, Ana Admin:" in text(one, "plain")
@@ -122,21 +119,20 @@ def test_spanish_is_spanish_throughout() -> None:
 
 
 def test_there_is_no_link() -> None:
-    """Who followed one to a product would count as an anonymous visitor of it."""
+    """Following a link to a product would record an anonymous view (R4)."""
     for message in (written(notice()), written(notice(0), notice(1))):
         for kind in ("plain", "html"):
             assert "/v1/products" not in text(message, kind)
             assert "href" not in text(message, kind)
 
 
-def test_an_author_that_is_gone_is_called_so() -> None:
-    """The notice knows no name then."""
+def test_a_deleted_actor_is_named_as_such() -> None:
     assert "Changed by: an account that is gone" in text(written(notice(changed_by_name=None)), "plain")
 
 
 @pytest.mark.parametrize("line_break", ["\r\n", "\n", "\r", "\v", "\x85", "\u2028", "\x00", "\u202e"])
 def test_a_name_can_add_neither_a_header_nor_a_line(line_break: str) -> None:
-    """Whatever ends a line somewhere, and what turns the direction of the text, becomes a space."""
+    """Line breaks and direction overrides become spaces."""
     evil = f"Lamp{line_break}Bcc: victim@example.com"
     one = notice(name=evil, changed_by_name=evil, sku=evil, request_id=evil)
     for message in (written(one, to=recipient(name=evil)), written(one, notice(1), to=recipient(name=evil))):
@@ -150,8 +146,7 @@ def test_a_name_can_add_neither_a_header_nor_a_line(line_break: str) -> None:
         assert not [line for line in plain.splitlines() if line.startswith("Bcc")]
 
 
-def test_html_in_a_name_is_text() -> None:
-    """And is as it is in the text part."""
+def test_html_in_a_name_is_escaped() -> None:
     evil = '<img src=x onerror="alert(1)">&'
     message = written(notice(name=evil), to=recipient(name=evil))
     assert "<img" not in text(message, "html")
@@ -161,8 +156,8 @@ def test_html_in_a_name_is_text() -> None:
 
 @given(name=st.text(min_size=1, max_size=200), author=st.text(max_size=200))
 @example(name="00000000¡¡¡¡¡¡¡¡¡¡¡𐐀 ¡", author="")
-def test_any_name_makes_a_message_that_reads_back(name: str, author: str) -> None:
-    """Seven bits, short lines, and the subject as it was meant."""
+def test_any_name_survives_a_round_trip(name: str, author: str) -> None:
+    """The message is ASCII, and its lines are within the limit of RFC 5322."""
     message = written(notice(name=name, changed_by_name=author), to=recipient(name=author))
     raw = as_bytes(message)
     assert raw.isascii()
@@ -174,8 +169,7 @@ def test_any_name_makes_a_message_that_reads_back(name: str, author: str) -> Non
     assert not back.defects
 
 
-def test_addresses_outside_of_ascii_are_written_as_the_network_has_them() -> None:
-    """A domain as DNS has it; a local part as it is, in a message that asks for SMTPUTF8."""
+def test_non_ascii_domains_are_encoded_and_local_parts_need_smtputf8() -> None:
     message = written(notice(), to=recipient(email="ana@bücher.example"))
     assert recipient_of(message) == "ana@xn--bcher-kva.example"
     assert as_bytes(message).isascii()
@@ -185,21 +179,19 @@ def test_addresses_outside_of_ascii_are_written_as_the_network_has_them() -> Non
 
 
 @pytest.mark.parametrize("text", ["", "nobody", "@example.com", "nobody@", f"a@{'x' * 64}.example"])
-def test_a_sender_that_is_no_address_is_refused(text: str) -> None:
-    """Before there is a mail."""
+def test_an_invalid_sender_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"address|label|encoding"):
         sender_address(text)
 
 
-def test_a_bare_sender_has_no_name() -> None:
-    """Its domain is that of the Message-ID."""
+def test_a_sender_without_a_name_is_a_bare_address() -> None:
     message = written(notice(), sender="notices@shop.example")
     assert sender_of(message) == "notices@shop.example"
     assert message.as_bytes(policy=SMTP).startswith(b"From: notices@shop.example\r\n")
 
 
 def test_the_package_ships_each_template() -> None:
-    """A wheel holds what `package-data` names, and nothing else that is no Python."""
+    """Every file that is not Python must match `package-data`, or the wheel lacks it."""
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     folder = ROOT / "src" / "vitrina" / "mail"
     shipped = {file for pattern in patterns["vitrina.mail"] for file in folder.glob(pattern)}

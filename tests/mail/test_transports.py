@@ -1,4 +1,4 @@
-"""Mail by a real SMTP server with its moods, by SES, and into a folder."""
+"""The transports: a real SMTP server, SES and a folder."""
 
 import asyncio
 import email
@@ -30,7 +30,6 @@ HOST = "127.0.0.1"
 
 
 def message(to: str = "ana@example.com", sender: str = "notices@shop.example") -> EmailMessage:
-    """A message."""
     one = notice()
     return compose(
         mail(one),
@@ -42,7 +41,7 @@ def message(to: str = "ana@example.com", sender: str = "notices@shop.example") -
 
 
 class Server:
-    """What the server answers, what it got, and over how many connections."""
+    """An SMTP server with configurable replies; records envelopes and connections."""
 
     def __init__(self) -> None:
         self.got: list[Envelope] = []
@@ -54,13 +53,11 @@ class Server:
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
-        """Take or refuse a recipient."""
         if self.rcpt.startswith("250"):
             envelope.rcpt_tos.append(address)
         return self.rcpt
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
-        """Take or refuse a message."""
         if self.hangs:
             await asyncio.sleep(3600)
         self.got.append(envelope)
@@ -68,17 +65,16 @@ class Server:
 
 
 class Connection(SMTP):
-    """A connection that its server knows."""
+    """A connection that registers itself with its server."""
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - asyncio's own
-        """Remember the connection."""
         self.event_handler.connections.append(transport)
         super().connection_made(transport)
 
 
 @asynccontextmanager
 async def listening(server: Server, **options: Any) -> AsyncIterator[int]:  # noqa: ANN401 - aiosmtpd's options
-    """Serve SMTP on a port."""
+    """Serve SMTP on a free port, and yield the port."""
     tls = options.pop("ssl", None)
     loop = asyncio.get_running_loop()
     factory: Callable[[], asyncio.BaseProtocol] = partial(
@@ -96,7 +92,7 @@ async def listening(server: Server, **options: Any) -> AsyncIterator[int]:  # no
 
 @asynccontextmanager
 async def by_smtp(port: int, **options: Any) -> AsyncIterator[SmtpTransport]:  # noqa: ANN401 - the transport's options
-    """Send to a port."""
+    """Yield a transport to a port."""
     transport = SmtpTransport(host=HOST, port=port, **options)
     yield transport
     await transport.aclose()
@@ -104,7 +100,7 @@ async def by_smtp(port: int, **options: Any) -> AsyncIterator[SmtpTransport]:  #
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate of this machine that nobody else believes, and its key."""
+    """A self-signed certificate and its key."""
     folder = tmp_path_factory.mktemp("tls")
     certificate, key = folder / "certificate", folder / "key"
     make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=server".split()
@@ -116,8 +112,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return certificate, key
 
 
-async def test_a_message_arrives_as_it_was_written() -> None:
-    """From the sender to the recipient of its headers."""
+async def test_a_message_arrives_unchanged() -> None:
     server = Server()
     async with listening(server) as port, by_smtp(port) as transport:
         await transport.send(message())
@@ -127,7 +122,7 @@ async def test_a_message_arrives_as_it_was_written() -> None:
 
 
 async def test_a_connection_serves_many_messages() -> None:
-    """One after another by one; several at once by several, which stay."""
+    """Sequential messages share a connection; concurrent ones open more, which are kept."""
     server = Server()
     async with listening(server) as port, by_smtp(port) as transport:
         for _ in range(3):
@@ -139,8 +134,8 @@ async def test_a_connection_serves_many_messages() -> None:
     assert len(server.got) == 9
 
 
-async def test_a_connection_that_died_is_opened_anew() -> None:
-    """Servers end those that idle."""
+async def test_a_dead_connection_is_replaced() -> None:
+    """Servers close idle connections."""
     server = Server()
     async with listening(server) as port, by_smtp(port) as transport:
         await transport.send(message())
@@ -159,8 +154,8 @@ async def test_a_connection_that_died_is_opened_anew() -> None:
         ("250 OK", "451 4.3.0 <ana@example.com> try later", MailNotSent),
     ],
 )
-async def test_a_refusal_for_good_is_told_from_one_for_now(rcpt: str, data: str, error: type[Exception]) -> None:
-    """No address gets into the error, and the next mail goes by the same connection."""
+async def test_permanent_and_temporary_refusals_differ(rcpt: str, data: str, error: type[Exception]) -> None:
+    """The error contains no address, and the connection is reused."""
     server = Server()
     async with listening(server) as port, by_smtp(port) as transport:
         server.rcpt, server.data = rcpt, data
@@ -172,8 +167,8 @@ async def test_a_refusal_for_good_is_told_from_one_for_now(rcpt: str, data: str,
     assert len(server.connections) == 1
 
 
-async def test_a_server_that_is_not_there_or_drops_the_connection_is_tried_again() -> None:
-    """Nobody knows whether a mail whose answer did not come was taken."""
+async def test_an_unreachable_server_or_a_dropped_connection_is_temporary() -> None:
+    """Without a reply it is unknown whether the mail was accepted."""
     server = Server()
 
     async def drop(*_: object) -> str:
@@ -189,8 +184,8 @@ async def test_a_server_that_is_not_there_or_drops_the_connection_is_tried_again
             await transport.send(message())
 
 
-async def test_a_server_that_hangs_is_left() -> None:
-    """Whoever sends sets the time; the connection is not used again."""
+async def test_a_connection_is_discarded_when_the_caller_gives_up() -> None:
+    """The caller sets the timeout."""
     server = Server()
     server.hangs = True
     async with listening(server) as port, by_smtp(port) as transport:
@@ -209,8 +204,7 @@ async def test_a_server_that_hangs_is_left() -> None:
         assert len(server.connections) == 3
 
 
-async def test_leaving_a_server_that_is_gone_is_no_failure() -> None:
-    """There is nothing to take leave of."""
+async def test_closing_ignores_a_server_that_is_gone() -> None:
     server = Server()
     transport = SmtpTransport(host=HOST, port=0)
     async with listening(server) as port:
@@ -222,10 +216,8 @@ async def test_leaving_a_server_that_is_gone_is_no_failure() -> None:
 
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")  # aiosmtpd sees no TLS below it
 @pytest.mark.parametrize("security", ["starttls", "tls"])
-async def test_a_connection_is_encrypted_and_signed_in_when_asked_for(
-    security: str, certificate: tuple[Path, Path]
-) -> None:
-    """By STARTTLS or from the first byte; a certificate that is not believed gets no mail, a wrong password neither."""
+async def test_tls_and_authentication(security: str, certificate: tuple[Path, Path]) -> None:
+    """An untrusted certificate or a wrong password gets no mail."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*certificate)
     believing = ssl.create_default_context(cafile=certificate[0])
@@ -247,8 +239,8 @@ async def test_a_connection_is_encrypted_and_signed_in_when_asked_for(
     assert len(server.got) == 1
 
 
-async def test_an_address_outside_of_ascii_asks_the_server_for_more() -> None:
-    """One that cannot take it never will."""
+async def test_a_non_ascii_address_needs_smtputf8() -> None:
+    """A server without the extension refuses for good."""
     server = Server()
     async with listening(server) as port, by_smtp(port) as transport:
         await transport.send(message(to="josé@example.com"))
@@ -260,8 +252,8 @@ async def test_an_address_outside_of_ascii_asks_the_server_for_more() -> None:
             await transport.send(message(to="josé@example.com"))
 
 
-async def test_a_folder_gets_a_file_a_mail(tmp_path: Path) -> None:
-    """Whole, in the order of their arrival, and nothing beside them."""
+async def test_a_folder_gets_one_file_for_each_mail(tmp_path: Path) -> None:
+    """Complete files that sort by arrival, and no temporary ones."""
     settings = settings_for("", mail_transport="directory", mail_directory=str(tmp_path / "mails"))
     async with open_transport(settings) as transport:
         await transport.send(message())
@@ -273,15 +265,13 @@ async def test_a_folder_gets_a_file_a_mail(tmp_path: Path) -> None:
     assert [one["To"].addresses[0].addr_spec for one in read] == ["ana@example.com", "luis@example.com"]
 
 
-async def test_a_folder_that_cannot_be_written_to_is_tried_again(tmp_path: Path) -> None:
-    """A full disk gets empty."""
+async def test_an_unwritable_folder_is_temporary(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MailNotSent):
         await DirectoryTransport(tmp_path / "file").send(message())
 
 
 async def test_the_settings_choose_smtp_by_default() -> None:
-    """With the port that they name."""
     server = Server()
     async with listening(server) as port:
         settings = settings_for("", smtp_host=HOST, smtp_port=port)
@@ -290,8 +280,8 @@ async def test_the_settings_choose_smtp_by_default() -> None:
     assert len(server.got) == 1
 
 
-async def test_ses_takes_the_raw_message_and_refuses_for_good_or_for_now(ministack: str) -> None:
-    """A sender that is not verified is refused as SES does it; an endpoint that is not there is tried again."""
+async def test_ses_sends_raw_messages_and_maps_its_errors(ministack: str) -> None:
+    """An unverified sender is a permanent refusal, an unreachable endpoint a temporary one."""
     settings = settings_for(ministack, mail_transport="ses", ses_endpoint=ministack)
     async with connect_mail(settings) as client, open_transport(settings) as transport:
         for identity in ("notices@shop.example", "ana@example.com"):
@@ -304,9 +294,7 @@ async def test_ses_takes_the_raw_message_and_refuses_for_good_or_for_now(minista
             await transport.send(message())
 
 
-async def test_ses_that_throttles_is_tried_again() -> None:
-    """Only what is said of the mail itself is for good."""
-
+async def test_ses_throttling_is_temporary() -> None:
     class Throttling:
         async def send_email(self, **_: object) -> None:
             raise ClientError({"Error": {"Code": "TooManyRequestsException", "Message": ""}}, "SendEmail")

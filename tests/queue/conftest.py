@@ -1,4 +1,4 @@
-"""What the tests of the queue share: each has a queue of its own, on MiniStack."""
+"""Fixtures of the queue tests: a queue of its own for each, on MiniStack."""
 
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def settings(ministack: str, table_name: str) -> Settings:
-    """Settings for a queue that nothing else has."""
+    """Settings for a queue of its own."""
     return Settings(
         environment="development",
         queue_name=table_name,
@@ -30,7 +30,6 @@ def settings(ministack: str, table_name: str) -> Settings:
 
 @pytest.fixture
 async def sqs(settings: Settings) -> "AsyncIterator[SQSClient]":
-    """A client."""
     async with connect_queue(settings) as client:
         yield client
 

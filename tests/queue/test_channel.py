@@ -53,41 +53,37 @@ def error(code: str, status: int = 400) -> ClientError:
 
 
 def message(body: str, group: str) -> Message:
-    """A message."""
     return Message(body=body, group=group, deduplication_id=body)
 
 
 def received(receipt: str) -> Received:
-    """A message that was received."""
     return Received(id=receipt, receipt=receipt, group="g", body="", receives=1, sent_at=cast("Any", None))
 
 
-async def test_only_what_failed_is_sent_again() -> None:
-    """Before what stands behind it in its group, which is in no call with it."""
+async def test_only_failed_entries_are_sent_again() -> None:
+    """Before the next message of their group, which never shares a request with them."""
     sqs = Sqs(failed(0))
     sent = [message("a1", "a"), message("a2", "a"), message("b1", "b"), message("c1", "c")]
     assert await channel_on(sqs).send(sent) == []
     assert sqs.batches == [["a1", "b1", "c1"], ["a1"], ["a2"]]
 
 
-async def test_what_is_at_fault_itself_is_refused_and_holds_nothing_up() -> None:
-    """The others are sent."""
+async def test_sender_faults_are_returned_and_block_nothing() -> None:
     sqs = Sqs(failed(0, fault=True))
     sent = [message("a1", "a"), message("a2", "a")]
     assert await channel_on(sqs).send(sent) == [sent[0]]
     assert sqs.batches == [["a1"], ["a2"]]
 
 
-async def test_what_keeps_failing_is_an_outage() -> None:
-    """After five calls in a row."""
+async def test_five_failures_in_a_row_are_an_outage() -> None:
     sqs = Sqs(*[failed(0)] * 9)
     with pytest.raises(QueueUnavailable):
         await channel_on(sqs).send([message("a1", "a")])
     assert len(sqs.batches) == 5
 
 
-async def test_a_call_holds_no_more_than_it_may() -> None:
-    """Ten messages, 256 KB; a message that is longer by itself goes by itself."""
+async def test_requests_respect_the_quotas() -> None:
+    """10 messages and 256 KiB; a longer message is sent alone."""
     sqs = Sqs()
     await channel_on(sqs).send([message(f"{number:02d}", f"g{number}") for number in range(23)])
     assert [len(batch) for batch in sqs.batches] == [10, 10, 3]
@@ -100,7 +96,7 @@ async def test_a_call_holds_no_more_than_it_may() -> None:
 
 
 async def test_a_check_can_end_the_sending() -> None:
-    """It is asked before each call."""
+    """It is called before each request."""
     sqs = Sqs()
     asked = iter([None, None, KeyError("enough")])
 
@@ -113,8 +109,8 @@ async def test_a_check_can_end_the_sending() -> None:
     assert sqs.batches == [["0"], ["1"]]
 
 
-async def test_only_what_was_not_deleted_is_deleted_again() -> None:
-    """And what is another's by now is told."""
+async def test_only_failed_deletions_are_repeated() -> None:
+    """Those with a `SenderFault` are returned: their receipts are no longer valid."""
     mixed = {"Failed": [*failed(1)["Failed"], *failed(2, fault=True)["Failed"]]}
     sqs = Sqs(mixed)
     messages = [received(receipt) for receipt in ("r0", "r1", "r2")]
@@ -126,14 +122,13 @@ async def test_only_what_was_not_deleted_is_deleted_again() -> None:
     "problem",
     [error("RequestThrottled"), error("QueueDoesNotExist"), error("Anything", 503), TimeoutError(), OSError()],
 )
-async def test_an_outage_has_one_name(problem: Exception) -> None:
-    """Whatever it is in detail."""
+async def test_every_outage_raises_queue_unavailable(problem: Exception) -> None:
     with pytest.raises(QueueUnavailable) as raised:
         await channel_on(Sqs(problem)).send([message("a1", "a")])
     assert raised.value.__cause__ is problem
 
 
-async def test_what_is_wrong_with_the_call_itself_is_no_outage() -> None:
-    """It is raised as it is, and loudly: nobody expects it."""
+async def test_an_invalid_request_raises_client_error() -> None:
+    """It is a programming error, so it must not be hidden as an outage."""
     with pytest.raises(ClientError):
         await channel_on(Sqs(error("UnsupportedOperation"))).send([message("a1", "a")])

@@ -1,4 +1,4 @@
-"""The queue of notices, on MiniStack: in order by product, once by change, dead letters aside."""
+"""The queue of price changes, on MiniStack: order, deduplication and dead letters."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def everything(queue: NoticeQueue) -> list[Received]:
-    """Take and delete all that can be received."""
+    """Receive and delete all messages."""
     found: list[Received] = []
     while more := await queue.main.receive(wait=0):
         found += more
@@ -29,7 +29,7 @@ async def everything(queue: NoticeQueue) -> list[Received]:
 
 
 async def test_events_arrive_in_order_for_each_product(queue: NoticeQueue) -> None:
-    """However many there are of each; a call takes ten messages, of ten products."""
+    """A batch holds ten messages of ten products."""
     sent = [price_changed(product_id=f"p{number % 13}", version=2 + number // 13) for number in range(60)]
     assert await queue.send(sent) == []
     found = [message.event for message in await everything(queue)]
@@ -41,7 +41,7 @@ async def test_events_arrive_in_order_for_each_product(queue: NoticeQueue) -> No
 
 
 async def test_a_change_arrives_once(queue: NoticeQueue) -> None:
-    """It is sent again within five minutes, also after it was deleted, and also within one call."""
+    """Within five minutes, even if the first message was deleted or is in the same request."""
     event = price_changed()
     await queue.send([event, event])
     assert len(await everything(queue)) == 1
@@ -49,8 +49,8 @@ async def test_a_change_arrives_once(queue: NoticeQueue) -> None:
     assert await everything(queue) == []
 
 
-async def test_a_message_tells_how_it_came(queue: NoticeQueue) -> None:
-    """Its group, how often it was received, and when it was sent; its repr holds no body."""
+async def test_a_message_has_its_group_receive_count_and_time(queue: NoticeQueue) -> None:
+    """Its repr does not contain the body."""
     event = price_changed()
     await queue.send([event])
     [message] = await queue.main.receive(wait=1)
@@ -62,8 +62,7 @@ async def test_a_message_tells_how_it_came(queue: NoticeQueue) -> None:
     assert again.receives == 2
 
 
-async def test_a_taken_message_holds_back_its_product_alone(queue: NoticeQueue) -> None:
-    """Others of its group wait for it; other groups do not."""
+async def test_a_received_message_blocks_only_its_product(queue: NoticeQueue) -> None:
     await queue.send([price_changed(product_id="p", version=2)])
     [first] = await queue.main.receive(wait=1)
     await queue.send([price_changed(product_id="p", version=3), price_changed(product_id="q")])
@@ -73,7 +72,7 @@ async def test_a_taken_message_holds_back_its_product_alone(queue: NoticeQueue) 
     assert await queue.main.depth() == Depth(visible=1, in_flight=2, delayed=0)
 
 
-async def test_what_is_not_ours_any_more_is_told(queue: NoticeQueue) -> None:
+async def test_invalid_receipts_are_returned(queue: NoticeQueue) -> None:
     """A deleted message can be neither deleted nor extended again."""
     await queue.send([price_changed()])
     taken = await queue.main.receive(wait=1)
@@ -82,8 +81,8 @@ async def test_what_is_not_ours_any_more_is_told(queue: NoticeQueue) -> None:
     assert await queue.main.extend(taken, 5) == taken
 
 
-async def test_a_queue_that_is_not_there_is_an_outage(sqs: "SQSClient", settings: Settings) -> None:
-    """It works from the moment that somebody makes it."""
+async def test_a_missing_queue_is_an_outage(sqs: "SQSClient", settings: Settings) -> None:
+    """The same client works as soon as the queue exists."""
     queue = NoticeQueue(sqs, name=settings.queue_name)
     with pytest.raises(QueueUnavailable):
         await queue.send([price_changed()])
@@ -92,8 +91,7 @@ async def test_a_queue_that_is_not_there_is_an_outage(sqs: "SQSClient", settings
     assert len(await everything(queue)) == 1
 
 
-async def test_nobody_at_the_endpoint_is_an_outage(settings: Settings) -> None:
-    """As is an answer that does not come in time."""
+async def test_an_unreachable_endpoint_is_an_outage(settings: Settings) -> None:
     nowhere = settings.model_copy(update={"queue_endpoint": "http://127.0.0.1:9", "connect_timeout": 1.0})
     async with connect_queue(nowhere) as client:
         with pytest.raises(QueueUnavailable):
@@ -102,8 +100,8 @@ async def test_nobody_at_the_endpoint_is_an_outage(settings: Settings) -> None:
             await ensure(client, nowhere)
 
 
-async def test_the_queues_are_made_and_brought_up_to_date(sqs: "SQSClient", settings: Settings) -> None:
-    """A second time there is nothing to do; a changed setting is set on the queue that is there."""
+async def test_queues_are_created_and_updated(sqs: "SQSClient", settings: Settings) -> None:
+    """A second run changes nothing; a changed setting is applied to the existing queue."""
     name = settings.queue_name
     assert await ensure(sqs, settings) == [f"made {name}-dead.fifo", f"made {name}.fifo"]
     assert await ensure(sqs, settings) == []
@@ -123,7 +121,7 @@ async def test_the_queues_are_made_and_brought_up_to_date(sqs: "SQSClient", sett
 
 
 async def test_a_message_that_keeps_failing_becomes_a_dead_letter(queue: NoticeQueue) -> None:
-    """After `queue_max_receives`, and what stands behind it in other groups flows on."""
+    """After `queue_max_receives`; other groups are not blocked."""
     poison, fine = price_changed(), price_changed()
     await queue.send([poison])
     for _ in range(2):
@@ -136,7 +134,7 @@ async def test_a_message_that_keeps_failing_becomes_a_dead_letter(queue: NoticeQ
 
 
 async def test_dead_letters_are_replayed(queue: NoticeQueue) -> None:
-    """At once, though the queue would take the same change for a repetition; in order, and away from the dead."""
+    """At once, although their original deduplication ids are still known to the queue, and in order."""
     events = [price_changed(product_id=f"p{number % 3}", version=2 + number // 3) for number in range(45)]
     await queue.send(events)
     while await queue.main.depth() != Depth(visible=0, in_flight=0, delayed=0):
@@ -150,7 +148,7 @@ async def test_dead_letters_are_replayed(queue: NoticeQueue) -> None:
 
 
 async def test_one_dead_letter_is_replayed(queue: NoticeQueue) -> None:
-    """The others stay, ready for others to see."""
+    """The others stay visible."""
     for version in (2, 3):
         await queue.dead_letter(ChangeUnread(product_id=f"p{version}", version=version, reason="test"))
     first, second = await dead_letters.letters(queue)
@@ -161,8 +159,7 @@ async def test_one_dead_letter_is_replayed(queue: NoticeQueue) -> None:
     assert message.event == second.event
 
 
-async def test_dead_letters_are_thrown_away(queue: NoticeQueue) -> None:
-    """All of them."""
+async def test_dead_letters_are_purged(queue: NoticeQueue) -> None:
     await queue.dead_letter(ChangeUnread(product_id="p", version=2, reason="test"))
     await dead_letters.purge(queue)
     assert await dead_letters.letters(queue) == []

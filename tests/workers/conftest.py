@@ -1,4 +1,4 @@
-"""What the tests of the workers share."""
+"""Fixtures of the worker tests."""
 
 import pytest
 
@@ -10,7 +10,7 @@ __all__ = ["clients", "settings", "table"]
 
 @pytest.fixture
 def settings(dynamodb_local: str, ministack: str, table_name: str) -> Settings:
-    """Settings for a table on DynamoDB Local and a queue on MiniStack; patient, with leases that are over soon."""
+    """Settings for a table on DynamoDB Local and a queue on MiniStack, with long timeouts and short leases."""
     return Settings(
         environment="development",
         table_name=table_name,

@@ -1,4 +1,4 @@
-"""A stream with as many shards as a test wants, and a queue that keeps what it got."""
+"""Fakes of the stream and of the queue."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,7 +15,7 @@ PRODUCT = "01936000-0000-7000-8000-000000000000"
 
 
 def change(version: int, *, product: str = PRODUCT, **image: Any) -> Record:  # noqa: ANN401
-    """A record of a price that moved."""
+    """A stream record of a price change."""
     key = keys.change(product, version)
     raw_key = {"pk": {"S": key.pk}, "sk": {"S": key.sk}}
     fields = {"by": "ana", "request_id": "r", "sku": "S", "name": "Lamp", "price": "2.00", "currency": "USD"}
@@ -28,13 +28,13 @@ def change(version: int, *, product: str = PRODUCT, **image: Any) -> Record:  # 
 
 
 def noise(number: int) -> Record:
-    """A record that is nothing to a relay: a lease that moved."""
+    """A record that the relay must skip, such as a lease renewal."""
     return {"eventName": "MODIFY", "dynamodb": {"Keys": {}, "NewImage": {}, "SequenceNumber": f"{number:021d}"}}
 
 
 @dataclass
 class FakeShard:
-    """What is written to a shard; a page is a record at most ten long."""
+    """The records of a shard; a page holds at most ten."""
 
     parent: str | None = None
     records: list[Record] = field(default_factory=list)
@@ -42,7 +42,7 @@ class FakeShard:
 
 
 class FakeStream:
-    """Shards by name. `troubles` are raised by the next calls, one each."""
+    """Shards by name; each request raises the next of `troubles` first."""
 
     def __init__(self, **shards: FakeShard) -> None:
         self.content = shards
@@ -50,11 +50,9 @@ class FakeStream:
         self.started: list[tuple[str, str | None]] = []
 
     async def shards(self) -> dict[str, Shard]:
-        """List them."""
         return {name: Shard(id=name, parent=shard.parent) for name, shard in self.content.items()}
 
     async def iterator(self, shard_id: str, *, after: str | None) -> str:
-        """Say where to go on."""
         self._fail()
         self.started.append((shard_id, after))
         if shard_id not in self.content:
@@ -63,7 +61,6 @@ class FakeStream:
         return f"{shard_id}/{0 if after is None else sum(number <= after for number in numbers)}"
 
     async def page(self, iterator: str) -> RecordPage:
-        """Read on."""
         self._fail()
         await asyncio.sleep(0)
         shard_id, _, place = iterator.rpartition("/")
@@ -79,7 +76,7 @@ class FakeStream:
 
 
 class FakeQueue:
-    """Keeps what was sent and parked. `troubles` are raised by the next calls; `refuses` names changes."""
+    """Records events and dead letters; raises `troubles` first, and rejects the events whose ids are in `refuses`."""
 
     def __init__(self) -> None:
         self.events: list[PriceChanged] = []
@@ -90,11 +87,10 @@ class FakeQueue:
 
     @property
     def versions(self) -> list[int]:
-        """The versions that were sent, in their order."""
+        """The versions of the sent events, in order."""
         return [event.version for event in self.events]
 
     async def send(self, events: Sequence[PriceChanged], *, check: Callable[[], None]) -> list[PriceChanged]:
-        """Keep events."""
         if self.before_send is not None:
             await self.before_send()
         check()
@@ -104,7 +100,6 @@ class FakeQueue:
         return refused
 
     async def dead_letter(self, unread: ChangeUnread) -> None:
-        """Keep what could not be read."""
         self._fail()
         self.dead_lettered.append(unread)
 
@@ -114,12 +109,12 @@ class FakeQueue:
 
 
 def outages(number: int) -> list[Exception]:
-    """Some outages of the queue."""
+    """Return this many outages of the queue."""
     return [QueueUnavailable() for _ in range(number)]
 
 
 async def until(holds: Callable[[], object | Awaitable[object]]) -> None:
-    """Wait until something holds."""
+    """Wait until a condition holds."""
     async with asyncio.timeout(60):
         while True:
             found = holds()

@@ -108,8 +108,8 @@ async def consume(
     return woken
 
 
-async def test_what_was_told_is_deleted_and_mail_is_woken() -> None:
-    """One receive, one telling, one deletion; the age of the oldest is measured."""
+async def test_handled_messages_are_deleted_and_the_mailer_is_woken() -> None:
+    """The age of the oldest message is measured."""
     queue = Queue([message("a"), message("b")], [message("c")])
     woken = await consume(queue, FakeHandler(Outcome(done={"a", "b"}, mail_is_due=True), Outcome(done={"c"})))
     assert sorted(queue.deleted) == ["a", "b", "c"]
@@ -119,16 +119,16 @@ async def test_what_was_told_is_deleted_and_mail_is_woken() -> None:
     assert max(queue.waits) <= 2
 
 
-async def test_poison_is_left_to_the_queue_for_longer_each_time() -> None:
-    """Never longer than a message is hidden anyway; the others of the batch are deleted."""
+async def test_poison_is_released_after_growing_times() -> None:
+    """At most after the visibility timeout; the rest of the batch is deleted."""
     queue = Queue([message("a"), message("b"), message("p", receives=3), message("q", receives=30)])
     await consume(queue, FakeHandler(Outcome(done={"a", "b"}, poison={"p", "q"})))
     assert sorted(queue.deleted) == ["a", "b"]
     assert queue.extended == [(["p"], 4), (["q"], 60)]
 
 
-async def test_a_message_that_failed_is_tried_again_here() -> None:
-    """By itself, and as often as it takes while the table does not answer."""
+async def test_failed_messages_are_retried_during_a_table_outage() -> None:
+    """However long it lasts, so that no message becomes a dead letter."""
     failing = [Outcome(done={"a"}, failed={"b"})] + [Outcome(failed={"b"})] * 20
     queue = Queue([message("a"), message("b")])
     handler = FakeHandler(*failing, Outcome(done={"b"}))
@@ -138,8 +138,8 @@ async def test_a_message_that_failed_is_tried_again_here() -> None:
     assert handler.asked[1:] == [{"b": "body-b"}] * 21
 
 
-async def test_a_message_that_keeps_failing_while_the_table_answers_goes_back() -> None:
-    """So that it holds back nobody, and the dead letters get it in the end."""
+async def test_a_message_that_keeps_failing_without_an_outage_is_released() -> None:
+    """It blocks no other message, and becomes a dead letter in the end."""
     queue = Queue([message("a", receives=2)], [message("b")])
     handler = FakeHandler(*[Outcome(failed={"a"})] * 5, Outcome(done={"b"}))
     await consume(queue, handler)
@@ -147,8 +147,8 @@ async def test_a_message_that_keeps_failing_while_the_table_answers_goes_back() 
     assert queue.deleted == ["b"]
 
 
-async def test_a_stop_ends_the_tries() -> None:
-    """The message goes back, for whoever comes next."""
+async def test_a_stop_ends_the_retries() -> None:
+    """The message is released for another consumer."""
     queue = Queue([message("a")])
 
     async def fail() -> Outcome:
@@ -159,8 +159,8 @@ async def test_a_stop_ends_the_tries() -> None:
     assert queue.extended == [(["a"], 1)]
 
 
-async def test_messages_stay_hidden_however_long_it_takes() -> None:
-    """Though the queue does not answer one time, and one of them was lost."""
+async def test_messages_stay_hidden_while_they_are_handled() -> None:
+    """Although one extension fails and one message is lost."""
     queue = Queue([message("a"), message("b")])
     queue.failures["extend"] = 1
     queue.lost = [message("b")]
@@ -174,8 +174,8 @@ async def test_messages_stay_hidden_however_long_it_takes() -> None:
     assert sorted(queue.deleted) == ["a", "b"]
 
 
-async def test_a_queue_that_does_not_answer_is_asked_again() -> None:
-    """Receiving and deleting; what was not deleted comes again and finds its entries."""
+async def test_queue_requests_are_retried() -> None:
+    """A message that was not deleted is delivered again, and finds its entries."""
     queue = Queue([message("a")], [message("a", receives=2)])
     queue.failures = {"receive": 2, "delete": 1}
     await consume(queue, FakeHandler(Outcome(done={"a"})))

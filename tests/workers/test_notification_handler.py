@@ -49,15 +49,15 @@ def handler(dispatcher: FakeDispatcher, found: Any = None) -> NotificationHandle
     return NotificationHandler(dispatcher, Changes(found))  # type: ignore[arg-type]
 
 
-async def test_what_is_told_is_done_and_what_failed_may_be_tried_again() -> None:
-    """By the messages' ids; two messages of one event share its fate."""
+async def test_delivered_events_are_done_and_failed_ones_can_be_retried() -> None:
+    """Two messages of one event have the same result."""
     outcome = await handler(FakeDispatcher(failed=[TWO])).handle({"a": encode(ONE), "b": encode(TWO), "c": encode(ONE)})
     assert (outcome.done, outcome.failed, outcome.poison) == ({"a", "c"}, {"b"}, set())
     assert outcome.mail_is_due
 
 
 async def test_garbage_and_unknown_versions_are_poison() -> None:
-    """And nobody is told; what is beside them is done."""
+    """The other messages of the batch are handled."""
     dispatcher = FakeDispatcher()
     bodies = {"a": "garbage", "b": encode(ONE).replace('"v": 1', '"v": 99'), "c": "{}", "d": encode(TWO)}
     outcome = await handler(dispatcher).handle(bodies)
@@ -68,7 +68,7 @@ async def test_garbage_and_unknown_versions_are_poison() -> None:
 
 
 async def test_a_change_that_the_relay_could_not_read_is_read_from_the_table() -> None:
-    """Found, moved no price, still unreadable, or the table does not answer."""
+    """It may be found, without a price, unreadable there too, or unavailable."""
     unread = {"a": encode(ChangeUnread(product_id=ONE.product_id, version=2, reason="x"))}
     dispatcher = FakeDispatcher()
     assert (await handler(dispatcher, ONE).handle(unread)).done == {"a"}
@@ -79,8 +79,7 @@ async def test_a_change_that_the_relay_could_not_read_is_read_from_the_table() -
     assert dispatcher.dispatched == [ONE.id]
 
 
-async def test_one_that_breaks_the_telling_holds_back_nobody() -> None:
-    """Whatever it raises, it is poison by itself."""
+async def test_an_event_that_raises_is_poison_and_blocks_no_other() -> None:
     dispatcher = FakeDispatcher(breaks_at=ONE)
     outcome = await handler(dispatcher).handle({"a": encode(ONE), "b": encode(TWO)})
     assert (outcome.done, outcome.poison) == ({"b"}, {"a"})

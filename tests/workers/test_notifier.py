@@ -1,4 +1,4 @@
-"""The notifier whole: from a message on the queue to inboxes and mail, and out again when it is told to stop (R9)."""
+"""The whole notifier: from a message on the queue to inboxes and mail (R9)."""
 
 import asyncio
 import uuid
@@ -31,7 +31,7 @@ from vitrina.workers.notifier import notifier, open_parts, send_mail
 
 @pytest.fixture
 def with_mail(settings: Settings, tmp_path: Path) -> Settings:
-    """Settings that catch mail in a folder, and let poison die soon."""
+    """Settings that write mail to a folder and make poison a dead letter after two receives."""
     caught = {"mail_transport": "directory", "mail_directory": str(tmp_path), "queue_max_receives": 2}
     return settings.model_copy(update=caught)
 
@@ -45,19 +45,18 @@ async def queue(with_mail: Settings) -> AsyncIterator[NoticeQueue]:
 
 
 async def admin(table: Table, **fields: Any) -> User:  # noqa: ANN401 - each field has its own type
-    """Make an admin."""
     made = user(**{"role": Role.ADMIN} | fields)
     await UserStore(table).create(made)
     return made
 
 
 def change(by: User, number: int = 1) -> PriceChanged:
-    """A change of a price."""
+    """A price change by this admin."""
     return notice(number, changed_by=by.id, product_id=new_id()).change
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for something to hold."""
+    """Wait until a condition holds."""
     async with asyncio.timeout(60):
         while not await holds():  # noqa: ASYNC110 - it is another process's doing, or SQS's
             await asyncio.sleep(0.02)
@@ -65,7 +64,7 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
-    """Run a notifier, and let it end as a signal does."""
+    """Run a notifier, and stop it as a signal does."""
     stop = asyncio.Event()
     task = asyncio.create_task(notifier(settings, stop))
     try:
@@ -78,7 +77,7 @@ async def running(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
 async def test_a_message_reaches_every_other_admin_and_their_mail(
     table: Table, queue: NoticeQueue, with_mail: Settings
 ) -> None:
-    """Once each, though it is sent twice; the actor gets none, nor does a user; the queue is empty after."""
+    """Once each although it is sent twice; neither the actor nor a user gets it."""
     ana, luis, sol = await admin(table), await admin(table), await admin(table, role=Role.SUPER_ADMIN)
     await admin(table, role=Role.USER)
     event = change(ana)
@@ -101,10 +100,9 @@ async def test_a_message_reaches_every_other_admin_and_their_mail(
     }
 
 
-async def test_poison_ends_among_the_dead_letters_and_the_rest_flows_on(
+async def test_poison_becomes_a_dead_letter_and_blocks_no_other_group(
     table: Table, queue: NoticeQueue, with_mail: Settings
 ) -> None:
-    """After the set number of tries, whatever comes behind it in other groups."""
     ana, luis = await admin(table), await admin(table)
     await queue.main.send([Message(body="garbage", group="g", deduplication_id=str(uuid.uuid4()))])
     event = change(ana)
@@ -147,8 +145,7 @@ async def test_due_mail_is_polled_at_once_after_news_and_else_at_intervals() -> 
 
 
 @pytest.mark.usefixtures("table")
-async def test_the_probe_asks_the_table(with_mail: Settings) -> None:
-    """And says when it does not answer."""
+async def test_the_probe_detects_a_table_outage(with_mail: Settings) -> None:
     async with open_parts(with_mail) as parts:
         await parts.services.probe(consistent=True)
     nowhere = {"writer_endpoint": "http://127.0.0.1:9", "connect_timeout": 0.1}

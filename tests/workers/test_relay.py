@@ -1,4 +1,4 @@
-"""Relays that share a stream: its shards are made up, their leases are on DynamoDB Local."""
+"""Relays that share a fake stream, with leases on DynamoDB Local."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ def number_of_losses() -> float:
 
 
 async def test_a_relay_reads_parents_before_children(table: Table) -> None:
-    """And deletes the leases of shards that the stream has forgotten, once their children are under way."""
+    """Leases of shards that the stream no longer lists are deleted once their children have started."""
     shards = {
         "a": FakeShard(records=[change(2), change(3)], closed=True),
         "b": FakeShard(parent="a", records=[change(4)], closed=True),
@@ -47,7 +47,7 @@ async def test_a_relay_reads_parents_before_children(table: Table) -> None:
 
 
 async def test_new_shards_are_found(table: Table) -> None:
-    """At once when a shard ends; before it ends there is nothing to look for."""
+    """At once when a shard ends, without waiting for the discovery interval."""
     first = FakeShard(records=[change(2)])
     harness = RelayHarness(table, a=first)
     async with harness.running(harness.relay()):
@@ -59,7 +59,7 @@ async def test_new_shards_are_found(table: Table) -> None:
 
 
 async def test_relays_share_the_shards_and_hand_them_over(table: Table) -> None:
-    """A second one takes half of them; when it stops, the first one has all again, and nothing is missing."""
+    """A second relay takes half of the shards; when it stops, the first takes them back."""
     harness = RelayHarness(
         table, **{f"s{number}": FakeShard(records=[change(2, product=f"p{number}")]) for number in range(6)}
     )
@@ -77,7 +77,7 @@ async def test_relays_share_the_shards_and_hand_them_over(table: Table) -> None:
 
 
 async def test_the_shards_of_a_dead_relay_are_taken_over(table: Table) -> None:
-    """When its leases have not moved for their time; reading goes on after its last checkpoint."""
+    """Once its leases have not been renewed for the lease time; from its last checkpoint on."""
     shard = FakeShard(records=[change(2), change(3)])
     harness = RelayHarness(table, a=shard)
     await harness.leases.create(Lease(shard_id="a", owner="dead", counter=7, checkpoint=f"{2:021d}"))
@@ -85,8 +85,7 @@ async def test_the_shards_of_a_dead_relay_are_taken_over(table: Table) -> None:
         await until(lambda: harness.queue.versions == [3])
 
 
-async def test_a_living_relay_keeps_its_shards(table: Table) -> None:
-    """As long as it renews, whoever else looks on."""
+async def test_a_relay_keeps_its_shards_while_it_renews_their_leases(table: Table) -> None:
     harness = RelayHarness(table, a=FakeShard())
     owner, onlooker = harness.relay(), harness.relay()
     async with harness.running(owner):
@@ -98,7 +97,7 @@ async def test_a_living_relay_keeps_its_shards(table: Table) -> None:
 
 
 async def test_a_relay_that_lost_a_shard_stops_reading_it(table: Table) -> None:
-    """Also when it was not dead at all: it sees another's name."""
+    """It sees another owner in the lease, without waiting for a renewal to fail."""
     shard = FakeShard(records=[change(2)])
     harness = RelayHarness(table, a=shard)
     one = harness.relay()
@@ -111,7 +110,7 @@ async def test_a_relay_that_lost_a_shard_stops_reading_it(table: Table) -> None:
     assert (await harness.leases.all())["a"].owner is None
 
 
-async def test_a_shard_that_aged_away_unread_is_a_loud_loss(table: Table) -> None:
+async def test_a_shard_that_expired_unread_is_counted_as_lost(table: Table) -> None:
     """Its children are read all the same."""
     before = number_of_losses()
     harness = RelayHarness(table, b=FakeShard(parent="a", records=[change(9)]))
@@ -122,8 +121,8 @@ async def test_a_shard_that_aged_away_unread_is_a_loud_loss(table: Table) -> Non
     assert (await harness.leases.all()).get("a", Lease(shard_id="a", checkpoint=SHARD_END)).has_ended
 
 
-async def test_a_reader_that_fails_begins_again(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A moment later: what nobody expected is logged, and ends neither the relay nor its other shards."""
+async def test_a_failed_reader_is_restarted(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unexpected error stops neither the relay nor its other shards."""
     harness = RelayHarness(table, a=FakeShard(records=[change(2)]), b=FakeShard(records=[change(2, product="p")]))
     harness.queue.troubles = [RuntimeError("unexpected"), RuntimeError("unexpected")]
     monkeypatch.setattr(harness.leases, "all", _failing_once(harness.leases))
@@ -154,8 +153,8 @@ def _failing_to_give_back_once(run: Callable[..., Awaitable[None]]) -> Callable[
     return read
 
 
-async def test_a_change_of_price_reaches_the_queue(table: Table, clients: Clients, settings: Settings) -> None:
-    """From the table's own stream; a new stream of the same table is read too, from its beginning."""
+async def test_a_price_change_reaches_the_queue(table: Table, clients: Clients, settings: Settings) -> None:
+    """From the table's own stream; a replacement of the stream is read from its beginning."""
     stop = asyncio.Event()
     async with connect_queue(settings) as sqs:
         working = asyncio.create_task(relay(settings, stop, discovery_interval=0.3, stream_poll_interval=0.1))
@@ -177,7 +176,7 @@ async def test_a_change_of_price_reaches_the_queue(table: Table, clients: Client
 
 
 async def test_a_relay_waits_for_the_table(settings: Settings) -> None:
-    """And stops when it is told to meanwhile."""
+    """It can be stopped meanwhile."""
     stop = asyncio.Event()
     working = asyncio.create_task(relay(settings, stop, discovery_interval=0.3, stream_poll_interval=0.1))
     await asyncio.sleep(0.5)

@@ -47,9 +47,9 @@ KILLS = 3
 
 
 def hurried_engine() -> Engine:
-    """DynamoDB Local in a hurry; at its own pace where there is no faketime, which CI does not allow.
+    """DynamoDB Local with a fast clock, or at normal speed without faketime, which CI does not allow.
 
-    `faketime` itself would stay between the engine and its end, so only its library is taken.
+    The `faketime` command would become the engine's parent process, so only its library is used.
     """
     faketime = shutil.which("faketime")
     assert faketime or not ON_CI, "faketime is not installed (Debian: apt install faketime)"
@@ -63,7 +63,6 @@ def hurried_engine() -> Engine:
 
 
 def settings_of(engine: str, queue: str, name: str) -> Settings:
-    """Settings for both."""
     return Settings(
         environment="development",
         table_name=name,
@@ -80,7 +79,7 @@ def settings_of(engine: str, queue: str, name: str) -> Settings:
 
 @asynccontextmanager
 async def relay_process(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A relay as a process of its own."""
+    """Run a relay as a separate process."""
     chosen = {
         "ENVIRONMENT": "development",
         "TABLE_NAME": settings.table_name,
@@ -103,7 +102,7 @@ async def relay_process(settings: Settings) -> AsyncIterator[asyncio.subprocess.
 
 
 async def keep_relaying(settings: Settings, kills: asyncio.Queue[float], over: asyncio.Event) -> list[int | None]:
-    """Run one relay after the other, each until its `kill -9`, the last one until all is over."""
+    """Run one relay process after the other, each until it is killed, the last until `over`."""
     codes: list[int | None] = []
     while not over.is_set():
         async with relay_process(settings) as process:
@@ -120,14 +119,14 @@ async def keep_relaying(settings: Settings, kills: asyncio.Queue[float], over: a
 
 
 async def made(store: ProductStore) -> Product:
-    """A new product; one whose answer was lost is left alone."""
+    """Create a product; one whose response was lost is ignored."""
     while True:
         with suppress(SkuTaken, TableUnavailable):
             return await create(store)
 
 
 async def write(table: Table) -> dict[str, int]:
-    """Change prices for a while; returns how many versions each product has."""
+    """Change prices for a while; returns each product's number of versions."""
     store = ProductStore(table)
     products = [await made(store) for _ in range(PRODUCTS)]
     loop = asyncio.get_running_loop()
@@ -144,21 +143,21 @@ async def write(table: Table) -> dict[str, int]:
 
 
 async def eventually(read: Callable[[], Awaitable[T]]) -> T:
-    """Read until there is an answer."""
+    """Retry a read until the table responds."""
     while True:
         with suppress(TableUnavailable):
             return await read()
 
 
 async def now(store: ProductStore, product_id: str) -> Product:
-    """A product as it is."""
+    """Return the current version of a product."""
     product = await eventually(partial(store.get, product_id, consistent=True))
     assert product is not None
     return product
 
 
 async def receive(queue: NoticeQueue, seen: dict[str, list[int]]) -> None:
-    """Take what comes, for ever."""
+    """Receive messages for ever, and note their versions."""
     while True:
         received = await queue.main.receive(wait=1)
         for message in received:
@@ -170,7 +169,7 @@ async def receive(queue: NoticeQueue, seen: dict[str, list[int]]) -> None:
 
 @pytest.mark.requires_dynamodb_local("shards that split, under relays that are killed")
 async def test_no_change_is_missing_and_none_out_of_order(dynamodb_local: str, ministack: str, table_name: str) -> None:
-    """Two relays, three `kill -9` and a rollover at least: each change is in the queue once, in its product's order."""
+    """With two relays, three kills and a rollover, each change is in the queue once, in its product's order."""
     assert dynamodb_local
     async with hurried_engine() as engine:
         settings = settings_of(engine, ministack, table_name)
@@ -205,7 +204,7 @@ async def test_no_change_is_missing_and_none_out_of_order(dynamodb_local: str, m
 
 
 async def kill_at_times(kills: asyncio.Queue[float]) -> None:
-    """Ask for the kills, spread over the time of writing."""
+    """Kill relays at random times while prices change."""
     for _ in range(KILLS):
         pause = random.uniform(0.6, 1.2) * SECONDS / (KILLS + 1)
         await asyncio.sleep(pause)

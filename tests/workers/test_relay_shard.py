@@ -1,4 +1,4 @@
-"""A shard is read to its end: queue first, checkpoint after, and not a step past the lease."""
+"""A shard is read to its end; the checkpoint follows the queue, and nothing is sent after the lease."""
 
 import asyncio
 from typing import Any, cast
@@ -16,7 +16,7 @@ from vitrina.workers.relay_shard import HeldLease, ShardReader
 
 
 class FakeLeases:
-    """Writes down what is written; `troubles` are raised by the next renewals."""
+    """Records renewals and releases; each renewal raises the next of `troubles` first."""
 
     def __init__(self) -> None:
         self.renewals: list[str] = []
@@ -24,18 +24,16 @@ class FakeLeases:
         self.troubles: list[Exception] = []
 
     async def renew(self, _lease: Lease, *, checkpoint: str) -> None:
-        """Renew."""
         if self.troubles:
             raise self.troubles.pop(0)
         self.renewals.append(checkpoint)
 
     async def give_back(self, _lease: Lease, *, checkpoint: str) -> None:
-        """Give back."""
         self.given_back.append(checkpoint)
 
 
 class ReaderHarness:
-    """A reader with all that it touches."""
+    """A reader of one shard with fakes of everything it uses."""
 
     def __init__(self, shard: FakeShard, *, checkpoint: str = TRIM_HORIZON, seconds: float = 0.03) -> None:
         self.now = 0.0
@@ -51,7 +49,7 @@ class ReaderHarness:
         self.reader = ShardReader(self.stream, self.queue, self.held, idle_interval=0.01, backoff=backoff)
 
     async def read(self) -> None:
-        """Read to the end."""
+        """Read until the reader ends."""
         async with asyncio.timeout(60):
             await self.reader.run(self.stop)
 
@@ -67,7 +65,7 @@ def number_of_losses() -> float:
 
 
 async def test_a_closed_shard_is_read_to_its_end() -> None:
-    """Its changes are sent in order, and its lease says SHARD_END and is nobody's."""
+    """Its lease is released with the checkpoint SHARD_END."""
     before = number_of("relayed"), number_of("skipped")
     harness = ReaderHarness(
         FakeShard(records=[*map(noise, range(1, 24)), change(24), noise(25), change(26)], closed=True)
@@ -79,7 +77,6 @@ async def test_a_closed_shard_is_read_to_its_end() -> None:
 
 
 async def test_reading_goes_on_after_the_checkpoint() -> None:
-    """What came before it was sent by whoever wrote it."""
     harness = ReaderHarness(FakeShard(records=[change(2), change(3), change(4)], closed=True), checkpoint=f"{3:021d}")
     await harness.read()
     assert harness.queue.versions == [4]
@@ -87,7 +84,7 @@ async def test_reading_goes_on_after_the_checkpoint() -> None:
 
 
 async def test_an_open_shard_is_read_as_it_grows() -> None:
-    """Until the stop, which gives the lease back where the reading is."""
+    """A stop releases the lease at the current position."""
     shard = FakeShard(records=[change(2)])
     harness = ReaderHarness(shard)
     reading = asyncio.create_task(harness.read())
@@ -101,8 +98,8 @@ async def test_an_open_shard_is_read_as_it_grows() -> None:
     assert harness.leases.given_back == [f"{4:021d}"]
 
 
-async def test_there_is_no_checkpoint_before_the_queue_has_it() -> None:
-    """While the queue does not answer, the lease is kept and nothing is skipped; what follows waits too."""
+async def test_the_checkpoint_waits_for_the_queue() -> None:
+    """During an outage of the queue the lease is renewed at the old position."""
     harness = ReaderHarness(FakeShard(records=[change(2), change(3)]))
     harness.queue.troubles = outages(1_000_000)
     reading = asyncio.create_task(harness.read())
@@ -116,7 +113,7 @@ async def test_there_is_no_checkpoint_before_the_queue_has_it() -> None:
 
 
 async def test_a_stop_during_an_outage_of_the_queue_loses_nothing() -> None:
-    """The lease goes back at the old place."""
+    """The lease is released at the old position."""
     harness = ReaderHarness(FakeShard(records=[noise(1), change(2)]))
     harness.queue.troubles = outages(1_000_000)
     reading = asyncio.create_task(harness.read())
@@ -126,8 +123,8 @@ async def test_a_stop_during_an_outage_of_the_queue_loses_nothing() -> None:
     assert harness.leases.given_back == [TRIM_HORIZON]
 
 
-async def test_a_change_that_cannot_be_read_is_parked() -> None:
-    """It holds nothing up; neither does one that the queue refuses, nor one whose key is nobody's."""
+async def test_a_change_that_cannot_be_decoded_becomes_a_dead_letter() -> None:
+    """So does one that the queue rejects; one with an invalid key is only logged. None of them blocks the shard."""
     nameless = {
         "eventName": "INSERT",
         "dynamodb": change(5)["dynamodb"] | {"Keys": {"pk": {"S": "x"}, "sk": {"S": "y"}}},
@@ -148,7 +145,7 @@ async def test_a_change_that_cannot_be_read_is_parked() -> None:
 
 
 async def test_an_expired_iterator_is_replaced() -> None:
-    """By one after the position; an outage of the stream is waited out in the same way."""
+    """By one at the current position; a stream outage is handled in the same way."""
     shard = FakeShard(records=[change(2), change(3)])
     harness = ReaderHarness(shard)
     reading = asyncio.create_task(harness.read())
@@ -161,8 +158,8 @@ async def test_an_expired_iterator_is_replaced() -> None:
     assert harness.stream.started == [("a", None), ("a", f"{3:021d}")]
 
 
-async def test_trimmed_records_are_a_loud_loss() -> None:
-    """Reading goes on with the oldest that is left."""
+async def test_trimmed_records_are_counted_as_lost() -> None:
+    """Reading goes on with the oldest record left."""
     before = number_of_losses()
     harness = ReaderHarness(FakeShard(records=[change(7)], closed=True), checkpoint=f"{2:021d}")
     harness.stream.troubles = [Trimmed()]
@@ -172,8 +169,8 @@ async def test_trimmed_records_are_a_loud_loss() -> None:
     assert number_of_losses() - before == 1
 
 
-async def test_who_loses_the_lease_sends_nothing_more() -> None:
-    """A renewal says so, and the lease is not given back: it is another's."""
+async def test_a_reader_that_loses_its_lease_stops() -> None:
+    """It does not release the lease, which is another relay's."""
     shard = FakeShard(records=[change(2)])
     harness = ReaderHarness(shard)
     reading = asyncio.create_task(harness.read())
@@ -186,8 +183,8 @@ async def test_who_loses_the_lease_sends_nothing_more() -> None:
     assert harness.leases.given_back == []
 
 
-async def test_who_was_frozen_past_the_lease_sends_nothing() -> None:
-    """It knows by its own clock, before it has asked anybody."""
+async def test_a_reader_suspended_past_its_lease_sends_nothing() -> None:
+    """It knows by its own clock, without a request."""
     harness = ReaderHarness(FakeShard(records=[change(2)]), seconds=1000)
 
     async def freeze() -> None:
@@ -200,8 +197,7 @@ async def test_who_was_frozen_past_the_lease_sends_nothing() -> None:
     assert harness.leases.given_back == []
 
 
-async def test_a_renewal_that_fails_is_tried_again_while_the_lease_lasts() -> None:
-    """When it does not, the shard is another's."""
+async def test_a_failed_renewal_is_retried_until_the_lease_expires() -> None:
     harness = ReaderHarness(FakeShard())
     harness.leases.troubles = [TableUnavailable(), TableUnavailable()]
     reading = asyncio.create_task(harness.read())
@@ -212,16 +208,15 @@ async def test_a_renewal_that_fails_is_tried_again_while_the_lease_lasts() -> No
         await reading
 
 
-async def test_a_shard_that_is_gone_is_told() -> None:
-    """The relay looks whether the stream still lists it."""
+async def test_a_shard_unknown_to_the_stream_raises_shard_gone() -> None:
     harness = ReaderHarness(FakeShard())
     harness.stream.content.clear()
     with pytest.raises(ShardGone):
         await harness.read()
 
 
-async def test_a_reader_that_is_cancelled_leaves_nothing_running() -> None:
-    """And does not give back what is not its own any more."""
+async def test_a_cancelled_reader_leaves_no_task_running() -> None:
+    """It does not release the lease, which may be another relay's."""
     harness = ReaderHarness(FakeShard())
     before = len(asyncio.all_tasks())
     reading = asyncio.create_task(harness.read())

@@ -1,4 +1,4 @@
-"""Which leases a relay makes, takes and deletes, by what it sees alone."""
+"""Which leases a relay creates, takes and deletes."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ from vitrina.workers.relay_sharing import childless, forgotten, readable, to_tak
 
 
 def shards(**parents: str | None) -> dict[str, Shard]:
-    """Shards by their parents."""
+    """Shards by name, with their parents."""
     return {name: Shard(id=name, parent=parent) for name, parent in parents.items()}
 
 
@@ -20,25 +20,25 @@ def leases(*given: Lease) -> dict[str, Lease]:
 
 
 def owned(owner: str | None, *names: str) -> list[Lease]:
-    """Leases of an owner."""
+    """Leases of one owner."""
     return [Lease(shard_id=name, owner=owner, checkpoint="1") for name in names]
 
 
 def taken(seen: dict[str, Lease], *, reading: set[str] | None = None, silent: set[str] | None = None) -> set[str]:
-    """What relay `me` takes."""
+    """The shards whose leases relay `me` takes."""
     own = {lease.shard_id for lease in seen.values() if lease.owner == "me"}
     found = to_take(seen, me="me", reading=own if reading is None else reading, silent=silent or set())
     return {lease.shard_id for lease in found}
 
 
 def test_each_shard_gets_a_lease_from_its_oldest_record_on() -> None:
-    """Never from the newest: what came between is not lost."""
+    """From the newest, records written before the discovery would be lost."""
     made = unleased(shards(a=None, b="a"), leases(Lease(shard_id="a")))
     assert made == [Lease(shard_id="b", parent="a", owner=None, checkpoint=TRIM_HORIZON)]
 
 
 def test_a_child_is_read_after_its_parent() -> None:
-    """When the parent's lease says that it was read to its end; a parent that is unknown is no matter."""
+    """A parent without a lease is ignored."""
     seen = leases(
         Lease(shard_id="open"),
         Lease(shard_id="waits", parent="open"),
@@ -49,42 +49,41 @@ def test_a_child_is_read_after_its_parent() -> None:
     assert set(readable(seen)) == {"open", "starts", "orphan"}
 
 
-def test_a_relay_that_is_alone_takes_all() -> None:
-    """What nobody has, what was given back, and what it had itself in a life that its readers do not remember."""
+def test_a_single_relay_takes_all_leases() -> None:
+    """Those without an owner, and its own that it does not read, as after a restart."""
     seen = leases(*owned(None, "a", "b"), *owned("me", "c"))
     assert taken(seen, reading=set()) == {"a", "b", "c"}
     assert taken(seen) == {"a", "b"}
 
 
 def test_a_silent_relay_loses_its_shards() -> None:
-    """It does not count among those who share, either."""
+    """It does not count when the shares are computed."""
     seen = leases(*owned("dead", "a", "b", "c"), *owned("me", "d"))
     assert taken(seen, silent={"a", "b", "c"}) == {"a", "b", "c"}
 
 
 def test_a_relay_takes_no_more_than_its_share() -> None:
-    """The others are for the others."""
     seen = leases(*owned(None, "a", "b", "c", "d"), *owned("other", "e", "f"))
     assert len(taken(seen)) == 3
 
 
-def test_a_relay_takes_one_from_who_has_most() -> None:
-    """One at a time, and not when that would only turn the inequality round."""
+def test_a_relay_takes_one_lease_from_the_largest_owner() -> None:
+    """Unless that would only swap the two relays' shares."""
     assert len(taken(leases(*owned("other", "a", "b", "c", "d")))) == 1
     assert len(taken(leases(*owned("other", "a", "b"), *owned("third", "c")))) == 1
     assert taken(leases(*owned("other", "a"))) == set()
     assert taken(leases(*owned("other", "a", "b"), *owned("me", "c"))) == set()
 
 
-def test_nothing_is_taken_from_others_while_something_is_free() -> None:
-    """A free shard that is beyond the share is for another relay, which is about to see it."""
+def test_no_lease_is_taken_from_others_while_one_is_free() -> None:
+    """A free lease beyond this relay's share is for another relay."""
     seen = leases(*owned("other", "a", "b", "c"), *owned(None, "d"))
     assert taken(seen) == {"d"}
 
 
 @given(st.lists(st.sampled_from([None, "r0", "r1", "r2", "gone"]), max_size=14), st.integers(1, 3))
-def test_relays_come_to_even_shares_and_leave_it_at_that(owners: list[str | None], relays: int) -> None:
-    """From any beginning, each shard is read in the end, shares differ by one at most, and nothing moves any more."""
+def test_relays_converge_to_even_shares(owners: list[str | None], relays: int) -> None:
+    """From any initial state every shard gets a reader, shares differ by at most one, and leases stop moving."""
     alive = [f"r{number}" for number in range(relays)]
     seen = {str(number): Lease(shard_id=str(number), owner=owner) for number, owner in enumerate(owners)}
 
@@ -103,8 +102,8 @@ def test_relays_come_to_even_shares_and_leave_it_at_that(owners: list[str | None
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_a_lease_is_deleted_when_its_duty_is_done() -> None:
-    """Its shard is forgotten by the stream and was read to its end, and its children are under way."""
+def test_a_lease_is_deleted_when_its_children_have_started() -> None:
+    """Its shard must be read to the end and no longer be listed."""
     seen = leases(
         Lease(shard_id="listed", checkpoint=SHARD_END),
         Lease(shard_id="old", checkpoint=SHARD_END),
@@ -119,8 +118,8 @@ def test_a_lease_is_deleted_when_its_duty_is_done() -> None:
     assert {lease.shard_id for lease in found} == {"old", "begun-parent"}
 
 
-def test_a_shard_that_ended_without_children_asks_for_another_look() -> None:
-    """They may be listed a moment later; what the stream has forgotten is not waited for."""
+def test_a_shard_that_ended_without_children_triggers_discovery() -> None:
+    """The stream may list the children a moment later."""
     ended = leases(Lease(shard_id="a", checkpoint=SHARD_END))
     assert childless(shards(a=None), ended)
     assert not childless(shards(a=None, b="a"), ended)

@@ -1,4 +1,4 @@
-"""A worker as a process: its end, by whatever comes."""
+"""The end of a worker process."""
 
 import os
 import signal
@@ -38,14 +38,14 @@ sys.exit(run_worker("test", work, Settings()))
         ("dawdles", [signal.SIGTERM], 1, "shutdown_timed_out"),
     ],
 )
-def test_a_worker_ends(manner: str, signals: list[signal.Signals], code: int, logged: str) -> None:
-    """With 0 when it came to its end, with 1 when it did not; the log says why."""
+def test_the_exit_code_and_the_log_tell_how_a_worker_ended(
+    manner: str, signals: list[signal.Signals], code: int, logged: str
+) -> None:
     ended, said = _run(manner, *signals, patience="1")
     assert (ended, f'"event":"{logged}"' in said) == (code, True), said
 
 
-def test_a_second_signal_ends_it_at_once() -> None:
-    """However long it would have taken."""
+def test_a_second_signal_ends_a_worker_at_once() -> None:
     ended, said = _run("dawdles", signal.SIGTERM, signal.SIGTERM, patience="600")
     assert (ended, "shutdown_timed_out" in said) == (1, False)
 

@@ -112,8 +112,8 @@ def failing(clients: Clients, monkeypatch: pytest.MonkeyPatch, *methods: str, ch
         monkeypatch.setattr(clients.writer, method, throttled)
 
 
-async def test_every_active_admin_is_told_but_the_one_who_did_it(harness: Harness) -> None:
-    """And no user, and nobody who is inactive; with the name of who it was."""
+async def test_every_active_admin_but_the_actor_gets_an_entry(harness: Harness) -> None:
+    """With the name of the actor."""
     actor, boss, other = (
         await harness.admin(name="Luis"),
         await harness.admin(role=Role.SUPER_ADMIN),
@@ -131,23 +131,22 @@ async def test_every_active_admin_is_told_but_the_one_who_did_it(harness: Harnes
         assert await harness.entries(each) == []
 
 
-async def test_the_actor_is_told_too_where_that_is_wanted(harness: Harness) -> None:
-    """By a setting."""
+async def test_the_setting_notify_actor_includes_the_actor(harness: Harness) -> None:
     actor = await harness.admin()
     await harness.dispatcher(notify_actor=True).dispatch(changes(1, changed_by=actor.id))
     assert len(await harness.entries(actor)) == 1
 
 
-async def test_the_name_of_an_actor_who_is_no_admin_any_more_is_looked_up(harness: Harness) -> None:
-    """One who is gone has none."""
+async def test_the_name_of_an_actor_who_is_no_longer_an_admin_is_looked_up(harness: Harness) -> None:
+    """A deleted actor has no name."""
     admin = await harness.admin()
     demoted = await harness.admin(role=Role.USER, name="Uma")
     await harness.dispatcher().dispatch([price_changed(0, changed_by=demoted.id), price_changed(1)])
     assert [item.changed_by_name for item in await harness.entries(admin)] == ["Uma", None]
 
 
-async def test_where_there_is_nobody_to_tell_all_are_told(harness: Harness) -> None:
-    """Also no event, and one that is there twice."""
+async def test_without_recipients_all_events_are_delivered(harness: Harness) -> None:
+    """Also for no event, and for one given twice."""
     events = changes(2)
     nothing = DispatchResult(delivered=frozenset(), failed=frozenset(), mail_is_due=False)
     assert await harness.dispatcher().dispatch([]) == nothing
@@ -161,7 +160,7 @@ async def test_where_there_is_nobody_to_tell_all_are_told(harness: Harness) -> N
 async def test_concurrent_dispatchers_of_the_same_events_write_each_entry_once(
     harness: Harness, mode: EmailMode
 ) -> None:
-    """And again, in another order: an entry for each change and admin, its mail decided once."""
+    """A later redelivery in another order does not change when an entry is due."""
     admins = [await harness.admin(mode) for _ in range(4)]
     events = changes(10)
     dispatchers = [harness.dispatcher() for _ in range(3)]
@@ -177,8 +176,8 @@ async def test_concurrent_dispatchers_of_the_same_events_write_each_entry_once(
     assert (REGISTRY.get_sample_value("vitrina_notices_total", {"result": "told"}) or 0) == before + 40
 
 
-async def test_what_fails_is_said_and_told_by_the_redelivery(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though writes failed that were carried out: at the end each admin has each change once."""
+async def test_failed_events_are_delivered_by_redelivery(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although some failed writes took effect, each admin has each change once."""
     admins = [await harness.admin(EmailMode.EACH) for _ in range(3)]
     events = changes(10)
     with monkeypatch.context() as patch, capture_logs() as logs:
@@ -196,10 +195,9 @@ async def test_what_fails_is_said_and_told_by_the_redelivery(harness: Harness, m
 
 
 @pytest.mark.parametrize("method", ["query", "batch_get_item"])
-async def test_all_fail_while_nobody_knows_whom_to_tell(
+async def test_all_events_fail_if_the_recipients_cannot_be_read(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    """Nothing is written."""
     admin = await harness.admin()
     events = changes(2)
     with monkeypatch.context() as patch, capture_logs() as logs:
@@ -210,10 +208,10 @@ async def test_all_fail_while_nobody_knows_whom_to_tell(
     assert await harness.entries(admin) == []
 
 
-async def test_a_window_that_cannot_be_counted_holds_back_its_admin_alone(
+async def test_a_digest_window_that_cannot_be_counted_blocks_only_its_admin(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others have their entries, and the redelivery brings the missing ones."""
+    """A redelivery writes the missing entries."""
     one, other = await harness.admin(EmailMode.DIGEST), await harness.admin(EmailMode.EACH)
     events = changes(3)
     dispatcher = harness.dispatcher()
@@ -227,7 +225,7 @@ async def test_a_window_that_cannot_be_counted_holds_back_its_admin_alone(
 
 
 async def test_the_first_of_a_window_are_mailed_at_once_and_the_others_when_it_closes(harness: Harness) -> None:
-    """The next window begins with its first notice, and any process knows it."""
+    """The next window starts with its first notice, whichever process dispatches it."""
     admin = await harness.admin()
     events = changes(12)
     close = at(MINUTES)
@@ -250,8 +248,7 @@ async def test_the_first_of_a_window_are_mailed_at_once_and_the_others_when_it_c
     ]
 
 
-async def test_without_an_allowance_all_go_into_digests(harness: Harness) -> None:
-    """From the first on."""
+async def test_with_no_immediate_mails_all_notices_go_into_digests(harness: Harness) -> None:
     admin = await harness.admin()
     result = await harness.dispatcher(before_digest=0).dispatch(changes(2))
     assert not result.mail_is_due
@@ -259,7 +256,7 @@ async def test_without_an_allowance_all_go_into_digests(harness: Harness) -> Non
 
 
 async def test_an_import_of_500_changes_is_500_entries_and_few_mails(harness: Harness) -> None:
-    """To three admins in each mode; a redelivery of it all changes nothing."""
+    """For an admin of each mode; redelivering all of it changes nothing."""
     each, digest, off = [await harness.admin(mode) for mode in (EmailMode.EACH, EmailMode.DIGEST, EmailMode.OFF)]
     admins = [each, digest, off]
     events = changes(500)
@@ -274,8 +271,8 @@ async def test_an_import_of_500_changes_is_500_entries_and_few_mails(harness: Ha
     assert {admin.id: await harness.due(admin) for admin in admins} == found
 
 
-async def test_a_full_batch_to_twenty_admins_takes_few_calls(harness: Harness) -> None:
-    """3 reads and the entries; the windows, only until they are past what is mailed at once."""
+async def test_a_full_batch_to_twenty_admins_takes_few_requests(harness: Harness) -> None:
+    """3 reads, a write for each entry, and a count for each window until its immediate mails are used up."""
     for _ in range(20):
         await harness.admin()
     calls: Counter[str] = Counter()
@@ -290,8 +287,7 @@ async def test_a_full_batch_to_twenty_admins_takes_few_calls(harness: Harness) -
     assert calls == {"Query": 2, "BatchGetItem": 1, "PutItem": 200}
 
 
-def test_the_defaults_are_the_settings(settings: Settings) -> None:
-    """Digests, in the installation's language."""
+def test_the_default_preferences_come_from_the_settings(settings: Settings) -> None:
     changed = settings.model_copy(update={"digest_minutes": 7, "default_language": "es"})
     assert default_preferences(changed) == NoticePreferences(
         email=EmailMode.DIGEST, digest_minutes=7, language=Language.SPANISH

@@ -1,4 +1,4 @@
-"""The mailer: each notice in one mail, each mail once, whoever dies, refuses or is slow (R9)."""
+"""Each notice is in one mail and each mail is sent once, despite crashes, refusals and slowness (R9)."""
 
 import asyncio
 from datetime import timedelta
@@ -26,17 +26,17 @@ pytestmark = pytest.mark.engine("dynamodb_local")
 
 @pytest.fixture
 def harness(table: Table, settings: Settings) -> MailHarness:
-    """An empty harness."""
+    """A harness without accounts."""
     return MailHarness(table, settings)
 
 
 def counted(result: str) -> float:
-    """Return how many mails came to a result."""
+    """Return how many mails have had this result."""
     return REGISTRY.get_sample_value("vitrina_mails_total", {"result": result}) or 0.0
 
 
-async def test_a_due_notice_is_mailed_by_itself_and_once(harness: MailHarness) -> None:
-    """Then nothing is due, and the entry says by which mail it went."""
+async def test_a_due_notice_is_mailed_once(harness: MailHarness) -> None:
+    """Afterwards nothing is due, and the entry names its mail."""
     admin = await harness.admin()
     one, two = await harness.add_due(admin, [1, 2])
     before = counted("sent")
@@ -55,7 +55,7 @@ async def test_a_due_notice_is_mailed_by_itself_and_once(harness: MailHarness) -
     assert len(harness.outbox.sent) == 2
 
 
-async def test_what_is_not_due_yet_waits(harness: MailHarness) -> None:
+async def test_a_notice_is_not_mailed_before_it_is_due(harness: MailHarness) -> None:
     """To the millisecond."""
     await harness.add_due(await harness.admin(), due_at=LATER + timedelta(milliseconds=1))
     await harness.mailer().send_due()
@@ -66,7 +66,7 @@ async def test_what_is_not_due_yet_waits(harness: MailHarness) -> None:
 
 
 async def test_a_digest_is_one_mail_of_at_most_500(harness: MailHarness) -> None:
-    """More than that make the next one, at once."""
+    """The rest goes into the next digest, which is due at once."""
     admin = await harness.admin()
     await harness.add_due(admin, range(503), digest=True)
     sender = harness.mailer()
@@ -77,8 +77,7 @@ async def test_a_digest_is_one_mail_of_at_most_500(harness: MailHarness) -> None
     assert await harness.due() == []
 
 
-async def test_two_mailers_at_once_send_each_mail_once(harness: MailHarness) -> None:
-    """To several admins, by notices and digests."""
+async def test_concurrent_mailers_send_each_mail_once(harness: MailHarness) -> None:
     admins = [await harness.admin() for _ in range(6)]
     for admin in admins:
         await harness.add_due(admin, range(3))
@@ -94,7 +93,7 @@ async def test_two_mailers_at_once_send_each_mail_once(harness: MailHarness) -> 
 
 
 async def test_a_mail_whose_sender_died_is_taken_over_when_its_lease_ends(harness: MailHarness) -> None:
-    """With the same Message-ID and the number of the attempt; not a moment before."""
+    """With the same Message-ID, and the number of the attempt."""
     admin = await harness.admin()
     notices = await harness.add_due(admin, [1, 2, 3], digest=True)
     ids = tuple(one.id for one in notices)
@@ -114,8 +113,8 @@ async def test_a_mail_whose_sender_died_is_taken_over_when_its_lease_ends(harnes
     assert await harness.due() == []
 
 
-async def test_a_notice_that_was_mailed_is_left_out_though_the_index_still_shows_it(harness: MailHarness) -> None:
-    """The index lags: the entry decides. A mail of nothing else is no mail."""
+async def test_a_mailed_notice_is_left_out_while_the_index_still_lists_it(harness: MailHarness) -> None:
+    """The index lags behind the entries. A mail without notices is not sent."""
     admin = await harness.admin()
     one, two = await harness.add_due(admin, [1, 2], digest=True)
     mail = await harness.store.take(admin.id, (one.id,), digest=True, at=LATER, lease=timedelta(seconds=60))
@@ -128,8 +127,8 @@ async def test_a_notice_that_was_mailed_is_left_out_though_the_index_still_shows
         assert await harness.mail_of(admin) is None
 
 
-async def test_one_bad_address_holds_nobody_back(harness: MailHarness) -> None:
-    """A refusal for good is given up at once; the admin's other mail is tried all the same."""
+async def test_a_refused_recipient_blocks_no_other(harness: MailHarness) -> None:
+    """A permanent refusal is given up at once."""
     bad, good = await harness.admin(), await harness.admin()
     await harness.add_due(bad, [1])
     await harness.add_due(good, range(3))
@@ -145,8 +144,8 @@ async def test_one_bad_address_holds_nobody_back(harness: MailHarness) -> None:
     assert await harness.due() == []
 
 
-async def test_a_mail_that_breaks_its_sender_holds_nobody_back(harness: MailHarness) -> None:
-    """Whatever it raises, it is tried again like any other, and given up in the end."""
+async def test_an_unexpected_error_blocks_no_other_mail(harness: MailHarness) -> None:
+    """It is retried and given up like an expected failure."""
     bad, good = await harness.admin(), await harness.admin()
     for admin in (bad, good):
         await harness.add_due(admin)
@@ -161,10 +160,9 @@ async def test_a_mail_that_breaks_its_sender_holds_nobody_back(harness: MailHarn
     assert mail.due_at > LATER
 
 
-async def test_an_account_with_thousands_that_rests_holds_nobody_back(
+async def test_a_paused_account_with_thousands_of_notices_blocks_no_other(
     harness: MailHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its notices are passed over, however many come before those of others."""
     monkeypatch.setattr("vitrina.store.mails._PAGE", 10)
     monkeypatch.setattr("vitrina.store.mails._MOST_ACCOUNTS", 1)
     monkeypatch.setattr("vitrina.store.keys.MAIL_SHARDS", 1)
@@ -178,8 +176,8 @@ async def test_an_account_with_thousands_that_rests_holds_nobody_back(
     assert [message["To"].addresses[0].addr_spec for message in harness.outbox.sent] == [good.email]
 
 
-async def test_a_mail_that_failed_waits_longer_each_time_and_is_given_up(harness: MailHarness) -> None:
-    """Meanwhile the account gets no other mail, and what is left out waits."""
+async def test_a_failed_mail_is_retried_after_growing_pauses_and_given_up(harness: MailHarness) -> None:
+    """Meanwhile the account's other notices wait."""
     admin = await harness.admin()
     await harness.add_due(admin, [1])
     harness.outbox.fails[admin.email] = [MailNotSent("451"), TimeoutError(), MailNotSent("451")]
@@ -214,8 +212,8 @@ def test_pauses_grow_to_an_hour() -> None:
     assert sum(min(RETRY.pause(failures) for _ in range(50)) for failures in range(1, 8)) > 3600
 
 
-async def test_a_mail_is_not_given_up_for_its_senders_deaths_alone(harness: MailHarness) -> None:
-    """Nor for a table that did not answer them: it was no mail server that refused it."""
+async def test_takeovers_do_not_count_as_failures(harness: MailHarness) -> None:
+    """They are no refusal by a mail server; nor is a table outage."""
     admin = await harness.admin()
     [one] = await harness.add_due(admin)
     mail = await harness.store.take(admin.id, (one.id,), digest=False, at=LATER, lease=timedelta(0))
@@ -226,7 +224,6 @@ async def test_a_mail_is_not_given_up_for_its_senders_deaths_alone(harness: Mail
 
 
 async def test_a_mail_whose_senders_keep_dying_is_given_up_after_a_week(harness: MailHarness) -> None:
-    """Whatever it is in it that kills them."""
     admin = await harness.admin()
     [one] = await harness.add_due(admin)
     await harness.store.take(admin.id, (one.id,), digest=False, at=LATER, lease=timedelta(0))
@@ -238,8 +235,8 @@ async def test_a_mail_whose_senders_keep_dying_is_given_up_after_a_week(harness:
     assert await harness.mail_of(admin) is None
 
 
-async def test_a_mail_that_somebody_else_took_over_is_left_to_them(harness: MailHarness) -> None:
-    """Though the index, or a look a moment ago, still shows it."""
+async def test_a_mail_that_another_process_took_over_is_left_to_it(harness: MailHarness) -> None:
+    """Although the index still lists it as due."""
     admin = await harness.admin()
     [one] = await harness.add_due(admin)
     mail = await harness.store.take(admin.id, (one.id,), digest=False, at=LATER, lease=timedelta(0))
@@ -253,8 +250,8 @@ async def test_a_mail_that_somebody_else_took_over_is_left_to_them(harness: Mail
 
 
 @pytest.mark.parametrize("fate", ["gone", "inactive", "demoted", "off"])
-async def test_who_is_no_admin_any_more_or_wants_none_gets_no_mail(harness: MailHarness, fate: str) -> None:
-    """The account decides as it is when the mail is sent."""
+async def test_accounts_that_no_longer_receive_mail_get_none(harness: MailHarness, fate: str) -> None:
+    """The account and its preferences at the time of sending decide."""
     fates: dict[str, dict[str, Any]] = {"inactive": {"active": False}, "demoted": {"role": Role.USER}}
     admin = await harness.admin(**fates.get(fate, {}))
     if fate == "gone":
@@ -269,8 +266,8 @@ async def test_who_is_no_admin_any_more_or_wants_none_gets_no_mail(harness: Mail
     assert await harness.due() == []
 
 
-async def test_mail_is_in_the_language_of_its_reader(harness: MailHarness) -> None:
-    """The setting's, unless the admin has said."""
+async def test_mail_is_in_the_language_of_its_recipient(harness: MailHarness) -> None:
+    """The setting's language unless the admin has chosen one."""
     spanish, silent = await harness.admin(), await harness.admin()
     await harness.prefers(spanish, language="es")
     for admin in (spanish, silent):
@@ -284,8 +281,8 @@ async def test_mail_is_in_the_language_of_its_reader(harness: MailHarness) -> No
     assert harness.outbox.sent[-1]["Subject"].startswith("Precio de")
 
 
-async def test_a_mailer_that_was_frozen_past_its_lease_asks_before_it_sends(harness: MailHarness) -> None:
-    """The mail may be somebody else's by now; then they send it."""
+async def test_a_mailer_suspended_past_its_lease_renews_it_before_sending(harness: MailHarness) -> None:
+    """If another process has taken the mail over, that one sends it."""
     admin = await harness.admin()
     await harness.add_due(admin)
     sender, other = harness.mailer(), harness.mailer()
@@ -305,8 +302,8 @@ async def test_a_mailer_that_was_frozen_past_its_lease_asks_before_it_sends(harn
     assert [message[ATTEMPT_HEADER] for message in harness.outbox.sent] == ["2"]
 
 
-async def test_a_digest_that_takes_longer_than_a_lease_stays_its_senders(harness: MailHarness) -> None:
-    """However many others look meanwhile: else each would begin it anew, and none would end it."""
+async def test_a_digest_that_takes_longer_than_a_lease_keeps_its_sender(harness: MailHarness) -> None:
+    """Otherwise each mailer would start it anew, and none would finish."""
     admin = await harness.admin()
     await harness.add_due(admin, range(100), digest=True)
     sender, other = harness.mailer(), harness.mailer()
@@ -327,8 +324,8 @@ async def test_a_digest_that_takes_longer_than_a_lease_stays_its_senders(harness
     assert await harness.mail_of(admin) is None
 
 
-async def test_a_failure_that_comes_after_a_takeover_changes_nothing(harness: MailHarness) -> None:
-    """The mail has another sender, who decides."""
+async def test_a_failure_after_a_takeover_changes_nothing(harness: MailHarness) -> None:
+    """The new sender decides about the mail."""
     admin = await harness.admin()
     await harness.add_due(admin)
     before = counted("retried")
@@ -348,8 +345,7 @@ async def test_a_failure_that_comes_after_a_takeover_changes_nothing(harness: Ma
     assert counted("retried") == before
 
 
-async def test_a_server_that_hangs_is_left_after_the_timeout(harness: MailHarness) -> None:
-    """And tried again later."""
+async def test_a_mail_is_retried_when_the_server_hangs(harness: MailHarness) -> None:
     admin = await harness.admin()
     await harness.add_due(admin)
     harness.outbox.slow = 3600
@@ -360,8 +356,8 @@ async def test_a_server_that_hangs_is_left_after_the_timeout(harness: MailHarnes
     assert mail.due_at > LATER
 
 
-async def test_a_sent_mail_is_marked_though_the_table_does_not_answer_at_first(harness: MailHarness) -> None:
-    """Until the lease ends; after that somebody else sends it a second time, which the header says."""
+async def test_marking_a_sent_mail_is_retried_until_the_lease_ends(harness: MailHarness) -> None:
+    """After that another process sends a copy, whose header says so."""
     first, second = await harness.admin(), await harness.admin()
     finish, fails = harness.store.finish, 3
 
@@ -390,8 +386,8 @@ async def test_a_sent_mail_is_marked_though_the_table_does_not_answer_at_first(h
     assert await harness.mail_of(second) is not None
 
 
-async def test_a_table_that_does_not_answer_puts_a_mail_off(harness: MailHarness) -> None:
-    """Until its lease ends; it counts as an attempt."""
+async def test_a_table_outage_postpones_a_mail(harness: MailHarness) -> None:
+    """Until its lease ends."""
     await harness.add_due(await harness.admin())
 
     async def fail(*_: Any) -> None:  # noqa: ANN401 - as the store's
@@ -404,8 +400,8 @@ async def test_a_table_that_does_not_answer_puts_a_mail_off(harness: MailHarness
     assert harness.outbox.sent == []
 
 
-async def test_no_mail_is_begun_once_it_is_told_to_stop(harness: MailHarness) -> None:
-    """What is at hand is finished, and there is more."""
+async def test_no_mail_is_started_after_a_stop(harness: MailHarness) -> None:
+    """The current mail is finished."""
     admin = await harness.admin()
     await harness.add_due(admin, range(3))
     assert await harness.mailer().send_due(go_on=lambda: not harness.outbox.sent)
@@ -413,8 +409,8 @@ async def test_no_mail_is_begun_once_it_is_told_to_stop(harness: MailHarness) ->
     assert await harness.mail_of(admin) is None
 
 
-async def test_a_turn_ends_so_that_others_get_theirs(harness: MailHarness) -> None:
-    """An admin who wants each by itself gets ten, then the others, then more."""
+async def test_an_account_gets_at_most_ten_mails_in_a_turn(harness: MailHarness) -> None:
+    """So that the other accounts get theirs."""
     await harness.add_due(await harness.admin(), range(12))
     sender = harness.mailer()
     assert await sender.send_due()
@@ -423,15 +419,14 @@ async def test_a_turn_ends_so_that_others_get_theirs(harness: MailHarness) -> No
     assert len(harness.outbox.sent) == 12
 
 
-async def test_an_address_that_dns_cannot_have_is_given_up(harness: MailHarness) -> None:
-    """No server could take it."""
+async def test_an_address_that_dns_cannot_encode_is_given_up(harness: MailHarness) -> None:
     await harness.add_due(await harness.admin(email=f"a@{'x' * 63}ü.example"))
     with capture_logs() as logs:
         await harness.mailer().send_due()
     assert [line["event"] for line in logs] == ["mail_given_up"]
 
 
-async def test_a_sender_that_is_no_address_is_refused_at_the_start(harness: MailHarness) -> None:
-    """Rather than mail by mail."""
+async def test_an_invalid_sender_address_is_rejected_at_the_start(harness: MailHarness) -> None:
+    """Not mail by mail."""
     with pytest.raises(ValueError, match="address"):
         harness.mailer(mail_from="nobody")
