@@ -69,16 +69,18 @@ class ViewRecorder:
         self._reserved += 1
         return Reservation(self)
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Count a reservation off; only `Reservation` calls this and `submit`."""
         self._reserved -= 1
 
-    async def _record(self, product_id: str, *, address: str, user_agent: str, referrer: str | None) -> None:
+    def submit(self, product_id: str, address: str, user_agent: str, referrer: str | None) -> asyncio.Future[None]:
+        """Queue a view, and return the future that is done when it is stored or late."""
         at_ms = self._now_ms()
         visitor, bot = self._visitor(at_ms, address, user_agent)
         host = referrer_host(referrer) if referrer else None
         stored = self._batcher.submit(View(product_id, at_ms, visitor, host, bot))
         self._commit_timeout.watch(stored)
-        await stored
+        return stored
 
     async def drain(self, *, seconds: float) -> int:
         """Wait until all views are stored, for `seconds` at most, and return how many are not."""
@@ -146,14 +148,12 @@ class Reservation:
     def __exit__(self, *_: object) -> None:
         if self._held:
             self._held = False
-            self._recorder._release()  # noqa: SLF001 - a friend of this class
+            self._recorder.release()
 
     async def record(self, product_id: str, *, address: str, user_agent: str, referrer: str | None) -> None:
         """Store the view that the place is for. Returns when it is stored, or late after `commit_timeout`."""
         self.__exit__()
-        await self._recorder._record(  # noqa: SLF001 - a friend of this class
-            product_id, address=address, user_agent=user_agent, referrer=referrer
-        )
+        await self._recorder.submit(product_id, address, user_agent, referrer)
 
 
 def is_bot(user_agent: str) -> bool:
