@@ -13,7 +13,7 @@ from vitrina.clock import epoch_ms
 from vitrina.config import Settings
 from vitrina.domain.views import View
 from vitrina.services.accounts.passwords import Passwords
-from vitrina.services.analytics.reports import Analytics
+from vitrina.services.analytics.analytics import Analytics
 from vitrina.services.analytics.rollups import RollupQueue
 from vitrina.services.products.cache import NoCache
 from vitrina.services.views.recorder import ViewRecorder

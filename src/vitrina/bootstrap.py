@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from vitrina.services.accounts.accounts import Accounts
     from vitrina.services.accounts.authentication import Authentication
     from vitrina.services.accounts.passwords import Passwords
-    from vitrina.services.analytics.reports import Analytics
+    from vitrina.services.analytics.analytics import Analytics
     from vitrina.services.analytics.rollups import RollupQueue, Rollups
     from vitrina.services.exports.source import LiveSource
     from vitrina.services.exports.stream import LimitedExports
@@ -212,7 +212,7 @@ class Services(AbstractAsyncContextManager["Services"]):
     @cached_property
     def analytics(self) -> "Analytics":
         """Counts of views over days."""
-        from vitrina.services.analytics.reports import Analytics
+        from vitrina.services.analytics.analytics import Analytics
 
         analytics = Analytics(
             self.rollup_store, self.product_store, self.rollups, queue=self.rollup_queue, clock=self._clock

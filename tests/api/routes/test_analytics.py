@@ -14,8 +14,8 @@ from vitrina.domain.reports import Counts, Period
 from vitrina.domain.views import View
 from vitrina.errors import NoRoom, TableUnavailable
 from vitrina.ids import new_id
-from vitrina.services.analytics import reports as module
-from vitrina.services.analytics.reports import Analytics
+from vitrina.services.analytics import analytics as module
+from vitrina.services.analytics.analytics import Analytics
 from vitrina.services.analytics.rollups import RollupQueue, Rollups
 from vitrina.store import keys
 from vitrina.store.items import ProductItem

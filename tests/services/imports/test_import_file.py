@@ -87,7 +87,7 @@ def test_json_lines_keep_the_digits_of_numbers() -> None:
         (b"{", "it is not JSON: Expecting property name"),
         (b"[1]", "it is not a JSON object"),
         (b'{"a": NaN}', "it is not JSON: NaN is not a number"),
-        (b'{"a": 1, "a": 2}', "it is not JSON: a name is there twice"),
+        (b'{"a": 1, "a": 2}', "it is not JSON: a name occurs twice"),
         (b'{"a": "\xe9"}', "it is not UTF-8"),
         (b"[" * 100_000, "it is not JSON: "),
     ],

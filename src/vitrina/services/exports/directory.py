@@ -194,7 +194,7 @@ class PartitionWriter:
         self._file.write(data)
         if self._cached >= _CACHE_BYTES:
             self._cached = 0
-            if sys.platform == "linux":  # Starts writing to disk, and frees the memory of what is there already.
+            if sys.platform == "linux":  # Starts writing to disk, and frees the cache of what is on disk already.
                 os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
