@@ -91,8 +91,8 @@ async def test_a_message_reaches_every_other_admin_and_their_mail(
 
     async with running(with_mail):
         await until(all_there)
-    for told in (luis, sol):
-        assert await table.get(keys.notice(told.id, event.notice_id), consistent=True)
+    for recipient in (luis, sol):
+        assert await table.get(keys.notice(recipient.id, event.notice_id), consistent=True)
     assert not await table.get(keys.notice(ana.id, event.notice_id), consistent=True)
     assert {mail.recipient.split("<")[1] for mail in caught_mails(folder, most=9)} == {
         f"{luis.email}>",

@@ -15,13 +15,13 @@ from vitrina.workers.running import pause, run_worker
 async def work(settings, stop):
     print("up", flush=True)
     match sys.argv[1]:
-        case "heeds":
+        case "stops":
             await pause(stop, 60)
         case "ends":
             await pause(stop, 0.01)
         case "fails":
             raise RuntimeError("unexpected")
-        case "dawdles":
+        case "hangs":
             await asyncio.sleep(600)
 
 sys.exit(run_worker("test", work, Settings()))
@@ -31,11 +31,11 @@ sys.exit(run_worker("test", work, Settings()))
 @pytest.mark.parametrize(
     ("manner", "signals", "code", "logged"),
     [
-        ("heeds", [signal.SIGTERM], 0, "stopped"),
-        ("heeds", [signal.SIGINT], 0, "stopped"),
+        ("stops", [signal.SIGTERM], 0, "stopped"),
+        ("stops", [signal.SIGINT], 0, "stopped"),
         ("ends", [], 0, "stopped"),
         ("fails", [], 1, "worker_failed"),
-        ("dawdles", [signal.SIGTERM], 1, "shutdown_timed_out"),
+        ("hangs", [signal.SIGTERM], 1, "shutdown_timed_out"),
     ],
 )
 def test_the_exit_code_and_the_log_tell_how_a_worker_ended(
@@ -46,7 +46,7 @@ def test_the_exit_code_and_the_log_tell_how_a_worker_ended(
 
 
 def test_a_second_signal_ends_a_worker_at_once() -> None:
-    ended, said = _run("dawdles", signal.SIGTERM, signal.SIGTERM, patience="600")
+    ended, said = _run("hangs", signal.SIGTERM, signal.SIGTERM, patience="600")
     assert (ended, "shutdown_timed_out" in said) == (1, False)
 
 

@@ -1,6 +1,6 @@
 """One SQS FIFO queue: sends, receives, deletes and hides messages, always in batches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -115,21 +115,12 @@ class Channel:
 
     async def delete(self, received: Sequence[Received]) -> list[Received]:
         """Delete messages; returns those whose receipt is no longer valid, which will be delivered again."""
-
-        async def delete(batch: list[dict[str, str]]) -> Any:  # noqa: ANN401 - SQS's own response
-            url: Any = await self._url()
-            return await self._client.delete_message_batch(QueueUrl=url, Entries=batch)  # type: ignore[arg-type]
-
-        return await self._settle("DeleteMessageBatch", received, delete)
+        return await self._settle("DeleteMessageBatch", self._client.delete_message_batch, received)
 
     async def extend(self, received: Sequence[Received], seconds: int) -> list[Received]:
         """Hide messages for `seconds` from now, 0 to release them; returns those whose receipt is no longer valid."""
-
-        async def extend(batch: list[dict[str, str]]) -> Any:  # noqa: ANN401 - SQS's own response
-            entries: Any = [entry | {"VisibilityTimeout": seconds} for entry in batch]
-            return await self._client.change_message_visibility_batch(QueueUrl=await self._url(), Entries=entries)
-
-        return await self._settle("ChangeMessageVisibilityBatch", received, extend)
+        call = self._client.change_message_visibility_batch
+        return await self._settle("ChangeMessageVisibilityBatch", call, received, VisibilityTimeout=seconds)
 
     async def depth(self) -> Depth:
         """Count the messages."""
@@ -185,7 +176,7 @@ class Channel:
         return [(batch[int(failure["Id"])], failure["SenderFault"]) for failure in response.get("Failed", ())]
 
     async def _settle(
-        self, operation: str, received: Sequence[Received], call: Callable[[list[dict[str, str]]], Any]
+        self, operation: str, call: Callable[..., Awaitable[Any]], received: Sequence[Received], **fields: int
     ) -> list[Received]:
         """Apply `call` in batches; retries entries that failed without `SenderFault`, returns those with it."""
         lost: list[Received] = []
@@ -193,13 +184,15 @@ class Channel:
         failures = 0
         while pending:
             batch, pending = pending[:MOST_MESSAGES], pending[MOST_MESSAGES:]
-            entries = [{"Id": str(number), "ReceiptHandle": message.receipt} for number, message in enumerate(batch)]
-            response = await client_call(operation, call(entries), timeout=_CALL_TIMEOUT)
-            failed = response.get("Failed", ())
+            entries = [
+                {"Id": str(number), "ReceiptHandle": each.receipt, **fields} for number, each in enumerate(batch)
+            ]
+            request = call(QueueUrl=await self._url(), Entries=entries)
+            failed = (await client_call(operation, request, timeout=_CALL_TIMEOUT)).get("Failed", ())
             lost += [batch[int(failure["Id"])] for failure in failed if failure["SenderFault"]]
-            again = [batch[int(failure["Id"])] for failure in failed if not failure["SenderFault"]]
-            pending = again + pending
-            failures = failures + 1 if again else 0
+            retried = [batch[int(failure["Id"])] for failure in failed if not failure["SenderFault"]]
+            pending = retried + pending
+            failures = failures + 1 if retried else 0
             await self._back_off(operation, failures)
         return lost
 
