@@ -1,10 +1,8 @@
 """The application that serves routes.
 
-    app = new_application(settings, routes)      # every route, plus /healthz, /readyz, /metrics, /openapi.json, /docs
-    app.cleanup_ctx.append(open_the_services)    # sets app[AUTHENTICATOR] and app[READINESS].probe before it yields
-    serve(create_app, settings)                  # `api/server.py`; aiohttp's test client takes `app` as it is
+    serve(create_app, settings, on_ready=print)    # `server/process.py`; aiohttp's test server takes the app itself
 
-Only `new_application` knows how a declaration becomes something that aiohttp serves.
+`create_app` is the service; `new_application` serves any routes, with those of operations beside them.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -72,7 +70,7 @@ def create_app(settings: Settings, *, clock: Clock = now, patient: float | None 
 
 
 def new_application(settings: Settings, routes: Sequence[Route]) -> web.Application:
-    """Return an application that serves `routes` and those of operations."""
+    """Return an application that serves `routes` and those of operations; `app[AUTHENTICATOR]` is still to be set."""
     app = web.Application(handler_args=protocol_options(settings))
     proxy_headers = ProxyHeaders(settings.proxy_networks)
     app[SETTINGS] = settings
@@ -97,7 +95,7 @@ def new_application(settings: Settings, routes: Sequence[Route]) -> web.Applicat
 
 
 def all_routes(settings: Settings, routes: Sequence[Route]) -> tuple[Route, ...]:
-    """Return `routes` with those of operations; both the application and the document are made from it."""
+    """Return `routes` with those of operations, as the application serves and the document describes them."""
     operations = [*ops.routes]
     if settings.docs:
         operations += docs.routes
@@ -111,7 +109,7 @@ def _path(route: Route) -> str:
 
 
 def _unknown(headers: ResponseHeaders) -> Route:
-    """Return the route of what no route answers: an unknown path, or a known one with another method."""
+    """Return the route for requests that match no other: unknown paths, and known paths with another method."""
 
     async def handle(request: Request[None, None]) -> web.StreamResponse:
         allowed: set[str] = set()
@@ -141,4 +139,4 @@ async def _flush_access_log(app: web.Application) -> None:
 
 
 async def _expect(_request: web.Request) -> None:
-    """Leave `Expect` to whoever reads the body (`api/body.py`)."""
+    """Leave `Expect: 100-continue` to `http/body.py`, which reads the body."""

@@ -1,1 +1,1 @@
-"""The protocol: requests, answers, errors, headers, pages. Nothing here knows a product."""
+"""HTTP itself: requests, responses, problems, headers and pages. Nothing here knows a product."""

@@ -1,7 +1,7 @@
-"""What was answered, logged and counted in batches.
+"""The access log and the request metrics, written in batches.
 
-Rendering a line and raising two metrics takes 2 µs in a loop over many and ten times that between two requests, whose
-code has meanwhile taken the processor's caches.
+Writing a line and updating two metrics takes 2 µs in a loop over many entries, and ten times that between two requests,
+because the requests' own code has evicted it from the processor's caches.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from vitrina.usage import Usage
 
 _MOST: Final = 64
 _LONGEST: Final = 0.05
-"""Seconds for which an entry may wait."""
+"""Seconds for which an entry may stay in the buffer."""
 
 
 class Entry(NamedTuple):
-    """One answer: the route's template, never its path, address, query or body. `at` is in seconds since 1970."""
+    """One response. It holds the route's template and never a path, address, query or body. `at` is a Unix time."""
 
     route: str
     method: str
@@ -32,16 +32,15 @@ class Entry(NamedTuple):
 
 
 class AccessLog:
-    """Takes entries, and writes them out when there are many or time has passed."""
+    """Buffers entries; writes them out when there are 64, or 50 ms after the first."""
 
     def __init__(self) -> None:
-        """Start empty."""
         self._entries: list[Entry] = []
         self._scheduled = False
         self._meters: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def add(self, entry: Entry) -> None:
-        """Take an entry; called from the event loop."""
+        """Add an entry; to be called from the event loop."""
         self._entries.append(entry)
         if len(self._entries) >= _MOST:
             self.flush()
@@ -50,7 +49,7 @@ class AccessLog:
             asyncio.get_running_loop().call_later(_LONGEST, self._flush_in_time)
 
     def flush(self) -> None:
-        """Write out what there is."""
+        """Write out all buffered entries."""
         entries, self._entries = self._entries, []
         if not entries:
             return

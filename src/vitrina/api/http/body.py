@@ -14,33 +14,33 @@ MAX_BODY: Final = 1024 * 1024
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 _LONGEST_INT: Final = 18
-"""Digits that a Python int is made of; longer ones (4,300 may cost seconds) stay text, as fractions do."""
+"""Digits of the longest number that becomes an int. Longer ones stay text: parsing a million digits takes seconds."""
 
 
 class JsonNumber(float):
-    """A JSON number that is no plain int. `text` is what was written: whoever minds the digits reads it instead."""
+    """A JSON number that is no plain int. `text` is what the client wrote, for fields that need its exact digits."""
 
     __slots__ = ("text",)
 
     text: str
 
     def __new__(cls, text: str) -> Self:
-        """Keep the text of a number beside its value."""
+        """Return the number with its text."""
         number = super().__new__(cls, text)
         number.text = text
         return number
 
 
 async def read_body(request: web.Request, *, media_types: tuple[str, ...], seconds: float) -> bytes:
-    """Return the body's bytes, none if there is no body; it has `seconds` to arrive.
+    """Return the bytes of the body, empty if there is none; all of it must arrive within `seconds`.
 
-    Raises UnsupportedMediaType, PayloadTooLarge, RequestTimeout and BadRequest (the client broke off, or its chunks
-    are malformed). A compressed body is refused before a byte of it is unpacked.
+    Raises UnsupportedMediaType, PayloadTooLarge, RequestTimeout and BadRequest (the client disconnected, or its chunks
+    are malformed). A compressed body is rejected before any of it is decompressed.
     """
     headers = request.headers
     if headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType(media_types)
-    # Some clients name a type for no body, and the type of nothing does not matter.
+    # Some clients send a Content-Type without a body; it is ignored.
     if request.body_exists and "Content-Type" in headers and not _is_media_type(request, media_types):
         raise UnsupportedMediaType(media_types)
     if (request.content_length or 0) > MAX_BODY:
@@ -63,9 +63,9 @@ async def read_body(request: web.Request, *, media_types: tuple[str, ...], secon
 
 
 def parse_json(body: bytes) -> Any:  # noqa: ANN401 - JSON is any value
-    """Parse a body. Raises MalformedJson, also for what many parsers let through and then disagree about.
+    """Parse a body. Raises MalformedJson, also for what parsers accept and read in different ways.
 
-    That is: duplicate names, NaN and Infinity, a byte order mark, NUL or half a surrogate pair in a string, and nesting
+    That is: duplicate names, NaN and Infinity, a byte order mark, NUL or a lone surrogate in a string, and nesting
     deeper than the interpreter's stack.
     """
     if body.startswith(codecs.BOM_UTF8):
@@ -73,7 +73,7 @@ def parse_json(body: bytes) -> Any:  # noqa: ANN401 - JSON is any value
     try:
         text = body.decode()
         value = _DECODER.decode(text)
-        if "\\u" in text:  # Only an escape can bring what UTF-8 and the parser refuse in the plain.
+        if "\\u" in text:  # Only an escape can hold what UTF-8 and the parser reject otherwise.
             _check_strings(value)
     except (ValueError, RecursionError) as error:
         raise MalformedJson from error
@@ -86,10 +86,10 @@ def _is_media_type(request: web.Request, media_types: tuple[str, ...]) -> bool:
 
 
 async def _ask_for_body(request: web.Request) -> None:
-    """Answer `Expect: 100-continue` only now, so that a client who is refused never sends its body."""
+    """Send `100 Continue` if the client waits for it: only now, so that a rejected client never sends its body."""
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # As aiohttp does itself: this was not the answer yet.
+        request.writer.output_size = 0  # As aiohttp does: the final response has not started.
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(text: str) -> int | JsonNumber:
-    """Make an int of what one says wholly: `-0` has a sign that an int would lose."""
+    """Return an int where one is exact: `-0` has a sign that an int would lose."""
     return int(text) if len(text) <= _LONGEST_INT and text != "-0" else JsonNumber(text)
 
 
@@ -115,7 +115,7 @@ def _check_strings(value: object) -> None:
             case str() as text:
                 if "\0" in text:
                     raise ValueError("NUL in a string")
-                text.encode()  # UnicodeEncodeError, a ValueError, for half a surrogate pair.
+                text.encode()  # Raises UnicodeEncodeError, a ValueError, for a lone surrogate.
             case list() as items:
                 left += items
             case dict() as members:

@@ -1,24 +1,23 @@
-"""Deadlines of requests, by one timer for all of them: a timer for each costs 5 µs, a tenth of a cached answer."""
+"""Deadlines of requests, with one timer for all: a timer for each costs 5 µs, a tenth of a cached response."""
 
 import asyncio
 from typing import Any, Final
 
 Task = asyncio.Task[Any]
 _TICK: Final = 0.05
-"""Seconds by which a request may outstay its deadline."""
+"""Seconds by which a request may exceed its deadline."""
 
 
 class Deadlines:
-    """Cancels the tasks that outstay their time."""
+    """Cancels tasks that exceed their deadline."""
 
     def __init__(self) -> None:
-        """Start with no task to watch."""
         self._due: dict[Task, float] = {}
         self._cancelled: set[Task] = set()
         self._sweeping = False
 
     def start(self, task: Task, *, seconds: float) -> None:
-        """Give `task` so many seconds from now."""
+        """Cancel `task` in so many seconds, unless `end` is called before."""
         loop = task.get_loop()
         self._due[task] = loop.time() + seconds
         if not self._sweeping:
@@ -26,7 +25,7 @@ class Deadlines:
             loop.call_later(_TICK, self._sweep, loop)
 
     def end(self, task: Task) -> float:
-        """Let `task` go on without a deadline; return the seconds that it had left."""
+        """Remove the deadline of `task`; return the seconds that were left."""
         if task in self._cancelled:
             self._cancelled.remove(task)
             task.uncancel()
@@ -34,7 +33,7 @@ class Deadlines:
         return self._due.pop(task, 0) - task.get_loop().time()
 
     def cancelled(self, task: Task) -> bool:
-        """Say whether `task` was cancelled here, and not by whoever stops the process."""
+        """Say whether `task` was cancelled for its deadline, and not because the process stops."""
         return task in self._cancelled
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -6,14 +6,15 @@ from typing import Final
 from vitrina.domain.versions import Expected
 
 _TAG: Final = re.compile(r'[ \t,]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,[ \t,]*|$)')
-"""One of a list, in which elements may be empty (section 5.6.1.2)."""
+"""One tag of a list, whose elements may be empty (section 5.6.1.2)."""
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
 def if_match(header: str | None) -> Expected:
-    """Return the versions of an `If-Match`; None, which is any, without one and for `*`.
+    """Return the versions that an `If-Match` accepts; None, for any version, without the header and for `*`.
 
-    The comparison is strong (section 8.8.3.2): a weak tag, a malformed header and a tag that is no version match none.
+    The comparison is strong (section 8.8.3.2): weak tags, malformed headers
+    and tags that are no versions match nothing.
     """
     if header is None or header.strip() == "*":
         return None
@@ -22,7 +23,7 @@ def if_match(header: str | None) -> Expected:
 
 
 def if_none_match(header: str | None, etag: int | str) -> bool:
-    """Say whether the client has what `etag` names, so that 304 will do: weak comparison, lists and `*`."""
+    """Say whether the client already has the version of `etag`, so that the response is 304 (weak comparison)."""
     if header is None:
         return False
     return header.strip() == "*" or any(tag == str(etag) for _, tag in _tags(header))

@@ -1,4 +1,4 @@
-"""Headers that every answer carries, however it was made (OWASP's REST security cheat sheet), and CORS by setting."""
+"""Headers of every response (OWASP's REST security cheat sheet), and CORS if the settings allow origins."""
 
 from http import HTTPStatus
 from typing import Final
@@ -30,9 +30,10 @@ _PREFLIGHT_AGE: Final = "600"
 
 
 def secure(response: web.StreamResponse) -> None:
-    """Name the server without aiohttp's versions, and add what the answer does not say itself.
+    """Hide aiohttp's version, and add the security headers that the response does not set itself.
 
-    An answer is private unless it says otherwise; 304 says nothing, so that what was said with the 200 still holds.
+    A response must not be cached (`no-store`) unless it sets `Cache-Control`. A 304 gets none, so that the one of the
+    200 still holds.
     """
     headers = response.headers
     headers[_SERVER] = "vitrina"
@@ -40,34 +41,33 @@ def secure(response: web.StreamResponse) -> None:
 
 
 class ResponseHeaders:
-    """Completes the headers of each answer before they are sent; what a handler set stays as it is."""
+    """Completes the headers of each response before it is sent; what a handler has set stays."""
 
-    def __init__(self, settings: Settings, forwarding: ProxyHeaders) -> None:
-        """Take who may call from a browser, and the proxies that tell of TLS."""
+    def __init__(self, settings: Settings, proxy_headers: ProxyHeaders) -> None:
         self._origins = frozenset(settings.cors_origins)
-        self._forwarding = forwarding
+        self._proxy_headers = proxy_headers
         self._behind_proxy = bool(settings.trusted_proxies)
 
     async def complete(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Add what every answer carries; an `on_response_prepare` signal."""
+        """Add the headers of every response; aiohttp calls it by `on_response_prepare`."""
         headers = response.headers
         secure(response)
         request_id = REQUEST_ID.get(None)
         if request_id is not None:
             headers[_REQUEST_ID] = request_id
-        if self._behind_proxy and self._forwarding.is_https(request):
+        if self._behind_proxy and self._proxy_headers.is_https(request):
             headers["Strict-Transport-Security"] = _HSTS
         if self._origins:
             self._add_cors(request, headers)
 
     def is_preflight(self, request: web.Request) -> bool:
-        """Say whether a browser asks what it may ask (the Fetch standard's CORS-preflight request)."""
+        """Say whether the request is a CORS preflight (Fetch standard, section 3.3.2)."""
         return (
             bool(self._origins) and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         )
 
     def preflight(self, methods: list[str]) -> web.Response:
-        """Return the answer to a preflight; whether the origin may is said by the headers of every answer."""
+        """Return the response to a preflight; `complete` adds whether the origin is allowed, as to every response."""
         return web.Response(
             status=204,
             headers={

@@ -1,4 +1,4 @@
-"""Who is at the other end: what proxies say of it counts only as far as those proxies are trusted."""
+"""The client behind proxies: their headers are believed only as far as the proxies are trusted."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -11,16 +11,15 @@ _REMEMBERED: Final = 4_096
 
 
 class ProxyHeaders:
-    """Reads `X-Forwarded-For` and `X-Forwarded-Proto`, which anyone can send, from `networks` alone."""
+    """Reads `X-Forwarded-For` and `X-Forwarded-Proto`, which anyone can send, from proxies in `networks` alone."""
 
     def __init__(self, networks: Iterable[IPv4Network | IPv6Network]) -> None:
-        """Take the networks of the proxies."""
         self._networks = tuple(networks)
         self._normal = lru_cache(_REMEMBERED)(_normal)
         self._trusted = lru_cache(_REMEMBERED)(self._is_trusted)
 
     def address(self, request: web.Request) -> str:
-        """Return the client's address: the right-most hop that is no trusted proxy."""
+        """Return the client's address: the right-most hop that is not a trusted proxy."""
         peer = request.remote or ""
         if not self._networks:
             return peer
@@ -33,7 +32,7 @@ class ProxyHeaders:
         return address
 
     def is_https(self, request: web.Request) -> bool:
-        """Say whether the client spoke TLS to a trusted proxy; this process itself speaks none."""
+        """Say whether the client used TLS to a trusted proxy; this process itself serves no TLS."""
         return (
             bool(self._networks)
             and request.headers.get("X-Forwarded-Proto", "").lower() == "https"
@@ -49,7 +48,7 @@ class ProxyHeaders:
 
 
 def _normal(text: str) -> str | None:
-    """Return an address in its usual form, without a port; None for what is no address."""
+    """Return an address in its canonical form, without a port; None if `text` is not an address."""
     host, _, port = text.rpartition(":")
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -6,7 +6,7 @@ from typing import Final, Generic, TypeVar, cast
 from aiohttp import web
 from yarl import URL
 
-from vitrina.api.http import etags as conditions
+from vitrina.api.http import etags
 from vitrina.api.http.app_keys import AUTHENTICATOR, PROXY_HEADERS, SETTINGS
 from vitrina.domain.users import Principal
 from vitrina.domain.versions import Expected
@@ -21,16 +21,15 @@ _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
 class Request(Generic[BodyT, QueryT]):
-    """A request, with what its route declares: `body` and `query` are None where it declares none.
+    """A request with its validated `body` and `query`, which are None where the handler declares none.
 
-    `principal` is who signed in, None for an anonymous visitor of a public route. `raw_body` are the bytes that `body`
-    was made of.
+    `principal` is the signed-in account and its session, None for an anonymous visitor of a public route. `raw` is
+    aiohttp's request, and `raw_body` the bytes that `body` was parsed from.
     """
 
     __slots__ = ("body", "principal", "query", "raw", "raw_body", "request_id")
 
     def __init__(self, raw: web.Request, request_id: str) -> None:
-        """Take a request that nothing has been checked of yet."""
         self.raw = raw
         self.request_id = request_id
         self.principal: Principal | None = None
@@ -45,17 +44,17 @@ class Request(Generic[BodyT, QueryT]):
 
     @property
     def is_head(self) -> bool:
-        """Whether only the headers are wanted."""
+        """Whether the client wants the headers alone."""
         return self.raw.method == "HEAD"
 
     @property
     def address(self) -> str:
-        """The client's address, as far as the proxies in front are trusted to tell it."""
+        """The client's address, as far as trusted proxies report it."""
         return self.app[PROXY_HEADERS].address(self.raw)
 
     @property
     def user_agent(self) -> str:
-        """The client's name for itself, cut to 512 characters; empty if it gives none."""
+        """The `User-Agent`, cut to 512 characters; empty if there is none."""
         return self.raw.headers.get("User-Agent", "")[:_LONGEST_AGENT]
 
     @property
@@ -68,15 +67,15 @@ class Request(Generic[BodyT, QueryT]):
 
     @property
     def caller(self) -> Principal:
-        """Who signed in, on a route that only the signed-in can call."""
+        """The principal of a route that needs one. Raises AuthenticationRequired if there is none."""
         if self.principal is None:
             raise AuthenticationRequired
         return self.principal
 
     async def authenticate(self) -> Principal | None:
-        """Find out who calls, None for an anonymous visitor: up to 1 call to the table. Raises InvalidToken.
+        """Return the caller, None for an anonymous visitor: at most 1 call to the table. Raises InvalidToken.
 
-        Only handlers of routes with `late_authentication` need to.
+        Only handlers of routes with `late_authentication` call this themselves.
         """
         values = self.raw.headers.getall("Authorization", None)
         if values is None:
@@ -92,26 +91,26 @@ class Request(Generic[BodyT, QueryT]):
         return self.raw.match_info[name]
 
     def if_match(self) -> Expected:
-        """Return the versions that the caller expects; None is any."""
-        return conditions.if_match(self._list("If-Match"))
+        """Return the versions that `If-Match` accepts; None is any."""
+        return etags.if_match(self._list("If-Match"))
 
     def if_none_match(self, etag: int | str) -> bool:
-        """Say whether the caller has what `etag` names, so that 304 will do."""
-        return conditions.if_none_match(self._list("If-None-Match"), etag)
+        """Say whether `If-None-Match` names `etag`, so that the response is 304."""
+        return etags.if_none_match(self._list("If-None-Match"), etag)
 
     def _list(self, name: str) -> str | None:
-        """Return a header that is a list, whether it came in one line or in several (RFC 9110 section 5.3)."""
+        """Return a list header, whether it came in one line or in several (RFC 9110 section 5.3)."""
         lines = self.raw.headers.getall(name, None)
         return None if lines is None else ", ".join(lines)
 
     def url(self, path: str) -> str:
-        """Return `path` on the host that links name: the setting's, or the one that was asked."""
+        """Return the absolute URL of `path`, on `Settings.public_url` or on the host of this request."""
         if base := self.app[SETTINGS].public_url:
             return base.rstrip("/") + path
         scheme = "https" if self.app[PROXY_HEADERS].is_https(self.raw) else "http"
         return f"{scheme}://{self.raw.host}{path}"
 
     def next_link(self, cursor: str) -> str:
-        """Return the `Link` to the next page of this listing (RFC 8288): the same query with another cursor."""
+        """Return a `Link` header to the next page: the same query with another cursor (RFC 8288)."""
         relative: URL = self.raw.rel_url.update_query(cursor=cursor)
         return f'<{self.url(str(relative))}>; rel="next"'

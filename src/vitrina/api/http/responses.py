@@ -1,4 +1,4 @@
-"""Answers: models as JSON bytes, with the headers that most of them share."""
+"""Responses: models as JSON, with the headers that most of them share."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -30,9 +30,9 @@ def json_response(
     location: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
-    """Return a JSON answer. `etag` is the tag without its quotes; a version is one.
+    """Return a JSON response. `etag` is the tag without its quotes, most often a version.
 
-    Answers are private (`no-store`) unless `headers` has a `Cache-Control`.
+    It must not be cached (`no-store`) unless `headers` has a `Cache-Control`.
     """
     body = render(content) if isinstance(content, BaseModel) else content
     response = web.Response(body=body, status=status, headers=None if body is None else _JSON_HEADERS)
@@ -46,7 +46,7 @@ def json_response(
 
 
 def not_modified(etag: int | str, *, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return 304: what the client has is still good (RFC 9110 section 15.4.5)."""
+    """Return 304: the version that the client has is still current (RFC 9110 section 15.4.5)."""
     return json_response(status=304, etag=etag, headers=headers)
 
 

@@ -1,4 +1,4 @@
-"""What people sent, checked by pydantic models; what is wrong is said in plain words that repeat nothing they sent."""
+"""Bodies and queries, checked by pydantic models. The messages never repeat a value that was sent."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _DIGITS: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 class BodyModel(BaseModel):
-    """A body: unknown fields are refused and no type is bent into another.
+    """A body: unknown fields are rejected, and no type is converted to another.
 
     A strict model takes no string for an enum or a date: annotate such a field with `Field(strict=False)`.
     """
@@ -26,19 +26,19 @@ class BodyModel(BaseModel):
 
 
 class QueryModel(BaseModel):
-    """Query parameters: unknown ones are ignored; each value is a string at first."""
+    """Query parameters: unknown ones are ignored, and each value starts as a string."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 def validate_body(model: type[M], value: object) -> M:
-    """Return the body as `model`. Raises ValidationFailed with a JSON pointer (RFC 6901) for each field refused."""
+    """Return the body as `model`. Raises ValidationFailed with the path of each rejected field."""
     if not isinstance(value, dict):
         raise ValidationFailed([FieldError((), "must be a JSON object")])
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise _failed(error) from None  # The original holds the values.
+        raise _failed(error) from None  # The original error holds the values.
 
 
 def validate_query(model: type[M], query: MultiMapping[str]) -> M:
@@ -56,7 +56,7 @@ def pointer(*path: str | int) -> str:
 
 
 def _whole_number(value: object) -> object:
-    """Take digits alone: pydantic itself would also take signs, spaces, underscores and `5.0`."""
+    """Accept digits alone: pydantic itself also accepts signs, spaces, underscores and `5.0`."""
     if isinstance(value, str):
         if not _DIGITS.fullmatch(value):
             raise ValueError("must be a whole number, written in digits")
@@ -83,10 +83,10 @@ def _only_value(query: MultiMapping[str], name: str) -> str:
 
 def _failed(error: ValidationError) -> ValidationFailed:
     details = error.errors(include_url=False, include_input=False)[:_MOST_ERRORS]
-    return ValidationFailed([FieldError(detail["loc"], _in_words(detail)) for detail in details])
+    return ValidationFailed([FieldError(detail["loc"], _message(detail)) for detail in details])
 
 
-_WORDS: Final[Mapping[str, str]] = {
+_MESSAGES: Final[Mapping[str, str]] = {
     "missing": "is required",
     "extra_forbidden": "is not a field here",
     "string_type": "must be a string",
@@ -114,11 +114,11 @@ _WORDS: Final[Mapping[str, str]] = {
     "date_from_datetime_parsing": "must be a date such as 2026-11-24",
     "date_from_datetime_inexact": "must be a date such as 2026-11-24",
 }
-"""What pydantic's kinds of error are called here; the rest is only called not valid."""
+"""Messages by pydantic's type of error; any other type is `is not valid`."""
 
 
-def _in_words(detail: ErrorDetails) -> str:
+def _message(detail: ErrorDetails) -> str:
     context: dict[str, Any] = detail.get("ctx", {})
     if detail["type"] in {"value_error", "assertion_error"}:
-        return str(context["error"])  # Our own validators' words.
-    return _WORDS.get(detail["type"], "is not valid").format_map(context)
+        return str(context["error"])  # The message of one of our own validators.
+    return _MESSAGES.get(detail["type"], "is not valid").format_map(context)

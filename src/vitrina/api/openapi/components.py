@@ -12,8 +12,8 @@ Json = dict[str, Any]
 DESCRIPTION: Final = """\
 A product catalogue. Sign in at `/v1/auth/login` and send the access token as `Authorization: Bearer …`.
 
-Errors are problems (RFC 9457) with a stable `code`. Every answer carries `X-Request-ID`. Unknown fields of a body are
-refused, unknown query parameters ignored. `HEAD` is answered wherever `GET` is."""
+Errors are problems (RFC 9457) with a stable `code`. Every response has an `X-Request-ID`. Unknown fields of a
+body are rejected, unknown query parameters ignored. `HEAD` is served wherever `GET` is."""
 
 
 def _string(description: str, **schema: object) -> Json:
@@ -32,34 +32,35 @@ PARAMETERS: Final[Json] = {
     "IdempotencyKey": _header_parameter(
         "Idempotency-Key",
         _string(
-            "A key of your making: asked again within a day under the same key, with the same body, the first answer "
-            "comes again.",
+            "A unique key that you choose. A request with the same key and the same body within a day gets the first "
+            "response again.",
             pattern="^[\\x21-\\x7e]{1,255}$",
         ),
     ),
     "IfMatch": _header_parameter(
-        "If-Match", _string('The version that you have read, as its `ETag`: `"3"`; a list and `*` will do as well.')
+        "If-Match", _string('The `ETag` of the version that you have read, such as `"3"`; a list of them, or `*`.')
     ),
     "IfNoneMatch": _header_parameter(
-        "If-None-Match", _string("The `ETag` that you have; 304 if it is still good. A list and `*` will do as well.")
+        "If-None-Match",
+        _string("The `ETag` that you have, a list of them, or `*`. The response is 304 if it is current."),
     ),
     "RequestId": _header_parameter(
         "X-Request-ID",
-        _string("An id for this request, 1 to 128 of `[A-Za-z0-9/+_.=-]`; anything else is replaced by one of ours."),
+        _string("An id for this request, 1 to 128 of `[A-Za-z0-9/+_.=-]`; any other value is replaced by a new id."),
     ),
 }
 HEADERS: Final[Json] = {
-    "Content-Disposition": _string("The name under which to save it."),
+    "Content-Disposition": _string("The name of the file."),
     "ETag": _string("The version in quotes, for `If-Match` and `If-None-Match`."),
-    "Idempotency-Replayed": _string("`true` when this is the first answer again.", enum=["true"]),
+    "Idempotency-Replayed": _string("`true` when this is a replay of the first response.", enum=["true"]),
     "Link": _string('The next page, `rel="next"`; absent on the last one.'),
-    "Location": _string("Where the new thing is."),
-    "RateLimit-Limit": _integer("What a window allows."),
-    "RateLimit-Remaining": _integer("What is left of it."),
-    "RateLimit-Reset": _integer("Seconds until it is whole again."),
+    "Location": _string("The path of what was created."),
+    "RateLimit-Limit": _integer("The number of tries in a window."),
+    "RateLimit-Remaining": _integer("The number of tries left."),
+    "RateLimit-Reset": _integer("Seconds until the window ends."),
     "Retry-After": _integer("Seconds to wait before the next try."),
-    "WWW-Authenticate": _string("`Bearer`, and what was wrong with the token (RFC 6750)."),
-    "X-Request-ID": _string("The id under which this request is logged."),
+    "WWW-Authenticate": _string("`Bearer`, and the error of the token (RFC 6750)."),
+    "X-Request-ID": _string("The id of this request in the logs."),
 }
 RATE_LIMIT_HEADERS: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 ERROR_HEADERS: Final[dict[int, tuple[str, ...]]] = {
@@ -73,15 +74,15 @@ SCHEMAS: Final[Json] = {
         "description": "What went wrong (RFC 9457).",
         "required": ["type", "title", "status", "detail", "instance", "code"],
         "properties": {
-            "type": {"type": "string", "format": "uri", "description": "Names the kind of problem."},
+            "type": {"type": "string", "format": "uri", "description": "Identifies the kind of problem."},
             "title": {"type": "string"},
             "status": {"type": "integer"},
             "detail": {"type": "string", "description": "What to do about it, for people."},
-            "instance": {"type": "string", "format": "uri-reference", "description": "The path that was asked for."},
+            "instance": {"type": "string", "format": "uri-reference", "description": "The path of the request."},
             "code": {"type": "string", "description": "The kind of problem as one word, for machines."},
             "errors": {
                 "type": "array",
-                "description": "With `validation_failed`: each field that was refused.",
+                "description": "With `validation_failed`: each rejected field.",
                 "items": {"$ref": "#/components/schemas/RefusedField"},
             },
             "holder": {
@@ -114,10 +115,10 @@ _SAMPLES: Final[dict[type[VitrinaError], VitrinaError]] = {
 
 
 def example(error: type[VitrinaError], path: str) -> Json:
-    """Return the problem that `error` becomes, as an example."""
+    """Return an example of the problem that `error` becomes, with a sample of its members."""
     return {"value": describe(_SAMPLES.get(error) or error(), instance=path)}
 
 
 def phrase(status: int) -> str:
-    """Return what a status means, in words."""
+    """Return the reason phrase of a status."""
     return HTTPStatus(status).phrase

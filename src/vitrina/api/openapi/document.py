@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the declarations that the service itself runs on."""
+"""The OpenAPI 3.1 document, built from the same declarations that the service runs on."""
 
 import asyncio
 import hashlib
@@ -47,18 +47,18 @@ from vitrina.errors import (
 Json = dict[str, Any]
 _REFERENCE: Final = "#/components/schemas/{model}"
 _BOUNDS: Final = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
-"""Pydantic writes its own words for the bounds of a field that has a validator in front."""
+"""Pydantic writes its own keywords for the bounds of a field that has a `BeforeValidator`."""
 
 
 class _Schema(GenerateJsonSchema):
-    """Pydantic's schemas without a title on each field, which only repeats its name."""
+    """Pydantic's schemas without a title for each field, which would only repeat its name."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401, ARG002 - pydantic's own signature
         return False
 
 
 def document(routes: Iterable[Route], *, server: str = "") -> Json:
-    """Return the document of the routes that are to be documented; `server` is the URL that calls go to."""
+    """Return the document of the documented routes; `server` is the base URL of requests."""
     documented = [route for route in routes if route.documented]
     references, schemas = _model_schemas(documented)
     paths: dict[str, Json] = {}
@@ -82,7 +82,7 @@ def document(routes: Iterable[Route], *, server: str = "") -> Json:
 
 
 def route(routes: Sequence[Route], settings: Settings) -> Route:
-    """Return the route that answers the document of `routes` and of itself; it is made when it is first asked for."""
+    """Return the route that serves the document of `routes` and of itself, which is built at the first request."""
 
     @cache
     def rendered() -> tuple[bytes, str]:
@@ -111,7 +111,7 @@ def route(routes: Sequence[Route], settings: Settings) -> Route:
 
 
 def errors_of(route: Route) -> tuple[type[VitrinaError], ...]:
-    """Return every error that a route can answer: those that it declares, and those that its declaration implies."""
+    """Return every error that a route can respond with: those it declares, and those its declaration implies."""
     found: list[type[VitrinaError]] = [BadRequest, *route.errors, Unavailable]
     if not route.ignores_tokens:
         found += [InvalidToken, TableUnavailable]
@@ -179,7 +179,7 @@ def _header_parameters(route: Route) -> list[Json]:
 
 
 def _query_parameters(route: Route) -> tuple[list[Json], dict[str, Json]]:
-    """Return the parameters of the query model, and the schemas that they refer to."""
+    """Return the parameters of the query model, and the schemas they refer to."""
     if route.query is None:
         return [], {}
     schema: Json = route.query.model_json_schema(ref_template=_REFERENCE, schema_generator=_Schema)
@@ -193,7 +193,7 @@ def _query_parameters(route: Route) -> tuple[list[Json], dict[str, Json]]:
 
 
 def _model_schemas(routes: Iterable[Route]) -> tuple[dict[type[BaseModel], Json], dict[str, Json]]:
-    """Return a reference for each model of a body or an answer, and the schemas by name."""
+    """Return a reference for each model of a request or a response, and the schemas by name."""
     wanted: dict[type[BaseModel], JsonSchemaMode] = {}
     for route in routes:
         if route.body is not None:

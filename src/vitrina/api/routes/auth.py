@@ -1,4 +1,4 @@
-"""Signing in and out over HTTP (R14)."""
+"""Registration, sign-in and sessions over HTTP (R14)."""
 
 from dataclasses import asdict
 

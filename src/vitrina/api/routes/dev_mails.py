@@ -1,4 +1,4 @@
-"""`/dev/mails`: the mail that development catches in a folder, to look at. Nowhere else is there such a page."""
+"""`/dev/mails`: pages that show the mail which development writes to a folder. Production has no such pages."""
 
 import asyncio
 from pathlib import Path

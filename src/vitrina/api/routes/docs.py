@@ -1,4 +1,4 @@
-"""`/docs`: Swagger UI from the package swagger-ui-py, on a page of our own that asks nothing of the outside."""
+"""`/docs`: Swagger UI from the package swagger-ui-py, on a page that loads nothing from other hosts."""
 
 import asyncio
 import hashlib
@@ -55,7 +55,7 @@ _FOR_GOOD: Final = "public, max-age=31536000, immutable"
 
 
 class _Assets(NamedTuple):
-    """What the page loads; their URLs name the version, so that they can be kept for good."""
+    """Files that the page loads. Their URLs contain the version, so that clients may cache them for ever."""
 
     version: str
     files: dict[str, bytes]
@@ -96,7 +96,7 @@ async def docs_asset(request: Request[None, None]) -> web.StreamResponse:
 
 @cache
 def _assets() -> _Assets:
-    """Read the files, once. The package itself is not imported: it brings a template engine that is not needed."""
+    """Read the files once. The package itself is not imported, because it imports a template engine."""
     spec = find_spec("swagger_ui")
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError("swagger_ui")

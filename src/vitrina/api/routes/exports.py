@@ -1,4 +1,4 @@
-"""The history of views over HTTP (R13): a stream that goes no faster than its reader."""
+"""Exports of views over HTTP (R13), streamed as fast as the client reads."""
 
 import asyncio
 from typing import Final
@@ -19,11 +19,11 @@ _MEDIA_TYPES: Final = {
     Format.PARQUET: "application/vnd.apache.parquet",
 }
 _SLICE: Final = 1 << 16
-"""Bytes handed to the connection at once: as much as it holds before it makes us wait."""
+"""Bytes of one write: what the transport buffers before it applies back-pressure."""
 _LEAST_RATE: Final = 1 << 15
-"""Bytes a second that a reader has to take on the whole: the two of a process must not be kept from others."""
+"""Bytes per second that a client must read on average, because a process serves only two exports at once."""
 _STALL: Final = 120.0
-"""Seconds by which a reader may be behind that rate, and without taking a slice at all."""
+"""Seconds by which a client may be behind that rate, and for which it may read nothing."""
 
 routes = RouteTable("analytics")
 
@@ -45,9 +45,9 @@ class ExportQuery(PeriodQuery):
 async def export_views(request: Request[None, ExportQuery]) -> web.StreamResponse:
     """Export the views of days, one row an event.
 
-    `event_id, day, at, product_id, sku, visitor, referrer_host, bot`, in an order that stays the same. `sku` is the
-    product's now, or what it was before it was deleted. Parquet is one file. An answer that is cut short (its
-    chunked body does not end) is not whole: ask again. A process serves two exports at once; past that, 503.
+    The columns are `event_id, day, at, product_id, sku, visitor, referrer_host, bot`, always in the same order. `sku`
+    is the product's current SKU, or its last one before it was deleted. Parquet is one file. A response whose chunked
+    body does not end is incomplete: repeat the request. A process serves two exports at once and refuses more with 503.
     """
     services, form = request.app[SERVICES], request.query.format
     period = services.analytics.period(request.query.first, request.query.last)
@@ -70,15 +70,14 @@ async def export_views(request: Request[None, ExportQuery]) -> web.StreamRespons
 
 
 class _Reader:
-    """Who an answer is written to, and for how many seconds more it may keep us waiting."""
+    """The client of a response that has started, and the seconds for which it may still delay the export."""
 
     def __init__(self, response: web.StreamResponse) -> None:
-        """Take an answer that has begun."""
         self._response = response
         self._patience = _STALL
 
     async def take(self, piece: memoryview) -> None:
-        """Write a piece as fast as it is read. Raises ConnectionError when nobody reads any more, or too slowly."""
+        """Write a piece as fast as the client reads. Raises ConnectionError if it disconnects or reads too slowly."""
         time = asyncio.get_running_loop().time
         for first in range(0, len(piece), _SLICE):
             part = piece[first : first + _SLICE]

@@ -1,4 +1,4 @@
-"""Inboxes over HTTP: an admin's own notices, and how they are mailed (R9)."""
+"""Inboxes over HTTP: the notices of an admin, and how they are mailed (R9)."""
 
 from typing import Final
 
@@ -34,7 +34,7 @@ _PREFERENCES: Final = "/v1/me/notification-preferences"
 async def list_notifications(request: Request[None, NotificationQuery]) -> web.Response:
     """List one's own notices, newest first.
 
-    What is unread is found by an index, which may lag behind the table for a moment.
+    Unread notices are found by an index, which may lag behind the table for a moment.
     """
     unread = request.query.unread
     query = ("notifications", request.caller.id, "unread" if unread else "all")
@@ -50,7 +50,7 @@ async def list_notifications(request: Request[None, NotificationQuery]) -> web.R
     "/v1/notifications/{notification_id}/read", allow=PRODUCT_MANAGERS, responses={204: None}, errors=(NotFound,)
 )
 async def read_notification(request: Request[None, None]) -> web.Response:
-    """Mark a notice as read; again changes nothing."""
+    """Mark a notice as read; repeating it changes nothing."""
     await request.app[SERVICES].inbox.mark_read(request.caller.id, request.parameter("notification_id"))
     return json_response(status=204)
 
@@ -59,7 +59,7 @@ async def read_notification(request: Request[None, None]) -> web.Response:
 async def read_all_notifications(request: Request[None, None]) -> web.Response:
     """Mark all of one's notices as read.
 
-    Of thousands, some may be left when time is up (503): the same request again goes on.
+    With thousands of notices, some may be left at the deadline (503); repeat the request to continue.
     """
     await request.app[SERVICES].inbox.mark_all_read(request.caller.id)
     return json_response(status=204)

@@ -1,4 +1,4 @@
-"""What operations ask: is the process up, should it be sent requests, and what has it counted."""
+"""Health, readiness and metrics, for load balancers and Prometheus."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ routes = RouteTable("ops")
 
 
 class Health(BaseModel):
-    """How the process is."""
+    """The state of the process."""
 
     status: str
 

@@ -1,4 +1,4 @@
-"""Single products over HTTP: anonymous reads leave a view (R4, R11), all others are as fresh as the table."""
+"""Reads of one product over HTTP: anonymous ones are cached and counted (R4, R11), others always read the table."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -19,9 +19,9 @@ from vitrina.services.products.cache import Cached, CachedProduct
 from vitrina.services.views.recorder import Reservation
 
 ONE_PRODUCT: Final = "/v1/products/{product_id:(?!deleted$)[^/]+}"
-"""The path of a product; the list of the deleted ones has its own."""
+"""The path of a product, with a pattern that leaves `/v1/products/deleted` to the list of deleted products."""
 _STALE: Final = '110 - "Response is Stale"'
-"""RFC 7234 section 5.5.1; RFC 9111 dropped the header, and its readers know `Age`."""
+"""RFC 7234 section 5.5.1. RFC 9111 dropped the header, and clients that follow it read `Age`."""
 
 routes = RouteTable("products")
 
@@ -47,11 +47,11 @@ async def read_product(request: Request[None, None]) -> web.Response:
         raise NotFound
     if "Authorization" not in request.raw.headers:
         with services.views.reserve() as view:
-            return await _anonymously(request, view, await services.product_cache.by_id(product_id))
-    viewer, product = await _side_by_side(request, services.products.get(product_id))
+            return await _anonymous_response(request, view, await services.product_cache.by_id(product_id))
+    viewer, product = await _authenticated_read(request, services.products.get(product_id))
     if product.deleted_at is not None and not sees_all(viewer):
         raise NotFound
-    return _as_signed_in(request, product, viewer)
+    return _signed_in_response(request, product, viewer)
 
 
 @routes.get(
@@ -74,12 +74,12 @@ async def read_product_by_sku(request: Request[None, None]) -> web.Response:
         raise NotFound
     if "Authorization" not in request.raw.headers:
         with services.views.reserve() as view:
-            return await _anonymously(request, view, await services.product_cache.by_sku(sku))
-    viewer, product = await _side_by_side(request, services.products.get_by_sku(sku))
-    return _as_signed_in(request, product, viewer)
+            return await _anonymous_response(request, view, await services.product_cache.by_sku(sku))
+    viewer, product = await _authenticated_read(request, services.products.get_by_sku(sku))
+    return _signed_in_response(request, product, viewer)
 
 
-async def _anonymously(
+async def _anonymous_response(
     request: Request[None, None], view: Reservation, cached: Cached[CachedProduct[RenderedProduct]]
 ) -> web.Response:
     """Respond from the cache, once the view is stored; a 304 and the response to a HEAD are no views."""
@@ -100,16 +100,16 @@ async def _anonymously(
     return web.Response(body=content.body, headers=headers)
 
 
-def _as_signed_in(request: Request[None, None], product: Product, viewer: Principal | None) -> web.Response:
+def _signed_in_response(request: Request[None, None], product: Product, viewer: Principal | None) -> web.Response:
     if request.if_none_match(product.version):
         return json_response(status=304, etag=product.version)
     return json_response(product_resource(product, viewer), etag=product.version)
 
 
-async def _side_by_side(
+async def _authenticated_read(
     request: Request[None, None], reading: Coroutine[Any, Any, Product]
 ) -> tuple[Principal | None, Product]:
-    """Read while the token is checked. A token that is refused hides whatever came of the read."""
+    """Read while the token is checked. If the token is rejected, the result of the read is discarded."""
     task = asyncio.create_task(reading)
     try:
         viewer = await request.authenticate()

@@ -1,4 +1,4 @@
-"""Products over HTTP (R5 to R8, R10): each handler parses, makes one call of a service, and answers."""
+"""Products over HTTP (R5 to R8, R10); `product_reads` has the reads of a single product."""
 
 from aiohttp import web
 

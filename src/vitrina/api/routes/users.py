@@ -1,4 +1,4 @@
-"""Accounts over HTTP: a super_admin's work (R1)."""
+"""Accounts over HTTP, managed by super_admins (R1)."""
 
 from aiohttp import web
 

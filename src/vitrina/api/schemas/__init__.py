@@ -1,1 +1,1 @@
-"""What goes in and comes out over HTTP: requests, answers and presenters, one file a resource."""
+"""The JSON of requests and responses, one file a resource, with the functions that make it from domain values."""

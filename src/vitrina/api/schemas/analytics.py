@@ -1,4 +1,4 @@
-"""What reports of views take and answer, as pydantic models."""
+"""View reports over HTTP: requests and responses."""
 
 import re
 from datetime import date
@@ -16,7 +16,7 @@ _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 def _read_day(value: object) -> object:
-    """Take a calendar day alone: pydantic itself would also take times, and seconds since 1970."""
+    """Accept a calendar day alone: pydantic itself also accepts times, and seconds since 1970."""
     if value is None or isinstance(value, date):
         return value
     if not isinstance(value, str) or not _DAY.fullmatch(value):
@@ -37,7 +37,7 @@ Day = Annotated[
 
 
 class PeriodQuery(QueryModel):
-    """Days of a report, UTC, both among them."""
+    """Days of a report, UTC, both included."""
 
     first: Day | None = Field(None, alias="from", description="The first day; 29 days before the last by default.")
     last: Day | None = Field(

@@ -1,4 +1,4 @@
-"""The types of fields: how each is written on the wire, checked and described (api.md, conventions and fine print)."""
+"""Types of fields: how each is written in JSON, validated and described (api.md, conventions and fine print)."""
 
 import unicodedata
 from datetime import datetime
@@ -17,7 +17,7 @@ from vitrina.services.accounts import passwords
 
 
 def _read_price(value: object) -> object:
-    """Take a price as text, so that no float is ever between the wire and the decimal."""
+    """Parse a price from its text, so that it is never a float."""
     if isinstance(value, JsonNumber):
         value = value.text
     elif type(value) is int:
@@ -34,11 +34,11 @@ def _check_password(value: str) -> str:
 
 
 def _clean_description(value: str) -> str | None:
-    return clean_paragraphs(value) if value.strip() else None  # As front ends send a field that was left empty.
+    return clean_paragraphs(value) if value.strip() else None  # Front ends send an empty string for an empty field.
 
 
 def absent() -> Any:  # noqa: ANN401 - stands for any field that was not sent
-    """Return what a field has that was not sent; who reads it asks first which were."""
+    """Return the value of a field that was not sent; `model_fields_set` tells which were."""
     return None
 
 

@@ -1,4 +1,4 @@
-"""What goes in and what comes out of inboxes, as pydantic models."""
+"""Inboxes over HTTP: requests and responses."""
 
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ _AMOUNT = Field(json_schema_extra={"pattern": r"^[0-9]+(\.[0-9]+)?$"}, examples=
 
 
 def _true_or_false(value: object) -> object:
-    """Take these two words alone: pydantic itself would also take `1`, `yes` and `on`."""
+    """Accept these two words alone: pydantic itself also accepts `1`, `yes` and `on`."""
     if isinstance(value, str):
         if value not in {"true", "false"}:
             raise ValueError("must be true or false")
@@ -44,7 +44,7 @@ class NotifiedActor(Resource):
 
 
 class NotificationResource(Resource):
-    """A notice; `read_at` is null while it is unread."""
+    """A notice of a changed price; `read_at` is null while it is unread."""
 
     id: str
     event: Literal["product.price_changed"] = "product.price_changed"

@@ -1,9 +1,9 @@
-"""Serving: one process, or several on one port (`api/supervisor.py`).
+"""One process that serves the API; `server/supervisor.py` runs several on one port.
 
-    sys.exit(serve(create_app, settings, on_ready=print))    # until SIGTERM or Ctrl-C; a second one ends at once
+    sys.exit(serve(create_app, settings, on_ready=print))    # until SIGTERM or Ctrl-C; a second signal ends it at once
 
-A stop goes in this order: readiness fails, `drain_delay` passes, the port closes, requests in flight finish, the
-application's own resources are let go.
+It stops in this order: readiness fails, `drain_delay` passes, the port closes, requests in flight finish, and the
+application closes its own resources.
 """
 
 import asyncio
@@ -37,9 +37,9 @@ _LINGER: Final = 2.0
 
 
 class Protocol(web.RequestHandler):
-    """aiohttp's connection, whose own refusals are problems too and name no versions.
+    """aiohttp's connection, with problem responses that do not show aiohttp's version.
 
-    What reaches `handle_error` never became a request: bytes that are not HTTP. It has no path, and no id of its own.
+    `handle_error` gets what could not be parsed as HTTP, so there is no path and no request id.
     """
 
     __slots__ = ()
@@ -49,12 +49,12 @@ class Protocol(web.RequestHandler):
         request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - it quotes what was sent
+        message: str | None = None,  # noqa: ARG002 - it quotes what the client sent
     ) -> web.StreamResponse:
-        """Answer bytes that are not HTTP, and close the connection."""
+        """Send a problem and close the connection. Raises ConnectionError if a response has already started."""
         if request.writer.output_size:
-            raise ConnectionError("half an answer has been sent")
-        if status < 500:  # noqa: PLR2004 - a client's error, and no news
+            raise ConnectionError("the response has already started")
+        if status < 500:  # noqa: PLR2004 - a client error is not logged
             response = problem(BadRequest(), instance="")
         else:
             log.error("connection_failed", exc_info=exc)
@@ -66,11 +66,11 @@ class Protocol(web.RequestHandler):
 
 
 def serve(create_app: CreateApp, settings: Settings, *, on_ready: OnReady, supervised: bool = False) -> int:
-    """Serve in this process until it is told to stop; `on_ready` gets the URL once the port is open.
+    """Serve in this process until a signal; `on_ready` gets the URL once the port is open.
 
-    Returns the exit code: 0 when all requests were answered and all resources let go, 1 when a second signal cut that
-    short. Raises OSError when it cannot listen, and whatever the application raises when it starts. A `supervised`
-    process shares its port, leaves Ctrl-C to its parent, and stops when that is gone.
+    Returns the exit code: 0 after a complete stop, 1 when a second signal interrupted it. Raises OSError when it cannot
+    listen, and whatever the application raises when it starts. A `supervised` process shares its port, leaves Ctrl-C to
+    its parent, and stops when the parent has ended.
     """
     logging.configure(level=settings.log_level, style=settings.log_format)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -83,7 +83,7 @@ def serve(create_app: CreateApp, settings: Settings, *, on_ready: OnReady, super
 
 @asynccontextmanager
 async def listening(app: web.Application, settings: Settings, *, reuse_port: bool = False) -> AsyncIterator[str]:
-    """Serve `app` while the context lasts; yields its URL. The end closes the port, then finishes what is in flight."""
+    """Serve `app` and yield its URL. On exit, close the port, then wait for the requests in flight."""
     loop = asyncio.get_running_loop()
     runner = web.AppRunner(app, shutdown_timeout=settings.shutdown_timeout)
     await runner.setup()
@@ -120,10 +120,10 @@ async def _serve(create_app: CreateApp, settings: Settings, on_ready: OnReady, *
     stop = asyncio.Event()
     install_signal_handlers(stop, (signal.SIGTERM,) if supervised else (signal.SIGINT, signal.SIGTERM))
     if supervised:
-        _heed_parent(stop)
+        _stop_with_parent(stop)
     app = create_app(settings)
     async with listening(app, settings, reuse_port=supervised) as url:
-        gc.freeze()  # What was loaded so far stays for good: no collection need look at it again, and pause for it.
+        gc.freeze()  # Loaded modules are never freed: exclude them from garbage collections, which pause requests.
         on_ready(url)
         await stop.wait()
         log.info("stopping")
@@ -132,14 +132,14 @@ async def _serve(create_app: CreateApp, settings: Settings, on_ready: OnReady, *
     log.info("stopped")
 
 
-def _heed_parent(stop: asyncio.Event) -> None:
-    """Set `stop` when the parent is gone: nobody else would tell."""
+def _stop_with_parent(stop: asyncio.Event) -> None:
+    """Set `stop` when the parent process has ended, however it ended."""
     parent = multiprocessing.parent_process()
     assert parent is not None  # noqa: S101 - it is supervised
     loop = asyncio.get_running_loop()
 
-    def heed() -> None:
+    def parent_ended() -> None:
         loop.remove_reader(parent.sentinel)
         stop.set()
 
-    loop.add_reader(parent.sentinel, heed)
+    loop.add_reader(parent.sentinel, parent_ended)

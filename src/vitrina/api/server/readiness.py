@@ -1,4 +1,4 @@
-"""Whether this process should be sent requests."""
+"""Whether load balancers should send requests to this process."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from vitrina.errors import TableUnavailable, Unavailable
 
 Probe = Callable[[], Awaitable[object]]
 _CHECK_TIMEOUT: Final = 1.0
-"""Seconds: a load balancer's own patience is a few."""
+"""Seconds; load balancers wait for a few."""
 
 
 async def _always() -> None:
@@ -18,15 +18,14 @@ async def _always() -> None:
 
 
 class Readiness:
-    """Ready while `ready` is set and the check that it was given passes."""
+    """Ready while `ready` is true and `probe`, which the application sets, does not raise."""
 
     def __init__(self) -> None:
-        """Start ready, with nothing to check; the application gives `probe` once it has something to ask."""
         self.ready = True
         self.probe: Probe = _always
 
     async def check(self) -> None:
-        """Raise Unavailable unless this process should be sent requests."""
+        """Raise Unavailable unless the process is ready."""
         if not self.ready:
             raise Unavailable
         try:

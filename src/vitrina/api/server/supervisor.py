@@ -1,4 +1,4 @@
-"""Several processes on one port: started, watched, restarted when they crash, stopped together."""
+"""Several processes on one port: starts them, restarts those that crash, and stops them together."""
 
 import asyncio
 import multiprocessing
@@ -19,47 +19,48 @@ from prometheus_client import multiprocess
 from vitrina import logging
 from vitrina.api.server import process as server
 from vitrina.api.server.process import CreateApp, OnReady, url_of
+from vitrina.backoff import Backoff
 from vitrina.config import Settings
 
 log = structlog.get_logger(__name__)
 
 MULTIPROC_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable, prometheus-client's own, of the directory in which the processes of a service count."""
-_SPAWN: Final = multiprocessing.get_context("spawn")  # A fork would share the loop, and lose the log's thread.
-_FIRST_PAUSE: Final = 0.5
-_LONGEST_PAUSE: Final = 30.0
+_SPAWN: Final = multiprocessing.get_context(
+    "spawn"
+)  # A fork would share the event loop, and lose the thread of the log.
+_BACKOFF: Final = Backoff(first=0.5, longest=30.0, jitter=0)
 _STEADY: Final = 60.0
-"""Seconds of life after which a crash counts as the first one again."""
+"""Seconds after which a crash no longer lengthens the pause before the next start."""
 
 
 class WorkerFailed(Exception):
-    """A first worker ended before it was ready, so that others would as well; it has said why."""
+    """A worker ended before any was ready, so a restart would fail too. The worker has logged why."""
 
 
 def serve(create_app: CreateApp, settings: Settings, *, workers: int, on_ready: OnReady) -> int:
-    """Serve in several processes until told to stop; `on_ready` gets the URL once all are ready.
+    """Serve in several processes until a signal; `on_ready` gets the URL once all are ready.
 
-    `create_app` must be importable, for each process imports it anew. Returns the exit code: 0 when all of them
-    drained. Raises OSError when the port is taken, and WorkerFailed.
+    `create_app` must be importable, because each process imports it anew. Returns the exit code: 0 when all of them
+    stopped completely. Raises OSError when the port is taken, and WorkerFailed.
     """
     logging.configure(level=settings.log_level, style=settings.log_format)
-    with _counting_together(), _reserved_port(settings) as port:
+    with _shared_metrics(), _reserved_port(settings) as port:
         supervisor = Supervisor(create_app, settings.model_copy(update={"port": port}))
         return asyncio.run(supervisor.run(workers, on_ready))
 
 
 class Supervisor:
-    """Keeps workers alive until told to stop."""
+    """Keeps worker processes running until a signal."""
 
     def __init__(self, create_app: CreateApp, settings: Settings) -> None:
-        """Take what each worker serves."""
         self._create_app = create_app
         self._settings = settings
         self._processes: set[SpawnProcess] = set()
         self._stopping = asyncio.Event()
 
     async def run(self, workers: int, on_ready: OnReady) -> int:
-        """Keep `workers` until a signal; the second one ends them at once. Raises WorkerFailed."""
+        """Run `workers` processes until a signal; a second signal ends them at once. Raises WorkerFailed."""
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._stop)
         ups = [asyncio.Event() for _ in range(workers)]
@@ -83,9 +84,9 @@ class Supervisor:
         on_ready(url_of(self._settings.host, self._settings.port))
 
     async def _keep(self, up: asyncio.Event) -> int:
-        """Run a worker, and another when it dies; `up` is set when the first is ready. Returns the last exit code."""
+        """Run a worker, and another when it crashes; set `up` when the first is ready. Return the last exit code."""
         time = asyncio.get_running_loop().time
-        pause = _FIRST_PAUSE
+        crashes = 0
         while not self._stopping.is_set():
             began = time()
             was_ready, code = await self._work(up)
@@ -93,15 +94,15 @@ class Supervisor:
                 return code if was_ready else 0
             if not up.is_set():
                 raise WorkerFailed(f"a worker ended with {code} before it was ready")
-            pause = _FIRST_PAUSE if time() - began > _STEADY else pause
+            crashes = 1 if time() - began > _STEADY else crashes + 1
+            pause = _BACKOFF.pause(crashes)
             log.error("worker_died", code=code, restart_in=pause)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
         return 0
 
     async def _work(self, up: asyncio.Event) -> tuple[bool, int]:
-        """Run one worker to its end; returns whether it was ever ready, and its exit code."""
+        """Run one worker to its end; return whether it was ever ready, and its exit code."""
         receiver, sender = _SPAWN.Pipe(duplex=False)
         process = _SPAWN.Process(target=_serve, args=(self._create_app, self._settings, sender))
         process.start()
@@ -110,7 +111,7 @@ class Supervisor:
         try:
             with receiver:
                 await _readable(receiver.fileno())
-                was_ready = _heard(receiver)
+                was_ready = _received(receiver)
             if was_ready:
                 up.set()
             await _readable(process.sentinel)
@@ -122,13 +123,13 @@ class Supervisor:
 
 
 def _serve(create_app: CreateApp, settings: Settings, ready: Connection) -> None:
-    """Be a worker."""
+    """Serve as a worker; the entry point of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(server.serve(create_app, settings, on_ready=ready.send, supervised=True))
 
 
-def _heard(receiver: Connection) -> bool:
-    """Say whether something was sent before the other end closed."""
+def _received(receiver: Connection) -> bool:
+    """Say whether a message came before the other end closed."""
     try:
         receiver.recv()
     except EOFError:
@@ -147,8 +148,8 @@ async def _readable(file: int) -> None:
 
 
 @contextmanager
-def _counting_together() -> Iterator[None]:
-    """Give the workers a directory in which they count for one another's `/metrics`."""
+def _shared_metrics() -> Iterator[None]:
+    """Give the workers one directory for their metrics, so that `/metrics` of any shows the sum of all."""
     if MULTIPROC_DIR in os.environ:
         yield
         return
@@ -162,10 +163,11 @@ def _counting_together() -> Iterator[None]:
 
 @contextmanager
 def _reserved_port(settings: Settings) -> Iterator[int]:
-    """Hold the port without listening, so that workers can share it and come and go. Raises OSError if it is taken."""
+    """Bind the port without listening, so that workers can join and leave it. Raises OSError if it is taken."""
     family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
     if settings.port:
-        socket.create_server(address[:2], family=family).close()  # To share is possible only with one's own kind.
+        # Without SO_REUSEPORT, which would let the port be shared with another service of the same user.
+        socket.create_server(address[:2], family=family).close()
     with socket.socket(family, socket.SOCK_STREAM) as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         held.bind(address)
