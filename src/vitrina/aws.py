@@ -1,4 +1,4 @@
-"""The AWS clients: one session and one long-lived client for each endpoint, made here and nowhere else."""
+"""The AWS clients: one long-lived client for each endpoint. No other module creates clients."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 _POOL_SIZE: Final = 64
 """Connections kept to each endpoint."""
 _LONGEST_POLL: Final = 20.0
-"""Seconds that SQS lets a receive wait."""
+"""The longest wait of a receive in SQS, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clients:
-    """`writer` takes writes and the reads that they rest on, `reader` the reads that may be stale (R17)."""
+    """`writer` is for writes and consistent reads, `reader` for reads that may be stale (R17)."""
 
     reader: "DynamoDBClient"
     writer: "DynamoDBClient"
 
 
 def client_config(settings: Settings, *, read_timeout: float | None = None) -> AioConfig:
-    """Return the clients' configuration.
+    """Return the configuration of a client.
 
-    botocore's own defaults would wait 60 s and retry for half a minute. Parameters are not validated, since every
-    request is built by `store`, whose tests run against an engine that does; that saves a quarter of a call's time.
+    With its defaults botocore would wait 60 s and retry for half a minute. Parameters are not validated, which saves a
+    quarter of the time of a call: `store` builds all requests, and its tests run against engines that validate them.
     """
     return AioConfig(
         connect_timeout=settings.connect_timeout,
@@ -51,7 +51,7 @@ def client_config(settings: Settings, *, read_timeout: float | None = None) -> A
 
 @asynccontextmanager
 async def connect(settings: Settings) -> AsyncIterator[Clients]:
-    """Open the clients; one and the same client serves both routes where a single endpoint does."""
+    """Open the DynamoDB clients. With a single endpoint, one client is both reader and writer."""
     core = get_session()
     extend_clients(core)
     session = aioboto3.Session(region_name=settings.region, botocore_session=core)
@@ -69,7 +69,7 @@ async def connect(settings: Settings) -> AsyncIterator[Clients]:
 
 
 def connect_streams(settings: Settings) -> AbstractAsyncContextManager["DynamoDBStreamsClient"]:
-    """Open a client of the table's stream, which is where writes go. A page of records may be 1 MB."""
+    """Return a client of the table's stream, at the writer's endpoint. A page of records may be 1 MB."""
     config = client_config(settings, read_timeout=max(settings.read_timeout, 10.0))
     client: Any = aioboto3.Session(region_name=settings.region).client(
         "dynamodbstreams", endpoint_url=settings.writer_endpoint, config=config
@@ -78,7 +78,7 @@ def connect_streams(settings: Settings) -> AbstractAsyncContextManager["DynamoDB
 
 
 def connect_queue(settings: Settings) -> AbstractAsyncContextManager["SQSClient"]:
-    """Open a client of SQS, whose receives wait for messages."""
+    """Return a client of SQS. Its read timeout exceeds the longest wait of a receive."""
     config = client_config(settings, read_timeout=_LONGEST_POLL + 5)
     client: Any = aioboto3.Session(region_name=settings.region).client(
         "sqs", endpoint_url=settings.queue_endpoint, config=config
@@ -87,7 +87,7 @@ def connect_queue(settings: Settings) -> AbstractAsyncContextManager["SQSClient"
 
 
 def connect_mail(settings: Settings) -> AbstractAsyncContextManager["SESV2Client"]:
-    """Open a client of SES, which sends a mail again for each repetition: whoever sends decides on those."""
+    """Return a client of SES without retries, since each retry could send a mail again; the mailer decides on them."""
     config = client_config(settings, read_timeout=settings.mail_timeout)
     config = config.merge(AioConfig(retries={"mode": "standard", "total_max_attempts": 1}))
     client: Any = aioboto3.Session(region_name=settings.region).client(

@@ -1,10 +1,10 @@
-"""What one request uses of the table, counted where the calls are made and read where the request is logged."""
+"""DynamoDB calls and capacity units of one HTTP request: `store.calls` counts them, the access log reports them."""
 
 from contextvars import ContextVar
 
 
 class Usage:
-    """Calls to DynamoDB and the capacity units that they used."""
+    """Calls of DynamoDB and the capacity units that they consumed."""
 
     __slots__ = ("calls", "read_units", "write_units")
 
@@ -18,12 +18,12 @@ _current: ContextVar[Usage | None] = ContextVar("usage", default=None)
 
 
 def start() -> Usage:
-    """Begin to count afresh in this context."""
+    """Start a new count in this context, and return it."""
     usage = Usage()
     _current.set(usage)
     return usage
 
 
 def current() -> Usage | None:
-    """Return the count under way, if any: work that many requests share (a flush of views) belongs to none."""
+    """Return the count of this context, None if there is none: shared work (a flush of views) belongs to no request."""
     return _current.get()

@@ -19,12 +19,12 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
 
-from tests.dynamodb.test_answers import CALLS
+from tests.dynamodb.test_responses import CALLS
 from tests.service import settings_for
 from vitrina.aws import client_config, connect
 from vitrina.config import Settings
 from vitrina.dynamodb.client import ItemClient
-from vitrina.dynamodb.signature import Form, ItemSignature
+from vitrina.dynamodb.signature import ItemSignature, RequestTemplate
 from vitrina.errors import TableUnavailable
 from vitrina.store import keys
 from vitrina.store.table import Table
@@ -149,7 +149,7 @@ def test_a_signature_is_botocores(
     theirs = AWSRequest(method="POST", url=url, headers=headers, data=body)
     auth.SigV4Auth(credentials, "dynamodb", "eu-central-1").add_auth(theirs)
     ours = ItemSignature(credentials, "dynamodb", "eu-central-1").request(
-        Form.of(url, headers), body, at=moment.timestamp()
+        RequestTemplate.of(url, headers), body, at=moment.timestamp()
     )
     assert dict(ours.headers.items()) == dict(theirs.headers.items())
     assert (ours.method, ours.url, ours.body) == ("POST", url, body)

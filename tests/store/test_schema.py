@@ -164,7 +164,7 @@ async def test_an_engine_without_recovery_will_do_for_development_alone(
     """It is said, and production refuses it."""
     await ensure(clients.writer, settings, said.append)
     assert (await status(clients.writer, settings)).point_in_time_recovery == UNSUPPORTED
-    with pytest.raises(SchemaError, match=r"recovery is not supported by this engine, and production wants it"):
+    with pytest.raises(SchemaError, match=r"recovery is not supported by this engine, and production requires it"):
         await ensure(clients.writer, production(settings), said.append)
 
 

@@ -107,7 +107,7 @@ def test_a_record_says_what_changed() -> None:
         ({"at": {"S": "yesterday"}}, "ValueError"),
         ({"at": {"N": "1"}}, "AttributeDeserializationError"),
         ({"type": {"S": "strange"}}, "ValueError"),
-        ({"type": {"S": "price"}, "price": {"N": "1"}}, "no change item"),
+        ({"type": {"S": "price"}, "price": {"N": "1"}}, "not a change item"),
     ],
 )
 def test_a_change_that_cannot_be_read_is_named(image: dict[str, Any], reason: str) -> None:

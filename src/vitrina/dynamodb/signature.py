@@ -1,7 +1,7 @@
-"""AWS Signature Version 4 of requests that differ in their bodies alone.
+"""AWS Signature Version 4 for requests that differ only in their bodies.
 
-botocore works out anew what a request's headers are; for calls about items that is three quarters of the time of a
-signature. Keys and the signature itself are botocore's.
+botocore canonicalises the headers of every request, which takes three quarters of the time of a signature. Here they
+are canonicalised once for each operation; signing key and signature are botocore's.
 """
 
 import time
@@ -18,8 +18,8 @@ _METHOD: Final = "POST"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
-    """What all requests of an operation have in common: `signed` are the headers that count, by lower-case names."""
+class RequestTemplate:
+    """The common parts of all requests of an operation; `signed` are the signed headers by lower-case names."""
 
     url: str
     path: str
@@ -28,7 +28,7 @@ class Form:
 
     @classmethod
     def of(cls, url: str, headers: dict[str, str]) -> Self:
-        """Take where to send and the headers, without a date and a signature."""
+        """Return the template for a URL and headers without date and signature."""
         parts = URL(url)
         signed = {name.lower(): value for name, value in headers.items()}
         signed = {name: value for name, value in signed.items() if name not in SIGNED_HEADERS_BLACKLIST}
@@ -37,22 +37,22 @@ class Form:
 
 
 class ItemSignature(SigV4Auth):
-    """Signs as botocore does (AWS's "Create a signed request"), for one set of credentials."""
+    """Signs as botocore does (AWS's "Create a signed AWS API request"), with one set of credentials."""
 
-    def request(self, form: Form, body: bytes, *, at: float | None = None) -> AWSPreparedRequest:
-        """Return the request of that form and body, signed at a time (seconds since 1970, UTC), or now."""
+    def request(self, template: RequestTemplate, body: bytes, *, at: float | None = None) -> AWSPreparedRequest:
+        """Return the signed request of a template and a body; `at` is its time in seconds since 1970, None for now."""
         timestamp = time.strftime(SIGV4_TIMESTAMP, time.gmtime(at))
         added = {"X-Amz-Date": timestamp}
         if self.credentials.token:
             added["X-Amz-Security-Token"] = self.credentials.token
-        signed = form.signed | {name.lower(): value for name, value in added.items()}
+        signed = template.signed | {name.lower(): value for name, value in added.items()}
         names = sorted(signed)
         lines = [f"{name}:{signed[name]}" for name in names]
-        canonical = "\n".join([_METHOD, form.path, "", *lines, "", ";".join(names), sha256(body).hexdigest()])
+        canonical = "\n".join([_METHOD, template.path, "", *lines, "", ";".join(names), sha256(body).hexdigest()])
         dated: Any = SimpleNamespace(context={"timestamp": timestamp})
         signature = self.signature(self.string_to_sign(dated, canonical), dated)
         added["Authorization"] = (
             f"AWS4-HMAC-SHA256 Credential={self.scope(dated)}, SignedHeaders={';'.join(names)}, Signature={signature}"
         )
-        headers: Any = form.headers | added
-        return AWSPreparedRequest(_METHOD, form.url, headers, body, stream_output=False)
+        headers: Any = template.headers | added
+        return AWSPreparedRequest(_METHOD, template.url, headers, body, stream_output=False)

@@ -1,7 +1,7 @@
-"""DynamoDB's answers about items, read by orjson.
+"""Parses the responses of item operations with orjson.
 
-botocore takes an answer apart by the shapes of its model, value by value: more than half of the CPU time of a query
-for 25 products. There is no need to, since the JSON of these answers is what callers get, but for binary values.
+botocore converts a response value by value according to its model, which takes over half of the CPU time of a query
+for 25 products. Item operations do not need this: except for binary values, callers get the JSON as it is.
 """
 
 from collections.abc import Mapping
@@ -16,37 +16,37 @@ from botocore.utils import lowercase_dict
 from pybase64 import b64decode
 
 
-class AnswerParser(AioJSONParser):
-    """Reads answers about items; errors go botocore's own way."""
+class ResponseParser(AioJSONParser):
+    """Parses responses of item operations. Errors are parsed by botocore."""
 
     async def parse(self, response: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
-        """Return the answer, with botocore's `ResponseMetadata`.
+        """Return the parsed response with botocore's `ResponseMetadata`.
 
-        Raises HTTPClientError for what is not JSON, which botocore takes for an answer without an item.
+        Raises HTTPClientError if the body is not JSON; botocore would return a response without an item.
         """
         body, headers = response["body"], response["headers"]
         if response["status_code"] != HTTPStatus.OK:
             return await super().parse(response, shape)
         try:
-            answer: dict[str, Any] = orjson.loads(body)
+            parsed: dict[str, Any] = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise HTTPClientError(
-                error=f"{response['context']['operation_name']} was not answered with JSON"
+                error=f"{response['context']['operation_name']} returned a body that is not JSON"
             ) from error
         if b'"B"' in body or b'"BS"' in body:
-            _decode(answer)
+            _decode(parsed)
         metadata = {"HTTPStatusCode": response["status_code"], "HTTPHeaders": lowercase_dict(headers)}
         if "x-amzn-requestid" in headers:
             metadata["RequestId"] = headers["x-amzn-requestid"]
-        answer["ResponseMetadata"] = metadata
-        return answer
+        parsed["ResponseMetadata"] = metadata
+        return parsed
 
 
 def _decode(node: Any) -> None:  # noqa: ANN401 - any JSON
-    """Decode, in place, all binary values below `node`.
+    """Decode all binary values below `node` in place.
 
-    A string called `B` and a list called `BS` are nothing else: an attribute's value is an object whatever its name,
-    and the names of tables and indexes, which may be keys of an answer too, have three characters or more.
+    Only binary values are a string named `B` or a list named `BS`: an attribute's value is an object whatever its name,
+    and the names of tables and indexes, which can be keys too, have at least three characters.
     """
     if isinstance(node, dict):
         for name, value in node.items():

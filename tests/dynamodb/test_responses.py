@@ -15,7 +15,7 @@ from botocore.model import OperationModel, Shape
 from hypothesis import given, strategies as st
 
 from vitrina.aws import Clients
-from vitrina.dynamodb.answers import AnswerParser
+from vitrina.dynamodb.responses import ResponseParser
 from vitrina.store.table import Table
 
 ON_ENGINES = pytest.mark.engine("moto", "dynamodb_local", "ministack")
@@ -118,7 +118,7 @@ def exactly(answer: Any) -> tuple[Any, str]:  # noqa: ANN401 - any answer
 
 async def both(response: dict[str, Any], shape: Shape | None) -> tuple[Any, Any]:
     """Read a response our way and botocore's."""
-    ours: Any = AnswerParser()
+    ours: Any = ResponseParser()
     botocores: Any = AioJSONParser()
     return exactly(await ours.parse(response, shape)), exactly(await botocores.parse(response, shape))
 
@@ -210,8 +210,8 @@ async def test_every_value_is_read_as_botocore_reads_it(operation: str, item: di
 async def test_what_is_not_json_is_refused(body: bytes) -> None:
     """An empty body, a page of some proxy, an answer cut short and half of a surrogate pair are no missing item."""
     response = {"status_code": 200, "headers": {}, "body": body, "context": {"operation_name": "GetItem"}}
-    with pytest.raises(HTTPClientError, match="GetItem was not answered with JSON"):
-        await AnswerParser().parse(response, MODEL.shape_for("GetItemOutput"))
+    with pytest.raises(HTTPClientError, match="GetItem returned a body that is not JSON"):
+        await ResponseParser().parse(response, MODEL.shape_for("GetItemOutput"))
 
 
 async def test_an_answer_may_come_without_an_id() -> None:
