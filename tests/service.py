@@ -1,4 +1,4 @@
-"""The service as tests start it: the whole application on a free port, over a table of its own on an engine."""
+"""The service under test: the whole application on a free port, with its own table on an engine."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -19,12 +19,12 @@ from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
 from vitrina.store.schema import ensure
 
 _PATIENCE: Final = 30.0
-"""Seconds for a call of the table: how slow an engine is on a busy machine is not what these tests are about."""
+"""Seconds for one response of an engine, which may be slow on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A running service: where it listens, and what a test may reach into where no door leads."""
+    """A running service: its URL, and its application for what a test cannot reach over HTTP."""
 
     url: str
     app: web.Application
@@ -37,7 +37,7 @@ class Service:
 
 
 def settings_for(endpoint: str, **options: Any) -> Settings:  # noqa: ANN401 - a setting's own field checks its value
-    """Settings for a table on an engine: quick passwords, and time enough for a busy machine."""
+    """Return settings of a table on an engine, with cheap password hashes and long timeouts."""
     defaults: dict[str, Any] = {
         "environment": "development",
         "table_name": f"test-{uuid.uuid4().hex[:12]}",
@@ -53,20 +53,20 @@ def settings_for(endpoint: str, **options: Any) -> Settings:  # noqa: ANN401 - a
 
 
 async def make_table(settings: Settings) -> None:
-    """Make the table of the settings."""
+    """Create the table of the settings."""
     async with aws.connect(settings) as clients:
         await ensure(clients.writer, settings, lambda _: None)
 
 
 async def drop_table(settings: Settings) -> None:
-    """Delete the table of the settings: each one with a stream slows the writes of all others on DynamoDB Local."""
+    """Delete the table of the settings: on DynamoDB Local each table with a stream slows the writes of all others."""
     async with aws.connect(settings) as clients:
         await clients.writer.delete_table(TableName=settings.table_name)
 
 
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Service]:
-    """Serve over a table that exists."""
+    """Serve the API over an existing table."""
     app = create_app(settings, patient=_PATIENCE)
     async with TestServer(app) as server:
         yield Service(url=str(server.make_url("")).rstrip("/"), app=app, settings=settings)

@@ -13,9 +13,8 @@ import pyarrow.compute as pc
 
 from vitrina.domain.views import VIEW_BYTES, PackedViews
 
-pa.set_memory_pool(
-    pa.system_memory_pool()
-)  # Arrow's own pool keeps 40 MB more, some for each thread, and is no faster.
+# Arrow's own pool keeps 40 MB more, some of it for each thread, and is no faster.
+pa.set_memory_pool(pa.system_memory_pool())
 
 # Byte positions in a packed view, as `domain.views` packs it; a test compares the two.
 PRODUCT: Final = (0, 16)
