@@ -16,7 +16,7 @@ START = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
 
 
 def at(minutes: float) -> datetime:
-    """Return a time some minutes after the start of the test's world."""
+    """Return a time some minutes after `START`."""
     return START + timedelta(minutes=minutes)
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: ANN401 - what wraps a call takes and gives whatever the call does
-"""The check: finds what is torn, mends what nobody has a right to, and leaves the service's own work alone."""
+"""The consistency check finds and repairs violations, leaves disputes to people, and tolerates concurrent writes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -36,16 +36,16 @@ class Harness:
     users: UserStore
 
     async def check(self, *, repair: bool = False) -> list[tuple[str, str, bool]]:
-        """Return what is found: problem, item, and whether it was mended."""
+        """Return problem, constraint and whether it was repaired, for each finding."""
         found = [finding async for finding in check(self.table, repair=repair)]
         return sorted((finding.problem.value, finding.what, finding.repaired) for finding in found)
 
     async def lose(self, key: keys.Key) -> None:
-        """Take an item away."""
+        """Delete an item."""
         await self.table.delete(Delete(key))
 
     async def write(self, *items: Item) -> None:
-        """Write items without asking."""
+        """Write items without conditions."""
         for item in items:
             await self.table.put(Put(item))
 
@@ -267,8 +267,8 @@ async def test_a_deletion_while_it_is_looked_at_is_no_finding(harness: Harness, 
     assert await harness.check() == []
 
 
-async def test_what_changes_between_finding_and_mending_is_examined_anew(harness: Harness) -> None:
-    """The transaction that mends fails on it, and the second look finds nothing, or finds something else."""
+async def test_what_changes_between_finding_and_repair_is_examined_again(harness: Harness) -> None:
+    """The repair's transaction fails, and the second examination finds no violation or another one."""
     made = await create(harness.products, sku="Lamp-1")
     await harness.lose(keys.sku("lamp-1"))
     claimed: list[Any] = []
@@ -292,7 +292,7 @@ async def test_an_orphan_that_is_claimed_anew_meanwhile_is_left_alone(harness: H
 
 
 async def test_what_will_not_stand_still_is_left_for_another_run(harness: Harness) -> None:
-    """After a few tries, and told as found."""
+    """It is reported as found after three tries."""
     made = await create(harness.products, sku="Lamp-1")
     await harness.lose(keys.sku("lamp-1"))
     states = [made]
@@ -327,7 +327,7 @@ async def test_a_role_change_during_the_count_is_no_finding(harness: Harness, ca
 
 
 async def test_the_check_runs_beside_a_busy_service(harness: Harness) -> None:
-    """Nothing is found and nothing is mended while products are made, renamed, deleted and restored."""
+    """The check reports and repairs nothing while products are created, renamed, deleted and restored."""
     made = [await create(harness.products, sku=f"S{number}") for number in range(4)]
     stop = False
 

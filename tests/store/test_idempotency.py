@@ -1,4 +1,4 @@
-"""Answers kept for idempotency keys: given again until they expire, and never a second creation."""
+"""Stored responses for idempotency keys are replayed until they expire and prevent a second creation."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ ANSWER = StoredResponse(status=201, headers={"Location": "/v1/products/1"}, body
 
 @pytest.fixture
 def store(table: Table) -> IdempotencyStore:
-    """The store of answers, on an empty table."""
+    """The store of responses on an empty table."""
     return IdempotencyStore(table)
 
 

@@ -1,4 +1,4 @@
-"""What many do at once: one wins, the others are told so, and nothing is half done. On the judge of semantics."""
+"""Races: one writer wins, the others get an error, and no write is partial. On DynamoDB Local."""
 
 import asyncio
 from collections import Counter

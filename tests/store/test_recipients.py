@@ -1,4 +1,4 @@
-"""Who is told, what they want to be mailed, and the windows in which their notices are counted (R9)."""
+"""Recipients, their preferences for mail, and the windows that count their notices (R9)."""
 
 import asyncio
 from dataclasses import replace

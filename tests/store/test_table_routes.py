@@ -23,7 +23,7 @@ from vitrina.store.views import ViewStore
 
 
 class Stores:
-    """All stores on a table that is there twice, at each endpoint with content of its own."""
+    """All stores on two tables of one name, one at each endpoint."""
 
     def __init__(self, table: Table) -> None:
         self.table = table

@@ -1,4 +1,4 @@
-"""What is measured of accounts and sessions."""
+"""Rows about accounts and sessions."""
 
 from dataclasses import replace
 from typing import Final

@@ -26,7 +26,7 @@ _DESCRIPTION: Final = "A lamp of brushed brass with a linen shade, made by hand 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harness:
-    """A running service over the sample."""
+    """The running service with the sample data, and ways to add to it."""
 
     service: Service
     anonymous: Client
@@ -76,7 +76,7 @@ class Harness:
 Work = Awaitable[object]
 Prepare = Callable[[Harness], Awaitable[Work]]
 ROWS: dict[str, tuple[int, Prepare]] = {}
-"""By the row's name: the status of the answer, 0 where none is given, and the function."""
+"""Rows by name: the expected status (0: none) and the function."""
 
 
 def row(name: str, status: int = 0) -> Callable[[Prepare], None]:
@@ -90,7 +90,7 @@ def row(name: str, status: int = 0) -> Callable[[Prepare], None]:
 
 
 def plain(name: str, work: Callable[[Harness], Work], status: int = 200) -> None:
-    """Take a row for which nothing is to be prepared."""
+    """Register a row that needs no preparation."""
 
     async def prepare(harness: Harness) -> Work:
         return work(harness)

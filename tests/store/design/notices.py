@@ -1,6 +1,6 @@
-"""What is measured of notices: telling of them, inboxes, and how they are mailed.
+"""Rows about notices: delivery, inboxes and mail.
 
-This comes first of the scenario: the admins who are told are those of the sample.
+This module runs first, so that the recipients are the admins of the sample.
 """
 
 from datetime import timedelta
@@ -27,7 +27,7 @@ def _recipients(h: Harness) -> RecipientStore:
 
 
 def _notifier(h: Harness, *, minutes: float = 0) -> NoticeDispatcher:
-    """Return what tells admins, as a process has it that has just begun, some minutes from now."""
+    """Return a notifier without cached windows, as in a new process, some minutes from now."""
     settings = h.service.settings
     return NoticeDispatcher(
         InboxStore(h.table, retention_days=settings.notice_retention_days),

@@ -1,4 +1,4 @@
-"""What is measured of those who run the service."""
+"""Rows about the operation of the service."""
 
 from tests.store.design.harness import Harness, Work, plain, row
 from vitrina.clock import now

@@ -1,4 +1,4 @@
-"""What is measured of products, their listings and their views."""
+"""Rows about products, their lists and their views."""
 
 import asyncio
 from typing import Final

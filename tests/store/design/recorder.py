@@ -1,4 +1,4 @@
-"""Records the calls of a client as they are sent, what they cost, and in which order they began and ended."""
+"""Records the calls of a client: arguments, units, and the order in which they began and ended."""
 
 import itertools
 import re
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 Place = Literal["writer", "reader"]
 GENERAL = frozenset({"calls.py", "table.py", "paging.py", "transactions.py"})
-"""What carries out any pattern, and is none."""
+"""Modules that every pattern uses; the calling function is outside them."""
 NOTHING = WriteUnits(0, 0)
 _READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
 

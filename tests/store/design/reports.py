@@ -1,4 +1,4 @@
-"""What is measured of reports, exports and the relay's own bookkeeping."""
+"""Rows about reports, exports and the relay's leases."""
 
 from datetime import date, timedelta
 from typing import Final

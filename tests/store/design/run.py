@@ -1,4 +1,4 @@
-"""Carries the scenario out once, and keeps what came of it."""
+"""Runs all rows once and returns the measurements."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
