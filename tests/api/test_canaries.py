@@ -121,7 +121,7 @@ def _raising(failure: Exception) -> object:
 
 
 async def test_no_canary_comes_out(canary: Service, http: aiohttp.ClientSession, log: Path) -> None:
-    """Whatever people do and whatever breaks, be it a mistake of ours that has a token in its words."""
+    """Neither in responses nor in logs, even when an unexpected exception has a token in its message."""
     problems, person = await use(canary, http)
     assert {reply.status // 100 for reply in problems} == {4}, [reply.status for reply in problems]
     broken = await break_down(canary, http, person)

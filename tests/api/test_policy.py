@@ -61,12 +61,11 @@ def nowhere(path: str) -> str:
 
 
 def test_every_route_has_a_policy_and_every_policy_a_route() -> None:
-    """A new route fails here until the table says who may call it."""
+    """A new route fails here until the table above says who may call it."""
     assert {(route.method, route.template) for route in ROUTES} == POLICY.keys()
 
 
 def test_a_route_without_a_policy_cannot_be_declared() -> None:
-    """Nor one that nobody may call."""
 
     async def handler(_: Request[None, None]) -> web.StreamResponse:
         return web.Response()
@@ -86,7 +85,7 @@ def test_a_route_without_a_policy_cannot_be_declared() -> None:
 async def test_a_role_may_call_what_the_table_says_and_nothing_else(
     anonymous: Client, people: dict[str, Person], role: str, method: str, path: str
 ) -> None:
-    """401 or 403 for what does not exist, whatever the body: nothing is looked up before."""
+    """Also for objects that do not exist and for any body: permission is checked first."""
     client = anonymous
     if role != "anonymous":
         client = await sign_in(anonymous, people[role].account)  # Logging out must not end the others' session.
@@ -104,7 +103,7 @@ async def test_a_role_may_call_what_the_table_says_and_nothing_else(
 
 @pytest.mark.parametrize(("method", "path"), CALLS)
 async def test_a_bad_token_is_refused_everywhere(anonymous: Client, method: str, path: str) -> None:
-    """On public routes too: never a silent downgrade to anonymous."""
+    """On public routes too: a bad token must not make its sender anonymous."""
     reply = await anonymous.bearing("nonsense").request(
         method, nowhere(path), {} if method in {"POST", "PUT", "PATCH"} else None
     )

@@ -22,7 +22,6 @@ def _counted(route: str) -> float | None:
 
 
 async def test_a_lone_entry_waits_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody looks at a log that closely."""
     monkeypatch.setattr(logging, "_request_sink", None)
     access_log = AccessLog()
     with capture_logs() as lines:
@@ -49,7 +48,7 @@ async def test_a_lone_entry_waits_for_a_moment_only(monkeypatch: pytest.MonkeyPa
 
 
 async def test_many_entries_do_not_wait() -> None:
-    """Nor does a flush that finds nothing do harm."""
+    """A flush of an empty log is harmless."""
     access_log = AccessLog()
     for _ in range(64):
         access_log.add(_entry("/many"))

@@ -20,7 +20,6 @@ async def small(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
 @pytest.mark.parametrize("path", ["/v1/who", "/v1/late"])
 @pytest.mark.parametrize(("token", "caller"), [(None, "None"), (Role.USER, "id-of-user")])
 async def test_a_public_route_is_open_to_all(small: Client, path: str, token: str | None, caller: str) -> None:
-    """And knows who signed in."""
     reply = await small.bearing(token).get(path)
     assert reply.status == 200
     assert reply.json["id"] == caller
@@ -31,7 +30,7 @@ async def test_a_public_route_is_open_to_all(small: Client, path: str, token: st
     "authorization", ["Bearer wrong", "Bearer", "Bearer ", "Bearer a b", "Basic dTpw", "user", "Bearer ü", ""]
 )
 async def test_a_bad_token_is_refused_everywhere(small: Client, path: str, authorization: str) -> None:
-    """Also on a public route, where it never makes its sender anonymous."""
+    """On a public route too: a bad token must not make its sender anonymous."""
     reply = await small.get(path, headers={"Authorization": authorization})
     assert (reply.status, reply.json["code"]) == (401, "invalid_token")
     assert reply.headers["WWW-Authenticate"] == 'Bearer realm="vitrina", error="invalid_token"'
@@ -39,7 +38,7 @@ async def test_a_bad_token_is_refused_everywhere(small: Client, path: str, autho
 
 
 async def test_two_tokens_are_none(small: Client) -> None:
-    """Which of them would count is anyone's guess."""
+    """The request is ambiguous."""
     async with small.http.get(
         small.url + "/v1/mine", headers=[("Authorization", "Bearer user"), ("Authorization", "Bearer admin")]
     ) as answer:
@@ -66,7 +65,6 @@ async def test_the_scheme_has_no_case(small: Client, scheme: str) -> None:
     ],
 )
 async def test_roles_decide(small: Client, path: str, token: str | None, status: int, code: str | None) -> None:
-    """And what cannot be decided is no permission."""
     reply = await small.bearing(token).get(path)
     assert (reply.status, reply.json.get("code")) == (status, code)
 
@@ -85,17 +83,17 @@ async def test_roles_decide(small: Client, path: str, token: str | None, status:
 async def test_checks_go_in_order(
     small: Client, token: str | None, headers: dict[str, str], body: bytes, status: int
 ) -> None:
-    """Nobody learns of the body's faults who may not send it."""
+    """A caller without permission must not learn what is wrong with the body."""
     reply = await small.bearing(token).post("/v1/accounts", data=body, headers=headers)
     assert reply.status == status
 
 
 async def test_handlers_see_the_client_behind_trusted_proxies(small: Client) -> None:
-    """With its agent cut to a length that can be kept."""
+    """The agent is cut to 512 characters, as sessions store it."""
     reply = await small.get("/v1/who", headers={"X-Forwarded-For": "1.1.1.1, 203.0.113.9", "User-Agent": "a" * 600})
     assert reply.json == {"id": "None", "address": "203.0.113.9", "agent": "a" * 512}
 
 
 async def test_probes_may_send_tokens_meant_for_others(small: Client) -> None:
-    """A scraper that signs in elsewhere is no intruder."""
+    """A scraper sends the token of another service to every target."""
     assert (await small.get("/healthz", headers={"Authorization": "Basic dTpw"})).status == 200

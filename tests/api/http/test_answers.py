@@ -61,7 +61,6 @@ def _bytes(path: Path) -> bytes:
 async def test_every_answer_is_secure_and_names_no_version(
     small: Client, method: str, target: str, status: int
 ) -> None:
-    """Errors, streams and unknown methods among them."""
     reply = await exchange(small.url, raw(method, target))
     head = reply.partition(b"\r\n\r\n")[0].decode()
     assert head.startswith(f"HTTP/1.1 {status} ")
@@ -86,7 +85,7 @@ async def test_every_answer_is_secure_and_names_no_version(
     ids=lambda sent: repr(sent[:16]),
 )
 async def test_bytes_that_are_not_http_get_a_problem(small: Client, sent: bytes) -> None:
-    """Aiohttp's own refusal would quote them, and name its version and Python's."""
+    """The response of aiohttp itself would quote the bytes, and name its version and Python's."""
     reply = await exchange(small.url, sent)
     head, _, body = reply.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.0 400 ")
@@ -111,7 +110,7 @@ async def test_bytes_that_are_not_http_get_a_problem(small: Client, sent: bytes)
 async def test_what_no_route_answers_is_a_problem(
     small: Client, method: str, path: str, answer: tuple[int, str, str | None]
 ) -> None:
-    """Even with a token that is no good: there is nothing to protect."""
+    """Even with a bad token, because there is nothing to protect."""
     reply = await small.bearing("wrong").request(method, path)
     assert (reply.status, reply.json["code"], reply.headers.get("Allow")) == answer
     assert reply.headers["Content-Type"] == "application/problem+json"
@@ -120,13 +119,13 @@ async def test_what_no_route_answers_is_a_problem(
 
 @pytest.mark.parametrize(("how", "status", "code"), [("sku", 409, "sku_taken"), ("missing", 404, "not_found")])
 async def test_an_expected_failure_becomes_its_problem(small: Client, how: str, status: int, code: str) -> None:
-    """By the table alone; the query is no part of `instance`."""
+    """The error table decides; `instance` is the path without the query."""
     reply = await small.get(f"/v1/fail?how={how}")
     assert (reply.status, reply.json["code"], reply.json["instance"]) == (status, code, "/v1/fail")
 
 
 async def test_a_bug_says_nothing_to_the_client_and_all_to_the_log(small: Client, logs: Path) -> None:
-    """Under the request's id."""
+    """The log entry has the request id."""
     reply = await small.get("/v1/fail?how=bug", headers={"X-Request-ID": "bug-1"})
     assert (reply.status, reply.json["code"]) == (500, "internal_error")
     assert SECRET.encode() not in reply.body
@@ -161,7 +160,7 @@ async def test_a_request_is_logged_without_what_it_said(small: Client, logs: Pat
 
 
 async def test_unknown_paths_and_methods_are_one_name_each(small: Client, logs: Path) -> None:
-    """Whoever scans must not fill the metrics."""
+    """A scanner must not create a metric for each path."""
     await small.request("PROPFIND", "/v1/canary-path", headers={"X-Request-ID": "unknown-1"})
     (line,) = await _lines(logs, "unknown-1")
     assert (line["method"], line["route"], line["status"]) == ("OTHER", "unknown", 404)
@@ -173,13 +172,13 @@ async def test_unknown_paths_and_methods_are_one_name_each(small: Client, logs: 
 
 @pytest.mark.parametrize("given", ["a", "A-z/0+9_.=-", "x" * 128])
 async def test_a_request_id_is_taken(small: Client, given: str) -> None:
-    """So that it can be followed from the client on."""
+    """A request can then be followed from the client on."""
     assert (await small.get("/v1/who", headers={"X-Request-ID": given})).headers["X-Request-ID"] == given
 
 
 @pytest.mark.parametrize("given", ["", "x" * 129, "a b", "ü", 'a"b', None])
 async def test_a_request_id_is_made(small: Client, given: str | None) -> None:
-    """Where none is given that can be logged as it is."""
+    """Also when the given id is not safe to log."""
     sent = {} if given is None else {"X-Request-ID": given}
     ids = []
     for _ in range(2):
@@ -190,7 +189,7 @@ async def test_a_request_id_is_made(small: Client, given: str | None) -> None:
 
 
 async def test_head_is_get_without_a_body(small: Client) -> None:
-    """The same headers to the letter, but for the id."""
+    """All headers are equal but for the request id."""
     got = await small.get("/v1/widgets/1", headers={"X-Request-ID": "a"})
     head = await small.request("HEAD", "/v1/widgets/1", headers={"X-Request-ID": "a"})
     assert head.body == b""
@@ -198,7 +197,7 @@ async def test_head_is_get_without_a_body(small: Client) -> None:
 
 
 async def test_a_client_that_has_the_version_gets_304(small: Client) -> None:
-    """Which says nothing of caching, so that what the 200 said still holds."""
+    """It has no `Cache-Control`, so that the one of the 200 still holds."""
     reply = await small.get("/v1/widgets/1", headers={"If-None-Match": 'W/"2", "3"'})
     assert (reply.status, reply.body, reply.headers["ETag"]) == (304, b"", '"3"')
     assert "Cache-Control" not in reply.headers
@@ -209,13 +208,13 @@ async def test_a_client_that_has_the_version_gets_304(small: Client) -> None:
     ("given", "expected"), [(None, "any"), ("*", "any"), ('"3", "5"', [3, 5]), ("3", []), ('W/"3"', [])]
 )
 async def test_handlers_see_the_versions_that_are_expected(small: Client, given: str | None, expected: object) -> None:
-    """None is any; what cannot be read matches nothing."""
+    """None accepts any version; a malformed header accepts none."""
     reply = await small.delete("/v1/widgets/1", headers={} if given is None else {"If-Match": given})
     assert reply.json == expected
 
 
 async def test_an_answer_that_takes_too_long_is_given_up(small: Client) -> None:
-    """With the word to try again; a route that may stream has no such deadline."""
+    """The response has `Retry-After`; a route that may stream has no deadline."""
     began = time.monotonic()
     reply = await small.get("/v1/sleep?seconds=5")
     assert (reply.status, reply.json["code"], reply.headers["Retry-After"]) == (503, "unavailable", "1")
@@ -224,14 +223,14 @@ async def test_an_answer_that_takes_too_long_is_given_up(small: Client) -> None:
 
 
 async def test_the_time_of_a_body_does_not_count(small: Client) -> None:
-    """Its own limit is longer, and the deadline starts again where it stopped."""
+    """The body has a longer limit of its own; the deadline resumes with the seconds that were left."""
     head = raw("POST", "/v1/touch", {"Content-Type": "application/json", "Content-Length": "12"})
     reply = await exchange(small.url, head, b'{"name":', b'"x"}', pause=0.4)
     assert reply.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_stream_that_fails_is_cut_short(small: Client, logs: Path) -> None:
-    """It has begun with 200; only a missing end can tell (RFC 9112 section 8)."""
+    """The status 200 has been sent, so only a missing end signals the error (RFC 9112 section 8)."""
     assert (await small.get("/v1/stream")).body == b"0\n1\n2\n"
     with pytest.raises(aiohttp.ClientPayloadError):
         await small.get("/v1/stream?break=1", headers={"X-Request-ID": "cut-1"})
@@ -255,7 +254,7 @@ async def test_a_reader_that_leaves_a_stream_is_no_failure(small: Client, logs: 
     "sent", [b"", b"GET /v1/who HTTP/1.1\r\nHost: a\r\nX-", b"GET /v1/who HTTP/1.1\r\nHost: a\r\n\r\n"]
 )
 async def test_a_connection_that_idles_is_closed(sent: bytes) -> None:
-    """Before a request, in the midst of its headers, or after its answer."""
+    """Before a request, within its headers, or after its response."""
     async with small_service(keepalive_timeout=0.3) as url:
         began = time.monotonic()
         await exchange(url, sent)
@@ -266,7 +265,6 @@ ORIGIN = "https://shop.example"
 
 
 async def test_browsers_are_not_let_in_unless_a_setting_says_so(small: Client) -> None:
-    """Off by default."""
     preflight = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
     reply = await small.request("OPTIONS", "/v1/widgets", headers=preflight)
     assert reply.status == 405
@@ -285,7 +283,7 @@ async def test_browsers_are_not_let_in_unless_a_setting_says_so(small: Client) -
 async def test_origins_of_the_setting_are_let_in(
     http: aiohttp.ClientSession, setting: str, origin: str | None, allowed: str | None, vary: str | None
 ) -> None:
-    """Errors can be read as well; no credentials are spoken of, for tokens are no cookies."""
+    """Errors can be read too. `Allow-Credentials` is not sent, because tokens are no cookies."""
     headers = {} if origin is None else {"Origin": origin}
     async with small_service(cors_origins=setting) as url:
         client = Client(http, url)
@@ -316,7 +314,7 @@ async def test_tls_is_remembered_when_a_trusted_proxy_tells_of_it(
 
 
 async def test_links_name_the_public_host_if_there_is_one(http: aiohttp.ClientSession) -> None:
-    """Behind a proxy the request's own may be an inner one."""
+    """Behind a proxy the request's own host may be an internal one."""
     async with small_service(public_url="https://api.example/") as url:
         reply = await Client(http, url).get("/v1/widgets")
         assert reply.headers["Link"] == '<https://api.example/v1/widgets?cursor=abc%3D>; rel="next"'

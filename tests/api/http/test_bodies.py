@@ -38,27 +38,24 @@ async def small(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
     ],
 )
 async def test_a_body_has_a_media_type(small: Client, media_type: str, status: int) -> None:
-    """JSON in UTF-8."""
     reply = await small.post("/v1/widgets", data=b'{"name":"x"}', headers={"Content-Type": media_type})
     assert reply.status == status
 
 
 async def test_a_body_that_does_not_say_what_it_is_is_refused(small: Client) -> None:
-    """A guess would be a hole."""
+    """Guessing the type of a body is a security risk."""
     body = b'{"name":"x"}'
     reply = await exchange(small.url, raw("POST", "/v1/widgets", {"Content-Length": str(len(body))}, body))
     assert reply.startswith(b"HTTP/1.1 415 ")
 
 
 async def test_a_patch_may_be_a_merge_patch(small: Client) -> None:
-    """Where the route says so."""
     headers = {"Content-Type": "application/merge-patch+json"}
     assert (await small.patch("/v1/widgets/1", data=b'{"name":"x"}', headers=headers)).status == 201
 
 
 @pytest.mark.parametrize("headers", [JSON, {}, JSON | {"Transfer-Encoding": "chunked"}])
 async def test_a_missing_body_is_malformed_where_one_is_required(small: Client, headers: dict[str, str]) -> None:
-    """And fine where it is not."""
     body = b"0\r\n\r\n" if "Transfer-Encoding" in headers else b""
     reply = await exchange(small.url, raw("POST", "/v1/widgets", headers, body))
     assert reply.startswith(b"HTTP/1.1 400 ")
@@ -68,7 +65,6 @@ async def test_a_missing_body_is_malformed_where_one_is_required(small: Client, 
 
 @pytest.mark.parametrize("body", [b"{", b"[1", b'{"name":"\\ud800"}', b'{"name":"\xff"}', b"[" * 200_000])
 async def test_what_is_not_json_is_400(small: Client, body: bytes) -> None:
-    """`test_body.py` has them all."""
     reply = await small.post("/v1/widgets", data=body, headers=JSON)
     assert (reply.status, reply.json["code"]) == (400, "malformed_json")
 
@@ -86,7 +82,7 @@ async def test_what_is_not_json_is_400(small: Client, body: bytes) -> None:
     ],
 )
 async def test_what_has_the_wrong_shape_is_422(small: Client, body: str, errors: list[tuple[str, str]]) -> None:
-    """With a pointer to each field, and without what was sent."""
+    """The problem has a pointer to each field, and no value that was sent."""
     reply = await small.post("/v1/widgets", data=body.encode(), headers=JSON)
     assert (reply.status, reply.json["code"]) == (422, "validation_failed")
     assert [(error["pointer"], error["detail"]) for error in reply.json["errors"]] == errors
@@ -94,7 +90,6 @@ async def test_what_has_the_wrong_shape_is_422(small: Client, body: str, errors:
 
 
 async def test_what_was_made_is_answered(small: Client) -> None:
-    """With its place and its version."""
     reply = await small.post("/v1/widgets", {"name": "x", "size": "1.50"})
     assert reply.json == {"name": "x", "size": "1.50", "made_at": "2026-11-24T07:01:34.120Z"}
     assert reply.headers["Location"] == "/v1/widgets/1"
@@ -103,7 +98,7 @@ async def test_what_was_made_is_answered(small: Client) -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, identity"])
 async def test_a_compressed_body_is_refused_unread(small: Client, encoding: str) -> None:
-    """A bomb of 100 MiB does not even hold up the loop."""
+    """A bomb of 100 MiB does not block the event loop."""
     bomb = gzip.compress(b" " * (100 << 20))
     began = time.process_time()
     reply = await small.post("/v1/widgets", data=bomb, headers=JSON | {"Content-Encoding": encoding})
@@ -112,7 +107,7 @@ async def test_a_compressed_body_is_refused_unread(small: Client, encoding: str)
 
 
 async def test_a_body_that_announces_too_much_is_refused_unread(small: Client) -> None:
-    """1 MiB and a byte; nothing of it has to be sent."""
+    """At 1 MiB and a byte, the client need not send any of it."""
     reply = await exchange(small.url, raw("POST", "/v1/widgets", JSON | {"Content-Length": str((1 << 20) + 1)}))
     assert reply.startswith(b"HTTP/1.1 413 ")
     assert b'"payload_too_large"' in reply
@@ -120,14 +115,13 @@ async def test_a_body_that_announces_too_much_is_refused_unread(small: Client) -
 
 
 async def test_a_body_of_the_largest_size_is_read(small: Client) -> None:
-    """And refused for what it is."""
     body = b'{"name":"' + b"x" * ((1 << 20) - 11) + b'"}'
     assert len(body) == 1 << 20
     assert (await small.post("/v1/widgets", data=body, headers=JSON)).status == 422
 
 
 async def test_a_body_without_an_end_is_refused_at_the_limit(small: Client) -> None:
-    """Chunks announce nothing."""
+    """A chunked body does not announce its length."""
     host, _, port = small.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(raw("POST", "/v1/widgets", JSON | {"Transfer-Encoding": "chunked"}))
@@ -140,7 +134,7 @@ async def test_a_body_without_an_end_is_refused_at_the_limit(small: Client) -> N
 
 
 async def test_a_slow_body_is_given_up(small: Client) -> None:
-    """Within the setting, and the connection with it."""
+    """After `Settings.body_timeout`; the connection is closed."""
     began = time.monotonic()
     head = raw("POST", "/v1/widgets", JSON | {"Content-Length": "100", "Connection": "keep-alive"})
     reply = await exchange(small.url, head, b'{"na', b'me":')
@@ -150,7 +144,7 @@ async def test_a_slow_body_is_given_up(small: Client) -> None:
 
 
 async def test_a_body_that_breaks_off_harms_nobody(small: Client) -> None:
-    """The sender is gone; the next one is served."""
+    """The next request is served."""
     host, _, port = small.url.removeprefix("http://").partition(":")
     for _ in range(5):
         _, writer = await asyncio.open_connection(host, int(port))
@@ -168,7 +162,7 @@ async def test_a_client_that_asks_first_is_told_to_go_on(small: Client) -> None:
 
 
 async def test_a_client_that_asks_first_is_refused_before_it_sends(small: Client) -> None:
-    """That is what it asked for."""
+    """`Expect: 100-continue` exists for this."""
     expect = JSON | {"Expect": "100-continue", "Content-Length": "12"}
     reply = await exchange(small.url, raw("POST", "/v1/accounts", expect))
     assert reply.startswith(b"HTTP/1.1 401 ")
@@ -192,12 +186,10 @@ async def test_an_unknown_expectation_is_ignored(small: Client) -> None:
     ],
 )
 async def test_query_parameters_are_validated(small: Client, query: str, status: int) -> None:
-    """`test_validation.py` has them all."""
     assert (await small.get("/v1/widgets" + query)).status == status
 
 
 async def test_the_next_page_is_the_same_query(small: Client) -> None:
-    """With another cursor."""
     reply = await small.get("/v1/widgets?limit=7&cursor=old&from=a%20b")
     assert reply.headers["Link"] == f'<{small.url}/v1/widgets?limit=7&cursor=abc%3D&from=a+b>; rel="next"'
     assert orjson.loads(reply.body)["limit"] == 7
@@ -205,7 +197,6 @@ async def test_the_next_page_is_the_same_query(small: Client) -> None:
 
 @pytest.mark.parametrize(("key", "status"), [("a" * 255, 201), ("a" * 256, 422), ("a b", 422), ("", 422), ("ä", 422)])
 async def test_an_idempotency_key_is_visible_ascii(small: Client, key: str, status: int) -> None:
-    """Whoever reads it."""
     reply = await exchange(
         small.url,
         raw("POST", "/v1/widgets", JSON | {"Idempotency-Key": key, "Content-Length": "12"}, b'{"name":"x"}'),

@@ -42,7 +42,7 @@ from vitrina.api.http.problems import MalformedJson
     ids=lambda body: repr(body[:24]),
 )
 def test_what_parsers_disagree_about_is_malformed(body: bytes) -> None:
-    """Each is let through by some parser."""
+    """Each is accepted by some parser."""
     with pytest.raises(MalformedJson):
         parse_json(body)
 
@@ -51,7 +51,7 @@ def test_what_parsers_disagree_about_is_malformed(body: bytes) -> None:
     "text", ["19.99", "1e2", "-0", "-0.0", "1E400", "0.1000000000000000055511151231257827", "9" * 5000]
 )
 def test_a_number_keeps_its_text(text: str) -> None:
-    """A price is read from the digits, never from a float; thousands of digits cost nothing."""
+    """A price is parsed from the digits, never from a float. Thousands of digits cost no time."""
     number = parse_json(text.encode())
     assert isinstance(number, JsonNumber)
     assert number.text == text
@@ -59,7 +59,7 @@ def test_a_number_keeps_its_text(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "value"), [("0", 0), ("-7", -7), ("123456789012345678", 123456789012345678)])
 def test_a_plain_int_is_an_int(text: str, value: int) -> None:
-    """A strict int field takes it."""
+    """A strict int field accepts it."""
     number = parse_json(text.encode())
     assert type(number) is int
     assert number == value
@@ -91,11 +91,9 @@ _JSON = st.recursive(
 
 @given(_JSON)
 def test_what_a_client_writes_comes_back(value: Any) -> None:  # noqa: ANN401
-    """For every JSON value."""
     assert parse_json(orjson.dumps(value)) == value
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=2, min_value=0, max_value=10**12))
 def test_a_decimal_comes_back_to_the_digit(value: Decimal) -> None:
-    """For every amount."""
     assert parse_json(str(value).encode()).text == str(value)

@@ -25,7 +25,7 @@ async def cursor_of(client: Client, query: str) -> str:
 async def test_a_cursor_is_good_for_its_own_query_alone(
     anonymous: Client, admin: Person, user: Person, products: int
 ) -> None:
-    """Another order, brand, prefix or listing is foreign; another limit or who asks is not."""
+    """The cursor is bound to the listing, its order and its filters, but not to the limit or the caller."""
     assert products
     queries = ["sort=newest", "sort=name", "sort=price", "sort=-price", "brand=other", "brand=other&sort=name",
                "name_prefix=a", "name_prefix=ap", "brand=other&name_prefix=a"]  # fmt: skip
@@ -47,7 +47,7 @@ async def test_a_cursor_is_good_for_its_own_query_alone(
 
 
 async def test_a_forged_cursor_is_refused(anonymous: Client, products: int) -> None:
-    """Any character changed, added or left out, and whatever was never a cursor."""
+    """With any character changed, added or removed."""
     assert products
     cursor = await cursor_of(anonymous, "sort=name")
     forged = [

@@ -21,7 +21,7 @@ async def _work(deadlines: Deadlines, *, allowed: float, takes: float) -> str:
 
 
 async def test_what_is_late_is_cancelled_and_the_rest_goes_on() -> None:
-    """Those who share the timer do not share the fate."""
+    """Tasks share one timer, but not its outcome."""
     deadlines = Deadlines()
     works = [_work(deadlines, allowed=allowed, takes=0.2) for allowed in (0.01, 10, 0.05, float("inf"))]
     assert await asyncio.gather(*works) == ["late", "in time", "late", "in time"]
@@ -29,7 +29,7 @@ async def test_what_is_late_is_cancelled_and_the_rest_goes_on() -> None:
 
 
 async def test_a_stop_of_the_process_is_no_lateness() -> None:
-    """Who cancels for another reason is not answered with 503."""
+    """A cancellation for another reason must not become a 503."""
     deadlines = Deadlines()
     task = asyncio.create_task(_work(deadlines, allowed=10, takes=10))
     await asyncio.sleep(0.01)
@@ -38,7 +38,7 @@ async def test_a_stop_of_the_process_is_no_lateness() -> None:
 
 
 async def test_a_late_task_can_work_on_once_that_is_settled() -> None:
-    """The answer that says so has to be written by the same task."""
+    """The same task has to write the 503."""
     deadlines = Deadlines()
     task = asyncio.current_task()
     assert task is not None
@@ -52,7 +52,7 @@ async def test_a_late_task_can_work_on_once_that_is_settled() -> None:
 
 
 async def test_time_that_does_not_count_is_given_back() -> None:
-    """While a body arrives, nobody works."""
+    """The deadline does not run while a body arrives."""
     deadlines = Deadlines()
     task = asyncio.current_task()
     assert task is not None

@@ -30,7 +30,7 @@ from vitrina.api.http.etags import if_match, if_none_match
 def test_if_match_is_a_strong_comparison_and_a_malformed_one_matches_nothing(
     header: str | None, versions: set[int] | None
 ) -> None:
-    """To ignore a condition that cannot be read would overwrite what its sender wanted to keep."""
+    """Ignoring a malformed condition would overwrite what its sender wanted to keep."""
     assert if_match(header) == versions
 
 
@@ -49,5 +49,5 @@ def test_if_match_is_a_strong_comparison_and_a_malformed_one_matches_nothing(
     ],
 )
 def test_if_none_match_is_a_weak_comparison(header: str | None, holds: bool) -> None:  # noqa: FBT001
-    """304 is right when any of the tags is the one."""
+    """The response is 304 when any of the tags matches."""
     assert if_none_match(header, 3) is holds

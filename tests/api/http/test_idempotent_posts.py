@@ -70,7 +70,7 @@ def is_replay(reply: Reply) -> bool:
 
 
 async def test_the_same_request_gets_its_first_answer_again(creation: Creation) -> None:
-    """To the byte, with its headers, and nothing is made twice."""
+    """The same bytes and headers, and nothing is created twice."""
     key = unique("key")
     first = await creation.post(key)
     ok(first, 201)
@@ -93,7 +93,7 @@ async def test_without_a_key_nothing_is_replayed(creation: Creation) -> None:
 
 
 async def test_what_the_body_says_counts_and_not_how(creation: Creation) -> None:
-    """Order and white space are no difference, nor a default that is sent."""
+    """Order, white space and an explicit default make no difference."""
     key = unique("key")
     first = await creation.post(key)
     fields = ", ".join(f'"{name}" : "{value}"' for name, value in reversed(creation.body.items()))
@@ -103,7 +103,7 @@ async def test_what_the_body_says_counts_and_not_how(creation: Creation) -> None
 
 
 async def test_the_same_key_with_another_body_is_refused(creation: Creation) -> None:
-    """422 `idempotency_key_reused`, and nothing is made; the first answer stays."""
+    """422 `idempotency_key_reused`; nothing is created, and the first response stays."""
     key = unique("key")
     first = await creation.post(key)
     changed = other(creation)
@@ -114,7 +114,7 @@ async def test_the_same_key_with_another_body_is_refused(creation: Creation) -> 
 
 
 async def test_a_clash_is_replayed(creation: Creation, super_admin: Person) -> None:
-    """The data decided it: it is the answer for a day, though the other is gone meanwhile."""
+    """The stored data decided it, so it is replayed for a day even if the other product is gone meanwhile."""
     made = ok(await creation.post(None), 201)
     key = unique("key")
     first = await creation.post(key)
@@ -129,7 +129,7 @@ async def test_a_clash_is_replayed(creation: Creation, super_admin: Person) -> N
 
 
 async def test_a_body_of_the_wrong_shape_is_not_replayed(creation: Creation) -> None:
-    """422 leaves the key for the body that was meant."""
+    """After a 422 the client corrects the body and uses the same key."""
     key = unique("key")
     refused(await creation.post(key, name=""), "/name")
     refused(await creation.post(key, colour="red"), "/colour")
@@ -139,7 +139,7 @@ async def test_a_body_of_the_wrong_shape_is_not_replayed(creation: Creation) -> 
 
 
 async def test_a_password_that_is_refused_is_not_replayed(anonymous: Client) -> None:
-    """The body is to be mended under the same key."""
+    """The client corrects the body and uses the same key."""
     headers = {"Idempotency-Key": unique("key")}
     account = {"email": fresh_email(), "password": "password1234", "name": "Somebody"}
     refused(await anonymous.post("/v1/auth/register", account, headers=headers), "/password")
@@ -147,7 +147,7 @@ async def test_a_password_that_is_refused_is_not_replayed(anonymous: Client) -> 
 
 
 async def test_an_outage_is_not_replayed(creation: Creation, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """503 leaves the key to the next try."""
+    """After a 503 the client retries with the same key."""
     key = unique("key")
 
     async def fail(*_: object, **__: object) -> None:
@@ -162,7 +162,7 @@ async def test_an_outage_is_not_replayed(creation: Creation, service: Service, m
 
 
 async def test_a_key_is_one_users_own(admin: Person, super_admin: Person) -> None:
-    """Another's is another key, even for the same body, which is then a clash."""
+    """Another user's key is another key; the same body then conflicts."""
     headers, body = {"Idempotency-Key": unique("key")}, product_body()
     ok(await admin.post("/v1/products", body, headers=headers), 201)
     problem(await super_admin.post("/v1/products", body, headers=headers), 409, "sku_taken")
@@ -184,7 +184,7 @@ async def test_a_key_is_one_routes_own(super_admin: Person) -> None:
 
 
 async def test_a_key_is_kept_for_a_day(creation: Creation, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the second; then it is as new, though its item may still be there."""
+    """Exactly 24 hours, though DynamoDB may delete the item later."""
     clock = HeldClock()
     monkeypatch.setattr(service.services.idempotency, "_clock", clock)
     key = unique("key")
@@ -208,7 +208,7 @@ async def test_a_key_that_is_none_is_refused(creation: Creation, key: str) -> No
 
 
 async def test_nobody_learns_of_anothers_answer(creation: Creation, anonymous: Client, user: Person) -> None:
-    """Who may not create is told so, whatever key they bring."""
+    """A caller without permission gets 403 with any key."""
     if creation.client is anonymous:
         return
     key = unique("key")
@@ -220,7 +220,7 @@ async def test_nobody_learns_of_anothers_answer(creation: Creation, anonymous: C
 
 @pytest.mark.engine("dynamodb_local")
 async def test_of_many_at_once_under_one_key_one_is_made(creation: Creation) -> None:
-    """Fifty: each gets that one's answer, or 409 while it is still running."""
+    """Of fifty requests each gets the one response, or 409 while it is still running."""
     key = unique("key")
     replies = await asyncio.gather(*(creation.post(key) for _ in range(50)))
     made = [reply for reply in replies if reply.status == 201]
@@ -238,7 +238,7 @@ async def test_of_many_at_once_under_one_key_one_is_made(creation: Creation) -> 
 
 @pytest.mark.engine("dynamodb_local")
 async def test_of_many_bodies_at_once_under_one_key_one_is_made(creation: Creation) -> None:
-    """The others are told that the key was used."""
+    """The others get 422 `idempotency_key_reused`."""
     key = unique("key")
     bodies = [other(creation) for _ in range(10)]
     replies = await asyncio.gather(*(creation.post(key, **fields) for fields in bodies))
@@ -248,7 +248,7 @@ async def test_of_many_bodies_at_once_under_one_key_one_is_made(creation: Creati
 
 
 async def test_other_routes_take_no_notice_of_a_key(anonymous: Client, admin: Person) -> None:
-    """What creates nothing is not replayed: a key that would be refused is not even read."""
+    """Routes that create nothing replay nothing, and do not read the header."""
     headers = {"Idempotency-Key": "a b"}
     ok(await anonymous.post("/v1/auth/login", admin.credentials, headers=headers))
     ok(await anonymous.get("/v1/products", headers=headers))

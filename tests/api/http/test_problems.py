@@ -32,7 +32,7 @@ def _tree(root: type[VitrinaError]) -> Iterator[type[VitrinaError]]:
 
 
 def test_every_error_of_the_tree_has_one_row_and_one_code() -> None:
-    """Whatever module an error is in, the table knows it."""
+    """In whatever module an error is defined."""
     for module in pkgutil.walk_packages(vitrina.__path__, "vitrina."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
@@ -42,7 +42,7 @@ def test_every_error_of_the_tree_has_one_row_and_one_code() -> None:
 
 @pytest.mark.parametrize("error", TABLE)
 def test_a_problem_has_the_members_of_rfc_9457_and_speaks_to_people(error: type[VitrinaError]) -> None:
-    """No detail speaks of requirements or attributes, which are ours to know."""
+    """Details name no requirement and no attribute of this code."""
     members = example(error, "/v1/things/1")["value"]
     assert members["type"] == f"urn:vitrina:problem:{members['code']}"
     assert members["instance"] == "/v1/things/1"
@@ -62,7 +62,7 @@ def test_a_problem_has_the_members_of_rfc_9457_and_speaks_to_people(error: type[
     ],
 )
 def test_some_problems_say_more(error: VitrinaError, members: dict[str, object]) -> None:
-    """The members that a client acts upon."""
+    """These are the members that clients act upon."""
     body = problem(error, instance="/").body
     assert isinstance(body, bytes)
     assert members.items() <= orjson.loads(body).items()
@@ -85,5 +85,5 @@ def test_some_problems_say_more(error: VitrinaError, members: dict[str, object])
     ],
 )
 def test_some_problems_have_headers(error: VitrinaError, headers: dict[str, str]) -> None:
-    """RFC 9110 asks for `Allow` and `WWW-Authenticate`; who must wait is told how long."""
+    """RFC 9110 requires `Allow` and `WWW-Authenticate`; `Retry-After` says how long to wait."""
     assert headers.items() <= dict(problem(error, instance="/").headers).items()

@@ -38,7 +38,7 @@ def _address(peer: str, *forwarded: str, trusted: bool = True) -> str:
 def test_the_client_is_the_right_most_hop_that_is_not_trusted(
     peer: str, forwarded: tuple[str, ...], address: str
 ) -> None:
-    """What stands left of it was written by the client."""
+    """The client may have written all hops to the left of it."""
     assert _address(peer, *forwarded) == address
 
 
@@ -58,7 +58,7 @@ def test_without_trusted_proxies_the_header_is_not_read() -> None:
     ],
 )
 def test_tls_counts_when_a_trusted_proxy_tells_of_it(peer: str, proto: str, trusted: bool, https: bool) -> None:  # noqa: FBT001
-    """HSTS over plain HTTP would mean nothing."""
+    """RFC 6797 forbids HSTS over plain HTTP."""
     request = make_mocked_request("GET", "/", headers={"X-Forwarded-Proto": proto}).clone(remote=peer)
     assert ProxyHeaders(INSIDE if trusted else []).is_https(request) is https
 

@@ -16,13 +16,13 @@ def _call(method: str = "GET") -> Request[Any, Any]:
 
 
 def test_what_a_route_does_not_declare_is_none() -> None:
-    """So that a handler of one never sees half a call."""
+    """A handler never sees a model that it did not declare."""
     call = _call()
     assert (call.body, call.query, call.principal, call.raw_body) == (None, None, None, b"")
 
 
 def test_there_is_a_caller_only_when_someone_signed_in() -> None:
-    """A handler that needs one on a public route answers 401, not 500."""
+    """A handler that needs a caller on a public route responds with 401, not 500."""
     call = _call()
     with pytest.raises(AuthenticationRequired):
         _ = call.caller
@@ -31,6 +31,6 @@ def test_there_is_a_caller_only_when_someone_signed_in() -> None:
 
 
 def test_a_head_is_known_as_one() -> None:
-    """It is no view (R11)."""
+    """A HEAD is not counted as a view (R11)."""
     assert _call("HEAD").is_head
     assert not _call("GET").is_head

@@ -33,7 +33,6 @@ class Thing(BaseModel):
 
 
 def test_times_have_milliseconds_and_decimals_are_strings() -> None:
-    """Whatever was zero stays visible."""
     at = datetime(2026, 11, 24, 7, 1, 34, tzinfo=UTC)
     thing = Thing(**{"price": Decimal("19.90"), "at": at, "colour": "red", "inner": [Inner(at=at)], "from": None})
     assert render(thing) == (
@@ -43,7 +42,6 @@ def test_times_have_milliseconds_and_decimals_are_strings() -> None:
 
 
 def test_what_has_no_form_in_json_is_a_bug() -> None:
-    """Nothing is guessed."""
 
     class Odd(BaseModel):
         value: object
@@ -53,7 +51,6 @@ def test_what_has_no_form_in_json_is_a_bug() -> None:
 
 
 def test_an_answer_without_a_body_has_no_content_type() -> None:
-    """204 and 304."""
     empty = json_response(status=204)
     assert empty.body is None
     assert dict(empty.headers) == {}
@@ -61,6 +58,6 @@ def test_an_answer_without_a_body_has_no_content_type() -> None:
 
 
 def test_one_answer_s_headers_are_not_the_next_one_s() -> None:
-    """They start from a shared template."""
+    """All responses start from one shared template."""
     json_response(b"{}", etag=1, location="/a", headers={"Content-Type": "text/plain"})
     assert dict(json_response(b"{}").headers) == {"Content-Type": "application/json"}

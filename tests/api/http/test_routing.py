@@ -28,7 +28,7 @@ def _route(**options: Any) -> Route:  # noqa: ANN401
 
 
 def test_a_route_without_a_policy_does_not_exist() -> None:
-    """Deny by default: who may call it has to be said (ASVS 8.2.1)."""
+    """Access is denied by default (ASVS 8.2.1)."""
     with pytest.raises(TypeError, match="allow"):
         _route()
     with pytest.raises(ValueError, match="nobody"):
@@ -37,7 +37,7 @@ def test_a_route_without_a_policy_does_not_exist() -> None:
 
 @pytest.mark.parametrize("option", ["late_authentication", "ignores_tokens"])
 def test_only_public_routes_may_learn_late_or_never_who_calls(option: str) -> None:
-    """Authorisation comes before the work, or it reveals something."""
+    """Without authorisation first, the work could reveal something."""
     _route(allow=PUBLIC, **{option: True})
     with pytest.raises(ValueError, match="before the caller is known"):
         _route(allow=EVERY_ROLE, **{option: True})

@@ -35,7 +35,7 @@ async def product(admin: Person) -> JsonObject:
 async def test_no_header_is_too_strange_for_a_reader(
     service: Service, product: JsonObject, headers: list[bytes]
 ) -> None:
-    """200, and a trace that can be read again; nobody else's is lost with it."""
+    """The response is 200, and the stored view can be read, as can others of its segment."""
     for path in (f"/v1/products/{product['id']}", f"/v1/products/by-sku/{product['sku']}"):
         answers = await asyncio.gather(raw(service.url, path, *headers), raw(service.url, path))
         assert all(answer.startswith(b"HTTP/1.1 200 OK") for answer in answers), answers
@@ -44,7 +44,7 @@ async def test_no_header_is_too_strange_for_a_reader(
 
 @pytest.mark.parametrize("agent", [b"\xff\xfe broken", b"caf\xc3\xa9", b"", b"x" * 7000])
 async def test_whoever_signs_in_can_see_it_among_his_sessions(service: Service, user: Person, agent: bytes) -> None:
-    """What is not UTF-8 in the name of a program is replaced: an answer could not hold it."""
+    """Bytes of the `User-Agent` that are not UTF-8 are replaced, because JSON cannot hold them."""
     body = orjson.dumps(user.credentials)
     headers = (b"Content-Type: application/json", b"User-Agent: " + agent)
     answer = await raw(service.url, "/v1/auth/login", *headers, method="POST", body=body)
@@ -63,7 +63,7 @@ async def test_whoever_signs_in_can_see_it_among_his_sessions(service: Service, 
 async def test_no_header_is_too_strange_for_a_route(
     service: Service, admin: Person, product: JsonObject, header: str, value: bytes
 ) -> None:
-    """An answer in words, whatever it says, and never a 500."""
+    """Any status but 500."""
     path, token = f"/v1/products/{product['id']}", f"Bearer {admin.token}"
     calls = [("GET", path, None), ("GET", "/v1/products", None), ("PATCH", path, {"name": "Oak Lamp"})]
     calls += [("POST", "/v1/products", product_body()), ("GET", "/healthz", None), ("POST", "/v1/nothing", {})]

@@ -91,12 +91,11 @@ def _refusals(body: Any) -> dict[str, str]:  # noqa: ANN401
     ],
 )
 def test_a_refusal_names_the_field_and_what_to_change(field: str, value: Any, where: str, words: str) -> None:  # noqa: ANN401
-    """For each kind of error."""
     assert _refusals({field: value})[where] == words
 
 
 def test_refusals_can_always_be_written_and_hold_nothing_that_was_sent() -> None:
-    """Validation errors of pydantic hold the values, some of which JSON cannot write."""
+    """Errors of pydantic hold the values, some of which cannot be written as JSON."""
     body = {"amount": Decimal("0.1"), "name": SECRET, "taste": SECRET, "code": SECRET, "extra": {"password": SECRET}}
     with pytest.raises(ValidationFailed) as caught:
         validate_body(Thing, body)
@@ -109,23 +108,22 @@ def test_refusals_can_always_be_written_and_hold_nothing_that_was_sent() -> None
 
 @pytest.mark.parametrize("body", [[], "x", 1, None, True])
 def test_a_body_must_be_an_object(body: object) -> None:
-    """Whatever else JSON can be is refused as a whole."""
+    """Any other JSON value is rejected as a whole."""
     assert _refusals(body) == {"": "must be a JSON object"}
 
 
 def test_a_float_is_never_taken_for_text() -> None:
-    """A strict string refuses a number that keeps its text."""
+    """A strict string rejects a number that keeps its text."""
     assert _refusals(parse_json(b'{"name": 1.50}')) == {"/name": "must be a string"}
 
 
 def test_no_more_refusals_than_people_read() -> None:
-    """A body of a thousand unknown fields is not answered with a thousand lines."""
+    """A body of a thousand unknown fields gets 20 errors."""
     assert len(_refusals({f"field{number}": 1 for number in range(1000)})) == 20
 
 
 @pytest.mark.parametrize("text", ["0", "101", "-1", "+1", " 1", "1_0", "1.0", "1e1", "٣", "", "9" * 30])
 def test_a_whole_number_of_a_query_is_digits_alone(text: str) -> None:
-    """And never clamped."""
     with pytest.raises(ValidationFailed) as caught:
         validate_query(Window, MultiDict({"limit": text}))
     assert [error.path for error in caught.value.errors] == [("limit",)]

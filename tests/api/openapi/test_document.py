@@ -61,7 +61,7 @@ def _route(method: str, path: str) -> Route:
 
 @pytest.mark.parametrize("routes", [ROUTES, OUR_ROUTES], ids=["small", "ours"])
 def test_the_document_is_openapi(routes: tuple[Route, ...]) -> None:
-    """As openapi-spec-validator reads the standard."""
+    """openapi-spec-validator checks it."""
     made = document(all_routes(settings(), routes), server="https://api.example")
     OpenAPIV31SpecValidator(orjson.loads(orjson.dumps(made))).validate()
     assert made["openapi"] == "3.1.0"
@@ -69,7 +69,7 @@ def test_the_document_is_openapi(routes: tuple[Route, ...]) -> None:
 
 
 def test_the_document_is_the_same_each_time() -> None:
-    """So that a difference in it is one in the service."""
+    """A difference between two documents is then one of the service."""
     first, second = (orjson.dumps(document(all_routes(settings(), OUR_ROUTES))) for _ in range(2))
     assert first == second
 
@@ -81,7 +81,7 @@ def test_the_document_is_the_released_one_but_for_its_texts() -> None:
 
 
 def test_every_route_but_the_hidden_ones_is_in_it(small_document: dict[str, Any]) -> None:
-    """Those of operations among them, under their tag."""
+    """Routes of operations are under the tag `ops`."""
     found = {(method.upper(), path) for path, item in small_document["paths"].items() for method in item}
     documented = {(route.method, route.template) for route in ROUTES}
     ops = {("GET", path) for path in ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")}
@@ -105,12 +105,10 @@ def test_every_route_but_the_hidden_ones_is_in_it(small_document: dict[str, Any]
     ],
 )
 def test_errors_follow_from_the_declaration(method: str, path: str, implied: set[type]) -> None:
-    """Nobody writes them down twice."""
     assert set(errors_of(_route(method, path))) == _ALWAYS | implied
 
 
 def test_each_error_is_an_example_under_its_status(small_document: dict[str, Any]) -> None:
-    """By its code."""
     for route in ROUTES:
         operation = small_document["paths"][route.template][route.method.lower()]
         for error in errors_of(route):
@@ -120,7 +118,7 @@ def test_each_error_is_an_example_under_its_status(small_document: dict[str, Any
 
 
 def test_security_follows_from_the_policy(small_document: dict[str, Any]) -> None:
-    """A public route takes a token or none; a probe is asked for none at all."""
+    """A public route accepts a token; a probe declares no security."""
     for route in ROUTES:
         operation = small_document["paths"][route.template][route.method.lower()]
         assert operation["security"] == ([{}, {"bearer": []}] if route.allow is PUBLIC else [{"bearer": []}])
@@ -129,7 +127,6 @@ def test_security_follows_from_the_policy(small_document: dict[str, Any]) -> Non
 
 
 def test_bodies_queries_paths_and_headers_are_described(small_document: dict[str, Any]) -> None:
-    """From the models that validate them."""
     paths = small_document["paths"]
     created = paths["/v1/widgets"]["post"]
     assert created["requestBody"] == {
@@ -167,7 +164,7 @@ def test_bodies_queries_paths_and_headers_are_described(small_document: dict[str
 
 
 async def test_the_document_is_served(small: Client) -> None:
-    """To anyone, and once only to who keeps it."""
+    """It is public, and has an ETag."""
     reply = await small.get("/openapi.json")
     assert reply.json["info"]["title"] == "Vitrina"
     again = await small.get("/openapi.json", headers={"If-None-Match": reply.headers["ETag"]})

@@ -127,14 +127,12 @@ async def test_no_day_is_counted_on_which_the_product_was_not_there(
 
 
 async def test_the_default_is_the_last_thirty_days(admin: Person) -> None:
-    """Today among them."""
     report = ok(await admin.get(f"/v1/products/{await made(admin)}/views"))
     assert [day["day"] for day in report["days"]] == [f"{ago(days)}" for days in range(29, -1, -1)]
     assert (report["from"], report["to"], report["total"]) == (f"{ago(29)}", f"{today()}", 0)
 
 
 async def test_days_to_come_have_their_rows(admin: Person) -> None:
-    """Nobody has looked yet."""
     path = f"/v1/products/{await made(admin)}/views"
     report = ok(await admin.get(path, params={"from": f"{ago(-3)}", "to": f"{ago(-4)}"}))
     assert [day["views"] for day in report["days"]] == [0, 0]
@@ -169,7 +167,6 @@ async def test_bad_days_are_refused_by_name(
 
 @pytest.mark.parametrize("limit", ["0", "101", "ten", "-1"])
 async def test_a_bad_limit_is_refused(admin: Person, limit: str) -> None:
-    """1 to 100."""
     refused(await admin.get(TOP, params={"limit": limit}), "/limit")
 
 

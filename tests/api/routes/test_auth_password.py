@@ -64,7 +64,6 @@ async def test_ones_own_address_is_no_password(somebody: Person) -> None:
 
 
 async def test_each_field_is_required_and_nothing_else_is_taken(somebody: Person) -> None:
-    """By JSON pointer."""
     refused(await somebody.post("/v1/auth/password", {}), "/current_password", "/new_password")
     refused(await somebody.post("/v1/auth/password", CHANGE | {"email": "a@example.com"}), "/email")
     refused(await somebody.post("/v1/auth/password", CHANGE | {"user_id": somebody.id}), "/user_id")

@@ -78,7 +78,6 @@ async def test_what_people_may_not_set_is_refused_by_name(admin: Person, field: 
 
 @pytest.mark.parametrize("field", ["sku", "name", "brand", "price"])
 async def test_each_required_field_is_named_when_it_is_missing(admin: Person, field: str) -> None:
-    """By JSON pointer."""
     body = product_body()
     del body[field]
     refused(await admin.post("/v1/products", body), f"/{field}")

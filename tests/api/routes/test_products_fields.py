@@ -144,7 +144,6 @@ async def test_all_unicode_white_space_is_trimmed(admin: Person, field: str) -> 
 @pytest.mark.parametrize("field", ["name", "brand"])
 @pytest.mark.parametrize("text", ["", " ", "\t\n", "\u00a0\u3000\u2003", WHITE_SPACE])
 async def test_white_space_alone_is_no_text(admin: Person, field: str, text: str) -> None:
-    """422."""
     refused(await admin.post("/v1/products", product_body(**{field: text})), f"/{field}")
 
 

@@ -169,7 +169,6 @@ async def test_a_name_prefix_finds_names_without_regard_to_case(
 
 @pytest.mark.parametrize("sort", ["newest", "price", "-price"])
 async def test_a_name_prefix_goes_with_no_other_sort(anonymous: Client, sort: str) -> None:
-    """422."""
     refused(await anonymous.get("/v1/products", params={"name_prefix": "a", "sort": sort}), "/name_prefix")
 
 

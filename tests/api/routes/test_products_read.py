@@ -43,7 +43,6 @@ async def test_the_public_sees_a_product_without_who_made_it(
 
 
 async def test_managers_see_who_made_and_changed_it(admin: Person, super_admin: Person, product: JsonObject) -> None:
-    """By id or by SKU."""
     assert product.keys() == MANAGERS_FIELDS
     for path in ways(product):
         for client in (admin, super_admin):
@@ -51,7 +50,6 @@ async def test_managers_see_who_made_and_changed_it(admin: Person, super_admin: 
 
 
 async def test_a_sku_is_found_without_regard_to_case(anonymous: Client, product: JsonObject) -> None:
-    """And shown as it was given."""
     seen = ok(await anonymous.get(f"/v1/products/by-sku/{product['sku'].upper()}"))
     assert seen["sku"] == product["sku"]
 
@@ -94,7 +92,6 @@ STRANGE = [
 async def test_what_is_not_there_is_404_however_strange(
     anonymous: Client, user: Person, admin: Person, path: str, strange: str
 ) -> None:
-    """Never a 500."""
     for client in (anonymous, user, admin):
         problem(await client.get(path.format(strange)), 404, "not_found")
 
@@ -112,7 +109,6 @@ async def test_what_is_not_there_is_404_however_strange(
 async def test_what_is_not_there_cannot_be_managed(
     admin: Person, method: str, path: str, body: JsonObject | None, strange: str
 ) -> None:
-    """404 as well."""
     problem(await admin.request(method, path.format(strange), body), 404, "not_found")
 
 
@@ -138,7 +134,6 @@ async def test_head_says_what_get_says_but_for_the_body(
 
 
 async def test_head_of_what_is_not_there_is_404_without_a_body(anonymous: Client) -> None:
-    """As GET has it."""
     reply = await anonymous.request("HEAD", "/v1/products/nothing")
     assert (reply.status, reply.body) == (404, b"")
 

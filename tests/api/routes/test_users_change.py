@@ -64,13 +64,11 @@ async def test_nothing_of_an_account_can_be_removed(super_admin: Person, somebod
 
 @pytest.mark.parametrize("field", ["id", "version", "created_at", "session_epoch", "password_hash", "is_admin"])
 async def test_what_nobody_may_set_is_refused(super_admin: Person, somebody: Person, field: str) -> None:
-    """By name."""
     refused(await super_admin.patch(path_of(somebody), {field: 1}), f"/{field}")
 
 
 @pytest.mark.parametrize("active", ["true", 1, 0, "no"])
 async def test_active_is_a_boolean(super_admin: Person, somebody: Person, active: object) -> None:
-    """And nothing that looks like one."""
     refused(await super_admin.patch(path_of(somebody), {"active": active}), "/active")
 
 
@@ -94,7 +92,6 @@ async def test_a_new_role_counts_at_once_and_ends_sessions(
 
 
 async def test_a_new_password_ends_sessions(anonymous: Client, super_admin: Person, somebody: Person) -> None:
-    """And is the one that counts."""
     ok(await super_admin.patch(path_of(somebody), {"password": NEW}))
     assert await is_out(anonymous, somebody)
     problem(await anonymous.post("/v1/auth/login", somebody.credentials), 401, "invalid_credentials")
@@ -103,7 +100,6 @@ async def test_a_new_password_ends_sessions(anonymous: Client, super_admin: Pers
 
 @pytest.mark.parametrize("password", ["short-12345", "password1234", "x7#Kq9" * 21 + "abc"])
 async def test_a_new_password_has_the_rules_of_any(super_admin: Person, somebody: Person, password: str) -> None:
-    """Here too."""
     refused(await super_admin.patch(path_of(somebody), {"password": password}), "/password")
 
 
@@ -130,7 +126,6 @@ async def test_who_is_not_active_is_out_at_once_and_cannot_sign_in(
 
 
 async def test_a_new_name_ends_no_session(super_admin: Person, somebody: Person) -> None:
-    """Nor does a new address."""
     ok(await super_admin.patch(path_of(somebody), {"name": "N", "email": fresh_email()}))
     assert ok(await somebody.get("/v1/me"))["name"] == "N"
 

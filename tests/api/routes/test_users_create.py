@@ -46,7 +46,6 @@ async def test_no_super_admin_is_made_over_http(super_admin: Person, role: objec
 
 @pytest.mark.parametrize("field", ["email", "password", "name", "role"])
 async def test_each_field_is_required(super_admin: Person, field: str) -> None:
-    """By JSON pointer."""
     body = account()
     del body[field]
     refused(await super_admin.post("/v1/users", body), f"/{field}")
@@ -54,7 +53,6 @@ async def test_each_field_is_required(super_admin: Person, field: str) -> None:
 
 @pytest.mark.parametrize("field", ["id", "active", "version", "created_at", "password_hash", "session_epoch"])
 async def test_what_nobody_may_set_is_refused(super_admin: Person, field: str) -> None:
-    """By name."""
     refused(await super_admin.post("/v1/users", account(**{field: "1"})), f"/{field}")
 
 

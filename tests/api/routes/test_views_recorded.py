@@ -169,7 +169,6 @@ async def test_nothing_in_the_table_says_who_looked(anonymous: Client, service: 
 async def test_of_a_referrer_its_host_is_kept(
     service: Service, product: JsonObject, referrer: str, host: str | None
 ) -> None:
-    """Or nothing."""
     await raw(service.url, ways(product)[0], b"Referer: " + referrer.encode())
     assert [stored.view.referrer_host for stored in await stored_views(service, product["id"])] == [host]
 
@@ -195,6 +194,5 @@ async def test_a_crawler_is_known_by_its_agent(
     agent: str,
     bot: bool,  # noqa: FBT001
 ) -> None:
-    """By a list that others keep."""
     ok(await anonymous.get(ways(product)[0], headers={"User-Agent": agent}))
     assert [stored.view.bot for stored in await stored_views(service, product["id"])] == [bot]

@@ -12,7 +12,6 @@ from vitrina.api.server.process import Protocol
 
 
 def test_a_failure_of_aiohttp_is_logged_and_says_nothing() -> None:
-    """As one of ours."""
     request = make_mocked_request("GET", "/")
     request.writer.output_size = 0
     with capture_logs() as lines:
@@ -25,7 +24,6 @@ def test_a_failure_of_aiohttp_is_logged_and_says_nothing() -> None:
 
 
 def test_nothing_is_written_into_half_an_answer() -> None:
-    """The connection is closed instead."""
     request = make_mocked_request("GET", "/")
     request.writer.output_size = 1
     with pytest.raises(ConnectionError):

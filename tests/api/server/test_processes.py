@@ -97,7 +97,7 @@ async def _is_closed(client: Client) -> bool:
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_stop_goes_in_order(http: aiohttp.ClientSession, workers: int) -> None:
-    """Readiness fails, the port closes, what is in flight finishes, resources are let go, and the exit code is 0."""
+    """Readiness fails, the port closes, requests in flight finish, resources are closed, and the exit code is 0."""
     async with _served(http, workers, drain_delay=0.5) as served:
         assert (await served.client.get("/readyz")).status == 200
         answer = served.in_flight(1.5)
@@ -127,7 +127,7 @@ async def test_ctrl_c_is_one_signal_however_many_processes_hear_it(http: aiohttp
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_second_signal_ends_at_once(http: aiohttp.ClientSession, workers: int) -> None:
-    """Whoever sends it has waited enough; it is no success."""
+    """The exit code is 1."""
     async with _served(http, workers) as served:
         answer = served.in_flight(30)
         await asyncio.sleep(0.2)
@@ -143,7 +143,7 @@ async def test_a_second_signal_ends_at_once(http: aiohttp.ClientSession, workers
 
 
 async def test_requests_that_outstay_the_stop_are_cut_off(http: aiohttp.ClientSession) -> None:
-    """A stop has an end; the rest is let go all the same."""
+    """After `Settings.shutdown_timeout`; the resources are closed all the same."""
     async with _served(http, 1, shutdown_timeout=0.3) as served:
         answer = served.in_flight(30)
         await asyncio.sleep(0.2)
@@ -154,7 +154,7 @@ async def test_requests_that_outstay_the_stop_are_cut_off(http: aiohttp.ClientSe
 
 
 async def test_workers_that_crash_are_replaced(http: aiohttp.ClientSession, tmp_path: Path) -> None:
-    """Meanwhile the others serve, and what they have counted still counts; a stop does not wait for the next one."""
+    """Meanwhile the others serve, and the metrics of the crashed one still count. No stop waits for its pause."""
     async with _served(http, 2, environment={MULTIPROC_DIR: str(tmp_path)}) as served:
         await asyncio.gather(*(served.client.get("/v1/who") for _ in range(40)))
         await asyncio.sleep(0.2)  # Counts gather for a moment.
@@ -184,7 +184,7 @@ async def _requests(client: Client) -> float:
 
 
 async def test_workers_do_not_outlive_their_parent(http: aiohttp.ClientSession) -> None:
-    """Nobody else would tell them to stop."""
+    """No other process would stop them."""
     async with _served(http, 2) as served:
         workers = served.workers()
         answer = served.in_flight(0.5)
@@ -202,7 +202,7 @@ def logs_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("logs_as_they_are")
 def test_a_port_that_is_taken_is_refused() -> None:
-    """Also to workers, who could share it with a stranger of their kind."""
+    """Also to workers, whose SO_REUSEPORT could share it with another service of the same user."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         options = settings(port=taken.getsockname()[1])
         with pytest.raises(OSError, match="in use"):
@@ -215,7 +215,7 @@ def test_a_port_that_is_taken_is_refused() -> None:
 def test_workers_that_cannot_start_are_not_tried_for_ever(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """They have said why, and no secret with it."""
+    """Their log says why, without a secret."""
     monkeypatch.setenv("SMALL_FAILS", "1")
     with pytest.raises(supervisor.WorkerFailed, match="before it was ready"):
         supervisor.serve(create_app, settings(), workers=2, on_ready=announce)
@@ -226,5 +226,4 @@ def test_workers_that_cannot_start_are_not_tried_for_ever(
 
 @pytest.mark.parametrize(("host", "url"), [("127.0.0.1", "http://127.0.0.1:80"), ("::1", "http://[::1]:80")])
 def test_an_address_has_a_url(host: str, url: str) -> None:
-    """An IPv6 one in brackets."""
     assert server.url_of(host, 80) == url
