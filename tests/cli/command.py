@@ -1,4 +1,4 @@
-"""Calls `vitrina` in the tests' process, with settings for an engine."""
+"""`vitrina` called in the process of the tests, with settings for an engine."""
 
 import structlog
 from click.testing import CliRunner, Result
@@ -7,7 +7,7 @@ from vitrina.__main__ import main
 
 
 def settings(engine: str, table_name: str) -> dict[str, str]:
-    """Return the environment in which `vitrina` works on a table of an engine."""
+    """Return the environment variables for a table of an engine."""
     return {
         "VITRINA_ENVIRONMENT": "development",
         "VITRINA_WRITER_ENDPOINT": engine,
@@ -19,13 +19,13 @@ def settings(engine: str, table_name: str) -> dict[str, str]:
 
 
 class Vitrina:
-    """The command line under an environment."""
+    """The command line with environment variables."""
 
     def __init__(self, **environment: str) -> None:
         self.environment = environment
 
     def __call__(self, *arguments: str, typed: str | None = None, **environment: str) -> Result:
-        """Call it with what is typed on standard input; returns exit code and output."""
+        """Run a command with `typed` on standard input; returns exit code and output."""
         before = structlog.get_config()
         try:
             return CliRunner().invoke(main, arguments, input=typed, env=self.environment | environment)

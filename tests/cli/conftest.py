@@ -1,4 +1,4 @@
-"""What the tests of the command line share."""
+"""Fixtures of the command-line tests."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _no_table_stays(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Delete the test's table: on DynamoDB Local each one takes one of the few threads that also fill indexes."""
+    """Delete the test's table: each table occupies one of DynamoDB Local's few index threads."""
     has_table = {"engine", "table_name"} <= set(request.fixturenames)
     engine, table_name = (request.getfixturevalue(name) if has_table else "" for name in ("engine", "table_name"))
     yield

@@ -1,4 +1,4 @@
-"""`vitrina api` and `vitrina openapi`, as they are called."""
+"""`vitrina api` and `vitrina openapi` as processes."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def _running(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[s
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_it_says_where_it_is_and_stops_with_0(workers: str) -> None:
-    """Without a table it is up, and not ready."""
+    """Without a table the process is healthy but not ready."""
     with _running("0", "--host", "127.0.0.1", "--workers", workers, VITRINA_WRITER_ENDPOINT="http://127.0.0.1:9") as it:
         assert it.stdout is not None
         word, url = it.stdout.readline().split()
@@ -52,7 +52,7 @@ async def test_it_says_where_it_is_and_stops_with_0(workers: str) -> None:
 
 
 def test_a_refused_configuration_is_said_in_plain_words() -> None:
-    """By its variable, without its value, and without a traceback."""
+    """The message names the variable, never its value, and has no traceback."""
     with _running("0", VITRINA_SECRET_KEY="canary") as it:
         printed, said = it.communicate(timeout=20)
     assert it.returncode == 2
@@ -68,7 +68,6 @@ def test_a_refused_configuration_is_said_in_plain_words() -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_port_that_is_taken_is_said_in_plain_words(workers: str) -> None:
-    """And ends with 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with _running(str(port), "--workers", workers) as it:
@@ -78,7 +77,7 @@ def test_a_port_that_is_taken_is_said_in_plain_words(workers: str) -> None:
 
 
 def test_workers_that_cannot_start_are_said_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They have logged why."""
+    """The workers' logs hold the reason."""
 
     def fail(*_arguments: object, **_options: object) -> int:
         raise supervisor.WorkerFailed("a worker ended with 1 before it was ready")
@@ -89,7 +88,6 @@ def test_workers_that_cannot_start_are_said_in_plain_words(monkeypatch: pytest.M
 
 
 def test_a_host_that_does_not_exist_is_said_in_plain_words() -> None:
-    """As for a port."""
     with _running("0", "--host", "nowhere.invalid") as it:
         _, said = it.communicate(timeout=20)
     assert it.returncode == 1
@@ -97,7 +95,7 @@ def test_a_host_that_does_not_exist_is_said_in_plain_words() -> None:
 
 
 def test_the_document_can_be_had_without_a_service() -> None:
-    """All routes of the contract, and the server that was given."""
+    """The document has all routes, and the server of the option."""
     result = CliRunner().invoke(openapi, ["--server", "https://api.example"])
     assert result.exit_code == 0
     document = json.loads(result.output)

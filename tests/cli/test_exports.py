@@ -1,4 +1,4 @@
-"""`vitrina views export`: from the table, and from the files of its own export, the same events."""
+"""`vitrina views export` writes the same events from the table and from a table export."""
 
 import asyncio
 import gzip
@@ -41,19 +41,19 @@ RANGE = ("--from", f"{DAYS[0]}", "--to", f"{DAYS[-1]}")
 
 @pytest.fixture
 def environment(engine: str, table_name: str) -> dict[str, str]:
-    """Settings for a table that is not there yet."""
+    """Settings for a table that does not exist yet."""
     return settings(engine, table_name)
 
 
 @pytest.fixture
 def vitrina(environment: dict[str, str]) -> Vitrina:
-    """The command line, for that table."""
+    """The command line with these settings."""
     return Vitrina(**environment)
 
 
 @pytest.fixture
 def raw_items(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    """All items of a table with two days of views: of a live product, a deleted one and one that is not known."""
+    """All items of a table with two days of views: of a live, a deleted and an unknown product."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     configured = Settings()
@@ -90,7 +90,7 @@ def raw_items(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> I
 def write_table_export(
     folder: Path, items: list[dict[str, Any]], *, files: int = 3, at: str = "2026-11-24T07:00:00.000Z"
 ) -> None:
-    """Write items as DynamoDB's export to S3 does."""
+    """Write items in the format of DynamoDB's export to S3."""
     (folder / "data").mkdir(parents=True)
     listed = []
     for number in range(files):
@@ -105,7 +105,7 @@ def write_table_export(
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Digests of the files of days."""
+    """Return the digest of each day's file."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("day=*/*")
     }
@@ -114,7 +114,7 @@ def digests(folder: Path) -> dict[str, str]:
 def test_the_table_and_its_own_export_give_the_same_files(
     vitrina: Vitrina, raw_items: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    """To the byte, in every format; a second run finds them."""
+    """In every format; a second run finds every day complete."""
     write_table_export(tmp_path / "s3", raw_items)
     (tmp_path / "bare").mkdir()
     for file in (tmp_path / "s3" / "data").iterdir():
@@ -144,7 +144,7 @@ def test_the_table_and_its_own_export_give_the_same_files(
 def test_days_that_an_export_of_the_table_does_not_cover_are_made_by_the_next(
     vitrina: Vitrina, raw_items: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    """What counts is when the table was exported, and not today; without its manifest nobody knows."""
+    """The time of the table export counts, not the present; without a manifest it is unknown."""
     write_table_export(tmp_path / "s3", raw_items, at=f"{DAYS[2]}T12:00:00.000Z")
     (tmp_path / "bare").mkdir()
     for file in (tmp_path / "s3" / "data").iterdir():
@@ -161,7 +161,7 @@ def test_days_that_an_export_of_the_table_does_not_cover_are_made_by_the_next(
 def test_a_day_that_has_fewer_events_than_its_file_keeps_it(
     vitrina: Vitrina, raw_items: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    """As an older state of the table has: 1, and the day by its name."""
+    """An older state of the table has fewer; the exit code is 1 and the message names the day."""
     views = [item for item in raw_items if item["type"]["S"] == "views"]
     write_table_export(
         tmp_path / "s3", [item for item in raw_items if item not in views[1:]], at=f"{DAYS[0]}T12:00:00Z"
@@ -185,7 +185,7 @@ def test_a_day_that_has_fewer_events_than_its_file_keeps_it(
 def test_standard_output_is_one_file_and_nothing_else(
     vitrina: Vitrina, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A reader who has enough closes it, and nobody complains; progress is for a person who watches."""
+    """A closed pipe is no error; progress appears on terminals only."""
     screen = io.StringIO()
     monkeypatch.setattr(
         "vitrina.cli.progress.Console", lambda **_: Console(file=screen, force_terminal=True, width=200)
@@ -209,7 +209,7 @@ def test_standard_output_is_one_file_and_nothing_else(
 def test_standard_output_without_room_is_said_in_a_sentence(
     environment: dict[str, str], command: tuple[str, ...]
 ) -> None:
-    """Once, and not again when the process ends."""
+    """The message must not repeat at interpreter exit."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "vitrina", *command, "--out", "-"],
@@ -234,7 +234,7 @@ def test_standard_output_without_room_is_said_in_a_sentence(
 def test_days_and_formats_that_will_not_do_are_said_in_a_sentence(
     vitrina: Vitrina, tmp_path: Path, options: tuple[str, ...], said: str
 ) -> None:
-    """And end with 2, before anything is written."""
+    """Exit code 2, before anything is written."""
     done = vitrina("views", "export", *options, "--out", str(tmp_path / "out"))
     assert done.exit_code == 2
     assert said in done.stderr
@@ -244,7 +244,7 @@ def test_days_and_formats_that_will_not_do_are_said_in_a_sentence(
 def test_what_stands_in_the_way_is_said_in_a_sentence(
     vitrina: Vitrina, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A table that is not there, which is tried more than once, and a folder of another format."""
+    """A missing table (after several tries) and a folder of another format."""
     monkeypatch.setattr(exports, "_TRIES", 2)
     done = vitrina("views", "export", *RANGE, "--out", str(tmp_path / "out"))
     assert done.exit_code == 1
@@ -261,7 +261,7 @@ def test_what_stands_in_the_way_is_said_in_a_sentence(
 
 
 def test_a_table_export_that_is_not_whole_is_refused(tmp_path: Path) -> None:
-    """Half of the events must not pass for all of them."""
+    """An incomplete table export must not pass for a complete one."""
     items = [product_item(product()).serialize()] * 4
 
     def export(change: Callable[[Path], object]) -> str:
@@ -291,7 +291,7 @@ def test_a_table_export_that_is_not_whole_is_refused(tmp_path: Path) -> None:
 
 
 def test_segments_that_had_expired_or_are_there_twice(tmp_path: Path) -> None:
-    """The first are left out; the second are two exports in one folder."""
+    """Expired items are skipped; duplicate items mean two exports in one folder."""
     at = datetime(2026, 11, 24, tzinfo=UTC)
     store = ViewStore.__new__(ViewStore)
     store._retention_days = 5

@@ -1,4 +1,4 @@
-"""`vitrina` itself: quick to help, and plain about settings and outages."""
+"""`vitrina`: help without imports, and messages about settings and outages."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from vitrina.__main__ import main
 
 
 def test_help_names_every_group_without_importing_any() -> None:
-    """So that it comes at once."""
+    """Importing all commands takes a second."""
     code = (
         "import sys; from vitrina.__main__ import main; main(['--help'], standalone_mode=False); "
         "print([name for name in sys.modules if name in ('aiohttp', 'botocore', 'pydantic', 'vitrina.cli.table')])"
@@ -23,14 +23,13 @@ def test_help_names_every_group_without_importing_any() -> None:
 
 @pytest.mark.parametrize("group", ["api", "openapi", "products", "table", "users"])
 def test_every_group_can_be_imported_and_helps(group: str) -> None:
-    """Its place is written as text."""
+    """A LazyCommand's place is text that no type checker follows."""
     done = Vitrina()(group, "--help")
     assert done.exit_code == 0, done.output
     assert done.output.startswith(f"Usage: vitrina {group}")
 
 
 def test_a_command_that_is_not_there_is_a_misuse() -> None:
-    """As click has it."""
     done = Vitrina()("tabel")
     assert done.exit_code == 2
     assert "No such command 'tabel'" in done.output
@@ -38,7 +37,7 @@ def test_a_command_that_is_not_there_is_a_misuse() -> None:
 
 
 def test_settings_that_will_not_do_are_told_by_name_and_never_by_value() -> None:
-    """No traceback, and nothing secret on the screen (R14)."""
+    """No traceback and no secret in the output (R14)."""
     done = Vitrina(VITRINA_SECRET_KEY="too-short", VITRINA_PORT="canary")("table", "status")
     assert done.exit_code == 2
     assert "VITRINA_PORT: " in done.stderr
@@ -61,7 +60,7 @@ def test_settings_that_will_not_do_are_told_by_name_and_never_by_value() -> None
     ids=" ".join,
 )
 def test_a_table_that_does_not_answer_is_said_plainly(command: tuple[str, ...]) -> None:
-    """Where it was looked for, too."""
+    """The message includes the endpoint."""
     nowhere = settings("http://127.0.0.1:9", "vitrina")
     done = Vitrina(**nowhere)(*command)
     assert done.exit_code == 1
@@ -71,6 +70,5 @@ def test_a_table_that_does_not_answer_is_said_plainly(command: tuple[str, ...]) 
 
 
 def test_the_module_can_be_run() -> None:
-    """`python -m vitrina` is `vitrina`."""
     done = subprocess.run([sys.executable, "-m", "vitrina", "--help"], capture_output=True, text=True, check=True)
     assert "Commands:" in done.stdout

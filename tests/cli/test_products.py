@@ -1,4 +1,4 @@
-"""`vitrina products`: files in and out, as people use it."""
+"""`vitrina products import` and `export`."""
 
 import json
 import os
@@ -19,7 +19,7 @@ ROWS = 'sku,name,brand,price,description\nA,=Lamp,Brightwell,19.99,"Oak\n+ brass
 
 @pytest.fixture
 def vitrina(engine: str, table_name: str) -> Vitrina:
-    """The command line, on a table with one super_admin."""
+    """The command line for a table with one super_admin."""
     command = Vitrina(**settings(engine, table_name))
     assert command("table", "create").exit_code == 0
     make_super_admin(command, "sol@example.com")
@@ -28,20 +28,20 @@ def vitrina(engine: str, table_name: str) -> Vitrina:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A file of two products."""
+    """A CSV file of two products."""
     path = tmp_path / "products.csv"
     path.write_text(ROWS)
     return path
 
 
 def make_super_admin(vitrina: Vitrina, email: str) -> None:
-    """Make another."""
+    """Create a super_admin."""
     done = vitrina("users", "create-super-admin", "--email", email, "--name", "Sol", typed=PASSWORD)
     assert done.exit_code == 0, done.output
 
 
 def run(vitrina: Vitrina, *arguments: str | Path, typed: str | None = None) -> tuple[int, list[str]]:
-    """Call `vitrina products` and return the exit code and the lines of standard output."""
+    """Run `vitrina products` and return the exit code and the lines of the output."""
     done = vitrina("products", *map(str, arguments), typed=typed)
     return done.exit_code, (done.stdout + done.stderr if done.exit_code == 2 else done.stdout).splitlines()
 
@@ -54,7 +54,7 @@ def exported(vitrina: Vitrina) -> list[dict[str, object]]:
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(vitrina: Vitrina, file: Path) -> None:
-    """It asks for no account; bad rows are told by their lines, and end it with 1."""
+    """A dry run needs no account; bad rows are reported by line, with exit code 1."""
     assert run(vitrina, "import", file, "--dry-run") == (
         0,
         ["2 to create, 0 to update, 0 unchanged, 0 skipped, 0 refused"],
@@ -74,7 +74,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(vitrina: Vitrina, fi
 
 
 def test_an_import_is_planned_written_and_told(vitrina: Vitrina, file: Path, tmp_path: Path) -> None:
-    """By the one super_admin; again it changes nothing, and a bad row stops no other."""
+    """The only super_admin is the author; a second run changes nothing; a bad row stops no other row."""
     code, lines = run(vitrina, "import", file)
     assert code == 0
     assert lines[:2] == [
@@ -103,7 +103,7 @@ def test_an_import_is_planned_written_and_told(vitrina: Vitrina, file: Path, tmp
 
 @pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
 def test_what_was_exported_changes_nothing(vitrina: Vitrina, file: Path, tmp_path: Path, name: str) -> None:
-    """From a file or from standard input; the file is there whole, with nothing beside it."""
+    """From a file or standard input; an export leaves no temporary file."""
     run(vitrina, "import", file)
     before = exported(vitrina)
     out = tmp_path / "exported" / name
@@ -117,7 +117,7 @@ def test_what_was_exported_changes_nothing(vitrina: Vitrina, file: Path, tmp_pat
 
 
 def test_other_shops_files_are_read_by_their_profiles(vitrina: Vitrina, tmp_path: Path) -> None:
-    """With a brand and a currency for what they don't say."""
+    """--brand and --currency fill the missing values."""
     shopify = tmp_path / "shopify.csv"
     shopify.write_text(
         "Handle,Title,Body (HTML),Vendor,Option1 Name,Option1 Value,Variant SKU,Variant Price,Image Src\n"
@@ -148,7 +148,7 @@ def test_other_shops_files_are_read_by_their_profiles(vitrina: Vitrina, tmp_path
 
 
 def test_somebody_does_it(vitrina: Vitrina, file: Path) -> None:
-    """An active admin or super_admin; the only super_admin unless another is named."""
+    """The author is an active admin or super_admin; the default is the only super_admin."""
     make_super_admin(vitrina, "luna@example.com")
     code, lines = run(vitrina, "import", file)
     assert (code, lines[-1][:40]) == (2, "Error: name the author with --as EMAIL: ")
@@ -169,7 +169,6 @@ def test_somebody_does_it(vitrina: Vitrina, file: Path) -> None:
 def test_a_file_that_will_not_do_ends_with_2(
     vitrina: Vitrina, tmp_path: Path, name: str, content: str | None, words: str
 ) -> None:
-    """Nothing is written then."""
     if content is not None:
         (tmp_path / name).write_text(content)
     code, lines = run(vitrina, "import", tmp_path / name)
@@ -177,7 +176,6 @@ def test_a_file_that_will_not_do_ends_with_2(
 
 
 def test_many_refusals_are_cut_short_on_the_screen(vitrina: Vitrina, file: Path) -> None:
-    """The report has all."""
     file.write_text("sku,price\n" + "".join(f"S{number},x\n" for number in range(103)))
     code, lines = run(vitrina, "import", file, "--dry-run")
     assert (code, len(lines)) == (1, 102)
@@ -185,7 +183,6 @@ def test_many_refusals_are_cut_short_on_the_screen(vitrina: Vitrina, file: Path)
 
 
 def test_a_currency_must_be_one_and_a_report_a_place(vitrina: Vitrina, file: Path, tmp_path: Path) -> None:
-    """Said in plain words."""
     code, lines = run(vitrina, "import", file, "--currency", "usd")
     assert (code, "Invalid value for '--currency': it is not an ISO 4217" in lines[-1]) == (2, True)
     done = vitrina("products", "import", str(file), "--dry-run", "--report", str(tmp_path / "no" / "where"))
@@ -201,7 +198,7 @@ def test_a_currency_must_be_one_and_a_report_a_place(vitrina: Vitrina, file: Pat
 def test_a_disk_without_room_is_said_in_a_sentence(
     vitrina: Vitrina, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The plan of a large file is kept on it; nothing has been written then."""
+    """The plan of a large file is on disk; nothing has been written to the table then."""
     monkeypatch.setattr(workbook, "_SCHEMA", f"{workbook._SCHEMA} PRAGMA max_page_count = 8;")
     file.write_text("sku,name,brand,price\n" + "".join(f"S{number},Lamp,Brightwell,1\n" for number in range(1_000)))
     done = vitrina("products", "import", str(file))
@@ -212,7 +209,7 @@ def test_a_disk_without_room_is_said_in_a_sentence(
 
 @pytest.fixture
 def killed(engine: str, table_name: str, tmp_path: Path) -> Vitrina:
-    """A table into which an import of 300 products was killed on the way."""
+    """A table whose import of 300 products was killed midway."""
     command = Vitrina(**settings(engine, table_name))
     assert command("table", "create").exit_code == 0
     make_super_admin(command, "sol@example.com")
@@ -232,7 +229,7 @@ def killed(engine: str, table_name: str, tmp_path: Path) -> Vitrina:
 
 @pytest.mark.engine("dynamodb_local")
 def test_a_killed_import_goes_on_where_it_was(killed: Vitrina, tmp_path: Path) -> None:
-    """No product is there twice or halfway, and what was done is unchanged."""
+    """No product is duplicated or incomplete, and rows already written count as unchanged."""
     done = len(exported(killed))
     code, lines = run(killed, "import", tmp_path / "many.csv")
     # One or two writes may have arrived after the last look.

@@ -1,4 +1,4 @@
-"""`vitrina queue`, as an operator calls it."""
+"""`vitrina queue`."""
 
 import asyncio
 import json
@@ -14,19 +14,19 @@ from vitrina.queue.notices import NoticeQueue
 
 @pytest.fixture
 def vitrina(ministack: str, table_name: str) -> Vitrina:
-    """The command line, with a queue's name that nothing else has."""
+    """The command line with a unique queue name."""
     queue = {"VITRINA_QUEUE_ENDPOINT": ministack, "VITRINA_QUEUE_NAME": table_name}
     return Vitrina(**settings(ministack, table_name), **queue)
 
 
 @pytest.fixture
 def name(table_name: str) -> str:
-    """The queue's name."""
+    """The name of the queue."""
     return table_name
 
 
 def test_create_makes_the_queues_once(vitrina: Vitrina, name: str) -> None:
-    """Then it says that there was nothing to do, or what was."""
+    """The output lists the changes, or says that there were none."""
     assert vitrina("queue", "create").output == f"made {name}-dead.fifo\nmade {name}.fifo\n"
     assert vitrina("queue", "create").output == f"queue {name} is up to date\n"
     again = vitrina("queue", "create", VITRINA_QUEUE_VISIBILITY_TIMEOUT="90")
@@ -34,7 +34,6 @@ def test_create_makes_the_queues_once(vitrina: Vitrina, name: str) -> None:
 
 
 def test_without_a_queue_the_commands_end_with_1(vitrina: Vitrina) -> None:
-    """And say so, without a traceback."""
     for command in (("status",), ("dlq", "list"), ("dlq", "replay"), ("dlq", "purge", "--yes")):
         done = vitrina("queue", *command)
         assert done.exit_code == 1
@@ -42,7 +41,6 @@ def test_without_a_queue_the_commands_end_with_1(vitrina: Vitrina) -> None:
 
 
 def test_status_counts(vitrina: Vitrina, name: str) -> None:
-    """For people and for machines."""
     vitrina("queue", "create")
     assert vitrina("queue", "status").output.split() == (
         f"queue {name}.fifo visible 0 in flight 0 delayed 0 dead letters 0".split()
@@ -65,7 +63,7 @@ async def _park(vitrina: Vitrina, *bodies: str) -> None:
 
 
 def test_dead_letters_are_listed_replayed_and_purged(vitrina: Vitrina) -> None:
-    """Each by its id, with what it is, and never with its content but for machines."""
+    """The body is in the JSON output only."""
     vitrina("queue", "create")
     unread = '{"event": "product.change_unread", "v": 1, "product_id": "p", "version": 3, "reason": "x"}'
     asyncio.run(_park(vitrina, "strange canary", unread, "third"))

@@ -1,4 +1,4 @@
-"""`vitrina table`: what people and pipelines see of it, and how it ends."""
+"""`vitrina table`: output and exit codes."""
 
 import asyncio
 import io
@@ -27,26 +27,26 @@ T = TypeVar("T")
 
 @pytest.fixture
 def environment(engine: str, table_name: str) -> dict[str, str]:
-    """Settings for a table that is not there yet."""
+    """Settings for a table that does not exist yet."""
     return settings(engine, table_name)
 
 
 @pytest.fixture
 def vitrina(environment: dict[str, str]) -> Vitrina:
-    """The command line, for that table."""
+    """The command line with these settings."""
     return Vitrina(**environment)
 
 
 @pytest.fixture
 def configured(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The same settings as the command reads them."""
+    """The same settings, as the command reads them."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return Settings()
 
 
 def on_table(configured: Settings, work: Callable[[Table], Awaitable[T]]) -> T:
-    """Do something to the table."""
+    """Run a coroutine on the table."""
 
     async def run() -> T:
         async with connect(configured) as clients:
@@ -56,7 +56,7 @@ def on_table(configured: Settings, work: Callable[[Table], Awaitable[T]]) -> T:
 
 
 async def tear(table: Table) -> None:
-    """Write a product without its SKU item, and two SKU items of nobody."""
+    """Write a product without its SKU item, and two SKU items without a product."""
     made = await create(ProductStore(table), sku="Lamp-1")
     await table.delete(Delete(keys.sku(made.sku)))
     for sku in ("x", "y"):
@@ -65,7 +65,7 @@ async def tear(table: Table) -> None:
 
 @pytest.mark.engine("moto", "dynamodb_local", "ministack")
 def test_create_makes_migrates_and_does_no_harm_again(vitrina: Vitrina, table_name: str) -> None:
-    """And `status` is content with it."""
+    """`table status` then reports no differences."""
     done = vitrina("table", "create")
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[0] == f"table {table_name} is missing: putting that right"
@@ -86,7 +86,6 @@ def test_create_makes_migrates_and_does_no_harm_again(vitrina: Vitrina, table_na
 
 
 def test_status_of_a_table_that_is_not_there_ends_with_1(vitrina: Vitrina, table_name: str) -> None:
-    """In words or as JSON."""
     done = vitrina("table", "status")
     assert done.exit_code == 1
     assert f"differs                 table {table_name} is missing\n" in done.stdout
@@ -101,7 +100,7 @@ def test_status_of_a_table_that_is_not_there_ends_with_1(vitrina: Vitrina, table
 
 
 def test_migrations_that_wait_are_told_and_run(vitrina: Vitrina, configured: Settings) -> None:
-    """An older table is brought up to date by `create` and migrated by `migrate`."""
+    """`create` updates an older table's definition, `migrate` its items."""
     assert vitrina("table", "create").exit_code == 0
     on_table(configured, lambda table: ledger.reopen(table, 2))
     done = vitrina("table", "status", "--json")
@@ -116,7 +115,6 @@ def test_migrations_that_wait_are_told_and_run(vitrina: Vitrina, configured: Set
 
 
 def test_a_migration_runs_again_when_it_is_asked_for(vitrina: Vitrina, configured: Settings) -> None:
-    """And says what it changed."""
     assert vitrina("table", "create").exit_code == 0
 
     async def spoil(table: Table) -> None:
@@ -132,7 +130,7 @@ def test_a_migration_runs_again_when_it_is_asked_for(vitrina: Vitrina, configure
 
 
 def test_a_table_of_somebody_else_is_refused(vitrina: Vitrina, configured: Settings, table_name: str) -> None:
-    """Whether its keys differ or only its items do."""
+    """Both with other keys and with Vitrina's keys but foreign items."""
 
     async def make_other(table: Table) -> None:
         await table._writer.create_table(
@@ -163,7 +161,7 @@ def test_a_table_of_somebody_else_is_refused(vitrina: Vitrina, configured: Setti
 
 @pytest.mark.engine("moto", "dynamodb_local", "ministack")
 def test_check_tells_what_is_torn_and_repairs_it(vitrina: Vitrina, configured: Settings) -> None:
-    """Ends with 1 while something is left to repair."""
+    """The exit code is 1 while problems are left to repair."""
     assert vitrina("table", "create").exit_code == 0
     done = vitrina("table", "check")
     assert (done.exit_code, done.stdout) == (0, "0 items checked: no problems\n")
@@ -188,7 +186,7 @@ def test_check_tells_what_is_torn_and_repairs_it(vitrina: Vitrina, configured: S
 def test_progress_is_for_a_person_who_watches(
     vitrina: Vitrina, configured: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On standard error and on a terminal alone."""
+    """Progress appears on standard error, on terminals only."""
     assert vitrina("table", "create").exit_code == 0
     on_table(configured, tear)
     done = vitrina("table", "check")
@@ -206,7 +204,7 @@ def test_progress_is_for_a_person_who_watches(
 
 @pytest.mark.engine("dynamodb_local", "ministack")
 async def test_prepare_is_create_and_migrate_for_other_commands(configured: Settings) -> None:
-    """It says whether the table is new, and is quiet unless it is asked to tell."""
+    """`prepare` returns whether the table is new, and reports only to its callback."""
     said: list[str] = []
     assert await table_command.prepare(configured, said.append)
     assert "migration 0002 index keys: finished, 0 items checked, 0 changed" in said
@@ -216,7 +214,7 @@ async def test_prepare_is_create_and_migrate_for_other_commands(configured: Sett
 def test_a_table_that_something_else_made_begins_its_ledger(
     vitrina: Vitrina, configured: Settings, table_name: str
 ) -> None:
-    """A template of CloudFormation, say; nor does it matter where an earlier `create` was interrupted."""
+    """A CloudFormation template, for example, or an earlier `create` that was interrupted."""
 
     async def make(table: Table) -> None:
         await table._writer.create_table(**create_table_arguments(configured))

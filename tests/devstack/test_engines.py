@@ -1,4 +1,4 @@
-"""Engines are children that end with whoever started them, and say what went wrong."""
+"""Engines end with the process that started them, and report why they failed."""
 
 import asyncio
 import random
@@ -31,12 +31,12 @@ asyncio.run(hold())
 
 
 def python(code: str) -> Engine:
-    """An engine that runs some Python instead."""
+    """An engine whose program is Python code."""
     return Engine("Sham", lambda port: [sys.executable, "-c", code, str(port)])
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process is gone or waits only to be reaped."""
+    """Whether a process has ended (a zombie counts as ended)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
@@ -44,14 +44,14 @@ def has_ended(pid: int) -> bool:
 
 
 async def table_names(url: str) -> list[str]:
-    """The tables that an engine has."""
+    """List the tables of an engine."""
     async with aioboto3.Session().client("dynamodb", endpoint_url=url, region_name="us-east-1") as client:
         answer: dict[str, list[str]] = await client.list_tables()
         return answer["TableNames"]
 
 
 async def make_table(url: str, name: str) -> None:
-    """A table with nothing but a key."""
+    """Create a table with a key and no index."""
     async with aioboto3.Session().client("dynamodb", endpoint_url=url, region_name="us-east-1") as client:
         await client.create_table(
             TableName=name,
@@ -63,7 +63,7 @@ async def make_table(url: str, name: str) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's tie is Linux's")
 async def test_embedded_ends_and_keeps_its_state_when_its_starter_is_killed(tmp_path: Path, table_name: str) -> None:
-    """A killed `vitrina dev` leaves nothing running, and its data are there the next time."""
+    """A killed scripts/dev leaves no process behind and keeps its data."""
     holder = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDER, tmp_path, stdout=subprocess.PIPE)
     assert holder.stdout is not None
     pid, url = (await holder.stdout.readline()).decode().split()
@@ -77,19 +77,17 @@ async def test_embedded_ends_and_keeps_its_state_when_its_starter_is_killed(tmp_
 
 
 async def test_embedded_without_a_folder_starts_empty() -> None:
-    """Its state is its own."""
     async with embedded() as url:
         assert await table_names(url) == []
 
 
 async def test_dynamodb_local_answers(dynamodb_local: str, table_name: str) -> None:
-    """The engine of the other tests is one of these."""
     await make_table(dynamodb_local, table_name)
     assert table_name in await table_names(dynamodb_local)
 
 
 def test_a_folder_serves_one_engine_at_a_time(tmp_path: Path) -> None:
-    """Two would overwrite each other's state."""
+    """Two engines would overwrite each other's state."""
     with (
         engines._claimed(tmp_path),
         pytest.raises(EngineError, match="in use by another engine"),
@@ -99,14 +97,13 @@ def test_a_folder_serves_one_engine_at_a_time(tmp_path: Path) -> None:
 
 
 async def test_an_engine_that_dies_says_its_last_words() -> None:
-    """What it wrote is the only clue."""
+    """The engine's output is the only clue."""
     with pytest.raises(EngineError, match=r"(?s)Sham ended with 3.*no such luck"):
         async with python("print('no such luck', flush=True); raise SystemExit(3)"):
             pass
 
 
 def test_an_engine_that_never_answers_is_given_up() -> None:
-    """Waiting is bounded."""
     engine = python("import time; time.sleep(60)").start()
     try:
         with pytest.raises(EngineError, match=r"did not answer within 0\.2 s"):
@@ -116,7 +113,7 @@ def test_an_engine_that_never_answers_is_given_up() -> None:
 
 
 def test_a_stubborn_engine_is_killed() -> None:
-    """Nothing is left running, not even what ignores SIGTERM."""
+    """Even a process that ignores SIGTERM ends."""
     engine = python(
         "import http.server, signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
         "http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), http.server.BaseHTTPRequestHandler).serve_forever()"
@@ -129,7 +126,7 @@ def test_a_stubborn_engine_is_killed() -> None:
 
 
 def test_stopping_what_never_ran_is_harmless() -> None:
-    """A caller need not remember how far it came."""
+    """The caller need not know whether the engine was started."""
     engine = python("")
     engine.stop()
     with pytest.raises(EngineError, match="not started"):
@@ -137,14 +134,12 @@ def test_stopping_what_never_ran_is_harmless() -> None:
 
 
 def test_a_missing_ministack_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The message says what to run."""
     monkeypatch.setattr(engines, "ROOT", tmp_path)
     with pytest.raises(EngineError, match="run scripts/install ministack"):
         embedded().start()
 
 
 def test_a_port_in_use_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next one is tried."""
     engine = python("import time; time.sleep(60)")
     with socket.socket() as taken:
         taken.bind((engines.LOOPBACK, 0))
@@ -159,6 +154,6 @@ def test_a_port_in_use_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("setpriv", [None, "/bin/false"])
 def test_without_a_fitting_setpriv_there_is_no_tie(monkeypatch: pytest.MonkeyPatch, setpriv: str | None) -> None:
-    """An engine still runs, and ends with a starter that ends in order."""
+    """The engine runs anyway, and ends when its starter ends normally."""
     monkeypatch.setattr(shutil, "which", lambda _: setpriv)
     assert engines._tether.__wrapped__() == []

@@ -1,4 +1,4 @@
-"""No Docker runs here: what it and GitHub would refuse is refused here, and their files keep step with the code."""
+"""docker-compose.yml, the Dockerfile and the workflow are valid and agree with the code; no Docker runs here."""
 
 import json
 import os
@@ -23,7 +23,7 @@ VARIABLES = {f"VITRINA_{name.upper()}" for name in Settings.model_fields}
 
 
 def load(path: str) -> Any:  # noqa: ANN401 - whatever the file holds
-    """Return what a YAML file of the project holds."""
+    """Return the content of a YAML file of the project."""
     return yaml.safe_load((ROOT / path).read_text())
 
 
@@ -32,7 +32,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 
 def by_default(value: str) -> str:
-    """Return what Compose makes of `${NAME:-default}` where NAME is not set."""
+    """Replace `${NAME:-default}` by the default, as Compose does for an unset NAME."""
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
 
 
@@ -41,7 +41,7 @@ def by_default(value: str) -> str:
     [("compose-spec", "docker-compose.yml"), ("github-workflows", ".github/workflows/ci.yml")],
 )
 def test_the_file_follows_its_schema(schema: str, path: str) -> None:
-    """The Compose Specification's schema, and the one for GitHub's workflows, as check-jsonschema ships them."""
+    """check-jsonschema ships the schemas of the Compose Specification and of GitHub's workflows."""
     schemas = files("check_jsonschema") / "builtin_schemas" / "vendor"
     document = load(path)
     # YAML 1.1 reads the workflow's key `on` as true.
@@ -51,7 +51,7 @@ def test_the_file_follows_its_schema(schema: str, path: str) -> None:
 
 @pytest.mark.parametrize("name", ["api", "relay", "notifier", "table", "queue"])
 def test_the_environment_is_one_that_settings_take(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each variable is a setting, the whole is accepted, and the API's keys are the demo's unless others are given."""
+    """Each variable is a setting with a valid value; the API's default keys are the demo's."""
     environment: dict[str, str] = SERVICES[name]["environment"]
     ours = {variable for variable in environment if variable.startswith("VITRINA_")}
     assert ours <= VARIABLES
@@ -63,7 +63,7 @@ def test_the_environment_is_one_that_settings_take(name: str, monkeypatch: pytes
 
 
 def test_the_service_may_take_its_time_to_stop() -> None:
-    """Docker's SIGKILL comes after the service has had the time that it gives itself."""
+    """Docker sends SIGKILL only after `shutdown_timeout`."""
     shutdown_timeout = Settings.model_fields["shutdown_timeout"].default
     for name in ("api", "relay", "notifier"):
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > shutdown_timeout
@@ -71,7 +71,7 @@ def test_the_service_may_take_its_time_to_stop() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_container_is_pinned_watched_and_reached_from_this_machine_alone(name: str) -> None:
-    """A version of each image, a health check for what keeps running, and no port open to the network."""
+    """Images have versions, long-running services have health checks, and ports listen on loopback only."""
     service = SERVICES[name]
     if "build" in service:
         assert (ROOT / service["build"]["dockerfile"]).exists()
@@ -83,14 +83,12 @@ def test_a_container_is_pinned_watched_and_reached_from_this_machine_alone(name:
 
 
 def test_ministack_is_the_version_that_the_tests_run_on() -> None:
-    """The image and the lock file say the same."""
     locked = re.search(r"^ministack==(\S+)", (ROOT / "scripts/requirements/ministack.txt").read_text(), re.MULTILINE)
     assert locked is not None
     assert SERVICES["sqs"]["image"] == f"ministackorg/ministack:{locked[1]}"
 
 
 def test_the_api_waits_for_its_table_and_the_table_for_its_database() -> None:
-    """In order: the database answers, the table is made, the API starts."""
     assert SERVICES["api"]["depends_on"] == {"table": {"condition": "service_completed_successfully"}}
     assert SERVICES["table"]["depends_on"] == {"dynamodb": {"condition": "service_healthy"}}
     assert "dynamodb:/data" in SERVICES["dynamodb"]["volumes"]
@@ -98,7 +96,7 @@ def test_the_api_waits_for_its_table_and_the_table_for_its_database() -> None:
 
 @pytest.mark.parametrize("name", ["relay", "notifier"])
 def test_a_worker_waits_for_table_and_queue_and_is_asked_how_it_is(name: str) -> None:
-    """Where it says so, and by a command that there is."""
+    """The health check asks the worker's metrics port, and the worker's command exists."""
     service = SERVICES[name]
     assert service["depends_on"].keys() == {"table", "queue"}
     assert all(met == {"condition": "service_completed_successfully"} for met in service["depends_on"].values())
@@ -110,7 +108,7 @@ def test_a_worker_waits_for_table_and_queue_and_is_asked_how_it_is(name: str) ->
 
 
 def test_queue_and_mail_are_where_the_service_looks_for_them() -> None:
-    """By their names in the network of the stack; what they keep outlives them."""
+    """Hosts are names in the stack's network, and volumes keep the data."""
     environment = SERVICES["notifier"]["environment"]
     assert environment["VITRINA_QUEUE_ENDPOINT"] == f"http://{SERVICES['sqs']['environment']['MINISTACK_HOST']}:4566"
     assert environment["VITRINA_SMTP_HOST"] in SERVICES
@@ -120,7 +118,7 @@ def test_queue_and_mail_are_where_the_service_looks_for_them() -> None:
 
 
 def test_the_image_keeps_step() -> None:
-    """It sets what is a setting, copies what is there and runs as nobody in particular."""
+    """The Dockerfile sets existing settings, copies existing files and runs as an unprivileged user."""
     assert set(re.findall(r"\bVITRINA_\w+(?==)", DOCKERFILE)) <= VARIABLES
     for sources in re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE):
         assert all((ROOT / source).exists() for source in sources.split())
@@ -132,14 +130,13 @@ def test_the_image_keeps_step() -> None:
 
 
 def test_what_the_image_copies_is_in_its_context() -> None:
-    """The ignore file lets through just that."""
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = {word for line in re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE) for word in line.split()}
     assert copied == allowed
 
 
 def test_ci_runs_the_two_gates_on_the_oldest_and_the_image_s_python() -> None:
-    """The workflow is the same two scripts that a person runs."""
+    """The workflow runs the scripts that a developer runs."""
     job = load(".github/workflows/ci.yml")["jobs"]["gates"]
     tools, *gates = [step["run"] for step in job["steps"] if "run" in step]
     assert gates == ["scripts/check", "scripts/test"]
@@ -149,7 +146,6 @@ def test_ci_runs_the_two_gates_on_the_oldest_and_the_image_s_python() -> None:
 
 
 def test_hooks_run_what_is_there() -> None:
-    """Each hook's program comes with the development lock, or is a script of the project."""
     [local] = load(".pre-commit-config.yaml")["repos"]
     for hook in local["hooks"]:
         assert os.access(ROOT / hook["entry"].split()[0], os.X_OK)

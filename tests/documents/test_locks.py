@@ -1,4 +1,4 @@
-"""The lock files pin all that is installed, agree with each other, and name no place to download from."""
+"""The lock files pin every installed package by hash, agree with each other, and name no package index."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ LOCKS = Path(__file__).parents[2] / "scripts" / "requirements"
 
 
 def pins(name: str) -> dict[str, str]:
-    """Return the versions by the name of the package and the condition on the machine, if it has one."""
+    """Return the versions by package name and environment marker."""
     lock = (LOCKS / f"{name}.txt").read_text()
     return {
         package + condition: version
@@ -19,7 +19,7 @@ def pins(name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ["server", "dev", "ministack"])
 def test_every_package_is_pinned_by_hash(name: str) -> None:
-    """Pip refuses the whole file otherwise; and where a machine downloads from is its own affair."""
+    """Pip refuses a file with a missing hash; the package index is each machine's own setting."""
     lock = (LOCKS / f"{name}.txt").read_text()
     packages = re.split(r"^(?=\w)", lock, flags=re.MULTILINE)[1:]
     assert packages
@@ -29,5 +29,4 @@ def test_every_package_is_pinned_by_hash(name: str) -> None:
 
 
 def test_tests_run_on_what_is_deployed() -> None:
-    """The development lock holds the server's, version for version."""
     assert pins("server").items() <= pins("dev").items()

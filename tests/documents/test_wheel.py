@@ -72,7 +72,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment into which pip installed the wheel; the locked packages are found where they are already."""
+    """A virtual environment with the wheel installed by pip; a .pth file adds the locked packages of this one."""
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "--disable-pip-version-check"]
@@ -94,7 +94,7 @@ def test_it_holds_the_package_with_its_templates_and_nothing_else(wheel: Path) -
 
 
 def test_every_command_works_or_says_what_it_needs(environment: Path, tmp_path: Path) -> None:
-    """A stranger installs it and tries the commands, without a setting."""
+    """The commands run with no setting at all."""
     python = environment / "bin" / "python"
     variables = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
     script = subprocess.run(

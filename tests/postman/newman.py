@@ -1,4 +1,4 @@
-"""newman, Postman's own runner: installed once by npm into a cache, from the lock file beside the collection."""
+"""newman, Postman's runner: npm installs it into a cache, from the lock file beside the collection."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ COLLECTION = FOLDER / "vitrina.postman_collection.json"
 
 
 class CannotRunError(Exception):
-    """newman cannot be run here; the message says why."""
+    """newman cannot run on this machine; the message says why."""
 
 
 def newman() -> list[str]:

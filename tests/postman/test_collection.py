@@ -1,4 +1,4 @@
-"""The Postman collection: every operation is in it, the committed file is what the code makes, and newman runs it."""
+"""The Postman collection has every operation, the committed file is current, and newman passes on it."""
 
 import asyncio
 import json
@@ -31,14 +31,14 @@ STEPS = [step for chapter in STORY for step in chapter.steps]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What newman reports of a run."""
+    """newman's report of a run."""
 
     exit_code: int
     report: dict[str, Any]
 
     @property
     def failures(self) -> list[str]:
-        """What failed, in words."""
+        """The failed assertions and requests."""
         return [
             f"{failure['source'].get('name')}: {failure['error'].get('test')}: {failure['error']['message']}"
             for failure in self.report["failures"]
@@ -46,13 +46,13 @@ class Run:
 
     @property
     def answered(self) -> list[str]:
-        """The names of the requests that had an answer, in order."""
+        """The names of the requests with a response, in order."""
         return [execution["item"]["name"] for execution in self.report["executions"] if "response" in execution]
 
 
 @pytest.fixture(scope="module")
 def runner() -> list[str]:
-    """The command of newman."""
+    """The command that runs newman."""
     try:
         return newman()
     except CannotRunError as error:
@@ -61,7 +61,7 @@ def runner() -> list[str]:
 
 @pytest.fixture(scope="module")
 async def service(engine: str) -> AsyncIterator[Service]:
-    """The service with the demo's accounts and nothing else."""
+    """The service with the demo's accounts and an empty catalogue."""
     settings = settings_for(engine)
     await make_table(settings)
     await demo.make(settings, catalogue=False)
@@ -71,30 +71,30 @@ async def service(engine: str) -> AsyncIterator[Service]:
 
 
 def requests_of(made: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The requests of a collection, in order."""
+    """Yield the requests of a collection, in order."""
     for folder in made["item"]:
         yield from folder["item"]
 
 
 def printed(*options: str) -> str:
-    """What the generator prints."""
+    """The generator's output."""
     done = CliRunner().invoke(postman, options)
     assert done.exit_code == 0, done.output
     return done.stdout
 
 
 def made_of(*steps: Step) -> dict[str, Any]:
-    """A story over the routes of the small application."""
+    """A collection of one chapter over the routes of the example application."""
     return collection(SMALL_ROUTES, [Chapter("widgets", "all", steps)], variables={})
 
 
 def test_the_committed_collection_is_what_the_code_makes() -> None:
-    """If not: `python -m scripts.postman.generate > scripts/postman/vitrina.postman_collection.json`."""
+    """To update it: `python -m scripts.postman.generate > scripts/postman/vitrina.postman_collection.json`."""
     assert COLLECTION.read_text() == printed()
 
 
 def test_every_documented_operation_is_in_it_under_its_tag() -> None:
-    """A new route fails here until the story has an example of it."""
+    """A new route fails this test until story.py has an example of it."""
     documented = {route.operation_id: route for route in declared_routes() if route.documented}
     told = {(step.operation, chapter.tag) for chapter in STORY for step in chapter.steps if not step.code}
     assert told >= {(operation, route.tags[0]) for operation, route in documented.items()}
@@ -103,7 +103,7 @@ def test_every_documented_operation_is_in_it_under_its_tag() -> None:
 
 
 def test_it_has_the_refusals_that_clients_meet_first() -> None:
-    """And a 304, a condition that holds and a replay."""
+    """Also a 304, a condition that holds and a replayed response."""
     assert {step.code for step in STEPS} >= {
         "authentication_required", "forbidden", "not_found", "sku_taken", "version_mismatch", "validation_failed",
     }  # fmt: skip
@@ -112,7 +112,7 @@ def test_it_has_the_refusals_that_clients_meet_first() -> None:
 
 
 def test_ids_are_stable_and_names_unique() -> None:
-    """An import updates what an earlier one brought, and a report names one request."""
+    """Postman updates an imported collection by ids, and reports name requests."""
     made = json.loads(printed())
     ids = [item["id"] for item in requests_of(made)] + [folder["id"] for folder in made["item"]]
     assert len(set(ids)) == len(ids)
@@ -120,7 +120,7 @@ def test_ids_are_stable_and_names_unique() -> None:
 
 
 def test_every_variable_that_is_used_is_declared() -> None:
-    """So that Postman lists them all, with what the demo has."""
+    """Postman lists declared variables; their values are the demo's."""
     made = json.loads(printed("--base-url", "https://shop.example"))
     variables = {variable["key"]: variable["value"] for variable in made["variable"]}
     assert variables["base_url"] == "https://shop.example"
@@ -130,7 +130,7 @@ def test_every_variable_that_is_used_is_declared() -> None:
 
 
 def test_a_request_is_what_its_route_declares() -> None:
-    """Path, parameters, the strictest media type of a body, and who sends it."""
+    """Path, parameters, the strictest media type of a body, and the caller's token."""
     step = Step(name="Change", operation="PATCH /v1/widgets/{id}", caller="admin", path={"id": "7"}, body={"name": "é"})
     (item,) = requests_of(made_of(step))
     assert item["request"]["method"] == "PATCH"
@@ -142,7 +142,6 @@ def test_a_request_is_what_its_route_declares() -> None:
 
 
 def test_an_answer_of_several_forms_is_the_first_unless_the_story_says() -> None:
-    """Each is held to its media type."""
     step = Step(name="Stream", operation="GET /v1/stream")
     csv = Step(name="Stream a table", operation="GET /v1/stream", media_type="text/csv")
     scripts = ["\n".join(item["event"][-1]["script"]["exec"]) for item in requests_of(made_of(step, csv))]
@@ -154,13 +153,12 @@ def test_an_answer_of_several_forms_is_the_first_unless_the_story_says() -> None
     "step", [Step(name="A", operation="none"), Step(name="B", operation="GET /v1/fail", code="conflict")]
 )
 def test_what_no_route_declares_cannot_be_told(step: Step) -> None:
-    """Neither an operation nor a refusal."""
     with pytest.raises(KeyError):
         made_of(step)
 
 
 async def notify(services: Services) -> None:
-    """Put a notice of a changed price into the inbox of the admin who reads it in the story."""
+    """Put a notice into the inbox of the admin who reads it in the story."""
     email, _, _ = demo.ACCOUNTS[1]
     reader = await UserStore(services.table).by_email(email)
     assert reader is not None
@@ -173,7 +171,7 @@ async def notify(services: Services) -> None:
 
 
 async def run(runner: list[str], url: str, report: Path) -> Run:
-    """Run the collection."""
+    """Run the collection and return newman's report."""
     process = await asyncio.create_subprocess_exec(
         *runner, "run", str(COLLECTION), "--env-var", f"base_url={url}",
         "--timeout-request", "30000", "--timeout", "240000",
@@ -190,7 +188,7 @@ async def run(runner: list[str], url: str, report: Path) -> Run:
 @pytest.mark.timeout(600)  # an engine's start and two runs, each with a bound of its own
 @pytest.mark.engine("dynamodb_local")
 async def test_it_runs_from_top_to_bottom_and_again(service: Service, runner: list[str], tmp_path: Path) -> None:
-    """Twice on one table: each request is answered as it says, none is left out, and nothing clashes."""
+    """Two runs on one table: every request is sent and gets the expected response; names do not clash."""
     for number in (1, 2):
         await notify(service.services)
         done = await run(runner, service.url, tmp_path / f"report-{number}.json")
