@@ -1,6 +1,6 @@
-"""The ceiling: aiohttp on uvloop that answers fixed bytes, with no middleware and no access log.
+"""The upper bound: aiohttp on uvloop with fixed responses, no middleware and no access log.
 
-`python hello.py PORT` answers every route that the benchmark drives with about as many bytes as Vitrina would.
+`python hello.py PORT` serves every measured route with responses of about the size of Vitrina's.
 """
 
 import json
@@ -27,17 +27,17 @@ PAGE = b'{"items":[' + b",".join([PRODUCT] * 25) + b'],"next_cursor":null}'
 
 
 async def product(_request: web.Request) -> web.Response:
-    """Answer any request for one product, be it a read or a write."""
+    """Respond to a read or a write of one product."""
     return web.Response(body=PRODUCT, content_type="application/json")
 
 
 async def page(_request: web.Request) -> web.Response:
-    """Answer any listing."""
+    """Respond to a list request."""
     return web.Response(body=PAGE, content_type="application/json")
 
 
 def main() -> None:
-    """Serve on the loopback port of the first argument until the process is ended."""
+    """Serve on the loopback port of the first argument until the process ends."""
     app = web.Application()
     app.router.add_get("/v1/products", page)
     app.router.add_post("/v1/products", product)

@@ -1,7 +1,7 @@
-"""The usual way: aiohttp and aioboto3, one DynamoDB call for each thing that a request has to do.
+"""The usual design: aiohttp and aioboto3, one DynamoDB call per step of a request.
 
-`python naive.py PORT ENDPOINT` serves the products of the tables `naive_products` and `naive_views`. It is what a
-careful person writes at first: one long-lived client, a pool wide enough, uvloop, and no access log.
+`python naive.py PORT ENDPOINT` serves the tables `naive_products` and `naive_views`. It is a careful first version: one
+long-lived client, a large enough connection pool, uvloop, and no access log.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ serialize = TypeSerializer().serialize
 
 
 async def clients(app: web.Application) -> AsyncIterator[None]:
-    """Keep one client with a pool of 100 connections for as long as the app runs."""
+    """Keep one client with a pool of 100 connections while the app runs."""
     config = AioConfig(max_pool_connections=100)
     session = aioboto3.Session()
     async with session.client("dynamodb", endpoint_url=app[ENDPOINT], config=config) as client:
@@ -51,7 +51,7 @@ def typed(item: dict[str, Any]) -> dict[str, Any]:
 
 
 async def get_product(request: web.Request) -> web.Response:
-    """Read the product, store the view, answer."""
+    """Read the product, store the view, respond."""
     client = request.app[DYNAMODB]
     answer = await client.get_item(TableName="naive_products", Key={"id": {"S": request.match_info["id"]}})
     if "Item" not in answer:
@@ -69,7 +69,7 @@ async def get_product(request: web.Request) -> web.Response:
 
 
 async def create_product(request: web.Request) -> web.Response:
-    """Store a new product, with nothing that keeps its SKU unique."""
+    """Store a new product; nothing keeps its SKU unique."""
     product = {**await request.json(), "id": str(uuid.uuid4()), "created_at": now(), "updated_at": now()}
     await request.app[DYNAMODB].put_item(TableName="naive_products", Item=typed(product))
     return web.json_response(product, status=201)
@@ -90,7 +90,7 @@ async def patch_product(request: web.Request) -> web.Response:
 
 
 async def list_products(request: web.Request) -> web.Response:
-    """Scan for 25 products, in no order at all."""
+    """Scan for 25 products, in no particular order."""
     answer = await request.app[DYNAMODB].scan(TableName="naive_products", Limit=25)
     return web.Response(
         text=json.dumps({"items": [plain(item) for item in answer["Items"]]}), content_type="application/json"
@@ -98,7 +98,7 @@ async def list_products(request: web.Request) -> web.Response:
 
 
 def main() -> None:
-    """Serve on the loopback port of the first argument until the process is ended."""
+    """Serve on the loopback port of the first argument until the process ends."""
     app = web.Application()
     app[ENDPOINT] = sys.argv[2]
     app.cleanup_ctx.append(clients)

@@ -1,7 +1,7 @@
-"""The bare loop: pages the segments of partitions by aioboto3, and throws them away.
+"""The bare loop: reads the segments of partitions by aioboto3, page by page, and discards them.
 
-`python pages.py ENDPOINT TABLE AT_ONCE PARTITION...` prints how many events it saw a second, counted from when its
-client is there; `AT_ONCE` partitions are read beside each other.
+`python pages.py ENDPOINT TABLE AT_ONCE PARTITION...` prints the events read per second, without the client's start;
+`AT_ONCE` partitions are read in parallel.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import aioboto3
 
 _EVENT = 35
-"""Bytes of one event in a segment."""
+"""Bytes per event in a segment."""
 
 
 async def read(endpoint: str, table: str, at_once: int, partitions: Sequence[str]) -> float:
-    """Read partitions whole, and return the events a second."""
+    """Read whole partitions; returns the events per second."""
     async with aioboto3.Session().client("dynamodb", endpoint_url=endpoint) as client:
         free = asyncio.Semaphore(at_once)
 

@@ -27,60 +27,62 @@ LOCAL_CREDENTIALS = {
 PIPED_WIDTH = 110
 Measure = Callable[[Path, Progress], Awaitable[Report]]
 
-json_option = click.option("--json", "path", type=click.Path(path_type=Path), help="Also write all figures here.")
+json_option = click.option(
+    "--json", "path", type=click.Path(path_type=Path), help="Also write all figures to this file."
+)
 
 
 @click.group()
 def main() -> None:
-    """Measure Vitrina beside `hello` (fixed bytes) and `naive` (a call for each thing), on this machine.
+    """Measure Vitrina beside `hello` (fixed bytes) and `naive` (one DynamoDB call per step), on this machine.
 
-    Each takes a few minutes and wants the machine for itself. Exit status 1: a target is missed.
+    Each command takes a few minutes and needs an otherwise idle machine. Exit code 1: a target is missed.
     """
     if problem := load.missing():
         raise click.ClickException(problem)
-    # The engine takes any; what the person's own environment holds is none of its business.
+    # Engines accept any credentials; the real ones of the environment must not reach them.
     os.environ.update(LOCAL_CREDENTIALS)
 
 
 @main.command("reads")
 @json_option
 def reads_command(path: Path | None) -> None:
-    """Anonymous product reads, each with its view stored."""
+    """Read products anonymously, each read with a stored view."""
     _measure(reads.measure, path)
 
 
 @main.command("writes")
 @json_option
 def writes_command(path: Path | None) -> None:
-    """Products created and patched."""
+    """Create and patch products."""
     _measure(writes.measure, path)
 
 
 @main.command("list")
 @json_option
 def list_command(path: Path | None) -> None:
-    """Pages of 25 among 1,000 and 100,000 products."""
+    """List pages of 25 from 1,000 and from 100,000 products."""
     _measure(listing.measure, path)
 
 
 @main.command("notices")
 @json_option
 def notices_command(path: Path | None) -> None:
-    """How changed prices reach the admins' inboxes."""
+    """Measure how fast price changes reach the inboxes of admins."""
     _measure(notices.measure, path)
 
 
 @main.command("reports")
 @json_option
 def reports_command(path: Path | None) -> None:
-    """Rollups and reports of a million views."""
+    """Roll up and report a million views."""
     _measure(reports.measure, path)
 
 
 @main.command("import")
 @json_option
 def import_command(path: Path | None) -> None:
-    """10,000 products from a file, beside a bare loop of the same transactions."""
+    """Import 10,000 products, beside a bare loop of the same transactions."""
     _measure(imports.measure, path)
 
 
@@ -114,9 +116,9 @@ def _measure(measure: Measure, path: Path | None) -> None:
 
 
 async def _measured(measure: Measure) -> Report:
-    """Run it so that SIGTERM, like Ctrl-C, unwinds it: every server ends."""
+    """Measure; SIGTERM cancels it as Ctrl-C does, so that every server ends."""
     task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - this is a coroutine, so one runs it
+    assert task is not None  # noqa: S101 - a coroutine runs in a task
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with tempfile.TemporaryDirectory(prefix="vitrina-bench-") as folder, progress() as display:
         return await measure(Path(folder), display)

@@ -1,4 +1,4 @@
-"""The products that are measured: the same ids, sizes and pages whatever their number."""
+"""The measured products: ids, sizes and first pages are the same whatever their number."""
 
 import asyncio
 import uuid
@@ -17,7 +17,7 @@ from vitrina.store.items import Item, SkuItem
 from vitrina.store.table import MOST_PUTS
 
 BASE: Final = 1_000
-"""Products that come first in every order, so that a large catalogue's first pages are a small one's."""
+"""Products that come first in every sort order, so that catalogues of any size have the same first pages."""
 BRANDS: Final = (
     "Aurora", "Borealis", "Cascade", "Dorado", "Equinox", "Fjord", "Glacier", "Horizon", "Indigo", "Jasper",
 )  # fmt: skip
@@ -34,7 +34,7 @@ def product_id(number: int) -> str:
 
 
 def products(count: int) -> Iterator[Product]:
-    """Make `count` products; those past `BASE` are older, named later and priced between the others."""
+    """Yield `count` products; those past `BASE` are older, sort later by name, and have prices between the others."""
     maker = product_id(-1)
     for number in range(count):
         brand, place = number % len(BRANDS), number // len(BRANDS)

@@ -1,4 +1,4 @@
-"""Figures, their targets, and the page that shows them."""
+"""Figures, their targets, and the tables that show them."""
 
 import json
 import statistics
@@ -17,7 +17,7 @@ VERDICTS = {True: "[green]pass[/]", False: "[bold red]MISS[/]", None: ""}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One server under one load: the median of its rounds."""
+    """One server under one load: the medians of its rounds."""
 
     load: str
     server: str
@@ -28,7 +28,7 @@ class Row:
 
     @classmethod
     def of(cls, load: str, server: str, samples: Sequence[Sample]) -> "Row":
-        """Take the medians of `samples`, and all of their errors."""
+        """Return the medians of `samples`, and the sum of their errors."""
         return cls(
             load=load,
             server=server,
@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A number and what it has to be."""
+    """A measured number and its target."""
 
     name: str
     value: float
@@ -50,7 +50,7 @@ class Figure:
 
     @property
     def target(self) -> str:
-        """Write the target as people do."""
+        """The target as text."""
         if self.at_least is not None and self.at_least == self.at_most:
             return f"= {_number(self.at_least)}"
         if self.at_least is not None:
@@ -59,7 +59,7 @@ class Figure:
 
     @property
     def passed(self) -> bool | None:
-        """Say whether the target is met; None if there is none."""
+        """Whether the target is met; None without a target."""
         if self.at_least is None and self.at_most is None:
             return None
         above = self.at_least is None or self.value >= self.at_least
@@ -68,14 +68,14 @@ class Figure:
 
 @dataclass(slots=True)
 class Report:
-    """All that one subcommand found."""
+    """All results of one subcommand."""
 
     command: str
     rows: list[Row] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
 
     def add_load(self, load: str, samples: Mapping[str, Sequence[Sample]]) -> None:
-        """Add what each server did under a load."""
+        """Add the samples of each server under a load."""
         self.rows += [Row.of(load, server, rounds) for server, rounds in samples.items()]
 
     def add(self, *figures: Figure) -> None:
@@ -83,19 +83,19 @@ class Report:
         self.figures += figures
 
     def errors(self, *servers: str) -> int:
-        """Count the requests that these servers failed under all loads."""
+        """Count the failed requests of these servers under all loads."""
         return sum(row.errors for row in self.rows if row.server in servers)
 
     @property
     def missed(self) -> bool:
-        """Say whether any target is missed."""
+        """Whether any target is missed."""
         return any(figure.passed is False for figure in self.figures)
 
     def show(self, console: Console) -> None:
-        """Print the loads, then the figures against their targets."""
+        """Print the loads, then the figures with their targets."""
         facts = machine.facts()
         console.print(f"{facts['processor']}, {facts['cores']} cores, {facts['python']}, {facts['engine']}")
-        loads = Table("load", "server", *_right("answers/s", "p50 ms", "p99 ms", "errors"))
+        loads = Table("load", "server", *_right("responses/s", "p50 ms", "p99 ms", "errors"))
         for row in self.rows:
             loads.add_row(row.load, row.server, f"{row.rate:,.0f}", f"{row.p50:.2f}", f"{row.p99:.2f}", str(row.errors))
         if self.rows:
@@ -106,7 +106,7 @@ class Report:
         console.print(figures)
 
     def write(self, path: Path) -> None:
-        """Write everything, the machine included, as JSON."""
+        """Write all results and the machine's facts as JSON."""
         figures = [{**asdict(figure), "passed": figure.passed} for figure in self.figures]
         rows = [asdict(row) for row in self.rows]
         found = {"command": self.command, "machine": machine.facts(), "loads": rows, "figures": figures}
@@ -114,7 +114,7 @@ class Report:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - from there on, all digits that count
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - four digits or more: whole numbers
 
 
 def _right(*headings: str) -> Iterable[Column]:

@@ -1,6 +1,6 @@
 -- wrk -s load.lua URL -- METHOD PATHS_FILE [TOKEN [BODY]]
--- Asks for the paths of a file, one a line, in random order; `{n}` in BODY becomes a number that no other request has.
--- Prints one line of JSON at the end, times in microseconds.
+-- Requests the paths of a file, one per line, in random order; `{n}` in BODY is replaced by a unique number.
+-- Prints one line of JSON at the end; times are in microseconds.
 
 local BROWSERS = 89
 local method, body
@@ -25,7 +25,7 @@ function init(args)
       headers[browser]["Content-Type"] = "application/json"
     end
   end
-  -- What has no number in it is written once, so that the load costs as little as it can.
+  -- Requests without a number are formatted once, to keep the generator cheap.
   for i = 1, math.max(#paths, BROWSERS) do
     requests[i] = wrk.format(method, paths[i % #paths + 1], headers[i % BROWSERS + 1], body)
   end

@@ -1,4 +1,4 @@
-"""Load from a process of its own: wrk, and what it measured."""
+"""The load generator wrk, run as a process, and its results."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ SCRIPT: Final = Path(__file__).with_name("load.lua")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What the table did meanwhile: units, calls that write, and views stored."""
+    """The use of the table meanwhile: capacity units, write calls and stored views."""
 
     read_units: float
     write_units: float
@@ -33,7 +33,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One run of wrk: answers a second, and milliseconds that half and 99 of 100 answers took at most."""
+    """One run of wrk: responses per second, and the median and 99th percentile of their milliseconds."""
 
     requests: int
     rate: float
@@ -45,9 +45,9 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What to send for `seconds` on `connections`.
+    """The requests to send for `seconds` over `connections`.
 
-    In the body `{n}` becomes a number unique to the request, and `{run}` a word unique to the run of wrk.
+    In the body, `{n}` is replaced by a number unique to the request, and `{run}` by a word unique to the run.
     """
 
     paths: Sequence[str]
@@ -59,14 +59,14 @@ class Load:
 
 
 def missing() -> str | None:
-    """Say what has to be installed before anything can be measured, if anything has."""
+    """Return a message about a missing program, or None."""
     if shutil.which("wrk"):
         return None
-    return "wrk makes the load and is not installed: `apt-get install wrk`, `brew install wrk`, or github.com/wg/wrk"
+    return "the load generator wrk is not installed: `apt-get install wrk`, `brew install wrk`, or github.com/wg/wrk"
 
 
 async def drive(url: str, load: Load) -> Sample:
-    """Run wrk against `url` and return what it measured; raises RuntimeError with wrk's words if it fails."""
+    """Run wrk against `url` and return its results. Raises RuntimeError with wrk's output when it fails."""
     with tempfile.NamedTemporaryFile("w", prefix="vitrina-bench-", suffix=".paths") as paths:
         paths.write("\n".join(load.paths))
         paths.flush()

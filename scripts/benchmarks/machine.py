@@ -1,4 +1,4 @@
-"""What the figures were measured on: without it they say nothing."""
+"""The machine and the versions behind the figures, which mean nothing without them."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""The servers that are measured beside each other: where they listen, and how the two peers are started."""
+"""The measured servers, and how the two peers are started."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -24,27 +24,27 @@ _BATCH: Final = 25
 
 
 class Server:
-    """A server that answers Vitrina's routes."""
+    """A server with Vitrina's routes."""
 
     def __init__(self, name: str, url: str) -> None:
         self.name = name
         self.url = url
 
     async def drive(self, load: Load) -> Sample:
-        """Put it under a load."""
+        """Run a load against the server."""
         return await drive(self.url, load)
 
 
 @asynccontextmanager
 async def hello() -> AsyncIterator[Server]:
-    """Run the peer that answers fixed bytes."""
+    """Run the peer that responds with fixed bytes."""
     async with Engine("hello", lambda port: [sys.executable, str(PEERS / "hello.py"), str(port)]) as url:
         yield Server("hello", url)
 
 
 @asynccontextmanager
 async def naive(endpoint: str) -> AsyncIterator[Server]:
-    """Run the peer that makes a call for each thing it does, on tables of its own that hold the first products."""
+    """Run the peer that makes one DynamoDB call per step, on its own tables with the first `BASE` products."""
     await _fill(endpoint)
     command = [sys.executable, str(PEERS / "naive.py")]
     async with Engine("naive", lambda port: [*command, str(port), endpoint]) as url:

@@ -18,11 +18,11 @@ PATHS: Final = [f"/v1/products/{product_id}" for product_id in catalogue.ids()]
 HOT: Final = PATHS[:1]
 LONE_READS: Final = 5
 PAST_CACHE_SECONDS: Final = 1.2
-"""Longer than the service keeps an answer (`product_cache_ttl`)."""
+"""Longer than `product_cache_ttl`."""
 
 
 async def measure(folder: Path, progress: Progress) -> Report:
-    """Drive one hot product and a thousand, alone and in a crowd."""
+    """Load one hot product and 1,000 products, over 1, 32 and 256 connections."""
     report = Report("reads")
     async with stand(folder, progress) as servers:
 
@@ -52,7 +52,7 @@ async def measure(folder: Path, progress: Progress) -> Report:
             Figure(name="1,000 products, 32 connections: WCU a view", value=_units(many), at_most=0.3),
             Figure(name="1,000 products, 256 connections: WCU a view", value=_units(crowd), at_most=0.1),
             *await _lone_reads(servers.vitrina),
-            Figure(name="views stored for each answer", value=_views_for_each_answer(hot, many, crowd), at_least=1),
+            Figure(name="views stored per response", value=_views_per_response(hot, many, crowd), at_least=1),
             Figure(name="vitrina: failed requests", value=report.errors("vitrina"), at_most=0),
         )
     return report
@@ -71,14 +71,14 @@ def _units(samples: dict[str, list[Sample]]) -> float:
     return sum(usage.write_units for usage in usages) / sum(usage.views for usage in usages)
 
 
-def _views_for_each_answer(*loads: dict[str, list[Sample]]) -> float:
-    """Count over all loads; above 1 by the requests that wrk gave up waiting for at the end of a round."""
+def _views_per_response(*loads: dict[str, list[Sample]]) -> float:
+    """Divide stored views by responses; above 1 by the requests that wrk abandons at the end of a round."""
     samples = [sample for load in loads for sample in load["vitrina"]]
     return sum(sample.usage.views for sample in samples if sample.usage) / sum(sample.requests for sample in samples)
 
 
 async def _lone_reads(vitrina: Service) -> list[Figure]:
-    """Read a few products one by one, each long after anybody else did."""
+    """Read a few products one by one, each after its cache entry has expired."""
     await asyncio.sleep(PAST_CACHE_SECONDS)
     before = await vitrina.usage()
     for path in PATHS[:LONE_READS]:

@@ -1,4 +1,4 @@
-"""Rounds: each load on each server in turn, again and again, since a shared machine drifts."""
+"""Rounds: every server gets each load in turn, repeatedly, since the speed of a shared machine drifts."""
 
 import statistics
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from scripts.benchmarks.load import Load, Sample
 from scripts.benchmarks.peers import Server
 
 WARM_UP_SECONDS = 5.0
-"""For each server, since the engine's JVM compiles what a kind of call needs while it makes the first thousands."""
+"""Seconds for each server: the engine's JVM compiles the code of an operation during its first thousands of calls."""
 Samples = dict[str, list[Sample]]
-"""The rounds of a load by the server's name."""
+"""The rounds of a load, by the name of the server."""
 
 
 async def interleave(name: str, load: Load, servers: Sequence[Server], *, rounds: int, progress: Progress) -> Samples:
@@ -30,10 +30,10 @@ async def interleave(name: str, load: Load, servers: Sequence[Server], *, rounds
 
 
 def ratio_of_rates(samples: Samples, over: str, under: str) -> float:
-    """Return how many times as many answers `over` gives as `under`: the median of the rounds' ratios."""
+    """Return the rate of `over` divided by that of `under`: the median of the rounds' ratios."""
     return statistics.median(a.rate / b.rate for a, b in zip(samples[over], samples[under], strict=True))
 
 
 def ratio_of_p50(samples: Samples, over: str, under: str) -> float:
-    """Return how many times as long half of the answers of `over` take: the median of the rounds' ratios."""
+    """Return the p50 of `over` divided by that of `under`: the median of the rounds' ratios."""
     return statistics.median(a.p50 / b.p50 for a, b in zip(samples[over], samples[under], strict=True))

@@ -24,7 +24,7 @@ VITRINA: Final = (sys.executable, "-m", "vitrina")
 EMAIL: Final = "bench@example.com"
 PASSWORD: Final = secrets.token_urlsafe(24)
 LOG_SECONDS: Final = 0.3
-"""Lines of the access log gather for a moment before they are written, and the last views for their flush."""
+"""Seconds until buffered lines of the access log are written and the last views are flushed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +48,14 @@ class Service(Server):
         self._client = client
 
     async def drive(self, load: Load) -> Sample:
-        """Put it under a load and say what the table did for it."""
+        """Run a load, and return its sample with the use of the table."""
         before = await self.usage()
         sample = await super().drive(load)
         await asyncio.sleep(LOG_SECONDS)
         return replace(sample, usage=await self.usage() - before)
 
     async def usage(self) -> Usage:
-        """Read the service's own counters."""
+        """Read the service's counters from /metrics."""
         async with self._client.get(f"{self.url}/metrics") as response:
             text = await response.text()
         samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
@@ -71,8 +71,8 @@ class Service(Server):
             views=total("vitrina_views_stored_total"),
         )
 
-    async def get(self, path: str, *, token: str = "") -> Any:  # noqa: ANN401 - whatever JSON it answers
-        """Ask for `path`; raises aiohttp.ClientResponseError unless it is answered well."""
+    async def get(self, path: str, *, token: str = "") -> Any:  # noqa: ANN401 - any JSON
+        """Get `path`. Raises aiohttp.ClientResponseError for an error response."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         async with self._client.get(f"{self.url}{path}", headers=headers, raise_for_status=True) as response:
             return await response.json()
@@ -85,7 +85,7 @@ class Service(Server):
             return token
 
     def log_size(self) -> int:
-        """Return where the access log ends now, in bytes."""
+        """Return the size of the access log in bytes."""
         return self._log.stat().st_size
 
     async def answered_since(self, position: int) -> list[Answered]:
@@ -97,7 +97,7 @@ class Service(Server):
 
 
 def settings_for(endpoint: str, table: str, **options: Any) -> Settings:  # noqa: ANN401 - a setting's own field checks it
-    """Return production settings, but for the engine, keys that are made for this run, and `options`."""
+    """Return production settings with the engine, keys of this run, and `options`."""
     return Settings(
         environment="production",
         table_name=table,
@@ -127,9 +127,9 @@ async def service(
 
 
 async def create_table(settings: Settings) -> None:
-    """Make the table and the account that the writes are made by, as a person does.
+    """Create the table and the account of the writes by the command line.
 
-    In development, since no local engine has the point-in-time recovery that production insists on.
+    The environment is `development`, since no local engine has the point-in-time recovery that production requires.
     """
     settings = settings.model_copy(update={"environment": "development"})
     await _run("table", "create", settings=settings)
@@ -151,7 +151,7 @@ async def _run(*arguments: str, settings: Settings, stdin: str = "") -> None:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return what was set as the environment of a process."""
+    """Return the settings that were given, as environment variables."""
     values = {name: getattr(settings, name) for name in settings.model_fields_set}
     secrets_shown = {n: v.get_secret_value() if isinstance(v, SecretStr) else str(v) for n, v in values.items()}
     return {f"VITRINA_{name.upper()}": value for name, value in secrets_shown.items()}

@@ -1,4 +1,4 @@
-"""What is measured, all of it up: the engine, the two peers and the service, on the same products."""
+"""The measured servers: the two peers and the service, on one engine with the same products."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ from scripts.devstack.engines import dynamodb_local
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stand:
-    """The servers that are driven in turn."""
+    """The servers, which are loaded in turn."""
 
     hello: Server
     naive: Server
@@ -27,7 +27,7 @@ class Stand:
 
 @asynccontextmanager
 async def stand(folder: Path, progress: Progress) -> AsyncIterator[Stand]:
-    """Run the peers and the service on one engine; all of it ends with the block."""
+    """Run the peers and the service on one engine until the block ends."""
     async with (
         dynamodb_local() as endpoint,
         peers.hello() as hello,

@@ -1,4 +1,4 @@
-"""Demo data: four accounts, a furnished catalogue and two weeks of visitors, made by the code that serves people."""
+"""Demo data: four accounts, a catalogue and two weeks of views, written by the services of production."""
 
 import itertools
 import random
@@ -25,7 +25,7 @@ from vitrina.services.products.products import Products
 from vitrina.services.views.recorder import is_bot
 from vitrina.store import keys
 
-PASSWORD: Final = "blue-lantern-2026"  # noqa: S105 - the demo's, printed at every start
+PASSWORD: Final = "blue-lantern-2026"  # noqa: S105 - public: printed at every start
 SUPER_ADMIN: Final = ("super@example.com", "Sol Supervisor")
 ACCOUNTS: Final = (
     ("ana@example.com", "Ana Admin", Role.ADMIN),
@@ -104,7 +104,7 @@ def _drafts(chance: random.Random) -> Iterator[ProductDraft]:
 
 
 async def _make_products(services: Services, admins: list[str], chance: random.Random, display: Progress) -> list[str]:
-    """Write the catalogue, made over the last two months, a fifth of it with a new price since; returns the ids."""
+    """Write products created in the last two months, a fifth of them with a price change since; returns the ids."""
     today = clock.now()
     task = display.add_task("Products", total=None)
 
@@ -131,7 +131,7 @@ async def _make_products(services: Services, admins: list[str], chance: random.R
 
 
 async def _make_views(services: Services, product_ids: list[str], chance: random.Random, display: Progress) -> None:
-    """Write the visitors of the last 14 days, today until now among them; a few products draw most of them."""
+    """Write the views of the last 14 days, including today; a few products get most of them."""
     task = display.add_task("Views", total=_DAYS, unit="days")
     secret = derive(services.settings, "visitors")
     popularity = [1 / (place + 2) for place in range(len(product_ids))]

@@ -31,9 +31,9 @@ _DEMO: Final = {
     "AWS_ACCESS_KEY_ID": "local",
     "AWS_SECRET_ACCESS_KEY": "local",
 }
-"""What each process of the demo needs, and a person who runs a command beside it."""
+"""Variables that each process of the demo needs, and every command run beside it."""
 _BCRYPT_COST: Final = 8
-"""Signing in should be quick in a demo, whose password everybody knows."""
+"""A cheap hash, for quick sign-ins: the demo's password is public."""
 
 
 @click.command()
@@ -46,23 +46,23 @@ _BCRYPT_COST: Final = 8
     show_default=True,
     help="MiniStack, or AWS's DynamoDB Local (needs Java, and npm the first time).",
 )
-@click.option("--empty", is_flag=True, help="Only the four accounts, and nothing stays for the next start.")
-@click.option("--fresh", is_flag=True, help="Forget what stayed from earlier starts.")
+@click.option("--empty", is_flag=True, help="Create the four accounts only, and keep no data.")
+@click.option("--fresh", is_flag=True, help="Delete the data of earlier starts.")
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
     default=ROOT / ".vitrina",
     show_default=".vitrina",
-    help="Where the data stay from one start to the next.",
+    help="The folder that keeps the data between starts.",
 )
 def dev(port: int, engine_name: Literal["embedded", "dynamodb-local"], data: Path, *, empty: bool, fresh: bool) -> None:
-    """Serve the API with demo data until Ctrl-C; the data stay for the next start."""
+    """Serve the API with demo data until Ctrl-C; the data are kept for the next start."""
     console = Console(stderr=True, highlight=False)
     state = None if empty else data / engine_name
     seeded = state / "seeded" if state else None
     if state and (fresh or (seeded and not seeded.exists())):
         shutil.rmtree(state, ignore_errors=True)
-    # A stop while the parts start or the data are made must end them too; once the API runs, it heeds signals.
+    # SIGTERM before the API runs must end the engines and workers too; the API installs its own handlers.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         with ExitStack() as stack:
@@ -82,14 +82,14 @@ def dev(port: int, engine_name: Literal["embedded", "dynamodb-local"], data: Pat
 
 
 class _Endpoints(NamedTuple):
-    """Where the engines listen; the embedded one is both."""
+    """The URLs of the engines; the embedded engine serves both."""
 
     table: str
     queue: str
 
 
 def start(stack: ExitStack, *engines: Engine) -> list[str]:
-    """Start processes beside each other and return their URLs once they answer; they end with the stack."""
+    """Start engines in parallel and return their URLs once all respond; they end with the stack."""
     for engine in engines:
         stack.callback(engine.stop)
         engine.start()
@@ -97,7 +97,7 @@ def start(stack: ExitStack, *engines: Engine) -> list[str]:
 
 
 def worker(name: Literal["relay", "notifier"], settings: Settings) -> Engine:
-    """Return a worker as a process of its own, which is there when its `/healthz` answers."""
+    """Return a worker as a process, which is up when its `/healthz` responds."""
     shared = ("table_name", "writer_endpoint", "queue_endpoint", "mail_transport", "mail_directory")
     variables = {f"VITRINA_{field.upper()}": str(getattr(settings, field)) for field in shared}
     variables |= {"VITRINA_READER_ENDPOINT": "", "VITRINA_HOST": LOOPBACK}
@@ -111,7 +111,7 @@ def worker(name: Literal["relay", "notifier"], settings: Settings) -> Engine:
 
 
 def _start_engines(stack: ExitStack, name: Literal["embedded", "dynamodb-local"], state: Path | None) -> _Endpoints:
-    """Start what stands in for AWS: MiniStack alone, or DynamoDB Local with MiniStack beside it for SQS."""
+    """Start the engines: MiniStack only, or DynamoDB Local, with MiniStack for SQS."""
     if name == "embedded":
         [url] = start(stack, embedded(state=state))
         return _Endpoints(url, url)
@@ -119,12 +119,12 @@ def _start_engines(stack: ExitStack, name: Literal["embedded", "dynamodb-local"]
 
 
 def _mails(stack: ExitStack, state: Path | None) -> Path:
-    """Return the folder in which mail is caught: beside the data, or gone at the end with them."""
+    """Return the folder for mails: beside the data, or a temporary one."""
     return state / "mails" if state else Path(stack.enter_context(TemporaryDirectory(prefix="vitrina-mails-")))
 
 
 def _settings(endpoints: _Endpoints, port: int, *, mails: Path) -> Settings:
-    """Return the demo's settings; those of the environment come first, but for where the parts are."""
+    """Return the demo's settings; environment variables override them, except for the endpoints."""
     demo_settings = _DEMO | {
         "VITRINA_BCRYPT_COST": str(_BCRYPT_COST),
         "VITRINA_LOG_FORMAT": "console" if sys.stderr.isatty() else "json",
@@ -144,12 +144,12 @@ def _settings(endpoints: _Endpoints, port: int, *, mails: Path) -> Settings:
 
 
 async def _prepare(settings: Settings, *, catalogue: bool) -> None:
-    """Bring table and queue up to date, and fill a table that is new."""
+    """Create or update table and queue, and fill a new table with the demo data."""
     is_new = await prepare(settings)
     await prepare_queue(settings)
     if is_new:
-        # Its prices of weeks ago are history, not news to mail; and the fewer records DynamoDB Local has of streams,
-        # the quicker is each of its writes.
+        # Without a stream, the demo's past price changes cause no notices; and each stream record slows down the
+        # later writes of DynamoDB Local.
         async with connect(settings) as clients:
             await end_stream(clients.writer, settings, lambda _: None)
             await demo.make(settings, catalogue=catalogue)
@@ -157,7 +157,7 @@ async def _prepare(settings: Settings, *, catalogue: bool) -> None:
 
 
 def _greet(console: Console, url: str, endpoints: _Endpoints) -> None:
-    """Say where everything is and who may sign in; the last line is for programs that wait for it (api.md)."""
+    """Print the URLs and the accounts; programs wait for the last line, `ready URL`."""
     emails = [demo.SUPER_ADMIN[0], *(email for email, _, _ in demo.ACCOUNTS)]
     console.print(f"API       {url}/v1/products")
     console.print(f"Docs      {url}/docs")

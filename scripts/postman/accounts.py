@@ -1,4 +1,4 @@
-"""The story's accounts: who signs in, and what a super_admin does."""
+"""The requests about accounts: signing in and out, and managing users."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,10 +11,10 @@ _NEW_RUN: Final = (
     'pm.collectionVariables.set("today", now.toISOString().slice(0, 10));',
 )
 _ETAG: Final = 'header("ETag")'
-_REPLAYED: Final = {"it is the first answer again": 'header("Idempotency-Replayed") === "true"'}
-_TOKEN: Final = "body.access_token"  # noqa: S105 - where an answer has it
+_REPLAYED: Final = {"it is the first response again": 'header("Idempotency-Replayed") === "true"'}
+_TOKEN: Final = "body.access_token"  # noqa: S105 - an expression
 _NEWCOMER: Final = {"email": "newcomer-{{run}}@example.com", "password": "{{password}}", "name": "Noor Newcomer"}
-_OTHER_PASSWORD: Final = "green-harbour-{{run}}"  # noqa: S105 - of an account made for the run
+_OTHER_PASSWORD: Final = "green-harbour-{{run}}"  # noqa: S105 - of an account of this run
 
 
 def _sign_in(
@@ -37,7 +37,7 @@ SIGN_IN: Final = (
     _sign_in("Sign in as an admin", "{{admin_email}}", keep={"admin_token": _TOKEN}),
     _sign_in("Sign in as the other admin", "{{other_admin_email}}", keep={"other_admin_token": _TOKEN}),
     _sign_in("Sign in as a user", "{{user_email}}", keep={"user_token": _TOKEN}),
-    _sign_in("Nobody signs in without an account", "nobody-{{run}}@example.com", code="invalid_credentials"),
+    _sign_in("Sign-in without an account is refused", "nobody-{{run}}@example.com", code="invalid_credentials"),
     Step(
         name="Register",
         operation="register",
@@ -137,14 +137,14 @@ MANAGE_ACCOUNTS: Final = (
         keep={"user_id": "body.id", "etag": _ETAG},
     ),
     Step(
-        name="Admins create no accounts",
+        name="Admins may not create accounts",
         operation="createUser",
         caller="admin",
         body={"email": "clerk-2-{{run}}@example.com", "password": "{{password}}", "name": "Cy", "role": "admin"},
         code="forbidden",
     ),
     Step(
-        name="What is wrong with an account is said field by field",
+        name="Each invalid field of an account is reported",
         operation="createUser",
         caller="super_admin",
         body={"email": "nobody", "password": "short", "name": "Nemo", "role": "super_admin"},
@@ -160,7 +160,7 @@ MANAGE_ACCOUNTS: Final = (
     ),
     Step(name="Read an account", operation="readUser", caller="super_admin"),
     Step(
-        name="Change the version that was read",
+        name="Change the account if it is unchanged since the read",
         operation="changeUser",
         caller="super_admin",
         headers={"If-Match": "{{etag}}"},
@@ -168,13 +168,13 @@ MANAGE_ACCOUNTS: Final = (
         facts={"it has a new name": 'body.name === "Cleo Curator"', "it has a new version": "body.version === 2"},
     ),
     Step(
-        name="A change of the account as it was is refused",
+        name="A change of an outdated account is refused",
         operation="changeUser",
         caller="super_admin",
         headers={"If-Match": "{{etag}}"},
         body={"name": "Cleo Clerk"},
         code="version_mismatch",
-        facts={"the version now is named": "body.current_version === 2"},
+        facts={"the current version is named": "body.current_version === 2"},
     ),
     Step(
         name="A super_admin cannot be changed",
@@ -193,5 +193,5 @@ SIGN_OUT: Final = (
         Step(name=f"Sign out the {name}", operation="signOut", caller=name.replace(" ", "_"))
         for name in ("user", "admin", "other admin", "super_admin")
     ),
-    Step(name="A token is refused from then on", operation="listSessions", caller="user", code="invalid_token"),
+    Step(name="A token is refused after signing out", operation="listSessions", caller="user", code="invalid_token"),
 )

@@ -1,4 +1,4 @@
-"""The contract as a collection to import, and to run as a test."""
+"""Prints the Postman collection, which people import and newman runs as a test."""
 
 import click
 import orjson
@@ -10,9 +10,9 @@ from vitrina.cli.api import declared_routes
 
 
 @click.command()
-@click.option("--base-url", default="http://127.0.0.1:8080", show_default=True, help="The URL that calls go to.")
+@click.option("--base-url", default="http://127.0.0.1:8080", show_default=True, help="URL of the service.")
 def postman(base_url: str) -> None:
-    """Print the Postman collection, which signs in with the demo's accounts; it asks for no settings and no table."""
+    """Print the Postman collection, which uses the demo's accounts; needs no settings and no table."""
     admin, other_admin, user = (email for email, _, _ in demo.ACCOUNTS)
     variables = {
         "base_url": base_url,

@@ -1,4 +1,4 @@
-"""The story's product: from its creation to its restoration, and whom its price is told."""
+"""The requests about a product, from its creation to its restoration, and about notifications."""
 
 from typing import Final
 
@@ -25,12 +25,12 @@ PRODUCTS: Final = (
         headers=_KEY,
         body=_KETTLE | {"description": "Holds 1.5 litres."},
         facts={
-            "it is the first answer again": 'header("Idempotency-Replayed") === "true"',
+            "it is the first response again": 'header("Idempotency-Replayed") === "true"',
             "it is the same product": 'body.id === kept("product_id")',
         },
     ),
     Step(
-        name="A key is not for another body",
+        name="A key with another body is refused",
         operation="createProduct",
         caller="admin",
         headers=_KEY,
@@ -46,14 +46,16 @@ PRODUCTS: Final = (
         facts={"its holder is named": 'body.holder.id === kept("product_id")'},
     ),
     Step(
-        name="What is wrong with a product is said field by field",
+        name="Each invalid field of a product is reported",
         operation="createProduct",
         caller="admin",
         body=_KETTLE | {"price": "1e2", "colour": "blue"},
         code="validation_failed",
         facts={"two fields are refused": "body.errors.length === 2"},
     ),
-    Step(name="Users create no products", operation="createProduct", caller="user", body=_KETTLE, code="forbidden"),
+    Step(
+        name="Users may not create products", operation="createProduct", caller="user", body=_KETTLE, code="forbidden"
+    ),
     Step(
         name="An anonymous caller cannot create products",
         operation="createProduct",
@@ -61,19 +63,19 @@ PRODUCTS: Final = (
         code="authentication_required",
     ),
     Step(
-        name="Look at a product, which leaves a view",
+        name="Read a product, which stores a view",
         operation="readProduct",
         headers={"Referer": "https://example.org/kettles"},
-        facts={"it does not say who made it": '!("created_by" in body)'},
+        facts={"it does not name its author": '!("created_by" in body)'},
     ),
     Step(
-        name="Look again only if it has changed",
+        name="Read the product again only if it has changed",
         operation="readProduct",
         headers={"If-None-Match": "{{etag}}"},
         not_modified=True,
     ),
     Step(
-        name="Look at a product by its SKU",
+        name="Read a product by its SKU",
         operation="readProductBySku",
         facts={"it is that product": 'body.id === kept("product_id")'},
     ),
@@ -84,7 +86,7 @@ PRODUCTS: Final = (
         facts={"all are of the brand": 'body.items.every((product) => product.brand === "Brightwell")'},
     ),
     Step(
-        name="A cursor cannot be made up", operation="listProducts", query={"cursor": "page-2"}, code="invalid_cursor"
+        name="An invalid cursor is refused", operation="listProducts", query={"cursor": "page-2"}, code="invalid_cursor"
     ),
     Step(
         name="A page holds at most a hundred",
@@ -93,7 +95,7 @@ PRODUCTS: Final = (
         code="validation_failed",
     ),
     Step(
-        name="Change the price of the version that was read",
+        name="Change the price if the product is unchanged since the read",
         operation="changeProduct",
         caller="admin",
         headers={"If-Match": "{{etag}}"},
@@ -108,13 +110,13 @@ PRODUCTS: Final = (
         facts={"it has the same version": "body.version === 2"},
     ),
     Step(
-        name="A change of the product as it was is refused",
+        name="A change of an outdated product is refused",
         operation="changeProduct",
         caller="admin",
         headers={"If-Match": "{{etag}}"},
         body={"price": "17.90"},
         code="version_mismatch",
-        facts={"the version now is named": "body.current_version === 2"},
+        facts={"the current version is named": "body.current_version === 2"},
     ),
     Step(
         name="List its changes",
@@ -182,7 +184,7 @@ NOTICES: Final = (
         facts={"all are unread": "body.items.every((notice) => notice.read_at === null)"},
         keep={"notification_id": 'body.items.length ? body.items[0].id : ""'},
     ),
-    Step(name="Users get no notices", operation="listNotifications", caller="user", code="forbidden"),
+    Step(name="Users may not list notices", operation="listNotifications", caller="user", code="forbidden"),
     Step(
         name="Mark a notice as read",
         operation="readNotification",
@@ -190,7 +192,7 @@ NOTICES: Final = (
         before=('if (!pm.collectionVariables.get("notification_id")) pm.execution.skipRequest();',),
     ),
     Step(
-        name="There is no such notice",
+        name="An unknown notice is not found",
         operation="readNotification",
         caller="other_admin",
         path={"notification_id": "{{product_id}}"},
@@ -204,7 +206,7 @@ NOTICES: Final = (
         body={"email": "each", "language": "en"},
     ),
     Step(
-        name="Read how one's notices are mailed",
+        name="Read one's mail preferences",
         operation="readNotificationPreferences",
         caller="other_admin",
         facts={"they come one by one": 'body.email === "each"'},

@@ -1,4 +1,4 @@
-"""What the story of the collection is made of."""
+"""The elements of the collection's story."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from typing import Any
 class Step:
     """One request: an operation with an example.
 
-    `caller` is whose token is sent. A parameter of the path has the variable of its own name as its value unless `path`
-    gives another. The answer that is expected is the operation's success, or the refusal `code`, or 304; `media_type`
-    says in which form, if it has several. `facts` are expressions of JavaScript that are true of the answer, each with
-    what it says, and `keep` has those whose values become variables; `body`, `header(name)` and `kept(variable)` are at
-    hand in both. `before` runs before the request.
+    The token of `caller` is sent. A path parameter's value is the variable of the same name, unless `path` has another.
+    The expected response is the operation's success, the error `code`, or 304; `media_type` chooses among several.
+    `facts` maps descriptions to JavaScript expressions that must be true of the response; `keep` maps variables to
+    expressions whose values they get. Both can use `body`, `header(name)` and `kept(variable)`. `before` runs before
+    the request.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A folder: operations of one tag, and what is done with them."""
+    """A folder of the collection: requests of one tag."""
 
     tag: str
     title: str

@@ -1,4 +1,4 @@
-"""The story that the collection tells, from signing in to signing out."""
+"""The requests of the collection in order, from signing in to signing out."""
 
 from typing import Final
 
@@ -14,17 +14,17 @@ _REPORTS: Final = (
         query={"from": "{{today}}"},
         facts={
             "each day has its row": "body.days[0].day === body.from",
-            "both looks are counted": "body.total + body.bots === 2",
+            "both views are counted": "body.total + body.bots === 2",
         },
     ),
     Step(
-        name="A day is one of the calendar",
+        name="An invalid day is refused",
         operation="getProductViews",
         caller="admin",
         query={"from": "2026-02-30"},
         code="validation_failed",
     ),
-    Step(name="Users see no reports", operation="getProductViews", caller="user", code="forbidden"),
+    Step(name="Users may not read reports", operation="getProductViews", caller="user", code="forbidden"),
     Step(
         name="List the products most viewed",
         operation="listTopProducts",
@@ -38,8 +38,8 @@ _REPORTS: Final = (
         caller="admin",
         query={"from": "{{today}}"},
         facts={
-            "a line is an event": '"event_id" in JSON.parse(pm.response.text().split("\\n")[0])',
-            "the looks are among them": 'pm.response.text().includes(kept("product_id"))',
+            "each line is an event": '"event_id" in JSON.parse(pm.response.text().split("\\n")[0])',
+            "it has the views of the product": 'pm.response.text().includes(kept("product_id"))',
         },
     ),
     Step(
@@ -50,12 +50,12 @@ _REPORTS: Final = (
         media_type="text/csv",
         facts={"the first line names the columns": 'pm.response.text().startsWith("event_id,day,at,product_id,sku")'},
     ),
-    Step(name="Users export nothing", operation="exportViews", caller="user", code="forbidden"),
+    Step(name="Users may not export", operation="exportViews", caller="user", code="forbidden"),
 )
 _OPERATIONS: Final = (
-    Step(name="Is the process up", operation="healthz"),
-    Step(name="Should it be sent requests", operation="readyz"),
-    Step(name="Read what it has counted", operation="metrics"),
+    Step(name="Check that the process is up", operation="healthz"),
+    Step(name="Check that it is ready for requests", operation="readyz"),
+    Step(name="Read the metrics", operation="metrics"),
     Step(name="Read the OpenAPI document", operation="openapi"),
     Step(name="Open the interactive page", operation="docs"),
 )

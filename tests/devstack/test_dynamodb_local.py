@@ -59,7 +59,7 @@ def test_it_is_fetched_once(home: Path, tools: Path, capsys: pytest.CaptureFixtu
 
 def test_another_archive_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamodb_local, "SHA512", "another")
-    with pytest.raises(RuntimeError, match="not the archive that was pinned"):
+    with pytest.raises(RuntimeError, match="does not have the pinned hash"):
         fetch()
     assert list(home.parent.iterdir()) == []
 

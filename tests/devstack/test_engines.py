@@ -96,7 +96,7 @@ def test_a_folder_serves_one_engine_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-async def test_an_engine_that_dies_says_its_last_words() -> None:
+async def test_an_engine_that_dies_reports_its_last_output() -> None:
     """The engine's output is the only clue."""
     with pytest.raises(EngineError, match=r"(?s)Sham ended with 3.*no such luck"):
         async with python("print('no such luck', flush=True); raise SystemExit(3)"):
@@ -106,7 +106,7 @@ async def test_an_engine_that_dies_says_its_last_words() -> None:
 def test_an_engine_that_never_answers_is_given_up() -> None:
     engine = python("import time; time.sleep(60)").start()
     try:
-        with pytest.raises(EngineError, match=r"did not answer within 0\.2 s"):
+        with pytest.raises(EngineError, match=r"did not respond within 0\.2 s"):
             engine.wait(timeout=0.2)
     finally:
         engine.stop()
