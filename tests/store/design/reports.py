@@ -8,7 +8,6 @@ from vitrina.clock import now
 from vitrina.domain.reports import GRACE
 from vitrina.domain.views import View, midnight_ms
 from vitrina.services.analytics.rollups import Rollups
-from vitrina.store import keys
 from vitrina.store.changes import ChangeStore
 from vitrina.store.leases import Lease, LeaseStore
 from vitrina.store.products import ProductStore
@@ -115,7 +114,7 @@ async def _lease_a_shard(leases: LeaseStore) -> None:
 
 plain(
     "vitrina notifier, before it returns messages to the queue",
-    lambda h: h.table.get(keys.SUPER_ADMINS, consistent=True),
+    lambda h: h.services.probe(consistent=True),
 )
 
 
