@@ -1,7 +1,7 @@
 """The service under test: the whole application on a free port, with its own table on an engine."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from vitrina import aws
 from vitrina.api.application import create_app
 from vitrina.api.http.app_keys import SERVICES
+from vitrina.api.http.routing import Route
 from vitrina.bootstrap import Services
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
 from vitrina.store.schema import ensure
@@ -65,9 +66,9 @@ async def drop_table(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Service]:
-    """Serve the API over an existing table."""
-    app = create_app(settings, patient=_PATIENCE)
+async def serving(settings: Settings, *, extra: Sequence[Route] = ()) -> AsyncIterator[Service]:
+    """Serve the API, and `extra` routes beside its own, over an existing table."""
+    app = create_app(settings, patient=_PATIENCE, extra=extra)
     async with TestServer(app) as server:
         yield Service(url=str(server.make_url("")).rstrip("/"), app=app, settings=settings)
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, Literal, NamedTuple
@@ -12,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 import click
 from rich.console import Console
 
-from scripts.devstack import demo
+from scripts.devstack import demo, mails
 from scripts.devstack.dynamodb_local import MissingToolError
 from scripts.devstack.engines import LOOPBACK, ROOT, Engine, EngineError, dynamodb_local, embedded
 from vitrina.api.application import create_app
@@ -74,7 +75,8 @@ def dev(port: int, engine_name: Literal["embedded", "dynamodb-local"], data: Pat
                 seeded.touch()
             with console.status("Starting relay and notifier ..."):
                 start(stack, *(worker(name, settings) for name in ("relay", "notifier")))
-            sys.exit(serve(create_app, settings, on_ready=lambda url: _greet(console, url, endpoints)))
+            serve_api = partial(create_app, extra=tuple(mails.routes))
+            sys.exit(serve(serve_api, settings, on_ready=lambda url: _greet(console, url, endpoints)))
     except (EngineError, MissingToolError) as error:
         raise CommandFailed(str(error)) from error
     except OSError as error:

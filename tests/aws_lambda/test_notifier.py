@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from scripts.devstack.mails import caught_mails
 from tests.mail.samples import notice
 from tests.store.samples import user
 from vitrina.aws import connect
@@ -15,7 +16,6 @@ from vitrina.config import Settings
 from vitrina.domain.users import Role, User
 from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id
-from vitrina.mail.directory import caught_mails
 from vitrina.queue.messages import encode
 from vitrina.store.definition import create_table_arguments
 from vitrina.store.table import Table

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from scripts.devstack.mails import caught_mails
 from tests.mail.samples import notice
 from tests.store.samples import user
 from vitrina.aws import connect_queue
@@ -17,7 +18,6 @@ from vitrina.domain.notices import PriceChanged
 from vitrina.domain.users import Role, User
 from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id
-from vitrina.mail.directory import caught_mails
 from vitrina.queue.channel import Message
 from vitrina.queue.messages import encode
 from vitrina.queue.notices import NoticeQueue

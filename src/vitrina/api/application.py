@@ -25,7 +25,6 @@ from vitrina.api.openapi import document as openapi
 from vitrina.api.routes import (
     analytics,
     auth,
-    dev_mails,
     docs,
     exports,
     notifications,
@@ -50,13 +49,16 @@ _ANY_PATH: Final = r"/{any:[\s\S]*}"
 _UNKNOWN: Final = "/{any}"
 
 
-def create_app(settings: Settings, *, clock: Clock = now, patient: float | None = None) -> web.Application:
+def create_app(
+    settings: Settings, *, clock: Clock = now, patient: float | None = None, extra: Sequence[Route] = ()
+) -> web.Application:
     """Return the API; it connects when it starts, and stores the views that are still queued when it stops.
 
-    `clock` and `patient` are those of `vitrina.bootstrap.Services`. Raises ValueError without the settings' secrets.
+    `clock` and `patient` are those of `vitrina.bootstrap.Services`; `extra` are routes beside the API's own, such as
+    the demo's. Raises ValueError without the settings' secrets.
     """
     settings.require_keys()
-    app = new_application(settings, ROUTES)
+    app = new_application(settings, (*ROUTES, *extra))
 
     async def open_services(app: web.Application) -> AsyncIterator[None]:
         async with Services(settings, clock=clock, patient=patient, render=rendered_product) as services:
@@ -99,8 +101,6 @@ def all_routes(settings: Settings, routes: Sequence[Route]) -> tuple[Route, ...]
     operations = [*ops.routes]
     if settings.docs:
         operations += docs.routes
-    if dev_mails.enabled(settings):
-        operations += dev_mails.routes
     return (*routes, *operations, openapi.route((*routes, *operations), settings))
 
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import aiohttp
-import pytest
 
+from scripts.devstack import mails
+from scripts.devstack.mails import caught_mails
 from tests.mail.samples import mail, notice, recipient
 from tests.service import make_table, serving, settings_for
-from vitrina.api.routes.dev_mails import enabled
-from vitrina.config import DEMO_SECRET_KEY, Settings
+from vitrina.config import Settings
 from vitrina.domain.notices import Language
-from vitrina.mail.directory import DirectoryTransport, caught_mails
+from vitrina.mail.directory import DirectoryTransport
 from vitrina.mail.message import compose, sender_address
 
 
@@ -38,7 +38,7 @@ async def test_mail_is_listed_and_shown(moto: str, tmp_path: Path) -> None:
     folder = tmp_path / "mails"
     settings = development(moto, folder)
     await make_table(settings)
-    async with serving(settings) as service, aiohttp.ClientSession(service.url) as http:
+    async with serving(settings, extra=tuple(mails.routes)) as service, aiohttp.ClientSession(service.url) as http:
         async with http.get("/dev/mails") as response:
             assert "None yet" in await response.text()
         name = await catch(folder)
@@ -64,23 +64,11 @@ async def test_mail_is_listed_and_shown(moto: str, tmp_path: Path) -> None:
             assert not [path for path in (await response.json())["paths"] if path.startswith("/dev")]
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"mail_transport": "smtp"},
-        {"mail_directory": ""},
-        {
-            "environment": "production",
-            "signing_keys": "k:" + "s" * 32,
-            "secret_key": DEMO_SECRET_KEY.replace("demo", "real"),
-        },
-    ],
-)
-def test_nothing_else_has_such_a_page(options: dict[str, str]) -> None:
-    """Neither production nor a service whose mail goes out."""
-    caught = {"mail_transport": "directory", "mail_directory": "/nowhere"}
-    assert enabled(settings_for("", **caught))
-    assert not enabled(settings_for("", **caught | options))
+async def test_the_service_itself_has_no_such_page(moto: str, tmp_path: Path) -> None:
+    settings = development(moto, tmp_path)
+    await make_table(settings)
+    async with serving(settings) as service, aiohttp.ClientSession(service.url) as http, http.get("/dev/mails") as page:
+        assert page.status == 404
 
 
 async def test_a_mail_of_text_alone_and_a_stray_file_are_no_trouble(tmp_path: Path) -> None:

@@ -1,6 +1,12 @@
-"""`/dev/mails`: pages that show the mail which development writes to a folder. Production has no such pages."""
+"""`/dev/mails`: pages of the demo that show the mail which the folder transport writes (`vitrina.mail.directory`)."""
 
 import asyncio
+import email
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import default
 from pathlib import Path
 from typing import Final
 
@@ -12,12 +18,11 @@ from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, RouteTable
 from vitrina.clock import rfc3339
-from vitrina.config import Settings
 from vitrina.errors import NotFound
-from vitrina.mail.directory import CaughtMail, caught_mail, caught_mails
 
 routes = RouteTable("ops")
 _MOST: Final = 200
+_NAME: Final = re.compile(r"\d{13,16}-[0-9a-f]{16}", re.ASCII)
 _PAGES: Final = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 _PAGES.filters["rfc3339"] = rfc3339
 _STYLE: Final = """\
@@ -71,13 +76,45 @@ _POLICY: Final = (
 _SANDBOX: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
 
-def enabled(settings: Settings) -> bool:
-    """Say whether the pages are served: in development, when mail is written to a folder."""
-    return (
-        settings.environment == "development"
-        and settings.mail_transport == "directory"
-        and bool(settings.mail_directory)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaughtMail:
+    """A mail as its recipient sees it; `name` identifies it in the folder."""
+
+    name: str
+    recipient: str
+    subject: str
+    written_at: datetime
+    headers: tuple[tuple[str, str], ...]
+    text: str
+    html: str
+
+
+def caught_mails(folder: Path, *, most: int) -> list[CaughtMail]:
+    """Return up to `most` mails of a folder, newest first; none if the folder does not exist."""
+    names = sorted((file.stem for file in folder.glob("*.eml") if _NAME.fullmatch(file.stem)), reverse=True)
+    return [mail for name in names[:most] if (mail := caught_mail(folder, name)) is not None]
+
+
+def caught_mail(folder: Path, name: str) -> CaughtMail | None:
+    """Return a mail by its name, None if it does not exist."""
+    file = folder / f"{name}.eml"
+    if not _NAME.fullmatch(name) or not file.is_file():
+        return None
+    message = email.message_from_bytes(file.read_bytes(), policy=default)
+    return CaughtMail(
+        name=name,
+        recipient=str(message["To"]),
+        subject=str(message["Subject"]),
+        written_at=message["Date"].datetime,
+        headers=tuple((header, str(value)) for header, value in message.items()),
+        text=_part(message, "plain"),
+        html=_part(message, "html"),
     )
+
+
+def _part(message: EmailMessage, kind: str) -> str:
+    part = message.get_body((kind,))
+    return "" if part is None else str(part.get_content())
 
 
 @routes.get("/dev/mails", allow=PUBLIC, ignores_tokens=True, responses={200: "text/html"}, documented=False)
