@@ -1,4 +1,4 @@
-"""Exports of the history of views (R13), beside a bare loop that pages the same segments and throws them away."""
+"""Exports of the history of views (R13), beside a bare loop that reads the same segments and discards them."""
 
 import re
 import shutil
@@ -25,7 +25,7 @@ _EXPORTED: Final = re.compile(r"([\d,]+) events of 1 days, ([\d,]+) a second")
 
 
 async def measure(folder: Path, progress: Progress, *, events: int = EVENTS) -> Report:
-    """Fill a day, and one of four times as many; export them, each time after a bare loop."""
+    """Fill a day, and another with four times the views; export both, each time after a bare loop."""
     report = Report("export")
     async with dynamodb_local() as endpoint:
         settings = settings_for(endpoint, "vitrina").model_copy(update={"read_timeout": 10.0})
@@ -36,7 +36,7 @@ async def measure(folder: Path, progress: Progress, *, events: int = EVENTS) -> 
         await fill(settings, {day: events, large: GROWTH * events}, progress)
 
         async def export(form: str, of: object, number: int) -> tuple[float, float]:
-            """Return the events a second, and the peak of memory in MB."""
+            """Return the events per second and the peak memory in MB."""
             days = ("--from", f"{of}", "--to", f"{of}", "--format", form)
             out = folder / f"{form}-{of}-{number}"
             output, peak = await run_vitrina(settings, "views", "export", *days, "--out", str(out))

@@ -1,4 +1,4 @@
-"""A history of views to measure on, the bare loop that pages it, and `vitrina` as a process whose memory is watched."""
+"""Writes a history of views, reads it by the bare loop, and runs `vitrina` commands with their peak memory."""
 
 import asyncio
 import itertools
@@ -73,7 +73,7 @@ def _batches(sizes: dict[date, int], chance: random.Random) -> Iterator[list[lis
 
 
 def _gathered(sizes: dict[date, int], chance: random.Random, together: int) -> Iterator[list[list[View]]]:
-    """Yield views as flushes of `together` readers have them, as many flushes as one call may."""
+    """Yield views in flushes of `together` readers, as many flushes as one BatchWriteItem may hold."""
     for day, size in sizes.items():
         views = [
             View(product_id, midnight_ms(day) + place, chance.randbytes(VISITOR_BYTES), None, bot=False)
@@ -85,13 +85,13 @@ def _gathered(sizes: dict[date, int], chance: random.Random, together: int) -> I
 
 
 def _seen(chance: random.Random, views: int) -> list[str]:
-    """Choose the products of views."""
+    """Yield the product of each view, a few products far more often."""
     weights = list(itertools.accumulate(1 / (place + 3) for place in range(catalogue.BASE)))
     return chance.choices(catalogue.ids(), cum_weights=weights, k=views)
 
 
 async def bare_loop(settings: Settings, day: date, *, at_once: int) -> float:
-    """Run the peer that pages a day, `at_once` shards beside each other; returns the events a second."""
+    """Run the peer that reads a day, `at_once` shards in parallel; returns the events per second."""
     partitions = [keys.view_segments(day, shard) for shard in range(keys.VIEW_SHARDS)]
     arguments = [settings.writer_endpoint or "", settings.table_name, str(at_once), *partitions]
     pages = [sys.executable, str(PEERS / "pages.py"), *arguments]
@@ -103,7 +103,7 @@ async def bare_loop(settings: Settings, day: date, *, at_once: int) -> float:
 
 
 async def run_vitrina(settings: Settings, *arguments: str) -> tuple[str, float]:
-    """Run a command and return what it printed, and its peak memory in MB."""
+    """Run a command; returns its output and its peak memory in MB."""
     return await asyncio.to_thread(_run, settings, arguments)
 
 

@@ -1,4 +1,4 @@
-"""An import of products beside a bare loop of the same transactions: what reading, comparing and the rules cost."""
+"""An import of products beside a bare loop of the same transactions: the cost of reading, comparing and validating."""
 
 import asyncio
 import io
@@ -31,13 +31,13 @@ from vitrina.store.products import ProductStore
 
 COUNT: Final = 10_000
 ROUNDS: Final = 10
-"""The two take turns in rounds of a tenth, since a shared machine drifts."""
+"""Both sides take turns, a tenth of the products each, since the speed of a shared machine drifts."""
 LEAST_RATIO: Final = 0.7
 PATIENCE: Final = 30.0
 
 
 class _Recorder:
-    """Stands in for the table, and keeps what would be written by one transaction."""
+    """A fake table that records the writes of one transaction."""
 
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
@@ -47,7 +47,7 @@ class _Recorder:
 
 
 async def measure(_: Path, progress: Progress) -> Report:
-    """Import products that are new, a tenth at a time, in turn with the bare loop."""
+    """Import new products, a tenth at a time, alternating with the bare loop."""
     report = Report("import")
     async with dynamodb_local() as endpoint:
         settings = settings_for(endpoint, "import").model_copy(update={"connect_timeout": 10})
@@ -80,7 +80,7 @@ async def measure(_: Path, progress: Progress) -> Report:
 
 
 def _batch(prefix: str, count: int) -> bytes:
-    """Return a file of new products, as an export writes them."""
+    """Return a CSV file of new products in the format of an export."""
     head, write = WRITERS[FileFormat.CSV]
     return (head + write(products(count))).replace(b"BENCH-", f"{prefix}-".encode())
 
@@ -96,7 +96,7 @@ async def _import(services: Services, content: bytes) -> int:
 
 
 async def _transactions(content: bytes) -> list[list[dict[str, Any]]]:
-    """Return what the store would write of a file's products, ready to be sent."""
+    """Return the transactions that the store would send for a file's products."""
     recorder = _Recorder()
     store = ProductStore(recorder)  # type: ignore[arg-type]
     found = []
@@ -115,7 +115,7 @@ def _products(content: bytes) -> Iterator[Product]:
 
 
 async def _bare(clients: Clients, transactions: Sequence[Any]) -> None:
-    """Send transactions that are ready, as many at a time as the import."""
+    """Send prepared transactions, as many in parallel as the import."""
     waiting = iter(transactions)
 
     async def work() -> None:

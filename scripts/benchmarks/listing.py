@@ -1,4 +1,4 @@
-"""A page of a listing, among a thousand products and among a hundred thousand."""
+"""Pages of listings in catalogues of 1,000 and of 100,000 products."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +23,14 @@ SECONDS: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """The first pages of a listing: the ids on them, and the read units of one."""
+    """The first pages of a listing: their ids, and the read units per page."""
 
     ids: list[str]
     units: float
 
 
 def listings() -> dict[str, dict[str, str]]:
-    """Return the query of every listing, by the name that it has in the report."""
+    """Return the query of every listing, by its name in the report."""
     orders = [{"sort": sort} for sort in ("newest", "name", "price", "-price")]
     orders.append({"sort": "name", "name_prefix": catalogue.NAME_PREFIX})
     queries = [order | brand for order in orders for brand in ({}, {"brand": catalogue.BRANDS[0]})]

@@ -1,4 +1,4 @@
-"""From a changed price to every admin's inbox (R9): how soon, whether all, and what an idle relay costs."""
+"""From a price change to every admin's inbox (R9): latency, completeness, and the cost of an idle relay."""
 
 import asyncio
 import os
@@ -42,9 +42,9 @@ PRODUCTS: Final = 200
 RATE: Final = 20
 SECONDS: Final = 60
 WARM_UP: Final = 10
-"""Seconds of the same storm before it counts: a JVM that has just started writes less than arrives."""
+"""Seconds of load before measuring: a JVM that has just started is slower than the load."""
 CALM: Final = 20.0
-"""Seconds for which the relay is watched doing nothing."""
+"""Seconds for which the idle relay is observed."""
 NOISE: Final = 50_000
 MATTERING: Final = 10
 _PATIENCE: Final = 60.0
@@ -52,13 +52,13 @@ _PATIENCE: Final = 60.0
 
 @dataclass(slots=True)
 class Sightings:
-    """When each inbox entry came by on the stream, in seconds of the monotonic clock."""
+    """The time at which each inbox entry appeared on the stream, in seconds of the monotonic clock."""
 
     seen: dict[tuple[str, str, int], float] = field(default_factory=dict)
     twice: int = 0
 
     async def watch(self, stream: Stream) -> None:
-        """Read the stream from here on, for ever: what is on it is in the table."""
+        """Read the stream from now until cancelled; a record on it means that the item is in the table."""
         iterators = {shard: await stream.iterator(shard, after=None) for shard in await stream.shards()}
         while True:
             for shard, iterator in list(iterators.items()):
@@ -80,19 +80,19 @@ class Sightings:
 
 
 class MailSink:
-    """An SMTP server that counts."""
+    """An SMTP server that counts the mails."""
 
     def __init__(self) -> None:
         self.mails = 0
 
     async def handle_DATA(self, _server: SMTP, _session: SmtpSession, _envelope: Envelope) -> str:  # noqa: N802 - its name
-        """Take a mail."""
+        """Count a mail."""
         self.mails += 1
         return "250 taken"
 
 
 async def measure(folder: Path, progress: Progress) -> Report:
-    """Watch a relay idle, then under a storm, then behind much that does not matter."""
+    """Measure an idle relay, one under load, and one behind many irrelevant records."""
     report = Report("notices")
     async with embedded() as queue:
         with _mail_sink() as (sink, smtp_port):
@@ -184,7 +184,7 @@ async def _storm(settings: Settings, vitrina: Service, admins: list[User], repor
 
 
 async def _noise(settings: Settings, folder: Path, report: Report, progress: Progress) -> None:
-    """Let the relay start behind 50,000 records of which 10 matter."""
+    """Start the relay behind 50,000 records, of which 10 are price changes."""
     task = progress.add_task("much that does not matter", total=NOISE)
     admins = await _hire(settings, 1)
     async with service("noisy", settings, folder=folder) as vitrina, _stream(settings) as (table, _):
@@ -207,7 +207,7 @@ async def _noise(settings: Settings, folder: Path, report: Report, progress: Pro
 
 
 def _segments(views: ViewStore) -> list[Any]:
-    """Make 25 segments of one view each: as many records as there can be."""
+    """Return 25 segments of one view each, to create as many records as possible."""
     now_ms = int(datetime.now(UTC).timestamp() * 1000)
     return [views.segments([View(new_id(), now_ms, bytes(12), None, bot=False)])[0] for _ in range(25)]
 
@@ -220,12 +220,12 @@ class Worker:
         self._process_id = process_id
 
     def cpu_seconds(self) -> float:
-        """Return the processor time that it has used."""
+        """Return the seconds of processor time used so far."""
         fields = Path(f"/proc/{self._process_id}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     async def calls(self) -> float:
-        """Return its calls to the table and the stream so far."""
+        """Return the number of calls to the table and the stream so far."""
         async with aiohttp.ClientSession() as client, client.get(f"{self._url}/metrics") as response:
             text = await response.text()
         samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
@@ -299,7 +299,7 @@ async def _stream(settings: Settings) -> AsyncIterator[tuple[Table, Stream]]:
 
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until something holds, `_PATIENCE` seconds at most: what is missing then, the figures say."""
+    """Wait until `holds` returns true, at most `_PATIENCE` seconds; the figures then show what is missing."""
     ends = time.monotonic() + _PATIENCE
     while time.monotonic() < ends:
         if await holds():

@@ -26,18 +26,18 @@ CLOSED_DAYS: Final = 30
 ROUNDS: Final = 3
 REPORTS: Final = 60
 GATHERED: Final = (1, 14)
-"""Readers of a flush on an open day: one at a time, and as 32 connections over 1,000 products make them."""
+"""Readers per flush on an open day: 1, and as many as 32 connections over 1,000 products produce."""
 AT_ONCE: Final = 3
-"""Shards that the bare loop reads beside each other, as the rollup does."""
+"""Shards that the bare loop reads in parallel, as the rollup does."""
 PAGE_BYTES: Final = 1 << 20
 BLOCK_BYTES: Final = 4096
 OVERHEAD: Final = 3
-"""Units of a report that are not for views: who asks, and the product."""
+"""Read units of a report that are not for views: those of the caller and the product."""
 _COUNTED: Final = re.compile(r"([\d,]+) views counted, ([\d,]+) a second")
 
 
 async def measure(folder: Path, progress: Progress) -> Report:
-    """Fill a day of a million views, thirty that have a million together, and today; then roll up and report."""
+    """Fill a day with a million views, 30 days with a million in all, and today; then roll up and report."""
     report = Report("reports")
     async with dynamodb_local() as endpoint:
         settings = settings_for(endpoint, "vitrina", read_timeout=10.0)
@@ -64,7 +64,7 @@ async def _measure_rollup(report: Report, settings: Settings, day: date, larger:
     task = progress.add_task("rollup", total=ROUNDS + 1)
 
     async def roll_up(of: date, events: int) -> tuple[float, float]:
-        """Return the events a second, and the peak of memory in MB."""
+        """Return the events per second and the peak memory in MB."""
         output, peak = await run_vitrina(settings, "views", "rollup", "--from", f"{of}", "--to", f"{of}", "--again")
         match = _COUNTED.search(output)
         if match is None or int(match[1].replace(",", "")) != events:
@@ -116,7 +116,7 @@ async def _measure_reports(report: Report, vitrina: Service, closed: Sequence[da
 
 
 async def _measure_open_day(report: Report, endpoint: str, together: int, folder: Path, progress: Progress) -> None:
-    """Ask for a product's open day whose views did not fill their segments."""
+    """Request the open day of a product whose views do not fill their segments."""
     settings = settings_for(endpoint, f"gathered-{together}", read_timeout=10.0)
     await create_table(settings)
     await catalogue.load(settings, catalogue.BASE, advance=lambda _: None)
@@ -132,7 +132,7 @@ async def _measure_open_day(report: Report, endpoint: str, together: int, folder
 
 
 async def _asked(vitrina: Service, path: str, token: str) -> tuple[float, float]:
-    """Ask again and again, one at a time; returns half of the answers' milliseconds, and the units of one."""
+    """Send one request after another; returns the median milliseconds and the read units of one."""
     await vitrina.get(path, token=token)
     start = vitrina.log_size()
     times = []

@@ -1,4 +1,4 @@
-"""Products created and patched, and what a signed-in request asks of the table."""
+"""Creating and patching products, and the table calls of a signed-in request."""
 
 from pathlib import Path
 from typing import Final
@@ -31,7 +31,7 @@ SIGNED_IN_READS: Final = 50
 
 
 async def measure(folder: Path, progress: Progress) -> Report:
-    """Create and patch, alone and by sixteen at a time."""
+    """Create and patch products over 1 and 16 connections."""
     report = Report("writes")
     async with stand(folder, progress) as servers:
         vitrina = servers.vitrina
