@@ -28,12 +28,6 @@ def engines(pytestconfig: pytest.Config) -> Engines:
 
 
 @pytest.fixture(scope="session")
-def moto(engines: Engines) -> str:
-    """The URL of moto: quick, and good for sequential tests alone."""
-    return engines.url("moto")
-
-
-@pytest.fixture(scope="session")
 def dynamodb_local(engines: Engines) -> str:
     """The URL of DynamoDB Local, the judge of semantics; of MiniStack where that cannot run."""
     return engines.url("dynamodb_local")
@@ -47,7 +41,7 @@ def ministack(engines: Engines) -> str:
 
 @pytest.fixture(scope="session")
 def engine(engines: Engines, request: pytest.FixtureRequest) -> str:
-    """The URL of the engine that the test's `engine` mark names; moto's without one."""
+    """The URL of the engine that the test's `engine` mark names; DynamoDB Local's without one."""
     return engines.url(request.param)
 
 
@@ -107,7 +101,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test once on each engine that its mark names."""
     if "engine" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("engine")
-        names = mark.args if mark else ("moto",)
+        names = mark.args if mark else ("dynamodb_local",)
         if unknown := set(names) - Engines.kinds.keys():
             raise pytest.UsageError(f"{metafunc.definition.nodeid}: no such engine: {', '.join(unknown)}")
         metafunc.parametrize("engine", names, indirect=True, scope="session")

@@ -1,6 +1,6 @@
 """A service that the tests of a module share on each engine, and the people who use it.
 
-A table a module, for moto copies the whole table at each transaction.
+A table a module: to make one, and the people in it, takes longer than most tests.
 """
 
 import os

@@ -25,7 +25,6 @@ from vitrina.store.sessions import SessionStore
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 
-pytestmark = pytest.mark.engine("dynamodb_local")
 IN_TIME = 3.5
 """Seconds: 3, and half of one for a busy machine."""
 Ask = Callable[[], Coroutine[Any, Any, Reply]]

@@ -33,7 +33,6 @@ from vitrina.store.table import Table
 from vitrina.store.views import ViewStore
 
 T = TypeVar("T")
-pytestmark = pytest.mark.engine("dynamodb_local")
 FIRST = date(2026, 11, 10)
 DAYS = [FIRST + timedelta(days=number) for number in range(3)]
 RANGE = ("--from", f"{DAYS[0]}", "--to", f"{DAYS[-1]}")

@@ -227,7 +227,6 @@ def killed(engine: str, table_name: str, tmp_path: Path) -> Vitrina:
     return command
 
 
-@pytest.mark.engine("dynamodb_local")
 def test_a_killed_import_goes_on_where_it_was(killed: Vitrina, tmp_path: Path) -> None:
     """No product is duplicated or incomplete, and rows already written count as unchanged."""
     done = len(exported(killed))

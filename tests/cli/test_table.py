@@ -63,7 +63,7 @@ async def tear(table: Table) -> None:
         await table.put(Put(SkuItem.keyed(keys.sku(sku), product_id="1")))
 
 
-@pytest.mark.engine("moto", "dynamodb_local", "ministack")
+@pytest.mark.engine("dynamodb_local", "ministack")
 def test_create_makes_migrates_and_does_no_harm_again(vitrina: Vitrina, table_name: str) -> None:
     """`table status` then reports no differences."""
     done = vitrina("table", "create")
@@ -159,7 +159,6 @@ def test_a_table_of_somebody_else_is_refused(vitrina: Vitrina, configured: Setti
     assert done.stderr.startswith("Error: The table holds items that are not Vitrina's")
 
 
-@pytest.mark.engine("moto", "dynamodb_local", "ministack")
 def test_check_tells_what_is_torn_and_repairs_it(vitrina: Vitrina, configured: Settings) -> None:
     """The exit code is 1 while problems are left to repair."""
     assert vitrina("table", "create").exit_code == 0
@@ -202,7 +201,7 @@ def test_progress_is_for_a_person_who_watches(
     assert "migration 0002 index keys" in screen.getvalue()
 
 
-@pytest.mark.engine("dynamodb_local", "ministack")
+@pytest.mark.engine("ministack")  # the demo prepares its table so
 async def test_prepare_is_create_and_migrate_for_other_commands(configured: Settings) -> None:
     """`prepare` returns whether the table is new, and reports only to its callback."""
     said: list[str] = []

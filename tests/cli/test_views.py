@@ -26,7 +26,6 @@ from vitrina.store.table import Table
 from vitrina.store.views import ViewStore
 
 T = TypeVar("T")
-pytestmark = pytest.mark.engine("dynamodb_local")
 
 
 @pytest.fixture

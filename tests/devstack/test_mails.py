@@ -28,15 +28,15 @@ async def catch(folder: Path, name: str = "Oak <b>Lamp</b>") -> str:
     return caught_mails(folder, most=1)[0].name
 
 
-def development(moto: str, folder: Path) -> Settings:
+def development(dynamodb_local: str, folder: Path) -> Settings:
     """Settings that catch mail."""
-    return settings_for(moto, mail_transport="directory", mail_directory=str(folder))
+    return settings_for(dynamodb_local, mail_transport="directory", mail_directory=str(folder))
 
 
-async def test_mail_is_listed_and_shown(moto: str, tmp_path: Path) -> None:
+async def test_mail_is_listed_and_shown(dynamodb_local: str, tmp_path: Path) -> None:
     """The newest first, with its headers and both its parts; nothing of it runs or is taken for HTML."""
     folder = tmp_path / "mails"
-    settings = development(moto, folder)
+    settings = development(dynamodb_local, folder)
     await make_table(settings)
     async with serving(settings, extra=tuple(mails.routes)) as service, aiohttp.ClientSession(service.url) as http:
         async with http.get("/dev/mails") as response:

@@ -18,7 +18,7 @@ from vitrina.aws import Clients
 from vitrina.dynamodb.responses import ResponseParser
 from vitrina.store.table import Table
 
-ON_ENGINES = pytest.mark.engine("moto", "dynamodb_local", "ministack")
+ON_ENGINES = pytest.mark.engine("dynamodb_local", "ministack")
 MODEL = botocore.session.Session().get_service_model("dynamodb")
 KEY = {"pk": {"S": "a"}, "sk": {"S": "b"}}
 ITEM: dict[str, Any] = {

@@ -22,7 +22,6 @@ from vitrina.store import keys
 from vitrina.store.table import Table
 from vitrina.store.views import ViewStore
 
-pytestmark = pytest.mark.engine("dynamodb_local")
 SUPER_ADMIN = "sol@example.com"
 READERS = 32
 

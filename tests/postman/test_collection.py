@@ -186,7 +186,6 @@ async def run(runner: list[str], url: str, report: Path) -> Run:
 
 
 @pytest.mark.timeout(600)  # an engine's start and two runs, each with a bound of its own
-@pytest.mark.engine("dynamodb_local")
 async def test_it_runs_from_top_to_bottom_and_again(service: Service, runner: list[str], tmp_path: Path) -> None:
     """Two runs on one table: every request is sent and gets the expected response; names do not clash."""
     for number in (1, 2):

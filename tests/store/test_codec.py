@@ -120,7 +120,7 @@ def test_an_item_is_read_back_as_it_was_written(kind: type[Item]) -> None:
     assert read.serialize() == raw
 
 
-@pytest.mark.engine("moto", "dynamodb_local", "ministack")
+@pytest.mark.engine("dynamodb_local", "ministack")
 async def test_an_item_comes_back_from_the_engine_as_it_went(table: Table) -> None:
     """Bytes, numbers and text of every class; DynamoDB drops a number's trailing zeros and nothing else."""
     for kind, values in ITEMS.items():

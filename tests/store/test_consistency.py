@@ -24,8 +24,6 @@ from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 
-pytestmark = pytest.mark.engine("dynamodb_local", "ministack")
-
 
 @dataclass(frozen=True)
 class Harness:

@@ -11,7 +11,6 @@ from vitrina.store.idempotency import AlreadyAnswered, Claim, IdempotencyStore, 
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
 
-pytestmark = pytest.mark.engine("moto", "dynamodb_local")
 ANSWER = StoredResponse(status=201, headers={"Location": "/v1/products/1"}, body=b'{"name":"\xc3\x9c"}\x00\xff')
 
 

@@ -16,7 +16,6 @@ from vitrina.store.inbox import InboxStore
 from vitrina.store.items import NoticeItem
 from vitrina.store.table import Table
 
-pytestmark = pytest.mark.engine("moto", "dynamodb_local")
 EXPIRY = at(0) + timedelta(days=90)
 
 
@@ -61,7 +60,6 @@ async def test_an_entry_that_is_there_stays_as_it_is(store: InboxStore, table: T
     assert await table.get_many_raw([keys.notice(made.user_id, made.id)], consistent=True) == [before]
 
 
-@pytest.mark.engine("dynamodb_local")
 async def test_one_of_many_writers_wins(store: InboxStore) -> None:
     """By the condition of the put."""
     made = notice(new_id())
@@ -130,7 +128,6 @@ async def test_an_expired_entry_is_as_good_as_gone(store: InboxStore) -> None:
         await store.mark_read(made.user_id, made.id, at=EXPIRY)
 
 
-@pytest.mark.engine("dynamodb_local")
 async def test_a_count_goes_on_over_more_than_a_megabyte(store: InboxStore) -> None:
     """A query ends at 1 MB: 1,250 entries with long names take two."""
     owner = new_id()

@@ -37,7 +37,6 @@ async def test_streams_have_leases_of_their_own(leases: LeaseStore, table: Table
     assert await LeaseStore(table, stream_label="another").all() == {}
 
 
-@pytest.mark.engine("dynamodb_local")
 async def test_one_of_many_takes_a_lease(leases: LeaseStore) -> None:
     """All see the same; the condition tells them apart."""
     lease = await made(leases)

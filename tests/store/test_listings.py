@@ -15,8 +15,6 @@ from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
 
-pytestmark = pytest.mark.engine("dynamodb_local", "ministack")
-
 ReadPage = Callable[[int, Position | None], Awaitable[Page[Product]]]
 
 

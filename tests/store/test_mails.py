@@ -16,7 +16,6 @@ from vitrina.store.mails import MOST_NOTICES, MailHeld
 from vitrina.store.operations import Delete
 from vitrina.store.table import Table
 
-pytestmark = pytest.mark.engine("moto", "dynamodb_local")
 LEASE = timedelta(seconds=60)
 
 
@@ -56,7 +55,6 @@ async def test_a_digest_holds_so_many_and_no_more(harness: MailHarness) -> None:
     assert len(waiting.digest_ids) == MOST_NOTICES
 
 
-@pytest.mark.engine("dynamodb_local")
 async def test_one_of_many_begins_the_mail(harness: MailHarness) -> None:
     """The others are told until when it is held; the same when it is taken over."""
     admin = await harness.admin()

@@ -31,9 +31,6 @@ from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 
-pytestmark = pytest.mark.engine("dynamodb_local")
-ENGINES = ("dynamodb_local", "ministack")
-
 
 class Watch:
     """A clock that stands still until it is moved."""
@@ -108,7 +105,7 @@ def test_every_migration_is_numbered_named_and_listed() -> None:
         assert file[6:] == re.sub(r"\W", "_", migration.NAME)
 
 
-@pytest.mark.engine(*ENGINES)
+@pytest.mark.engine("dynamodb_local", "ministack")
 async def test_a_fresh_table_sees_all_of_them_once(table: Table, said: list[Entry]) -> None:
     """The ledger says so, and a second run does nothing."""
     assert [entry.state for entry in await standing(table)] == [State.PENDING] * len(MIGRATIONS)
@@ -123,7 +120,6 @@ async def test_a_fresh_table_sees_all_of_them_once(table: Table, said: list[Entr
     assert await standing(table) == ledger
 
 
-@pytest.mark.engine("dynamodb_local", "ministack")
 async def test_the_baseline_refuses_a_table_that_others_write_to(table: Table, said: list[Entry]) -> None:
     """Its keys may be named alike; it stays unfinished until the items are gone."""
     foreign = {"pk": {"S": "user-1"}, "sk": {"S": "profile"}}
@@ -135,7 +131,6 @@ async def test_the_baseline_refuses_a_table_that_others_write_to(table: Table, s
     await migrate(table, said.append)
 
 
-@pytest.mark.engine(*ENGINES)
 @pytest.mark.usefixtures("small_pages")
 async def test_index_keys_are_derived_anew_where_they_differ_and_nothing_else_is_written(
     table: Table, said: list[Entry]
@@ -207,7 +202,6 @@ async def test_a_change_that_was_made_meanwhile_is_never_overwritten(
     assert (await standing(table))[1].changed == 1
 
 
-@pytest.mark.engine(*ENGINES)
 @pytest.mark.usefixtures("small_pages")
 async def test_an_interrupted_sweep_goes_on_from_its_last_checkpoint(
     table: Table, said: list[Entry], only: Callable[[Any], None]
@@ -278,7 +272,6 @@ async def test_it_can_be_cancelled_at_every_step(
     assert said[-1].state is State.FINISHED
 
 
-@pytest.mark.engine("dynamodb_local", "ministack")
 async def test_what_one_run_holds_the_others_wait_for(
     table: Table, said: list[Entry], only: Callable[[Any], None]
 ) -> None:
@@ -302,7 +295,6 @@ async def test_what_one_run_holds_the_others_wait_for(
     assert (await standing(table))[0].seen == 4
 
 
-@pytest.mark.engine(*ENGINES)
 async def test_a_run_that_died_is_taken_over_when_its_time_is_over_and_not_before(
     table: Table, said: list[Entry]
 ) -> None:

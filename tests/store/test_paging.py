@@ -9,7 +9,6 @@ from vitrina.store.operations import Query
 from vitrina.store.paging import every, page
 from vitrina.store.table import Table
 
-pytestmark = pytest.mark.engine("moto", "dynamodb_local", "ministack")
 ALL = Query(condition=Item.pk == "P", consistent=True)
 
 

@@ -16,8 +16,6 @@ from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
 from vitrina.store.transactions import Step
 
-pytestmark = pytest.mark.engine("moto", "dynamodb_local")
-
 
 @pytest.fixture
 def store(table: Table) -> ProductStore:

@@ -24,7 +24,6 @@ from vitrina.store.sessions import SessionStore
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 
-pytestmark = pytest.mark.engine("dynamodb_local", "ministack")
 T = TypeVar("T")
 
 
@@ -46,6 +45,7 @@ async def nothing_is_torn(table: Table) -> bool:
     return [finding async for finding in consistency.check(table)] == []
 
 
+@pytest.mark.engine("dynamodb_local", "ministack")
 @pytest.mark.parametrize("rivals", [40, 200])
 async def test_of_many_creations_of_one_sku_one_wins_and_the_others_are_told_the_holder(
     store: ProductStore, table: Table, rivals: int

@@ -17,7 +17,6 @@ from vitrina.store.recipients import RecipientStore, Window
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 
-pytestmark = pytest.mark.engine("moto", "dynamodb_local")
 DEFAULTS = NoticePreferences(email=EmailMode.DIGEST, digest_minutes=15, language=Language.ENGLISH)
 OTHER = NoticePreferences(email=EmailMode.EACH, digest_minutes=60, language=Language.SPANISH)
 
@@ -79,7 +78,6 @@ async def test_a_window_expires_a_day_after_it_has_closed(store: RecipientStore,
     assert item.expires_at == at(15 + 24 * 60).timestamp()
 
 
-@pytest.mark.engine("dynamodb_local")
 async def test_no_count_is_lost_where_many_open_a_window_at_once(store: RecipientStore) -> None:
     """One opens it, the others count in it."""
     owner = new_id()

@@ -25,7 +25,6 @@ from vitrina.store.rollups import RollupStore
 from vitrina.store.table import Table
 from vitrina.store.views import Segment, ViewStore
 
-pytestmark = pytest.mark.engine("dynamodb_local")
 DAY = date(2026, 11, 20)
 NEVER_USED = (date(2020, 1, 1) + timedelta(days=number) for number in itertools.count())
 PRODUCTS = [new_id() for _ in range(30)]

@@ -23,7 +23,6 @@ from vitrina.store.schema import SchemaError, end_stream, ensure, status
 from vitrina.store.stream import find_stream
 from vitrina.store.table import Table
 
-ENGINES = ("moto", "dynamodb_local", "ministack")
 Ensure = Callable[[], Awaitable[bool]]
 
 
@@ -51,7 +50,7 @@ def older(settings: Settings, **changes: Any) -> dict[str, Any]:
     return made | changes
 
 
-@pytest.mark.engine(*ENGINES)
+@pytest.mark.engine("dynamodb_local", "ministack")
 async def test_a_table_is_made_as_it_should_be_and_found_so(
     clients: Clients, settings: Settings, said: list[str]
 ) -> None:
@@ -76,7 +75,6 @@ async def test_a_table_that_is_not_there_is_described_as_missing(clients: Client
     assert found.differences == (f"table {settings.table_name} is missing",)
 
 
-@pytest.mark.engine("dynamodb_local", "ministack")
 async def test_an_older_table_gets_what_it_lacks_and_keeps_what_it_has(
     clients: Clients, settings: Settings, said: list[str]
 ) -> None:
@@ -106,7 +104,6 @@ async def test_an_older_table_gets_what_it_lacks_and_keeps_what_it_has(
     assert page.items == [made[2], made[0], made[1]]
 
 
-@pytest.mark.engine("dynamodb_local", "ministack")
 async def test_a_stream_with_other_images_is_begun_anew(clients: Clients, settings: Settings, said: list[str]) -> None:
     """A stream cannot be changed."""
     keys_only = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
@@ -140,7 +137,7 @@ async def test_to_readers_of_the_next_stream_what_was_written_without_one_is_no_
     assert (await status(clients.writer, settings)).differences == ()
 
 
-@pytest.mark.engine("moto", "ministack")
+@pytest.mark.engine("ministack")  # DynamoDB Local knows no point-in-time recovery
 async def test_production_is_protected(clients: Clients, settings: Settings, said: list[str]) -> None:
     """By point-in-time recovery and against deletion; a table of development is, once it is told to be."""
     await ensure(clients.writer, settings, said.append)
@@ -157,7 +154,6 @@ async def test_production_is_protected(clients: Clients, settings: Settings, sai
 
 
 @pytest.mark.requires_dynamodb_local("it has no point-in-time recovery")
-@pytest.mark.engine("dynamodb_local")
 async def test_an_engine_without_recovery_will_do_for_development_alone(
     clients: Clients, settings: Settings, said: list[str]
 ) -> None:
@@ -168,7 +164,6 @@ async def test_an_engine_without_recovery_will_do_for_development_alone(
         await ensure(clients.writer, production(settings), said.append)
 
 
-@pytest.mark.engine(*ENGINES)
 async def test_a_table_with_other_keys_is_refused(clients: Clients, settings: Settings, said: list[str]) -> None:
     """It is somebody else's, and nothing of it is touched."""
     await clients.writer.create_table(
@@ -186,7 +181,6 @@ async def test_a_table_with_other_keys_is_refused(clients: Clients, settings: Se
     assert (await status(clients.writer, settings)).indexes == {}
 
 
-@pytest.mark.engine("moto", "dynamodb_local")
 async def test_an_index_of_another_definition_is_refused(clients: Clients, settings: Settings, said: list[str]) -> None:
     """Its listing would be empty while it is made anew: people decide when."""
     made = create_table_arguments(settings)
@@ -196,7 +190,6 @@ async def test_an_index_of_another_definition_is_refused(clients: Clients, setti
         await ensure(clients.writer, settings, said.append)
 
 
-@pytest.mark.engine("moto", "dynamodb_local")
 async def test_ttl_on_another_attribute_is_refused(clients: Clients, settings: Settings, said: list[str]) -> None:
     """Changing it takes an hour."""
     await clients.writer.create_table(**create_table_arguments(settings))
@@ -207,7 +200,6 @@ async def test_ttl_on_another_attribute_is_refused(clients: Clients, settings: S
         await ensure(clients.writer, settings, said.append)
 
 
-@pytest.mark.engine("dynamodb_local", "ministack")
 async def test_two_runs_at_once_make_one_table(clients: Clients, settings: Settings, said: list[str]) -> None:
     """One is told that the other is at it, and waits."""
     made = await asyncio.gather(*(ensure(clients.writer, settings, said.append) for _ in range(4)))

@@ -15,7 +15,6 @@ from vitrina.store.sessions import SessionStore
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 
-pytestmark = pytest.mark.engine("moto", "dynamodb_local")
 SECOND = timedelta(seconds=1)
 
 

@@ -220,7 +220,6 @@ async def test_a_snapshot_waits_for_who_is_writing() -> None:
     assert len(client.calls) == 5
 
 
-@pytest.mark.engine("moto", "dynamodb_local", "ministack")
 async def test_a_snapshot_leaves_out_what_is_not_there(table: Table) -> None:
     """And has the rest under the keys that were asked for."""
     await table.put(Put(CLAIM))
@@ -276,7 +275,6 @@ async def test_what_a_batch_did_not_read_is_asked_for_again() -> None:
     }
 
 
-@pytest.mark.engine("moto", "dynamodb_local", "ministack")
 async def test_a_batch_of_one_finds_what_a_batch_would(table: Table) -> None:
     """The item, or the attributes that are asked for; and nothing where there is none."""
     other = keys.sku("desk")
@@ -360,7 +358,6 @@ async def test_work_that_belongs_to_no_request_is_counted_for_the_process_alone(
     assert usage.current() is None
 
 
-@pytest.mark.engine("moto", "dynamodb_local", "ministack")
 async def test_a_scan_meets_every_item_once_in_any_number_of_segments(table: Table) -> None:
     """Page by page, filtered or not; a position goes on after an item that is gone."""
     made = [SkuItem.keyed(keys.sku(f"s{number}"), product_id=str(number)) for number in range(30)]
@@ -379,7 +376,6 @@ async def test_a_scan_meets_every_item_once_in_any_number_of_segments(table: Tab
         assert sorted(found) == sorted(item.pk for item in made)
 
 
-@pytest.mark.engine("dynamodb_local", "ministack")
 async def test_a_scan_goes_on_after_an_item_that_was_deleted(table: Table) -> None:
     """As a migration that was interrupted does."""
     await table.put_many(SkuItem.keyed(keys.sku(f"s{number}"), product_id=str(number)) for number in range(9))

@@ -108,9 +108,9 @@ async def scanned(stores: Stores, *, consistent: bool) -> object:
 
 
 @pytest.fixture
-async def stores(settings: Settings, moto: str, ministack: str) -> AsyncIterator[Stores]:
+async def stores(settings: Settings, dynamodb_local: str, ministack: str) -> AsyncIterator[Stores]:
     """A writer's endpoint where everything is, and a reader's where nothing has arrived."""
-    settings = settings.model_copy(update={"writer_endpoint": moto, "reader_endpoint": ministack})
+    settings = settings.model_copy(update={"writer_endpoint": dynamodb_local, "reader_endpoint": ministack})
     async with connect(settings) as clients:
         for client in (clients.writer, clients.reader):
             await client.create_table(**create_table_arguments(settings))

@@ -16,8 +16,6 @@ from vitrina.store.table import Table
 from vitrina.store.transactions import Step
 from vitrina.store.users import UserStore
 
-pytestmark = pytest.mark.engine("moto", "dynamodb_local")
-
 
 @pytest.fixture
 def store(table: Table) -> UserStore:

@@ -18,7 +18,6 @@ from vitrina.store.operations import Query
 from vitrina.store.table import Table
 from vitrina.store.views import StoredView, ViewStore
 
-pytestmark = pytest.mark.engine("moto", "dynamodb_local", "ministack")
 NO_TABLE: Any = None
 TODAY = START.date()
 NOON_MS = int(datetime(TODAY.year, TODAY.month, TODAY.day, 12, tzinfo=UTC).timestamp() * 1000)

@@ -4,8 +4,6 @@ import pytest
 
 from tests.api.client import Client, Person, ok, problem, product_body, unique
 
-pytestmark = pytest.mark.engine("dynamodb_local", "ministack")  # the judge, and the engine of the demo
-
 
 @pytest.fixture(scope="module")
 async def products(admin: Person) -> int:

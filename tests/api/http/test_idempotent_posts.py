@@ -218,7 +218,6 @@ async def test_nobody_learns_of_anothers_answer(creation: Creation, anonymous: C
     problem(await user.post(creation.path, creation.body, headers=headers), 403, "forbidden")
 
 
-@pytest.mark.engine("dynamodb_local")
 async def test_of_many_at_once_under_one_key_one_is_made(creation: Creation) -> None:
     """Of fifty requests each gets the one response, or 409 while it is still running."""
     key = unique("key")
@@ -236,7 +235,6 @@ async def test_of_many_at_once_under_one_key_one_is_made(creation: Creation) -> 
     problem(await creation.post(None), 409, creation.taken)
 
 
-@pytest.mark.engine("dynamodb_local")
 async def test_of_many_bodies_at_once_under_one_key_one_is_made(creation: Creation) -> None:
     """The others get 422 `idempotency_key_reused`."""
     key = unique("key")

@@ -23,7 +23,6 @@ from vitrina.store.operations import Update
 from vitrina.store.rollups import RollupStore
 from vitrina.store.views import ViewStore
 
-pytestmark = pytest.mark.engine("dynamodb_local")
 TOP = "/v1/analytics/top-products"
 
 

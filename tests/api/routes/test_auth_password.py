@@ -138,7 +138,6 @@ async def test_a_refresh_beside_it_is_no_reuse(
     ok(await anonymous.bearing(ok(reply)["access_token"]).get("/v1/me"))
 
 
-@pytest.mark.engine("dynamodb_local")
 async def test_of_two_changes_at_once_one_counts(anonymous: Client) -> None:
     """From two sessions: one goes on and the other has ended, or was told of the conflict."""
     somebody = await sign_up(anonymous)

@@ -170,7 +170,6 @@ async def test_a_spent_refresh_token_ends_the_whole_session(anonymous: Client, s
     assert await is_in(anonymous, other.tokens)
 
 
-@pytest.mark.engine("dynamodb_local")
 async def test_of_many_refreshes_at_once_one_wins_and_no_two_families_live(anonymous: Client) -> None:
     """Fifty: one pair at most, and since the token was used twice, not even that one lives."""
     for _ in range(3):

@@ -179,7 +179,6 @@ async def test_an_address_cannot_be_made_up(http: aiohttp.ClientSession, throttl
     ok(await attempt(Client(http, throttled.url), owner.email, PASSWORD, via="203.0.113.77"))
 
 
-@pytest.mark.engine("dynamodb_local")
 async def test_tries_at_once_cannot_slip_through(client: Client, owner: Person) -> None:
     """A try counts before it is checked."""
     replies = await asyncio.gather(*(attempt(client, owner.email) for _ in range(20)))

@@ -23,7 +23,6 @@ from vitrina.services.exports.formats import Format
 from vitrina.store import keys
 from vitrina.store.views import ViewStore
 
-pytestmark = pytest.mark.engine("dynamodb_local")
 EXPORT = "/v1/analytics/views/export"
 DAY = datetime.now(UTC).date() - timedelta(days=5)
 LARGE = DAY - timedelta(days=10)

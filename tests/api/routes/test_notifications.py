@@ -18,7 +18,6 @@ from vitrina.store.items import Item
 from vitrina.store.operations import Query
 from vitrina.store.recipients import RecipientStore
 
-pytestmark = pytest.mark.engine("moto", "dynamodb_local")
 PREFERENCES = "/v1/me/notification-preferences"
 DEFAULTS = {"email": "digest", "digest_minutes": 15, "language": "en"}
 

@@ -9,8 +9,6 @@ from multidict import CIMultiDict
 from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, refused, unique
 from tests.service import Service
 
-pytestmark = pytest.mark.engine("dynamodb_local")  # moto copies the table at each transaction
-
 
 @pytest.fixture
 async def product(admin: Person) -> JsonObject:

@@ -6,8 +6,6 @@ import pytest
 
 from tests.api.client import Client, Person, ok, problem, product_body, refused, unique
 
-pytestmark = pytest.mark.engine("dynamodb_local")  # moto copies the table at each transaction
-
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 

@@ -4,8 +4,6 @@ import pytest
 
 from tests.api.client import Client, JsonObject, Person, ok, pages, problem, product_body, refused, unique
 
-pytestmark = pytest.mark.engine("dynamodb_local")  # moto copies the table at each transaction
-
 
 async def made(admin: Person, **fields: object) -> JsonObject:
     """A live product."""

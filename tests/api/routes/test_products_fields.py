@@ -6,8 +6,6 @@ import pytest
 
 from tests.api.client import Client, JsonObject, Person, ok, product_body, refused, unique
 
-pytestmark = pytest.mark.engine("dynamodb_local")  # moto copies the table at each transaction
-
 ARABIC_INDIC_TEN = "\u0661\u0660"
 FULLWIDTH_TEN = "\uff11\uff10"
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.client import Client, JsonObject, Person, Reply, ok, pages, unique
 
-pytestmark = pytest.mark.engine("dynamodb_local", "ministack")
+pytestmark = pytest.mark.engine("dynamodb_local", "ministack")  # the demo serves products from MiniStack
 STEPS = 60
 NAMES = ["Lamp", "lamp", "Chair", "Éclair", "e\u0301clair", "Z"]
 PRICES = ["0", "5", "5.00", "10", "9.99"]

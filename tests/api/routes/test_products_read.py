@@ -4,8 +4,6 @@ import pytest
 
 from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, unique
 
-pytestmark = pytest.mark.engine("dynamodb_local")  # moto copies the table at each transaction
-
 PUBLIC_FIELDS = {
     "id", "sku", "name", "brand", "description", "price", "currency", "created_at", "updated_at", "version",
 }  # fmt: skip

@@ -7,8 +7,6 @@ import pytest
 
 from tests.api.client import PASSWORD, Client, Person, fresh_email, ok, problem, sign_in, sign_up
 
-pytestmark = pytest.mark.engine("dynamodb_local")
-
 
 async def test_of_forty_registrations_of_one_email_one_wins(
     anonymous: Client, super_admin: Person, monkeypatch: pytest.MonkeyPatch

@@ -6,12 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 import aiohttp
-import pytest
 
 from tests.api.client import Client, JsonObject, Person, Reply, ok, problem, product_body, unique
 from tests.service import Service, serving
-
-pytestmark = pytest.mark.engine("dynamodb_local")
 
 
 def statuses(replies: Sequence[Reply]) -> Counter[int]:

@@ -208,7 +208,6 @@ async def test_an_admin_cannot_touch_any_account(super_admin: Person, admin: Per
     assert ok(await admin.get("/v1/me"))["version"] == 1
 
 
-@pytest.mark.engine("dynamodb_local")
 async def test_changes_at_once_are_all_counted(anonymous: Client, super_admin: Person) -> None:
     """Without `If-Match` they are made one after the other; the version counts them."""
     somebody = await sign_up(anonymous)
@@ -219,7 +218,6 @@ async def test_changes_at_once_are_all_counted(anonymous: Client, super_admin: P
     assert ok(await super_admin.get(path_of(somebody)))["version"] == 21
 
 
-@pytest.mark.engine("dynamodb_local")
 async def test_one_address_goes_to_one_account(anonymous: Client, super_admin: Person) -> None:
     """Claimed by new accounts and changed ones at once: one gets it, the others 409 `email_taken`."""
     people = [await sign_up(anonymous) for _ in range(5)]

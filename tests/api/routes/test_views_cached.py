@@ -13,7 +13,6 @@ from tests.api.views import count, stored_views
 from tests.service import Service, serving
 from vitrina.errors import TableUnavailable
 
-pytestmark = pytest.mark.engine("dynamodb_local")
 Other = Callable[..., AbstractAsyncContextManager[tuple[Service, Client]]]
 
 

@@ -13,7 +13,6 @@ from tests.service import Service, serving
 from vitrina.errors import TableUnavailable
 from vitrina.store.items import Item
 
-pytestmark = pytest.mark.engine("dynamodb_local")
 QUEUE = 5
 
 

@@ -12,7 +12,6 @@ from tests.service import Service
 from vitrina.store.operations import Scan
 from vitrina.store.views import StoredView
 
-pytestmark = pytest.mark.engine("dynamodb_local")
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 
 

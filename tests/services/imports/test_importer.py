@@ -25,7 +25,6 @@ from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
 
-pytestmark = pytest.mark.engine("dynamodb_local")
 NO_PAUSE = Backoff(first=0, longest=0)
 HEADER = "sku,name,brand,price,currency\n"
 

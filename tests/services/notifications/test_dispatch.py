@@ -28,7 +28,6 @@ from vitrina.store.recipients import RecipientStore
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 
-pytestmark = pytest.mark.engine("dynamodb_local")
 MINUTES = 15
 DEFAULTS = NoticePreferences(email=EmailMode.DIGEST, digest_minutes=MINUTES, language=Language.ENGLISH)
 

@@ -21,8 +21,6 @@ from vitrina.services.notifications.mailer import RETRY
 from vitrina.store import keys
 from vitrina.store.table import Table
 
-pytestmark = pytest.mark.engine("dynamodb_local")
-
 
 @pytest.fixture
 def harness(table: Table, settings: Settings) -> MailHarness:
