@@ -1,6 +1,7 @@
 """CONTRIBUTING.md names files that exist."""
 
 import re
+import tomllib
 
 from tests.documents.pages import CONTRIBUTING, ROOT, code_spans
 
@@ -13,3 +14,8 @@ def test_every_path_that_it_names_exists() -> None:
     assert len(named) > 30
     for path in named:
         assert list(ROOT.glob(re.sub(r"<\w+>", "*", path.rstrip("/")))), path
+
+
+def test_it_explains_every_mark_of_the_tests() -> None:
+    marks = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
+    assert {re.split(r"[(:]", mark)[0] for mark in marks} <= set(code_spans(CONTRIBUTING))
