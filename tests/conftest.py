@@ -28,6 +28,12 @@ def engines(pytestconfig: pytest.Config) -> Engines:
 
 
 @pytest.fixture(scope="session")
+def moto(engines: Engines) -> str:
+    """The URL of moto, which needs no Java: for sequential tests only."""
+    return engines.url("moto")
+
+
+@pytest.fixture(scope="session")
 def dynamodb_local(engines: Engines) -> str:
     """The URL of DynamoDB Local, the judge of semantics; of MiniStack where that cannot run."""
     return engines.url("dynamodb_local")

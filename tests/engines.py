@@ -1,6 +1,7 @@
 """The engines that tests run on: each is started when a test needs it, once a session, beside the others."""
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
@@ -25,6 +26,15 @@ UNPROVEN = (
 """What rests on DynamoDB Local alone."""
 
 
+def moto_server() -> engines.Engine:
+    """Return moto's server as a process of its own: in the tests' process it would share the interpreter's lock.
+
+    For sequential tests alone. It lets two writers win one condition and applies a token's transaction twice.
+    """
+    serve = [sys.executable, "-m", "moto.server", "-H", engines.LOOPBACK, "-p"]
+    return engines.Engine("moto", lambda port: [*serve, str(port)], probe="/moto-api/")
+
+
 def dynamodb_local() -> engines.Engine:
     """Return DynamoDB Local without Java's optimising compiler: that takes half of a short run's processor time."""
     quick = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
@@ -35,6 +45,7 @@ class Engines:
     """The running engines by name. Where DynamoDB Local cannot run, MiniStack stands in for it, but not on CI."""
 
     kinds: ClassVar[Mapping[str, Callable[[], engines.Engine]]] = {
+        "moto": moto_server,
         "dynamodb_local": dynamodb_local,
         "ministack": engines.embedded,
     }

@@ -1,4 +1,4 @@
-"""`vitrina` with aiobotocore's own DynamoDB client in place of `vitrina.dynamodb.client.ItemClient`."""
+"""`vitrina` with aiobotocore's own DynamoDB client in place of `vitrina.dynamodb.ItemClient`."""
 
 from unittest.mock import patch
 

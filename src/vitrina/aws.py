@@ -10,7 +10,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
 from vitrina.config import Settings
-from vitrina.dynamodb.client import extend_clients
+from vitrina.dynamodb import extend_clients
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

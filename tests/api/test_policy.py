@@ -11,6 +11,8 @@ from vitrina.api.application import ROUTES
 from vitrina.api.http.request import Request
 from vitrina.api.http.routing import PUBLIC, Route
 
+pytestmark = pytest.mark.engine("moto")  # one request after the other, and no rule of DynamoDB is asked
+
 ANYONE = frozenset({"anonymous", "user", "admin", "super_admin"})
 SIGNED_IN = ANYONE - {"anonymous"}
 MANAGERS = frozenset({"admin", "super_admin"})

@@ -15,7 +15,7 @@ from botocore.model import OperationModel, Shape
 from hypothesis import given, strategies as st
 
 from vitrina.aws import Clients
-from vitrina.dynamodb.responses import ResponseParser
+from vitrina.dynamodb import ResponseParser
 from vitrina.store.table import Table
 
 ON_ENGINES = pytest.mark.engine("dynamodb_local", "ministack")
