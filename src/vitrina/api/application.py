@@ -14,8 +14,7 @@ from aiohttp import web
 
 from vitrina.api.http.access_log import AccessLog
 from vitrina.api.http.app_keys import ACCESS_LOG, AUTHENTICATOR, PROXY_HEADERS, SERVICES, SETTINGS
-from vitrina.api.http.deadlines import Deadlines
-from vitrina.api.http.endpoint import Endpoint
+from vitrina.api.http.endpoint import Deadlines, Endpoint
 from vitrina.api.http.headers import ResponseHeaders
 from vitrina.api.http.problems import MethodNotAllowed
 from vitrina.api.http.proxies import ProxyHeaders

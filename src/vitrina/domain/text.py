@@ -1,5 +1,6 @@
-"""Text from users: trimmed, without control characters, and comparable regardless of case."""
+"""Text from users: trimmed, without control characters, comparable regardless of case, and safe in a CSV cell."""
 
+import re
 import unicodedata
 from typing import Final
 
@@ -8,6 +9,8 @@ MAX_DESCRIPTION: Final = 10_000
 _CONTROLS: Final = frozenset({"Cc", "Cs"})
 """The general categories of Unicode for control characters and lone surrogates."""
 _LINE_BREAKS_AND_TABS: Final = frozenset("\n\r\t")
+_FORMULA: Final = re.compile(r"'*[=+\-@\t\r\n]")
+_ESCAPED: Final = re.compile(r"'+[=+\-@\t\r\n]")
 
 
 def fold(text: str) -> str:
@@ -29,6 +32,19 @@ def clean_line(text: str, *, longest: int = MAX_NAME) -> str:
 def clean_paragraphs(text: str, *, longest: int = MAX_DESCRIPTION) -> str:
     """Return a text that may have line breaks and tabs, trimmed; raises ValueError as `clean_line` does."""
     return _clean(text, longest=longest, refused=_CONTROLS, allowed=_LINE_BREAKS_AND_TABS)
+
+
+def escape_cell(cell: str) -> str:
+    """Return a cell that no spreadsheet evaluates (OWASP, CSV injection): an apostrophe precedes a formula.
+
+    A formula that already has apostrophes before it gets one more, so that `unescape_cell` is the exact inverse.
+    """
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def unescape_cell(cell: str) -> str:
+    """Return the original of an escaped cell; WooCommerce escapes its exports in the same way."""
+    return cell[1:] if _ESCAPED.match(cell) else cell
 
 
 def _clean(text: str, *, longest: int, refused: frozenset[str], allowed: frozenset[str]) -> str:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from vitrina.api.http.deadlines import Deadlines
+from vitrina.api.http.endpoint import Deadlines
 
 
 async def _work(deadlines: Deadlines, *, allowed: float, takes: float) -> str:

@@ -20,7 +20,6 @@ from pydantic import BaseModel
 from vitrina import usage
 from vitrina.api.http.access_log import AccessLog, Entry
 from vitrina.api.http.body import parse_json, read_body
-from vitrina.api.http.deadlines import Deadlines
 from vitrina.api.http.problems import TABLE, InternalError, MalformedJson, problem
 from vitrina.api.http.request import Request
 from vitrina.api.http.routing import PUBLIC, Route
@@ -38,6 +37,52 @@ _PROCESS: Final = os.urandom(8).hex()
 _NUMBERS: Final = itertools.count(1)
 _GONE: Final = 499
 """The status that is logged when the client disconnects before the response is complete; nginx uses it too."""
+_TICK: Final = 0.05
+"""Seconds by which a request may exceed its deadline."""
+
+Task = asyncio.Task[Any]
+
+
+class Deadlines:
+    """Cancels tasks that exceed their deadline, with one timer for all.
+
+    A timer for each request costs 5 µs, a tenth of a cached response.
+    """
+
+    def __init__(self) -> None:
+        self._due: dict[Task, float] = {}
+        self._cancelled: set[Task] = set()
+        self._sweeping = False
+
+    def start(self, task: Task, *, seconds: float) -> None:
+        """Cancel `task` in so many seconds, unless `end` is called before."""
+        loop = task.get_loop()
+        self._due[task] = loop.time() + seconds
+        if not self._sweeping:
+            self._sweeping = True
+            loop.call_later(_TICK, self._sweep, loop)
+
+    def end(self, task: Task) -> float:
+        """Remove the deadline of `task`; return the seconds that were left."""
+        if task in self._cancelled:
+            self._cancelled.remove(task)
+            task.uncancel()
+            return 0
+        return self._due.pop(task, 0) - task.get_loop().time()
+
+    def cancelled(self, task: Task) -> bool:
+        """Say whether `task` was cancelled for its deadline, and not because the process stops."""
+        return task in self._cancelled
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for task in [task for task, due in self._due.items() if due <= now]:
+            del self._due[task]
+            self._cancelled.add(task)
+            task.cancel()
+        self._sweeping = bool(self._due)
+        if self._sweeping:
+            loop.call_later(_TICK, self._sweep, loop)
 
 
 class Endpoint:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vitrina.domain.spreadsheets import escape
+from vitrina.domain.text import escape_cell
 from vitrina.services.exports.batches import CACHED_PRODUCTS, EventBatch
 
 _NAMES: Final = pa.dictionary(pa.int32(), pa.string())
@@ -217,7 +217,7 @@ def _csv_cell(value: str | None) -> str:
     """Return a cell that no spreadsheet evaluates, quoted where RFC 4180 requires it; empty for None."""
     if value is None:
         return ""
-    value = escape(value)
+    value = escape_cell(value)
     return '"' + value.replace('"', '""') + '"' if _NEEDS_QUOTES.search(value) else value
 
 

@@ -10,7 +10,7 @@ import orjson
 from vitrina.domain.pages import Position
 from vitrina.domain.product_rows import COLUMNS, values
 from vitrina.domain.products import Product, Sort
-from vitrina.domain.spreadsheets import escape
+from vitrina.domain.text import escape_cell
 from vitrina.services.imports.import_file import FileFormat
 from vitrina.store.listings import ProductListings
 
@@ -34,7 +34,7 @@ def _csv(products: Iterable[Product]) -> bytes:
     writer = csv.writer(text)
     for product in products:
         cells = values(product).values()
-        writer.writerow([escape(cell) if isinstance(cell, str) else cell for cell in cells])
+        writer.writerow([escape_cell(cell) if isinstance(cell, str) else cell for cell in cells])
     return text.getvalue().encode()
 
 

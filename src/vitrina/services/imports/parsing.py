@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from vitrina.domain.product_rows import COLUMNS, RULES, clean
-from vitrina.domain.spreadsheets import unescape
+from vitrina.domain.text import unescape_cell
 from vitrina.services.imports import shopify, woocommerce
 from vitrina.services.imports.import_file import FileFormat, ImportFile, Number, UnreadableFile
 from vitrina.services.imports.plan import ImportPlan
@@ -57,7 +57,7 @@ def _own_rows(file: ImportFile) -> Iterator[Row]:
 
 
 def _from_csv(record: Record) -> Row:
-    return ParsedRow(record.line, {name: unescape(record.cells[name]) for name in RULES if name in record.cells})
+    return ParsedRow(record.line, {name: unescape_cell(record.cells[name]) for name in RULES if name in record.cells})
 
 
 def _from_json(record: Record) -> Row:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from vitrina.domain.spreadsheets import unescape
+from vitrina.domain.text import unescape_cell
 from vitrina.services.imports.html_text import html_text
 from vitrina.services.imports.import_file import ImportFile, UnreadableFile
 from vitrina.services.imports.plan import ImportPlan
@@ -64,7 +64,7 @@ def _row(line: int, cells: dict[str, str], options: ImportOptions, plan: ImportP
 
 
 def _cells(record: Record) -> dict[str, str]:
-    return {name: unescape(cell.strip()) for name, cell in record.cells.items()}
+    return {name: unescape_cell(cell.strip()) for name, cell in record.cells.items()}
 
 
 def _types(cells: dict[str, str]) -> list[str]:
