@@ -3,9 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
+from tests.service import settings_for
 from vitrina.api.application import create_app
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
-from vitrina.services.derived_keys import derive
 
 GOOD = {"signing_keys": "k1:" + "s" * 32, "secret_key": "t" * 32}
 
@@ -19,7 +19,7 @@ def settings(**options: object) -> Settings:
 def test_the_api_requires_each_secret(name: str) -> None:
     """A default would be public. Commands that make tables or relay changes need none."""
     one = Settings.model_validate({other: value for other, value in GOOD.items() if other != name})
-    for needs in (one.require_keys, lambda: create_app(one), lambda: derive(one, "cursors")):
+    for needs in (one.require_keys, lambda: create_app(one), lambda: one.derive_key("cursors")):
         with pytest.raises(ValueError, match=f"VITRINA_{name.upper()}: is required"):
             needs()
     settings().require_keys()
@@ -99,3 +99,15 @@ def test_a_proxy_that_is_no_network_is_refused() -> None:
     """When the API starts, not at the first request."""
     with pytest.raises(ValidationError):
         settings(trusted_proxies="10.0.0.1/8")
+
+
+def test_each_purpose_and_each_secret_has_a_key_of_its_own() -> None:
+    """Keys are the same in each process, have 32 bytes, and are never the secret itself."""
+    one, other = settings_for("x"), settings_for("x", secret_key="another-secret-key-of-32-bytes-or-more")
+    keys = [
+        settings.derive_key(purpose) for settings in (one, other) for purpose in ("cursors", "visitors", "throttle")
+    ]
+    assert len(set(keys)) == 6
+    assert {len(key) for key in keys} == {32}
+    assert one.derive_key("cursors") == keys[0]
+    assert one.secret_key.get_secret_value().encode() not in keys

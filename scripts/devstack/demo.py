@@ -19,7 +19,6 @@ from vitrina.domain.users import Role
 from vitrina.domain.views import View, visitor_hash, visitor_key
 from vitrina.services.accounts.accounts import UserDraft
 from vitrina.services.concurrency import gather
-from vitrina.services.derived_keys import derive
 from vitrina.services.products.cache import NoCache
 from vitrina.services.products.products import Products
 from vitrina.services.views.recorder import is_bot
@@ -133,7 +132,7 @@ async def _make_products(services: Services, admins: list[str], chance: random.R
 async def _make_views(services: Services, product_ids: list[str], chance: random.Random, display: Progress) -> None:
     """Write the views of the last 14 days, including today; a few products get most of them."""
     task = display.add_task("Views", total=_DAYS, unit="days")
-    secret = derive(services.settings, "visitors")
+    secret = services.settings.derive_key("visitors")
     popularity = [1 / (place + 2) for place in range(len(product_ids))]
     now = clock.now()
     for days_ago in reversed(range(_DAYS)):

@@ -23,7 +23,6 @@ from vitrina.domain.products import Product
 from vitrina.mail.transport import open_transport
 from vitrina.queue.notices import NoticeQueue
 from vitrina.services.cursors import Cursors
-from vitrina.services.derived_keys import derive
 from vitrina.services.idempotency import Idempotency
 from vitrina.services.products.cache import NoCache, ProductCache
 from vitrina.services.products.products import Products
@@ -185,7 +184,7 @@ class Services(AbstractAsyncContextManager["Services"]):
 
         views = ViewRecorder(
             self.view_store,
-            secret=derive(self.settings, "visitors"),
+            secret=self.settings.derive_key("visitors"),
             queue=self.settings.view_queue,
             commit_timeout=self.settings.view_commit_timeout,
             now_ms=clocks.now_ms if self._clock is clocks.now else lambda: clocks.epoch_ms(self._clock()),
@@ -261,7 +260,7 @@ class Services(AbstractAsyncContextManager["Services"]):
         settings = self.settings
         throttle = Throttle(
             LoginAttemptStore(self.table),
-            key=derive(settings, "throttle"),
+            key=settings.derive_key("throttle"),
             limit=settings.login_limit,
             address_limit=settings.login_address_limit,
             account_limit=settings.login_account_limit,
@@ -314,7 +313,7 @@ class Services(AbstractAsyncContextManager["Services"]):
         """Claims of idempotency keys. Raises ValueError without the settings' secrets."""
         return Idempotency(
             IdempotencyStore(self.table),
-            key=derive(self.settings, "idempotency"),
+            key=self.settings.derive_key("idempotency"),
             lifetime=self.settings.idempotency_lifetime,
             clock=self._clock,
         )
@@ -322,7 +321,7 @@ class Services(AbstractAsyncContextManager["Services"]):
     @cached_property
     def cursors(self) -> Cursors:
         """Cursors of pages. Raises ValueError without the settings' secrets."""
-        return Cursors(derive(self.settings, "cursors"))
+        return Cursors(self.settings.derive_key("cursors"))
 
 
 async def _drain(views: "ViewRecorder", seconds: float) -> None:

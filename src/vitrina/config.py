@@ -1,5 +1,6 @@
 """Settings: the only module that reads the environment. A test compares the fields with README's table of settings."""
 
+import hmac
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self
 
@@ -195,6 +196,14 @@ class Settings(BaseSettings):
         for name in ("signing_keys", "secret_key"):
             if not getattr(self, name).get_secret_value():
                 raise ValueError(f"VITRINA_{name.upper()}: is required")
+
+    def derive_key(self, purpose: str) -> bytes:
+        """Return the 32-byte key for `purpose` (HMAC-SHA256 as a pseudo-random function, NIST SP 800-108).
+
+        Raises ValueError when the settings have no secret, because anyone could then derive the key.
+        """
+        self.require_keys()
+        return hmac.digest(self.secret_key.get_secret_value().encode(), purpose.encode(), "sha256")
 
     @property
     def token_keys(self) -> dict[str, bytes]:

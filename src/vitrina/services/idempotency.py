@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from vitrina.clock import Clock, now
 from vitrina.errors import Conflict, IdempotencyInProgress
-from vitrina.services.derived_keys import fingerprint
+from vitrina.services.fingerprints import fingerprint
 from vitrina.store.idempotency import AlreadyAnswered, Claim, IdempotencyStore, StoredResponse
 from vitrina.store.transactions import AlsoWrite, nothing_else
 

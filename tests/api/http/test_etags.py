@@ -2,7 +2,7 @@
 
 import pytest
 
-from vitrina.api.http.etags import if_match, if_none_match
+from vitrina.api.http.request import if_match, if_none_match
 
 
 @pytest.mark.parametrize(

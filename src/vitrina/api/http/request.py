@@ -1,4 +1,4 @@
-"""A request as a handler sees it."""
+"""A request as a handler sees it, and the conditions that its headers state (RFC 9110 sections 8.8.3 and 13.1)."""
 
 import re
 from typing import Final, Generic, TypeVar, cast
@@ -6,7 +6,6 @@ from typing import Final, Generic, TypeVar, cast
 from aiohttp import web
 from yarl import URL
 
-from vitrina.api.http import etags
 from vitrina.api.http.app_keys import AUTHENTICATOR, PROXY_HEADERS, SETTINGS
 from vitrina.domain.users import Principal
 from vitrina.domain.versions import Expected
@@ -18,6 +17,9 @@ QueryT = TypeVar("QueryT")
 _BEARER: Final = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII)
 _LONGEST_AGENT: Final = 512
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+_TAG: Final = re.compile(r'[ \t,]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,[ \t,]*|$)')
+"""One tag of a list, whose elements may be empty (section 5.6.1.2)."""
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
 class Request(Generic[BodyT, QueryT]):
@@ -92,11 +94,11 @@ class Request(Generic[BodyT, QueryT]):
 
     def if_match(self) -> Expected:
         """Return the versions that `If-Match` accepts; None is any."""
-        return etags.if_match(self._list("If-Match"))
+        return if_match(self._list("If-Match"))
 
     def if_none_match(self, etag: int | str) -> bool:
         """Say whether `If-None-Match` names `etag`, so that the response is 304."""
-        return etags.if_none_match(self._list("If-None-Match"), etag)
+        return if_none_match(self._list("If-None-Match"), etag)
 
     def _list(self, name: str) -> str | None:
         """Return a list header, whether it came in one line or in several (RFC 9110 section 5.3)."""
@@ -114,3 +116,34 @@ class Request(Generic[BodyT, QueryT]):
         """Return a `Link` header to the next page: the same query with another cursor (RFC 8288)."""
         relative: URL = self.raw.rel_url.update_query(cursor=cursor)
         return f'<{self.url(str(relative))}>; rel="next"'
+
+
+def if_match(header: str | None) -> Expected:
+    """Return the versions that an `If-Match` accepts; None, for any version, without the header and for `*`.
+
+    The comparison is strong (section 8.8.3.2): weak tags, malformed headers
+    and tags that are no versions match nothing.
+    """
+    if header is None or header.strip() == "*":
+        return None
+    tags = _tags(header)
+    return frozenset(int(tag) for weak, tag in tags if not weak and _VERSION.fullmatch(tag))
+
+
+def if_none_match(header: str | None, etag: int | str) -> bool:
+    """Say whether the client already has the version of `etag`, so that the response is 304 (weak comparison)."""
+    if header is None:
+        return False
+    return header.strip() == "*" or any(tag == str(etag) for _, tag in _tags(header))
+
+
+def _tags(header: str) -> list[tuple[bool, str]]:
+    tags: list[tuple[bool, str]] = []
+    position = 0
+    while position < len(header):
+        match = _TAG.match(header, position)
+        if match is None:
+            return []
+        tags.append((match[1] is not None, match[2]))
+        position = match.end()
+    return tags

@@ -10,7 +10,7 @@ from vitrina.domain.versions import Expected, check_expected
 from vitrina.errors import EmailTaken, NotFound, SuperAdminProtected, ValidationFailed
 from vitrina.ids import is_id, new_id
 from vitrina.services.accounts.passwords import Passwords
-from vitrina.services.keyed_lock import KeyedLock
+from vitrina.services.concurrency import KeyedLock
 from vitrina.store.sessions import SessionStore
 from vitrina.store.transactions import AlsoWrite, nothing_else
 from vitrina.store.users import UserStore

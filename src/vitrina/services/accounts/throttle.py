@@ -17,7 +17,7 @@ from typing import Final
 from vitrina.clock import Clock, epoch_seconds, now
 from vitrina.domain.text import fold
 from vitrina.errors import Allowance, InvalidCredentials, RateLimited, WrongPassword
-from vitrina.services.derived_keys import fingerprint
+from vitrina.services.fingerprints import fingerprint
 from vitrina.store.login_attempts import LoginAttemptStore
 
 _WINDOW: Final = 900

@@ -15,7 +15,7 @@ from vitrina.domain.products import Action, Change, PricePeriod, Product, Produc
 from vitrina.domain.versions import Expected, check_expected
 from vitrina.errors import NotDeleted, NotFound, ValidationFailed
 from vitrina.ids import is_id, new_id
-from vitrina.services.keyed_lock import KeyedLock
+from vitrina.services.concurrency import KeyedLock
 from vitrina.services.products.cache import NoCache, ProductCache
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
