@@ -9,8 +9,8 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
-_SLOW: Final = 0.9
-"""Seconds: a little less than the client's patience for one answer."""
+_SLOW: Final = 0.75
+"""Seconds: less than the client waits for one response (1 s), by as much as a busy machine adds."""
 _TYPE: Final = "com.amazonaws.dynamodb.v20120810#"
 _OF_ONE_CONNECTION: Final = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 
