@@ -27,12 +27,12 @@ TOP = "/v1/analytics/top-products"
 
 
 def today() -> date:
-    """Today, UTC."""
+    """Today's date in UTC."""
     return datetime.now(UTC).date()
 
 
 def ago(days: int) -> date:
-    """A day that is past, or to come."""
+    """The date a number of days before today; a negative number gives a later date."""
     return today() - timedelta(days=days)
 
 
@@ -43,13 +43,13 @@ def view(product_id: str, day: date, *, visitor: int = 0, bot: bool = False) -> 
 
 
 async def write(service: Service, views: Sequence[View]) -> None:
-    """Store views as if they had been seen on their days."""
+    """Store views under the days on which they happened."""
     store = ViewStore(service.services.table)
     await store.put(store.segments(views))
 
 
 async def made(admin: Person, service: Service | None = None) -> str:
-    """A live product; of a service's, one that was there long before its views."""
+    """Create a live product; with a service, one that was created long before its views."""
     product_id = str(ok(await admin.post("/v1/products", product_body()), 201)["id"])
     if service:
         long_ago = datetime.now(UTC) - timedelta(days=400)
@@ -58,12 +58,12 @@ async def made(admin: Person, service: Service | None = None) -> str:
 
 
 def queue_of(service: Service) -> RollupQueue:
-    """Who rolls days up in the background."""
+    """The background queue in which the service rolls days up."""
     return service.services.analytics._queue
 
 
-async def test_a_report_has_every_day_with_people_and_bots_apart(service: Service, admin: Person) -> None:
-    """`total`, `views` and `unique_visitors` leave bots out; a visitor of two days counts on both."""
+async def test_a_report_has_a_row_for_each_day_and_counts_bots_separately(service: Service, admin: Person) -> None:
+    """`total`, `views` and `unique_visitors` exclude bots; a visitor who comes on two days is counted on both."""
     product_id, other = await made(admin, service), await made(admin, service)
     await write(
         service,
@@ -96,10 +96,10 @@ async def test_a_report_has_every_day_with_people_and_bots_apart(service: Servic
     assert ok(await admin.get(path)) == expected
 
 
-async def test_a_read_by_an_anonymous_visitor_is_in_the_report_at_once(
+async def test_an_anonymous_read_is_in_the_report_at_once(
     admin: Person, super_admin: Person, anonymous: Client
 ) -> None:
-    """R11 and R12: it was stored before its reader got the answer."""
+    """R11 and R12: the view is stored before the response is sent."""
     product_id = await made(admin)
     for _ in range(3):
         ok(await anonymous.get(f"/v1/products/{product_id}", headers={"User-Agent": "Mozilla/5.0 Firefox/145.0"}))
@@ -109,10 +109,10 @@ async def test_a_read_by_an_anonymous_visitor_is_in_the_report_at_once(
     assert (report["total"], report["unique_visitors"], report["bots"]) == (3, 1, 1)
 
 
-async def test_no_day_is_counted_on_which_the_product_was_not_there(
+async def test_days_before_the_creation_of_the_product_are_not_read(
     admin: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A year of a new product is its own days alone, and no year of calls within one request."""
+    """A year's report on a new product reads only the days since its creation, not 366 days in one request."""
     counted: list[date] = []
 
     async def count(_: object, day: date, *__: object, **___: object) -> Counts:
@@ -131,7 +131,7 @@ async def test_the_default_is_the_last_thirty_days(admin: Person) -> None:
     assert (report["from"], report["to"], report["total"]) == (f"{ago(29)}", f"{today()}", 0)
 
 
-async def test_days_to_come_have_their_rows(admin: Person) -> None:
+async def test_future_days_have_rows(admin: Person) -> None:
     path = f"/v1/products/{await made(admin)}/views"
     report = ok(await admin.get(path, params={"from": f"{ago(-3)}", "to": f"{ago(-4)}"}))
     assert [day["views"] for day in report["days"]] == [0, 0]
@@ -139,7 +139,7 @@ async def test_days_to_come_have_their_rows(admin: Person) -> None:
 
 
 async def test_a_year_is_the_longest_report(admin: Person) -> None:
-    """366 days, first and last among them."""
+    """A report has at most 366 days, first and last included."""
     path = f"/v1/products/{await made(admin)}/views"
     assert len(ok(await admin.get(path, params={"from": "2024-01-01", "to": "2024-12-31"}))["days"]) == 366
     refused(await admin.get(path, params={"from": "2023-12-31", "to": "2024-12-31"}), "/from")
@@ -157,26 +157,26 @@ async def test_a_year_is_the_longest_report(admin: Person) -> None:
         ({"to": "2026-1-1"}, ["/to"]),
     ],
 )
-async def test_bad_days_are_refused_by_name(
+async def test_an_invalid_range_of_days_is_rejected_and_the_parameter_named(
     admin: Person, path: str, parameters: dict[str, str], pointers: list[str]
 ) -> None:
-    """422, before anything is looked up; never clamped."""
+    """The response is 422, before any read of the table; the range is never clamped."""
     refused(await admin.get(path, params=parameters), *pointers)
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "ten", "-1"])
-async def test_a_bad_limit_is_refused(admin: Person, limit: str) -> None:
+async def test_an_invalid_limit_is_rejected(admin: Person, limit: str) -> None:
     refused(await admin.get(TOP, params={"limit": limit}), "/limit")
 
 
 @pytest.mark.parametrize("product_id", ["01a20f85-08d9-73a0-8275-7148fa5f785c", "nothing"])
 async def test_an_unknown_product_is_not_found(admin: Person, product_id: str) -> None:
-    """Whether or not an id could look so."""
+    """The response is 404 whether or not the id is well-formed."""
     problem(await admin.get(f"/v1/products/{product_id}/views"), 404, "not_found")
 
 
 async def test_a_deleted_product_keeps_its_report(service: Service, admin: Person) -> None:
-    """R7: its history hangs on it; among the top products it says when it was deleted."""
+    """R7: its history is kept. The top products show when it was deleted."""
     product_id = await made(admin, service)
     await write(service, [view(product_id, ago(-1000), visitor=number) for number in range(3)])
     await write(service, [view(product_id, today(), visitor=number) for number in range(500)])
@@ -189,7 +189,10 @@ async def test_a_deleted_product_keeps_its_report(service: Service, admin: Perso
 
 
 async def test_top_products_are_ordered_by_views_over_rolled_up_and_live_days(service: Service, admin: Person) -> None:
-    """Exact over the range; bots are left out; ties by id; a product with no view of a person is none."""
+    """Counts are exact over the range and exclude bots.
+
+    Ties are ordered by id; a product viewed only by bots is not listed.
+    """
     first, second, third, bots_only = [await made(admin, service) for _ in range(4)]
     days = {"from": f"{ago(41)}", "to": f"{ago(40)}"}
     await write(
@@ -217,10 +220,13 @@ async def test_top_products_are_ordered_by_views_over_rolled_up_and_live_days(se
     assert ok(await admin.get(TOP, params={"from": "2001-01-01", "to": "2001-01-01"})) == {"items": []}
 
 
-async def test_who_asks_for_the_same_days_shares_the_work(
+async def test_concurrent_requests_for_the_same_days_share_one_rollup(
     service: Service, admin: Person, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It goes on when a request's time is over, for the next one to find it done; a stop does not wait for it."""
+    """The rollup continues after a request times out, so that a later request finds it done.
+
+    A stop does not wait for it.
+    """
     async with serving(service.settings.model_copy(update={"request_timeout": 0.5})) as hurried:
         store = hurried.services.analytics._store
         totals, begun, gate = store.totals, 0, asyncio.Event()
@@ -246,10 +252,10 @@ async def test_who_asks_for_the_same_days_shares_the_work(
     assert not hurried.services.analytics._adding
 
 
-async def test_days_that_take_too_long_to_count_are_rolled_up_all_the_same(
+async def test_days_that_outlast_the_deadline_are_still_rolled_up(
     service: Service, admin: Person, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever asks again would run out of time, too, for ever."""
+    """Otherwise every later request for these days would time out, too."""
     product_id = await made(admin, service)
     for day, path in (ago(60), f"/v1/products/{product_id}/views"), (ago(61), TOP):
         await write(service, [view(product_id, day)])
@@ -268,10 +274,10 @@ async def test_days_that_take_too_long_to_count_are_rolled_up_all_the_same(
         assert day in await RollupStore(service.services.table).totals(Period(day, day))
 
 
-async def test_work_that_is_shared_has_bounds(
+async def test_shared_rollups_are_limited_in_number_and_time(
     service: Service, admin: Person, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So many periods at once, and so long; a disk without room is no failure of ours either."""
+    """Beyond the limits, and when the local disk is full, the response is 503."""
     async with serving(service.settings) as bounded:
         analytics = bounded.services.analytics
         monkeypatch.setattr(module, "_MOST_PERIODS", 1)
@@ -282,7 +288,7 @@ async def test_work_that_is_shared_has_bounds(
 
         monkeypatch.setattr(analytics, "_counted", for_ever)
         first = asyncio.create_task(client.get(TOP, params={"from": f"{ago(3)}"}))
-        while not analytics._adding:  # noqa: ASYNC110 - nobody tells
+        while not analytics._adding:  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.01)
         problem(await client.get(TOP), 503, "overloaded")
         await analytics.close()
@@ -299,16 +305,16 @@ async def test_work_that_is_shared_has_bounds(
             problem(await client.get(path), 503, "unavailable")
 
 
-async def test_a_stop_of_the_service_waits_for_no_rollup(service: Service) -> None:
-    """What is under way in the background is let go."""
+async def test_a_stop_of_the_service_cancels_rollups(service: Service) -> None:
+    """Rollups that run in the background are cancelled."""
     queue = queue_of(service)
     queue.add(ago(50))
     await asyncio.wait_for(queue.close(), 30)
     assert await RollupStore(service.services.table).totals(Period(ago(50), ago(50))) == {}
 
 
-async def test_an_outage_is_an_outage(service: Service, admin: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """503, though several calls fail beside each other."""
+async def test_an_outage_of_the_table_is_503(service: Service, admin: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The response is 503 although several concurrent calls fail."""
     product_id = await made(admin)
 
     async def fail(*_: Any, **__: Any) -> None:  # noqa: ANN401

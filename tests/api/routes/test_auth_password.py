@@ -1,4 +1,4 @@
-"""POST /v1/auth/password: a change of one's own password, open to every signed-in role (R2)."""
+"""POST /v1/auth/password: every signed-in role can change its own password (R2)."""
 
 import asyncio
 from typing import Any
@@ -15,12 +15,12 @@ CHANGE = {"current_password": PASSWORD, "new_password": NEW}
 
 @pytest.fixture
 async def somebody(anonymous: Client) -> Person:
-    """Somebody whom no other test knows."""
+    """An account that no other test uses."""
     return await sign_up(anonymous)
 
 
-async def test_the_new_password_counts_and_the_old_one_does_not(anonymous: Client, somebody: Person) -> None:
-    """204, and the account has a new version."""
+async def test_the_new_password_replaces_the_old_one(anonymous: Client, somebody: Person) -> None:
+    """The response is 204, and the account has a new version."""
     reply = await somebody.post("/v1/auth/password", CHANGE)
     assert (reply.status, reply.body) == (204, b"")
     problem(await anonymous.post("/v1/auth/login", somebody.credentials), 401, "invalid_credentials")
@@ -28,8 +28,8 @@ async def test_the_new_password_counts_and_the_old_one_does_not(anonymous: Clien
     assert ok(await again.get("/v1/me"))["version"] == 2
 
 
-async def test_other_sessions_end_and_this_one_goes_on(anonymous: Client, somebody: Person) -> None:
-    """With both of its tokens, refreshed or not."""
+async def test_other_sessions_end_and_the_current_one_continues(anonymous: Client, somebody: Person) -> None:
+    """Both tokens of the current session stay valid, before and after a refresh."""
     others = [await sign_in(anonymous, somebody.account) for _ in range(2)]
     ok(await somebody.post("/v1/auth/password", CHANGE), 204)
     for other in others:
@@ -43,7 +43,7 @@ async def test_other_sessions_end_and_this_one_goes_on(anonymous: Client, somebo
 
 
 async def test_a_wrong_current_password_changes_nothing(anonymous: Client, somebody: Person) -> None:
-    """422 `wrong_password`: the token was good, so it is no 401."""
+    """The response is 422 `wrong_password`, not 401, because the access token is valid."""
     other = await sign_in(anonymous, somebody.account)
     for wrong in ("wrong-lantern-2026", PASSWORD + "x", NEW):
         reply = await somebody.post("/v1/auth/password", CHANGE | {"current_password": wrong})
@@ -53,30 +53,29 @@ async def test_a_wrong_current_password_changes_nothing(anonymous: Client, someb
 
 
 @pytest.mark.parametrize("password", ["short-12345", "x7#Kq9" * 21 + "abc", "password1234", "", None, 123456789012])
-async def test_the_new_password_has_the_rules_of_any(somebody: Person, password: object) -> None:
-    """Its length, and not among the commonest."""
+async def test_the_new_password_obeys_the_rules_of_registration(somebody: Person, password: object) -> None:
+    """It has a minimum length and must not be a common password."""
     refused(await somebody.post("/v1/auth/password", CHANGE | {"new_password": password}), "/new_password")
 
 
-async def test_ones_own_address_is_no_password(somebody: Person) -> None:
-    """Here as at registration."""
+async def test_the_new_password_must_not_be_the_own_address(somebody: Person) -> None:
     refused(await somebody.post("/v1/auth/password", CHANGE | {"new_password": somebody.email}), "/new_password")
 
 
-async def test_each_field_is_required_and_nothing_else_is_taken(somebody: Person) -> None:
+async def test_each_field_is_required_and_unknown_fields_are_rejected(somebody: Person) -> None:
     refused(await somebody.post("/v1/auth/password", {}), "/current_password", "/new_password")
     refused(await somebody.post("/v1/auth/password", CHANGE | {"email": "a@example.com"}), "/email")
     refused(await somebody.post("/v1/auth/password", CHANGE | {"user_id": somebody.id}), "/user_id")
 
 
-async def test_nobody_has_no_password(anonymous: Client) -> None:
-    """401, before the body is looked at."""
+async def test_an_anonymous_request_gets_401(anonymous: Client) -> None:
+    """The body is not validated first."""
     problem(await anonymous.post("/v1/auth/password", CHANGE), 401, "authentication_required")
     problem(await anonymous.post("/v1/auth/password", data=b"{"), 401, "authentication_required")
 
 
-async def test_every_role_may(anonymous: Client, super_admin: Person) -> None:
-    """Though an admin may not change its account in any other way."""
+async def test_every_role_can_change_its_password(anonymous: Client, super_admin: Person) -> None:
+    """An admin can change nothing else of its account."""
     for role in ("admin", "user"):
         account = {"email": f"rotates.{role}@example.com", "password": PASSWORD, "name": "Somebody", "role": role}
         person = await sign_in(anonymous, ok(await super_admin.post("/v1/users", account), 201))
@@ -85,8 +84,8 @@ async def test_every_role_may(anonymous: Client, super_admin: Person) -> None:
     ok(await super_admin.post("/v1/auth/password", {"current_password": NEW, "new_password": PASSWORD}), 204)
 
 
-async def test_guesses_run_out_for_this_session_alone(anonymous: Client, somebody: Person) -> None:
-    """Who has stolen a token can't find the password by it; the owner, who signs in anew, can still change it."""
+async def test_wrong_guesses_are_limited_per_session(anonymous: Client, somebody: Person) -> None:
+    """The thief of a token cannot guess the password with it; the owner can sign in again and still change it."""
     guess = CHANGE | {"current_password": "wrong-lantern-2026"}
     for left in range(9, -1, -1):
         reply = await somebody.post("/v1/auth/password", guess)
@@ -101,10 +100,10 @@ async def test_guesses_run_out_for_this_session_alone(anonymous: Client, somebod
     assert (reply.status, reply.headers["RateLimit-Remaining"]) == (204, "10")
 
 
-async def test_who_signs_in_by_the_old_password_meanwhile_is_out(
+async def test_a_concurrent_sign_in_with_the_old_password_has_no_session(
     service: Service, anonymous: Client, somebody: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though the session is written after the others were cleared away."""
+    """The session is rejected although it is written after the other sessions were deleted."""
     sessions = service.services.authentication._sessions
     create, checked, changed = sessions.create, asyncio.Event(), asyncio.Event()
 
@@ -121,10 +120,10 @@ async def test_who_signs_in_by_the_old_password_meanwhile_is_out(
     problem(await (await signing_in).get("/v1/me"), 401, "invalid_token")
 
 
-async def test_a_refresh_beside_it_is_no_reuse(
+async def test_a_concurrent_refresh_is_not_taken_for_token_reuse(
     service: Service, anonymous: Client, somebody: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The session was carried over between the refresh's read and its write."""
+    """The change rewrites the session between the refresh's read and its write."""
     sessions = service.services.authentication._sessions
     rotate = sessions.rotate
 
@@ -138,8 +137,8 @@ async def test_a_refresh_beside_it_is_no_reuse(
     ok(await anonymous.bearing(ok(reply)["access_token"]).get("/v1/me"))
 
 
-async def test_of_two_changes_at_once_one_counts(anonymous: Client) -> None:
-    """From two sessions: one goes on and the other has ended, or was told of the conflict."""
+async def test_of_two_concurrent_changes_one_succeeds(anonymous: Client) -> None:
+    """They come from two sessions. One session continues; the other has ended or gets 409."""
     somebody = await sign_up(anonymous)
     other = await sign_in(anonymous, somebody.account)
     passwords = {somebody: "green-harbour-1987", other: "amber-meadow-1988"}

@@ -1,4 +1,4 @@
-"""POST /v1/auth/register, and what a new account and its password must be."""
+"""POST /v1/auth/register, and the rules of a new account and its password."""
 
 import re
 
@@ -9,12 +9,12 @@ from vitrina.domain.text import fold
 
 
 def account(**fields: object) -> JsonObject:
-    """What somebody registers with."""
+    """The body of a registration."""
     return {"email": fresh_email(), "password": PASSWORD, "name": "Somebody"} | fields
 
 
-async def test_a_new_account_is_a_user_and_says_nothing_of_its_password(anonymous: Client) -> None:
-    """201 with the contract's fields and none besides."""
+async def test_a_new_account_is_a_user_and_its_password_is_not_returned(anonymous: Client) -> None:
+    """The response is 201 with the fields of the contract and no others."""
     body = account(name="  Núria\u00a0", email=" New.Person@Example.com ")
     made = ok(await anonymous.post("/v1/auth/register", body), 201)
     assert made == {
@@ -32,7 +32,7 @@ async def test_a_new_account_is_a_user_and_says_nothing_of_its_password(anonymou
 
 
 async def test_an_email_is_unique_without_regard_to_case(anonymous: Client) -> None:
-    """409."""
+    """The response is 409."""
     email = f"{unique('Straße')}@Example.com"
     ok(await anonymous.post("/v1/auth/register", account(email=email)), 201)
     for same in (email, email.upper(), email.lower(), fold(email)):
@@ -40,14 +40,14 @@ async def test_an_email_is_unique_without_regard_to_case(anonymous: Client) -> N
 
 
 @pytest.mark.parametrize("field", ["role", "active", "version", "id", "created_at", "admin", "session_epoch"])
-async def test_nobody_makes_himself_more_than_a_user(anonymous: Client, field: str) -> None:
-    """Mass assignment is refused, never ignored."""
+async def test_a_registration_cannot_set_the_role(anonymous: Client, field: str) -> None:
+    """Unknown fields are rejected, never ignored (mass assignment)."""
     refused(await anonymous.post("/v1/auth/register", account(**{field: "admin"})), f"/{field}")
 
 
 @pytest.mark.parametrize("field", ["email", "password", "name"])
 async def test_each_field_is_required_and_a_string(anonymous: Client, field: str) -> None:
-    """By JSON pointer; the answer repeats nothing of what was sent."""
+    """Errors name fields by JSON pointer; the response repeats no value that was sent."""
     body = account()
     del body[field]
     refused(await anonymous.post("/v1/auth/register", body), f"/{field}")
@@ -63,8 +63,8 @@ async def test_each_field_is_required_and_a_string(anonymous: Client, field: str
      "a@.com", "a\n@example.com", "a@example.com\r\nBcc: b@example.com", "<a@example.com>", "a,b@example.com",
      "x" * 65 + "@example.com", "a@" + "x" * 250 + ".com", "\U0001d160" * 64 + "@" + "\U0001d160" * 60 + ".com"],
 )  # fmt: skip
-async def test_what_is_no_email_is_refused(anonymous: Client, email: str) -> None:
-    """At most 254 bytes, one @, no white space, and nothing that could end a mail's header."""
+async def test_an_invalid_email_is_rejected(anonymous: Client, email: str) -> None:
+    """It has at most 254 bytes, one @, no white space and no character that could end a mail header."""
     refused(await anonymous.post("/v1/auth/register", account(email=email)), "/email")
 
 
@@ -75,20 +75,20 @@ async def test_what_is_no_email_is_refused(anonymous: Client, email: str) -> Non
      "👨\u200d👩\u200d👧 family 7", "spaces are fine 9", "\u00a0non breaking\u3000", "tab" + "le-of-42-kings"],
 )  # fmt: skip
 async def test_a_password_has_12_to_128_characters_of_any_kind(anonymous: Client, password: str) -> None:
-    """And signs in."""
+    """The account can sign in with it."""
     assert 12 <= len(password) <= 128
     made = ok(await anonymous.post("/v1/auth/register", account(password=password)), 201)
     await sign_in(anonymous, made, password)
 
 
 @pytest.mark.parametrize("password", ["", "blue-lanter", "x7#Kq9" * 21 + "abc", "\U0001f4a1" * 11, "\U0001f4a1" * 129])
-async def test_a_password_of_another_length_is_refused(anonymous: Client, password: str) -> None:
-    """11 and 129 characters, however many bytes they are."""
+async def test_a_password_of_another_length_is_rejected(anonymous: Client, password: str) -> None:
+    """11 and 129 characters are rejected, however many bytes they have."""
     refused(await anonymous.post("/v1/auth/register", account(password=password)), "/password")
 
 
-async def test_a_password_with_nul_is_refused(anonymous: Client) -> None:
-    """It is no JSON text here, and bcrypt would stop at it."""
+async def test_a_password_with_nul_is_rejected(anonymous: Client) -> None:
+    """Bcrypt would ignore all that follows the NUL."""
     body = b'{"email": "%s", "name": "N", "password": "blue-lantern\\u0000-2026"}' % fresh_email().encode()
     reply = await anonymous.post("/v1/auth/register", data=body, headers={"Content-Type": "application/json"})
     problem(reply, 400, "malformed_json")
@@ -99,13 +99,13 @@ async def test_a_password_with_nul_is_refused(anonymous: Client) -> None:
     ["password1234", "123456789012", "qwertyuiop12", "passwordpassword", "aaaaaaaaaaaa", "iloveyou1234", "Password123!",
      "abcdefghijkl", "letmeinletmein", "1qaz2wsx3edc", "administrator", "111111111111"],
 )  # fmt: skip
-async def test_the_commonest_passwords_are_refused(anonymous: Client, password: str) -> None:
-    """Offline."""
+async def test_common_passwords_are_rejected(anonymous: Client, password: str) -> None:
+    """The list is part of the package; no other service is called."""
     refused(await anonymous.post("/v1/auth/register", account(password=password)), "/password")
 
 
-async def test_ones_own_name_and_address_are_no_password(anonymous: Client) -> None:
-    """In whatever case."""
+async def test_the_password_must_not_be_the_own_name_or_address(anonymous: Client) -> None:
+    """The comparison ignores case."""
     fields = {"email": "wilhelmina.harker@example.com", "name": "Wilhelmina Murray Harker"}
     own = ("wilhelmina.harker@example.com", "Wilhelmina.Harker", "WILHELMINA MURRAY HARKER")
     for password in own:
@@ -114,7 +114,7 @@ async def test_ones_own_name_and_address_are_no_password(anonymous: Client) -> N
 
 
 async def test_no_byte_of_a_password_is_ignored(anonymous: Client) -> None:
-    """Bcrypt alone would read 72 of them: two that differ in byte 80 are two."""
+    """Bcrypt alone reads only 72 bytes; two passwords that differ in byte 80 must differ."""
     one, other = ("a-long-and-winding-road-" * 5)[:79] + "1", ("a-long-and-winding-road-" * 5)[:79] + "2"
     made = ok(await anonymous.post("/v1/auth/register", account(password=one)), 201)
     await sign_in(anonymous, made, one)
@@ -123,6 +123,6 @@ async def test_no_byte_of_a_password_is_ignored(anonymous: Client) -> None:
         problem(reply, 401, "invalid_credentials")
 
 
-async def test_who_is_signed_in_may_register_another(user: Person) -> None:
-    """The route is for anyone; the new account is nobody's."""
+async def test_a_signed_in_user_can_register_another_account(user: Person) -> None:
+    """The route is public; the new account does not depend on the caller."""
     assert ok(await user.post("/v1/auth/register", account()), 201)["role"] == "user"

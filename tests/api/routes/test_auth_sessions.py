@@ -1,4 +1,4 @@
-"""GET and DELETE /v1/auth/sessions: the sign-ins of an account."""
+"""GET and DELETE /v1/auth/sessions: the sessions of an account."""
 
 import re
 
@@ -12,12 +12,12 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 @pytest.fixture
 async def somebody(anonymous: Client) -> Person:
-    """Somebody whom no other test knows."""
+    """An account that no other test uses."""
     return await sign_up(anonymous)
 
 
-async def test_a_session_says_when_it_began_where_and_which_it_is(anonymous: Client) -> None:
-    """Its `id` is the sign-in's `session_id`; no secret is among its fields."""
+async def test_a_session_has_its_id_start_address_and_agent(anonymous: Client) -> None:
+    """Its `id` is the `session_id` of the sign-in; no field holds a secret."""
     somebody = await sign_up(anonymous)
     reply = await anonymous.post("/v1/auth/login", somebody.credentials, headers={"User-Agent": "Firefox/130 ñ"})
     second = ok(reply)
@@ -38,8 +38,8 @@ async def test_a_session_says_when_it_began_where_and_which_it_is(anonymous: Cli
     assert TIME.fullmatch(newest["expires_at"])
 
 
-async def test_a_refresh_shows_in_its_session(anonymous: Client, somebody: Person) -> None:
-    """By `refreshed_at`; it stays one session."""
+async def test_a_refresh_updates_refreshed_at_of_its_session(anonymous: Client, somebody: Person) -> None:
+    """It creates no other session."""
     (before,) = ok(await somebody.get("/v1/auth/sessions"))["items"]
     ok(await anonymous.post("/v1/auth/refresh", {"refresh_token": somebody.tokens["refresh_token"]}))
     (after,) = ok(await somebody.get("/v1/auth/sessions"))["items"]
@@ -48,7 +48,7 @@ async def test_a_refresh_shows_in_its_session(anonymous: Client, somebody: Perso
 
 
 async def test_ended_sessions_are_not_listed(anonymous: Client, somebody: Person) -> None:
-    """However they ended."""
+    """A session ends by sign-out, deletion or reuse of a refresh token."""
     others = [await sign_in(anonymous, somebody.account) for _ in range(3)]
     ok(await others[0].post("/v1/auth/logout"), 204)
     ok(await somebody.delete(f"/v1/auth/sessions/{others[1].tokens['session_id']}"), 204)
@@ -60,7 +60,7 @@ async def test_ended_sessions_are_not_listed(anonymous: Client, somebody: Person
 
 
 async def test_sessions_are_paged_newest_first(anonymous: Client, somebody: Person) -> None:
-    """Full pages but for the last; a cursor is one account's own."""
+    """Every page but the last is full; a cursor is valid only for its own account."""
     people = [somebody, *[await sign_in(anonymous, somebody.account) for _ in range(4)]]
     read = await pages(somebody, "/v1/auth/sessions", limit=2)
     assert [len(page) for page in read] == [2, 2, 1]
@@ -73,8 +73,8 @@ async def test_sessions_are_paged_newest_first(anonymous: Client, somebody: Pers
     problem(await somebody.get(f"/v1/auth/sessions?cursor={cursor[:-2]}"), 400, "invalid_cursor")
 
 
-async def test_a_session_that_is_ended_ends_at_once(anonymous: Client, somebody: Person) -> None:
-    """For both of its tokens; ending it again is 404."""
+async def test_a_deleted_session_ends_at_once(anonymous: Client, somebody: Person) -> None:
+    """Both of its tokens are rejected; a second deletion gets 404."""
     other = await sign_in(anonymous, somebody.account)
     path = f"/v1/auth/sessions/{other.tokens['session_id']}"
     ok(await somebody.delete(path), 204)
@@ -85,14 +85,16 @@ async def test_a_session_that_is_ended_ends_at_once(anonymous: Client, somebody:
     assert ok(await somebody.get("/v1/me"))["id"] == somebody.id
 
 
-async def test_ones_own_session_can_be_ended_by_its_id(somebody: Person) -> None:
-    """As signing out does."""
+async def test_the_current_session_can_be_deleted_by_its_id(somebody: Person) -> None:
+    """The effect is that of a sign-out."""
     ok(await somebody.delete(f"/v1/auth/sessions/{somebody.tokens['session_id']}"), 204)
     problem(await somebody.get("/v1/me"), 401, "invalid_token")
 
 
-async def test_anothers_session_is_not_there(anonymous: Client, somebody: Person, super_admin: Person) -> None:
-    """404 to everybody else, whatever their role, and it lives on."""
+async def test_the_session_of_another_account_is_not_found(
+    anonymous: Client, somebody: Person, super_admin: Person
+) -> None:
+    """Every other account gets 404, whatever its role, and the session continues."""
     stranger = await sign_up(anonymous)
     path = f"/v1/auth/sessions/{somebody.tokens['session_id']}"
     for person in (stranger, super_admin):
@@ -101,12 +103,12 @@ async def test_anothers_session_is_not_there(anonymous: Client, somebody: Person
 
 
 @pytest.mark.parametrize("session_id", [UNKNOWN, "nonsense", "%00", "ä", "x" * 2_000, UNKNOWN.upper()])
-async def test_a_session_that_cannot_be_is_not_found(somebody: Person, session_id: str) -> None:
-    """404 and never 500."""
+async def test_a_malformed_session_id_is_not_found(somebody: Person, session_id: str) -> None:
+    """The response is 404, never 500."""
     problem(await somebody.delete(f"/v1/auth/sessions/{session_id}"), 404, "not_found")
 
 
-async def test_nobody_has_no_sessions(anonymous: Client) -> None:
-    """401 before anything else."""
+async def test_an_anonymous_request_for_sessions_gets_401(anonymous: Client) -> None:
+    """Authentication is checked first."""
     problem(await anonymous.get("/v1/auth/sessions?limit=0"), 401, "authentication_required")
     problem(await anonymous.delete("/v1/auth/sessions/nonsense"), 401, "authentication_required")

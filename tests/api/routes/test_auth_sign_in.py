@@ -1,4 +1,4 @@
-"""POST /v1/auth/login, /refresh and /logout: sessions begin, are renewed and end (R14)."""
+"""POST /v1/auth/login, /refresh and /logout: sessions start, are refreshed and end (R14)."""
 
 import asyncio
 from collections import Counter
@@ -15,31 +15,31 @@ from vitrina.metrics import DYNAMODB_CALLS
 
 @pytest.fixture
 async def somebody(anonymous: Client) -> Person:
-    """Somebody whom no other test knows."""
+    """An account that no other test uses."""
     return await sign_up(anonymous)
 
 
 @pytest.fixture
 def clock(service: Service) -> Iterator[HeldClock]:
-    """The service's clock, held."""
+    """The clock of the service, which the test moves."""
     with held_clock(service) as clock:
         yield clock
 
 
 def calls() -> Counter[str]:
-    """How often the table has been called so far, by operation."""
+    """The number of calls to the table so far, by operation."""
     samples = (sample for family in DYNAMODB_CALLS.collect() for sample in family.samples)
     return Counter({each.labels["operation"]: int(each.value) for each in samples if each.name.endswith("_total")})
 
 
 async def refresh(client: Client, tokens: JsonObject) -> JsonObject:
-    """Spend a refresh token and return the new pair."""
+    """Use a refresh token and return the new pair."""
     made: JsonObject = ok(await client.post("/v1/auth/refresh", {"refresh_token": tokens["refresh_token"]}))
     return made
 
 
 async def is_in(client: Client, tokens: JsonObject) -> bool:
-    """Say whether an access token is good; if not, it is because it is not."""
+    """Whether an access token is accepted; any other status than 401 fails the test."""
     reply = await client.bearing(tokens["access_token"]).get("/v1/me")
     if reply.status != 200:
         assert problem(reply, 401, "invalid_token")
@@ -47,8 +47,8 @@ async def is_in(client: Client, tokens: JsonObject) -> bool:
     return reply.status == 200
 
 
-async def test_who_signs_in_gets_two_tokens_and_their_lifetimes(anonymous: Client, somebody: Person) -> None:
-    """The contract's fields and none besides; nobody on the way keeps them."""
+async def test_a_sign_in_returns_two_tokens_and_their_lifetimes(anonymous: Client, somebody: Person) -> None:
+    """The response has the fields of the contract and no others, and forbids caches to store it."""
     reply = await anonymous.post("/v1/auth/login", somebody.credentials)
     tokens = ok(reply)
     assert tokens == {
@@ -63,16 +63,16 @@ async def test_who_signs_in_gets_two_tokens_and_their_lifetimes(anonymous: Clien
     assert await is_in(anonymous, tokens)
 
 
-async def test_the_case_of_an_email_does_not_matter(anonymous: Client) -> None:
-    """Nor its composition."""
+async def test_a_sign_in_ignores_the_case_of_the_email(anonymous: Client) -> None:
+    """Its Unicode composition makes no difference either."""
     email = f"Jürgen.{fresh_email()}"
     somebody = await sign_up(anonymous, email=email)
     for same in (email.upper(), email.lower(), email.replace("ü", "u\u0308")):
         assert ok(await (await sign_in(anonymous, {"email": same})).get("/v1/me")) == somebody.account
 
 
-async def test_a_wrong_email_and_a_wrong_password_get_the_same_answer(anonymous: Client, somebody: Person) -> None:
-    """401 `invalid_credentials`, to the byte, and with the same headers."""
+async def test_a_wrong_email_and_a_wrong_password_get_the_same_response(anonymous: Client, somebody: Person) -> None:
+    """Both get 401 `invalid_credentials` with the same bytes and headers."""
     answers = []
     for email, password in [
         (somebody.email, "wrong-lantern-2026"),
@@ -91,7 +91,7 @@ async def test_a_wrong_email_and_a_wrong_password_get_the_same_answer(anonymous:
 async def test_a_wrong_email_takes_as_long_as_a_wrong_password(
     anonymous: Client, somebody: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same calls to the table, and a hash of the same cost is checked for nobody too."""
+    """Both make the same calls to the table, and both check a hash of the same cost."""
     checked: list[bytes] = []
     checkpw = bcrypt.checkpw
 
@@ -116,7 +116,7 @@ async def test_a_wrong_email_takes_as_long_as_a_wrong_password(
 
 @pytest.mark.parametrize("field", ["email", "password"])
 async def test_each_field_is_required_and_a_string(anonymous: Client, somebody: Person, field: str) -> None:
-    """422; a new password's rules are not asked of an old one."""
+    """The response is 422. The rules of new passwords do not apply to a sign-in."""
     left = dict(somebody.credentials)
     del left[field]
     refused(await anonymous.post("/v1/auth/login", left), f"/{field}")
@@ -126,7 +126,7 @@ async def test_each_field_is_required_and_a_string(anonymous: Client, somebody: 
 
 
 async def test_each_sign_in_is_a_session_of_its_own(anonymous: Client, somebody: Person) -> None:
-    """One can end and the other go on."""
+    """One session can end while the other continues."""
     other = await sign_in(anonymous, somebody.account)
     assert other.tokens["session_id"] != somebody.tokens["session_id"]
     ok(await other.post("/v1/auth/logout"), 204)
@@ -134,8 +134,8 @@ async def test_each_sign_in_is_a_session_of_its_own(anonymous: Client, somebody:
     assert await is_in(anonymous, somebody.tokens)
 
 
-async def test_who_signed_out_is_out_with_both_tokens(anonymous: Client, somebody: Person) -> None:
-    """At the next request; signing out once more is signing out as nobody."""
+async def test_a_sign_out_ends_both_tokens(anonymous: Client, somebody: Person) -> None:
+    """The next request gets 401, and so does a second sign-out."""
     ok(await somebody.post("/v1/auth/logout"), 204)
     assert not await is_in(anonymous, somebody.tokens)
     reply = await anonymous.post("/v1/auth/refresh", {"refresh_token": somebody.tokens["refresh_token"]})
@@ -144,8 +144,8 @@ async def test_who_signed_out_is_out_with_both_tokens(anonymous: Client, somebod
     problem(await anonymous.post("/v1/auth/logout"), 401, "authentication_required")
 
 
-async def test_a_refresh_gives_a_new_pair_of_the_same_session(anonymous: Client, somebody: Person) -> None:
-    """With the fields of a sign-in; access tokens of before live on until they expire."""
+async def test_a_refresh_returns_a_new_pair_for_the_same_session(anonymous: Client, somebody: Person) -> None:
+    """It has the fields of a sign-in; earlier access tokens stay valid until they expire."""
     tokens = await refresh(anonymous, somebody.tokens)
     assert tokens.keys() == somebody.tokens.keys()
     assert tokens["session_id"] == somebody.tokens["session_id"]
@@ -155,8 +155,8 @@ async def test_a_refresh_gives_a_new_pair_of_the_same_session(anonymous: Client,
     assert await is_in(anonymous, await refresh(anonymous, tokens))
 
 
-async def test_a_spent_refresh_token_ends_the_whole_session(anonymous: Client, somebody: Person) -> None:
-    """Who brings it may have stolen it, or been robbed (RFC 9700 section 4.14.2); other sessions live on."""
+async def test_a_reused_refresh_token_ends_the_whole_session(anonymous: Client, somebody: Person) -> None:
+    """Either its sender or its owner may be a thief (RFC 9700 section 4.14.2). Other sessions continue."""
     other = await sign_in(anonymous, somebody.account)
     second = await refresh(anonymous, somebody.tokens)
     third = await refresh(anonymous, second)
@@ -170,8 +170,8 @@ async def test_a_spent_refresh_token_ends_the_whole_session(anonymous: Client, s
     assert await is_in(anonymous, other.tokens)
 
 
-async def test_of_many_refreshes_at_once_one_wins_and_no_two_families_live(anonymous: Client) -> None:
-    """Fifty: one pair at most, and since the token was used twice, not even that one lives."""
+async def test_of_concurrent_refreshes_at_most_one_succeeds_and_the_session_ends(anonymous: Client) -> None:
+    """Of fifty requests at most one gets a pair. The token was used twice, so this pair is rejected, too."""
     for _ in range(3):
         somebody = await sign_up(anonymous)
         body = {"refresh_token": somebody.tokens["refresh_token"]}
@@ -187,17 +187,17 @@ async def test_of_many_refreshes_at_once_one_wins_and_no_two_families_live(anony
 
 
 @pytest.mark.parametrize("token", ["nonsense", "a.b.c", "....", " ", "ä.ö.ü", "x" * 4_096])
-async def test_an_unknown_refresh_token_is_refused(anonymous: Client, token: str) -> None:
-    """401; one that cannot be a token at all is 422."""
+async def test_an_unknown_refresh_token_is_rejected(anonymous: Client, token: str) -> None:
+    """The response is 401; a value of the wrong shape gets 422."""
     problem(await anonymous.post("/v1/auth/refresh", {"refresh_token": token}), 401, "invalid_token")
     for value in ("", None, 1, "x" * 4_097):
         refused(await anonymous.post("/v1/auth/refresh", {"refresh_token": value}), "/refresh_token")
 
 
-async def test_an_access_token_is_refused_from_the_second_it_expires(
+async def test_an_access_token_is_rejected_from_the_second_it_expires(
     anonymous: Client, somebody: Person, clock: HeldClock
 ) -> None:
-    """Not one second before; the session goes on by its refresh token."""
+    """It is valid until the second before; the refresh token continues the session."""
     tokens = (await sign_in(anonymous, somebody.account)).tokens
     clock.go_on(seconds=899)
     assert await is_in(anonymous, tokens)
@@ -206,10 +206,10 @@ async def test_an_access_token_is_refused_from_the_second_it_expires(
     assert await is_in(anonymous, await refresh(anonymous, tokens))
 
 
-async def test_a_session_is_refused_from_the_second_it_expires_though_its_item_is_there(
+async def test_a_session_is_rejected_from_the_second_it_expires_though_its_item_exists(
     anonymous: Client, somebody: Person, clock: HeldClock
 ) -> None:
-    """DynamoDB may keep the item for days; each refresh gives the session a month more."""
+    """DynamoDB may delete the item days later. Each refresh extends the session by a month."""
     tokens = (await sign_in(anonymous, somebody.account)).tokens
     clock.go_on(days=30, seconds=-1)
     tokens = await refresh(anonymous, tokens)
@@ -223,8 +223,8 @@ async def test_a_session_is_refused_from_the_second_it_expires_though_its_item_i
     assert [session["id"] for session in listed] == [newer["session_id"]]
 
 
-async def test_a_bad_token_is_never_a_downgrade_to_nobody(somebody: Person) -> None:
-    """401 on public routes too, those of signing in among them."""
+async def test_an_invalid_token_is_not_treated_as_anonymous(somebody: Person) -> None:
+    """Public routes respond with 401, too, including those for signing in."""
     ok(await somebody.post("/v1/auth/logout"), 204)
     for reply in (
         await somebody.post("/v1/auth/login", somebody.credentials),

@@ -1,4 +1,4 @@
-"""Sign-ins are throttled (R14): guessing is slow, and nobody is locked out for good."""
+"""Sign-ins are throttled (R14): guessing is slow, and no account is locked permanently."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +15,7 @@ LIMIT, ADDRESS_LIMIT, ACCOUNT_LIMIT = 4, 12, 8
 
 @pytest.fixture(scope="module")
 async def throttled(engine: str) -> AsyncIterator[Service]:
-    """A service with low limits, behind a proxy that is trusted."""
+    """A service with low limits behind a trusted proxy."""
     settings = settings_for(
         engine,
         login_limit=LIMIT,
@@ -30,27 +30,27 @@ async def throttled(engine: str) -> AsyncIterator[Service]:
 
 @pytest.fixture(scope="module")
 def held(throttled: Service) -> Iterator[HeldClock]:
-    """Its clock, held: a window that ends in the midst of a test would start its counts again."""
+    """The clock of the service, held so that a window cannot end within a test."""
     with held_clock(throttled) as clock:
         yield clock
 
 
 @pytest.fixture(autouse=True)
 def clock(held: HeldClock) -> HeldClock:
-    """The same clock in a window that no test has used."""
+    """The same clock in a window that no other test uses."""
     held.go_on(days=1)
     return held
 
 
 @pytest.fixture
 def client(http: aiohttp.ClientSession, throttled: Service) -> Client:
-    """Somebody who is not signed in."""
+    """An anonymous client."""
     return Client(http, throttled.url)
 
 
 @pytest.fixture
 async def owner(client: Client) -> Person:
-    """Whose account it is."""
+    """The owner of the account."""
     return await sign_up(client)
 
 
@@ -63,13 +63,13 @@ async def attempt(
 
 
 def limits(reply: Reply) -> tuple[int, int, int]:
-    """Return what an answer says of the limit: how many tries there are, are left, and for how many seconds."""
+    """Return the limit, the remaining tries and the seconds until reset from the response's headers."""
     limit, remaining, reset = (int(reply.headers[f"RateLimit-{name}"]) for name in ("Limit", "Remaining", "Reset"))
     return limit, remaining, reset
 
 
-async def test_tries_run_out_and_the_answer_says_until_when(client: Client, owner: Person) -> None:
-    """429 `rate_limited` with `Retry-After`; each answer before it says what is left."""
+async def test_excess_tries_get_429_with_retry_after(client: Client, owner: Person) -> None:
+    """The code is `rate_limited`; each response before it has the number of remaining tries."""
     for left in (3, 2, 1, 0):
         reply = await attempt(client, owner.email)
         problem(reply, 401, "invalid_credentials")
@@ -80,8 +80,10 @@ async def test_tries_run_out_and_the_answer_says_until_when(client: Client, owne
     assert 1 <= int(reply.headers["Retry-After"]) == limits(reply)[2] <= 900
 
 
-async def test_even_the_right_password_has_to_wait_then(client: Client, owner: Person, clock: HeldClock) -> None:
-    """Or a guesser would be told; when the window is over it counts again."""
+async def test_a_throttled_sign_in_fails_even_with_the_right_password(
+    client: Client, owner: Person, clock: HeldClock
+) -> None:
+    """Otherwise the limit would not stop guessing. When the window has ended the password is accepted."""
     for _ in range(LIMIT):
         await attempt(client, owner.email)
     reply = await attempt(client, owner.email, PASSWORD)
@@ -93,8 +95,8 @@ async def test_even_the_right_password_has_to_wait_then(client: Client, owner: P
     ok(await attempt(client, owner.email, PASSWORD))
 
 
-async def test_the_owner_gets_in_from_another_address(client: Client, owner: Person) -> None:
-    """Though somebody has used up the tries of the account from theirs."""
+async def test_the_owner_can_sign_in_from_another_address(client: Client, owner: Person) -> None:
+    """Another address has used up its own tries for the account."""
     for _ in range(ACCOUNT_LIMIT + 2):
         await attempt(client, owner.email)
     reply = await attempt(client, owner.email, PASSWORD, via="203.0.113.2")
@@ -102,8 +104,8 @@ async def test_the_owner_gets_in_from_another_address(client: Client, owner: Per
     assert limits(reply)[:2] == (LIMIT, LIMIT)
 
 
-async def test_one_address_at_one_account_is_no_crowd(client: Client, owner: Person) -> None:
-    """What is refused was no try: however long it goes on, others of that address and account have all of theirs."""
+async def test_throttled_tries_do_not_use_up_the_limits_of_account_and_address(client: Client, owner: Person) -> None:
+    """A throttled try is not counted, so others of that address or account keep all of theirs."""
     for _ in range(ADDRESS_LIMIT + ACCOUNT_LIMIT):
         await attempt(client, owner.email)
     neighbour = await attempt(client, fresh_email())
@@ -113,8 +115,8 @@ async def test_one_address_at_one_account_is_no_crowd(client: Client, owner: Per
     assert limits(elsewhere)[:2] == (LIMIT, LIMIT - 1)
 
 
-async def test_the_owner_gets_in_while_a_crowd_of_addresses_guesses(client: Client, owner: Person) -> None:
-    """Past the account's limit an address has two tries, and one that has not failed still has them."""
+async def test_the_owner_can_sign_in_while_many_addresses_guess(client: Client, owner: Person) -> None:
+    """Above the account's limit each address has two tries, so an address without failures can still sign in."""
     for number in range(ACCOUNT_LIMIT):
         problem(await attempt(client, owner.email, via=f"198.51.100.{number}"), 401, "invalid_credentials")
     for left in (1, 0):
@@ -125,8 +127,8 @@ async def test_the_owner_gets_in_while_a_crowd_of_addresses_guesses(client: Clie
     ok(await attempt(client, owner.email, PASSWORD, via="203.0.113.2"))
 
 
-async def test_an_address_that_tries_many_accounts_is_refused(client: Client, owner: Person) -> None:
-    """Whosever they are, and whether they exist; everybody else gets in."""
+async def test_an_address_that_tries_many_accounts_is_throttled(client: Client, owner: Person) -> None:
+    """The accounts need not exist; other addresses can sign in."""
     for _ in range(ADDRESS_LIMIT):
         problem(await attempt(client, fresh_email()), 401, "invalid_credentials")
     problem(await attempt(client, fresh_email()), 429, "rate_limited")
@@ -135,7 +137,7 @@ async def test_an_address_that_tries_many_accounts_is_refused(client: Client, ow
 
 
 async def test_an_unknown_account_is_throttled_like_a_known_one(client: Client, owner: Person) -> None:
-    """Or the limit would tell which exist."""
+    """Otherwise the limit would reveal which accounts exist."""
     unknown = fresh_email()
     for _ in range(LIMIT + 1):
         replies = [await attempt(client, email) for email in (owner.email, unknown)]
@@ -143,8 +145,8 @@ async def test_an_unknown_account_is_throttled_like_a_known_one(client: Client, 
         assert limits(replies[0]) == limits(replies[1])
 
 
-async def test_good_sign_ins_do_not_use_up_the_limit(client: Client, owner: Person) -> None:
-    """Of the account, from its address, or of the address."""
+async def test_successful_sign_ins_do_not_count(client: Client, owner: Person) -> None:
+    """This holds for the limits of the account, of the address and of both together."""
     for _ in range(ADDRESS_LIMIT + 2):
         ok(await attempt(client, owner.email, PASSWORD))
     for _ in range(LIMIT - 1):
@@ -155,22 +157,24 @@ async def test_good_sign_ins_do_not_use_up_the_limit(client: Client, owner: Pers
     problem(await attempt(client, owner.email), 401, "invalid_credentials")
 
 
-async def test_the_case_of_an_email_gives_no_more_tries(client: Client, owner: Person) -> None:
-    """It is one account."""
+async def test_the_case_of_an_email_does_not_add_tries(client: Client, owner: Person) -> None:
+    """All spellings are the same account."""
     for email in (owner.email, owner.email.upper(), owner.email.title(), owner.email.swapcase()):
         problem(await attempt(client, email), 401, "invalid_credentials")
     problem(await attempt(client, owner.email), 429, "rate_limited")
 
 
-async def test_bodies_of_the_wrong_shape_are_no_tries(client: Client, owner: Person) -> None:
-    """Nothing was guessed."""
+async def test_invalid_bodies_are_not_counted_as_tries(client: Client, owner: Person) -> None:
+    """They test no password."""
     for _ in range(LIMIT + 1):
         problem(await attempt(client, owner.email, ""), 422, "validation_failed")
     ok(await attempt(client, owner.email, PASSWORD))
 
 
-async def test_an_address_cannot_be_made_up(http: aiohttp.ClientSession, throttled: Service, owner: Person) -> None:
-    """`X-Forwarded-For` counts from trusted proxies alone: 127.0.0.1 is one here, 127.0.0.2 is not."""
+async def test_a_client_cannot_forge_its_address(
+    http: aiohttp.ClientSession, throttled: Service, owner: Person
+) -> None:
+    """`X-Forwarded-For` is read only from trusted proxies: 127.0.0.1 is one in this test, 127.0.0.2 is not."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))) as other:
         stranger = Client(other, throttled.url)
         for number in range(LIMIT):
@@ -179,7 +183,7 @@ async def test_an_address_cannot_be_made_up(http: aiohttp.ClientSession, throttl
     ok(await attempt(Client(http, throttled.url), owner.email, PASSWORD, via="203.0.113.77"))
 
 
-async def test_tries_at_once_cannot_slip_through(client: Client, owner: Person) -> None:
-    """A try counts before it is checked."""
+async def test_concurrent_tries_cannot_exceed_the_limit(client: Client, owner: Person) -> None:
+    """A try is counted before its password is checked."""
     replies = await asyncio.gather(*(attempt(client, owner.email) for _ in range(20)))
     assert sorted(reply.status for reply in replies) == [401] * LIMIT + [429] * (20 - LIMIT)

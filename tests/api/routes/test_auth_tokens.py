@@ -1,4 +1,4 @@
-"""Access and refresh tokens, and what attackers make of them (RFC 8725)."""
+"""Access and refresh tokens, and forgeries of them (RFC 8725)."""
 
 import base64
 import hashlib
@@ -26,36 +26,36 @@ async def somebody(anonymous: Client) -> Person:
 
 
 def parts(token: str) -> tuple[JsonObject, JsonObject]:
-    """Return what a token says: its header and its claims."""
+    """Return the header and the claims of a token."""
     return jwt.get_unverified_header(token), jwt.decode(token, options={"verify_signature": False})
 
 
 def encoded(part: Mapping[str, Any] | bytes) -> str:
-    """Return a part of a token as it travels."""
+    """Return a part of a token in its encoded form."""
     raw = part if isinstance(part, bytes) else orjson.dumps(part)
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def forged(header: JsonObject, claims: JsonObject, *, key: bytes = KEY, algorithm: str = "sha256") -> str:
-    """Return a token that is signed as its forger likes, whatever its header says."""
+    """Return a token with any header and claims, signed as the test wishes."""
     message = f"{encoded(header)}.{encoded(claims)}"
     return f"{message}.{encoded(hmac.digest(key, message.encode(), algorithm))}"
 
 
 async def refused_everywhere(client: Client, token: str) -> None:
-    """Assert that a token is good for nothing: not as an access token nor as a refresh token."""
+    """Assert that a token is rejected both as an access token and as a refresh token."""
     problem(await client.bearing(token).get("/v1/me"), 401, "invalid_token")
     problem(await client.bearing(token).get("/v1/products"), 401, "invalid_token")
     problem(await client.post("/v1/auth/refresh", {"refresh_token": token}), 401, "invalid_token")
 
 
-async def test_the_forger_knows_his_trade(anonymous: Client, somebody: Person) -> None:
-    """A token that he makes with the right key and nothing else changed is good: only then do the rest prove much."""
+async def test_a_token_forged_with_the_right_key_is_accepted(anonymous: Client, somebody: Person) -> None:
+    """This shows that the other forgeries are rejected for their differences alone."""
     ok(await anonymous.bearing(forged(*parts(somebody.tokens["access_token"]))).get("/v1/me"))
 
 
-async def test_an_access_token_says_who_and_no_more(somebody: Person) -> None:
-    """No name, address or role, which would go stale; `typ` tells it from a refresh token."""
+async def test_an_access_token_identifies_its_account_and_session_only(somebody: Person) -> None:
+    """It has no name, address or role, which could become stale; `typ` distinguishes it from a refresh token."""
     header, claims = parts(somebody.tokens["access_token"])
     assert header == {"alg": "HS256", "kid": "demo", "typ": "at+jwt"}
     assert claims.keys() == {"iss", "aud", "iat", "exp", "sub", "sid", "gen"}
@@ -63,8 +63,8 @@ async def test_an_access_token_says_who_and_no_more(somebody: Person) -> None:
     assert claims["exp"] - claims["iat"] == 900
 
 
-async def test_neither_token_does_the_others_work(anonymous: Client, somebody: Person) -> None:
-    """A refresh token opens nothing, and an access token renews nothing."""
+async def test_access_and_refresh_tokens_are_not_interchangeable(anonymous: Client, somebody: Person) -> None:
+    """A refresh token gives no access, and an access token cannot refresh a session."""
     access, renewal = somebody.tokens["access_token"], somebody.tokens["refresh_token"]
     problem(await anonymous.bearing(renewal).get("/v1/me"), 401, "invalid_token")
     problem(await anonymous.post("/v1/auth/refresh", {"refresh_token": access}), 401, "invalid_token")
@@ -73,10 +73,10 @@ async def test_neither_token_does_the_others_work(anonymous: Client, somebody: P
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "nOnE", "NONE", "", "HS512", "HS384", "RS256", "ES256", None])
 @pytest.mark.parametrize("signature", ["kept", "stripped", "made"])
-async def test_another_algorithm_is_refused(
+async def test_another_algorithm_is_rejected(
     anonymous: Client, somebody: Person, algorithm: str | None, signature: str
 ) -> None:
-    """Whatever the header asks for, tokens are HS256."""
+    """Only HS256 is accepted, whatever the header says."""
     for token in (somebody.tokens["access_token"], somebody.tokens["refresh_token"]):
         header, claims = parts(token)
         header["alg"] = algorithm
@@ -88,8 +88,9 @@ async def test_another_algorithm_is_refused(
 
 
 @pytest.mark.parametrize("change", ["stripped", "cut", "no dot", "one bit", "another key", "sha1"])
-async def test_a_signature_is_whole_and_ours(anonymous: Client, somebody: Person, change: str) -> None:
-    """Or the token is refused."""
+async def test_a_token_with_an_incomplete_or_foreign_signature_is_rejected(
+    anonymous: Client, somebody: Person, change: str
+) -> None:
     token = somebody.tokens["access_token"]
     message, _, signature = token.rpartition(".")
     first = "B" if signature[0] == "A" else "A"
@@ -107,10 +108,10 @@ async def test_a_signature_is_whole_and_ours(anonymous: Client, somebody: Person
 @pytest.mark.parametrize("claim", ["iss", "aud", "iat", "exp", "sub", "sid", "gen"])
 @pytest.mark.parametrize("value", ["missing", None, "", "other", 1e300, True, [], {}, ["vitrina", 1]])
 @pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
-async def test_a_claim_that_is_missing_or_odd_is_refused(
+async def test_a_missing_or_invalid_claim_is_rejected(
     anonymous: Client, somebody: Person, claim: str, value: object, kind: str
 ) -> None:
-    """Even under a good signature: 401, never 500."""
+    """Even with a valid signature the response is 401, never 500."""
     header, claims = parts(somebody.tokens[kind])
     if value == "missing":
         del claims[claim]
@@ -119,15 +120,15 @@ async def test_a_claim_that_is_missing_or_odd_is_refused(
     await refused_everywhere(anonymous, forged(header, claims))
 
 
-async def test_a_token_from_the_future_is_refused(anonymous: Client, somebody: Person) -> None:
-    """A few seconds apart, as clocks are, is fine."""
+async def test_a_token_from_the_future_is_rejected(anonymous: Client, somebody: Person) -> None:
+    """A clock skew of a few seconds is accepted."""
     header, claims = parts(somebody.tokens["access_token"])
     ok(await anonymous.bearing(forged(header, claims | {"iat": claims["iat"] + 2})).get("/v1/me"))
     await refused_everywhere(anonymous, forged(header, claims | {"iat": claims["iat"] + 600}))
 
 
-async def test_a_token_of_another_session_or_account_is_refused(anonymous: Client, somebody: Person) -> None:
-    """Both are looked up, together."""
+async def test_a_token_of_another_session_or_account_is_rejected(anonymous: Client, somebody: Person) -> None:
+    """Session and account are read together."""
     header, claims = parts(somebody.tokens["access_token"])
     stranger = await sign_up(anonymous)
     for change in ({"sub": stranger.id}, {"sid": stranger.tokens["session_id"]}, {"sub": new_id()}, {"sid": "x\0#"}):
@@ -135,8 +136,8 @@ async def test_a_token_of_another_session_or_account_is_refused(anonymous: Clien
 
 
 @pytest.mark.parametrize("kid", ["other", "", None, 1, ["demo"], {"demo": 1}, "../../dev/null", "missing"])
-async def test_a_key_that_is_not_known_is_refused(anonymous: Client, somebody: Person, kid: object) -> None:
-    """`kid` picks one of ours and nothing else."""
+async def test_an_unknown_key_id_is_rejected(anonymous: Client, somebody: Person, kid: object) -> None:
+    """`kid` selects one of the service's own keys."""
     header, claims = parts(somebody.tokens["access_token"])
     header["kid"] = kid
     if kid == "missing":
@@ -145,8 +146,8 @@ async def test_a_key_that_is_not_known_is_refused(anonymous: Client, somebody: P
 
 
 @pytest.mark.parametrize("member", ["jku", "x5u", "jwk", "x5c"])
-async def test_a_key_that_the_token_brings_along_is_ignored(anonymous: Client, somebody: Person, member: str) -> None:
-    """Signed by ours it is good, and by the one that it brings it is not."""
+async def test_a_key_in_the_header_of_the_token_is_ignored(anonymous: Client, somebody: Person, member: str) -> None:
+    """Signed with the service's key the token is accepted, signed with the key in its header it is rejected."""
     header, claims = parts(somebody.tokens["access_token"])
     own = b"the-attackers-own-key-of-32-bytes-or-more"
     header[member] = {"kty": "oct", "k": encoded(own)} if member == "jwk" else "https://evil.example/keys"
@@ -157,17 +158,15 @@ async def test_a_key_that_the_token_brings_along_is_ignored(anonymous: Client, s
 @pytest.mark.parametrize(
     "change", [{"crit": ["exp"]}, {"typ": "JWT"}, {"typ": None}, {"crit": []}, {"b64": False, "crit": ["b64"]}]
 )
-async def test_what_a_header_demands_and_we_do_not_know_is_refused(
-    anonymous: Client, somebody: Person, change: JsonObject
-) -> None:
-    """RFC 7515 section 4.1.11; and a token of another kind is not ours."""
+async def test_an_unknown_critical_header_is_rejected(anonymous: Client, somebody: Person, change: JsonObject) -> None:
+    """RFC 7515 section 4.1.11. A token of another type is rejected, too."""
     header, claims = parts(somebody.tokens["access_token"])
     await refused_everywhere(anonymous, forged(header | change, claims))
 
 
 @pytest.mark.parametrize("header", [b"[" * 1_400, b"null", b"[]", b"\xff\xfe", b'"x"', b"1", b'{"alg":"HS256"', b""])
-async def test_a_header_that_is_no_object_is_refused(anonymous: Client, header: bytes) -> None:
-    """And no depth of brackets is a 500."""
+async def test_a_header_that_is_not_an_object_is_rejected(anonymous: Client, header: bytes) -> None:
+    """Deeply nested brackets do not cause a 500 either."""
     await refused_everywhere(anonymous, f"{encoded(header)}.e30.AAAA")
 
 
@@ -176,8 +175,8 @@ async def test_a_header_that_is_no_object_is_refused(anonymous: Client, header: 
     ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Token {}", "{}", "Bearer {} {}", "Bearer {},", "Bearer\t{}",
      "Bearer {}=="],
 )  # fmt: skip
-async def test_another_form_of_authorization_is_refused(anonymous: Client, somebody: Person, value: str) -> None:
-    """401 on public routes too (RFC 6750 section 2.1)."""
+async def test_another_form_of_authorization_is_rejected(anonymous: Client, somebody: Person, value: str) -> None:
+    """The response is 401 on public routes, too (RFC 6750 section 2.1)."""
     header = {"Authorization": value.replace("{}", somebody.tokens["access_token"])}
     for path in ("/v1/me", "/v1/products"):
         problem(await anonymous.get(path, headers=header), 401, "invalid_token")
@@ -189,8 +188,8 @@ async def test_the_scheme_has_no_case(anonymous: Client, somebody: Person, schem
     ok(await anonymous.get("/v1/me", headers={"Authorization": f"{scheme} {somebody.tokens['access_token']}"}))
 
 
-async def test_two_tokens_are_one_too_many(http: aiohttp.ClientSession, somebody: Person) -> None:
-    """Which of them would count is not for us to guess."""
+async def test_two_tokens_are_rejected(http: aiohttp.ClientSession, somebody: Person) -> None:
+    """The request is ambiguous."""
     value = f"Bearer {somebody.tokens['access_token']}"
     headers = [("Authorization", value), ("Authorization", value)]
     async with http.get(f"{somebody.url}/v1/me", headers=headers) as reply:
@@ -199,14 +198,14 @@ async def test_two_tokens_are_one_too_many(http: aiohttp.ClientSession, somebody
 
 @pytest.fixture(scope="module")
 async def rotated(service: Service, http: aiohttp.ClientSession) -> AsyncIterator[Client]:
-    """The same table served with a new key that signs; the old one still verifies."""
+    """The same table, served with a new signing key; the old key still verifies."""
     keys = f"new:the-new-signing-key-of-32-bytes-or-more-42,{service.settings.signing_keys.get_secret_value()}"
     async with serving(service.settings.model_copy(update={"signing_keys": SecretStr(keys)})) as changed:
         yield Client(http, changed.url)
 
 
-async def test_keys_are_rotated_while_tokens_live(anonymous: Client, rotated: Client) -> None:
-    """Old tokens are good until they expire; new ones are signed with the new key."""
+async def test_keys_can_be_rotated_while_tokens_are_valid(anonymous: Client, rotated: Client) -> None:
+    """Old tokens are accepted until they expire; new ones are signed with the new key."""
     somebody = await sign_up(anonymous)
     ok(await rotated.bearing(somebody.tokens["access_token"]).get("/v1/me"))
     renewed = ok(await rotated.post("/v1/auth/refresh", {"refresh_token": somebody.tokens["refresh_token"]}))
@@ -216,8 +215,8 @@ async def test_keys_are_rotated_while_tokens_live(anonymous: Client, rotated: Cl
     assert (await sign_in(rotated, somebody.account)).tokens["session_id"] != renewed["session_id"]
 
 
-async def test_an_old_kid_with_the_new_key_is_refused(rotated: Client, somebody: Person) -> None:
-    """Each key is good under its own name alone."""
+async def test_an_old_kid_with_the_new_key_is_rejected(rotated: Client, somebody: Person) -> None:
+    """A key is valid only under its own id."""
     header, claims = parts(somebody.tokens["access_token"])
     ok(await rotated.bearing(forged(header, claims)).get("/v1/me"))
     await refused_everywhere(rotated, forged(header | {"kid": "new"}, claims))

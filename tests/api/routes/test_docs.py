@@ -1,4 +1,4 @@
-"""The interactive page works with no internet, and asks nothing of it."""
+"""The interactive documentation page works offline and loads nothing from other hosts."""
 
 import re
 from collections.abc import AsyncIterator
@@ -18,8 +18,8 @@ async def small(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
         yield Client(http, url)
 
 
-async def test_the_page_loads_nothing_from_outside(small: Client) -> None:
-    """Every address in it, and in the script that starts it, is one of ours."""
+async def test_the_page_loads_nothing_from_other_hosts(small: Client) -> None:
+    """Every address in the page and in its start script belongs to the service."""
     page = (await small.get("/docs")).body.decode()
     assets = re.findall(r'(?:src|href)="([^"]+)"', page)
     assert len(assets) == 4
@@ -30,16 +30,15 @@ async def test_the_page_loads_nothing_from_outside(small: Client) -> None:
     assert "<script>" not in page
 
 
-async def test_the_browser_is_told_to_load_nothing_else(small: Client) -> None:
-    """Whatever the script would like."""
+async def test_the_content_security_policy_forbids_other_hosts(small: Client) -> None:
     policy = (await small.get("/docs")).headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; ")
     assert "http" not in policy
     assert "frame-ancestors 'none'" in policy
 
 
-async def test_assets_can_be_kept_for_good(small: Client) -> None:
-    """Their addresses name their version."""
+async def test_assets_can_be_cached_permanently(small: Client) -> None:
+    """Their addresses contain their version."""
     page = await small.get("/docs")
     media_types = {}
     for asset in re.findall(r'(?:src|href)="([^"]+)"', page.body.decode()):
@@ -60,21 +59,20 @@ async def test_assets_can_be_kept_for_good(small: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/docs/0/start.js", "/docs/{}/index.html", "/docs/{}/..%2f..%2f__init__.py"])
-async def test_nothing_else_of_the_package_is_served(small: Client, path: str) -> None:
-    """Nor anything of another version."""
+async def test_no_other_file_of_the_package_is_served(small: Client, path: str) -> None:
+    """Nor is a file of another version."""
     version = (await small.get("/docs")).headers["ETag"].strip('"')
     assert (await small.get(path.format(version))).status == 404
 
 
-def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever installs by hand wants to know."""
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator who installs by hand needs its name."""
     monkeypatch.setattr(docs, "find_spec", lambda _name: None)
     with pytest.raises(ModuleNotFoundError, match="swagger_ui"):
         docs._assets.__wrapped__()
 
 
-async def test_the_page_can_be_left_out(http: aiohttp.ClientSession) -> None:
-    """By a setting."""
+async def test_the_page_can_be_disabled_by_a_setting(http: aiohttp.ClientSession) -> None:
     async with small_service(docs=False) as url:
         client = Client(http, url)
         assert (await client.get("/docs")).status == 404

@@ -1,4 +1,4 @@
-"""How long an export waits for its reader (R13)."""
+"""How long an export waits for a slow client (R13)."""
 
 import asyncio
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ PIECE = memoryview(bytes(12 * exports._SLICE))
 
 @dataclass
 class Slow:
-    """An answer each part of which is taken after so many seconds."""
+    """A response that takes a given number of seconds to write each part."""
 
     seconds: float
     taken: int = 0
 
     async def write(self, part: Any) -> None:  # noqa: ANN401 - bytes-like
-        """Take a part."""
+        """Write a part."""
         await asyncio.sleep(self.seconds)
         self.taken += len(part)
 
@@ -31,8 +31,11 @@ async def take(response: Slow) -> None:
     await _Reader(cast(web.StreamResponse, response)).take(PIECE)
 
 
-async def test_a_reader_slower_than_the_least_rate_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though it takes each slice in time; one that keeps up is waited for as long as it takes."""
+async def test_a_client_below_the_minimum_rate_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its slices each arrive in time, but too slowly overall.
+
+    A client at the minimum rate may take as long as it needs.
+    """
     monkeypatch.setattr(exports, "_STALL", 0.25)
     monkeypatch.setattr(exports, "_LEAST_RATE", 1 << 40)
     slow = Slow(0.05)
@@ -45,8 +48,8 @@ async def test_a_reader_slower_than_the_least_rate_is_given_up(monkeypatch: pyte
     assert steady.taken == len(PIECE)
 
 
-async def test_what_was_taken_fast_is_no_credit_for_a_stall(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slice has the same time always."""
+async def test_fast_slices_do_not_allow_a_later_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every slice has the same time limit."""
     monkeypatch.setattr(exports, "_STALL", 0.1)
     response = Slow(0)
     reader = _Reader(cast(web.StreamResponse, response))

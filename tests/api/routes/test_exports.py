@@ -34,14 +34,14 @@ def of_day(day: date) -> str:
 
 
 async def write(service: Service, views: Sequence[View]) -> None:
-    """Store views as if they had been seen on their days."""
+    """Store views under the days on which they happened."""
     store = ViewStore(service.services.table)
     await store.put(store.segments(views))
 
 
 @pytest.fixture(scope="module")
 async def product_id(service: Service, admin: Person) -> str:
-    """A product with three views on a day, a bot's among them."""
+    """A product with three views on one day, one of them by a bot."""
     product_id = str(ok(await admin.post("/v1/products", product_body(sku="-LAMP")), 201)["id"])
     hosts = [None, "news.example.org", None]
     views = [View(product_id, midnight_ms(DAY) + 1_001 * n, bytes([n] * 12), hosts[n], bot=n == 2) for n in range(3)]
@@ -51,13 +51,13 @@ async def product_id(service: Service, admin: Person) -> str:
 
 @pytest.fixture
 async def wide(service: Service) -> AsyncIterator[Service]:
-    """The service as another process of it, whose table a test replaces."""
+    """Another process of the service, whose table a test can replace."""
     async with serving(service.settings) as wide:
         yield wide
 
 
-async def test_an_event_is_a_line_unless_told_otherwise(admin: Person, product_id: str) -> None:
-    """JSON Lines, with a name to save it under; times to the millisecond, visitors in hexadecimal."""
+async def test_the_default_format_is_json_lines(admin: Person, product_id: str) -> None:
+    """The response has a file name; times are in milliseconds and visitors in hexadecimal."""
     reply = await admin.get(of_day(DAY))
     assert reply.status == 200
     assert reply.headers["Content-Type"] == "application/x-ndjson"
@@ -80,8 +80,8 @@ async def test_an_event_is_a_line_unless_told_otherwise(admin: Person, product_i
     assert third["bot"] is True
 
 
-async def test_csv_has_a_header_and_runs_in_no_spreadsheet(admin: Person, product_id: str) -> None:
-    """A SKU that begins with a minus gets an apostrophe in front."""
+async def test_csv_has_a_header_and_escapes_spreadsheet_formulas(admin: Person, product_id: str) -> None:
+    """A SKU that starts with a minus sign gets an apostrophe in front."""
     reply = await admin.get(of_day(DAY) + "&format=csv")
     assert reply.headers["Content-Type"] == "text/csv; charset=utf-8"
     rows = list(csv.DictReader(io.StringIO(reply.body.decode(), newline="")))
@@ -90,8 +90,8 @@ async def test_csv_has_a_header_and_runs_in_no_spreadsheet(admin: Person, produc
     ]  # fmt: skip
 
 
-async def test_parquet_is_one_file_with_its_day(admin: Person, product_id: str) -> None:
-    """Over HTTP there is no path to take the day from."""
+async def test_parquet_is_one_file_with_a_column_for_the_day(admin: Person, product_id: str) -> None:
+    """A reader over HTTP has no path from which to derive the day."""
     reply = await admin.get(of_day(DAY) + "&format=parquet")
     assert reply.headers["Content-Type"] == "application/vnd.apache.parquet"
     assert reply.headers["Content-Disposition"].endswith('.parquet"')
@@ -101,8 +101,8 @@ async def test_parquet_is_one_file_with_its_day(admin: Person, product_id: str) 
     ]  # fmt: skip
 
 
-async def test_head_tells_the_headers_and_reads_nothing(admin: Person) -> None:
-    """It may well be asked for before a download."""
+async def test_head_returns_the_headers_and_reads_no_views(admin: Person) -> None:
+    """A client may send it before a download."""
     reply = await admin.request("HEAD", of_day(DAY) + "&format=csv")
     assert (reply.status, reply.body) == (200, b"")
     assert reply.headers["Content-Type"] == "text/csv; charset=utf-8"
@@ -117,13 +117,13 @@ async def test_head_tells_the_headers_and_reads_nothing(admin: Person) -> None:
         ("from=2024-01-01&to=2026-01-01", "/from"),
     ],
 )
-async def test_what_will_not_do_is_refused_by_name(admin: Person, query: str, name: str) -> None:
-    """Before anything is read."""
+async def test_an_invalid_parameter_is_named(admin: Person, query: str, name: str) -> None:
+    """It is rejected before any read of the table."""
     refused(await admin.get(f"{EXPORT}?{query}"), name)
 
 
-async def test_days_without_views_are_an_empty_file(admin: Person) -> None:
-    """Of each format, and a good one."""
+async def test_a_day_without_views_is_an_empty_file(admin: Person) -> None:
+    """The file is valid in each format."""
     nothing = "from=2020-01-01&to=2020-01-02"
     assert (await admin.get(f"{EXPORT}?{nothing}")).body == b""
     assert (await admin.get(f"{EXPORT}?{nothing}&format=csv")).body.count(b"\r\n") == 1
@@ -131,7 +131,7 @@ async def test_days_without_views_are_an_empty_file(admin: Person) -> None:
     assert pq.read_table(io.BytesIO(parquet.body)).num_rows == 0
 
 
-async def test_a_table_that_does_not_answer_is_503_and_no_file(
+async def test_an_outage_of_the_table_is_503_before_the_file_starts(
     service: Service, admin: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first pages are read before the headers are sent."""
@@ -144,10 +144,10 @@ async def test_a_table_that_does_not_answer_is_503_and_no_file(
 
 
 @pytest.mark.usefixtures("product_id")
-async def test_an_outage_half_way_cuts_the_answer_short(
+async def test_an_outage_during_the_export_cuts_the_response_short(
     service: Service, admin: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that nobody takes half of the events for all of them."""
+    """The client can then detect that the file is incomplete."""
     read = service.services.table.query_raw
 
     async def fail_later(query: object, **options: object) -> object:
@@ -162,13 +162,13 @@ async def test_an_outage_half_way_cuts_the_answer_short(
 
 @dataclass(slots=True)
 class Endless:
-    """A table whose views never end; it counts the pages that are read of it."""
+    """A table with endless views; it counts the pages that are read."""
 
     item: Any
     pages: int = 0
 
     async def query_raw(self, *_: object, **__: object) -> tuple[list[Any], dict[str, str]]:
-        """Return another page, like all others."""
+        """Return the next page."""
         self.pages += 1
         await asyncio.sleep(0)
         return [self.item] * 60, {"pk": "-", "sk": "-"}
@@ -176,7 +176,7 @@ class Endless:
 
 @pytest.fixture
 def endless(wide: Service, monkeypatch: pytest.MonkeyPatch) -> Endless:
-    """What `wide` reads."""
+    """The table that `wide` reads."""
     events = [View("01a20ceb-ab32-7095-a216-7a34ed216944", midnight_ms(LARGE), bytes(12), None, bot=False)] * 400
     (item,) = ViewStore(wide.services.table).segments(events)
     endless = Endless(item.serialize())
@@ -185,22 +185,22 @@ def endless(wide: Service, monkeypatch: pytest.MonkeyPatch) -> Endless:
 
 
 async def until_free(service: Service) -> None:
-    """Wait until no export is under way."""
+    """Wait until no export is running."""
     async with asyncio.timeout(30):
-        while service.services.exports._free < 2:  # noqa: ASYNC110 - nobody tells
+        while service.services.exports._free < 2:  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.05)
 
 
-async def test_a_reader_who_takes_nothing_stops_the_reading(
+async def test_a_client_that_reads_nothing_stops_the_export(
     wide: Service, endless: Endless, admin: Person, http: aiohttp.ClientSession
 ) -> None:
-    """No further ahead than a few pages and batches, whatever there is; and the place is free when it goes away."""
+    """The export reads only a few pages and batches ahead, and its slot is free when the client disconnects."""
     headers = {"Authorization": f"Bearer {admin.token}"}
     async with http.get(wide.url + of_day(LARGE), headers=headers) as response:
         assert response.status == 200
         await response.content.read(1024)
         before = -1
-        while endless.pages > before:  # Until it stands still.
+        while endless.pages > before:  # Until the count stays the same.
             before = endless.pages
             await asyncio.sleep(1)
         assert endless.pages <= 6 * keys.VIEW_SHARDS
@@ -210,10 +210,10 @@ async def test_a_reader_who_takes_nothing_stops_the_reading(
 
 
 @pytest.mark.usefixtures("endless")
-async def test_a_reader_who_goes_on_taking_nothing_leaves_its_place_to_others(
+async def test_a_stalled_client_loses_its_slot(
     wide: Service, admin: Person, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a while, though it holds on to its connection."""
+    """After a time limit the slot is free although the connection is open."""
     monkeypatch.setattr(exports, "_STALL", 0.5)
     headers = {"Authorization": f"Bearer {admin.token}"}
     async with http.get(wide.url + of_day(LARGE), headers=headers) as response:
@@ -222,8 +222,8 @@ async def test_a_reader_who_goes_on_taking_nothing_leaves_its_place_to_others(
         await until_free(wide)
 
 
-async def test_more_exports_than_a_process_has_room_for_are_told_to_come_back(service: Service, admin: Person) -> None:
-    """503 with Retry-After."""
+async def test_excess_exports_get_503(service: Service, admin: Person) -> None:
+    """The response has `Retry-After`."""
     stream = service.services.exports.stream
     async with stream(Period(DAY, DAY), Format.CSV), stream(Period(DAY, DAY), Format.CSV):
         reply = await admin.get(of_day(DAY))

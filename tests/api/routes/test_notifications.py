@@ -1,4 +1,4 @@
-"""Inboxes over HTTP: an admin's own notices, unread until they are read, and how they are mailed (R9)."""
+"""Notifications of an admin over HTTP: listing, marking as read, and mail preferences (R9)."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -30,7 +30,7 @@ async def owner(anonymous: Client, super_admin: Person) -> Person:
 
 
 async def tell(service: Service, owner: Person, number: int, **fields: Any) -> list[PriceChanged]:  # noqa: ANN401
-    """Put notices into an inbox, one a minute, as the notifier does; return the changes, newest first."""
+    """Add notifications to an inbox, one a minute, as the notifier does; return the changes, newest first."""
     store = InboxStore(service.services.table, retention_days=90)
     first = now() - timedelta(minutes=number)
     changes = [price_changed(changed_at=first + timedelta(minutes=minute), **fields) for minute in range(number)]
@@ -50,15 +50,15 @@ def found(page: JsonObject) -> list[str]:
 
 
 def noted(changes: list[PriceChanged]) -> list[str]:
-    """Return the ids of the notices of changes."""
+    """Return the ids of the notifications of changes."""
     return [change.notice_id for change in changes]
 
 
 class TestListing:
     """GET /v1/notifications."""
 
-    async def test_a_notice_says_what_who_when_and_from_what_to_what(self, service: Service, owner: Person) -> None:
-        """Prices as they were shown, in the currencies of then."""
+    async def test_a_notification_has_the_product_actor_time_and_values(self, service: Service, owner: Person) -> None:
+        """Prices have the format of the currency at the time of the change."""
         [change] = await tell(service, owner, 1, old_price="19.99", price="1500", currency="JPY")
         assert await inbox(owner) == {
             "items": [
@@ -81,7 +81,7 @@ class TestListing:
         }
 
     async def test_an_inbox_is_paged_newest_first(self, service: Service, owner: Person) -> None:
-        """All of it and what is unread; every page has the count of all that is unread."""
+        """Both listings, all and unread, are paged; every page has the total number of unread notifications."""
         changes = await tell(service, owner, 5)
         for query in ("", "?unread=false", "?unread=true"):
             read = await pages(owner, f"/v1/notifications{query}", limit=2)
@@ -94,28 +94,28 @@ class TestListing:
         assert (found(last), last["unread_count"]) == (noted(changes[2:]), 5)
 
     async def test_an_empty_inbox_is_an_empty_page(self, owner: Person) -> None:
-        """With a count of none."""
+        """The unread count is 0."""
         assert await inbox(owner) == {"items": [], "next_cursor": None, "unread_count": 0}
 
     @pytest.mark.parametrize("value", ["1", "yes", "True", "TRUE", "", "null", "on"])
     async def test_unread_is_true_or_false(self, owner: Person, value: str) -> None:
-        """Nothing that merely looks like it."""
+        """Other spellings of a boolean are rejected."""
         reply = await owner.get("/v1/notifications", params={"unread": value})
         assert problem(reply, 422, "validation_failed")["errors"] == [
             {"pointer": "/unread", "detail": "must be true or false"}
         ]
 
-    async def test_a_cursor_is_good_for_its_owner_and_its_filter_alone(
+    async def test_a_cursor_is_valid_only_for_its_owner_and_filter(
         self, service: Service, owner: Person, admin: Person
     ) -> None:
-        """Another's would show another's place."""
+        """A cursor of another inbox would reveal a position in it."""
         await tell(service, owner, 2)
         cursor = (await inbox(owner, "?limit=1"))["next_cursor"]
         problem(await owner.get(f"/v1/notifications?unread=true&cursor={cursor}"), 400, "invalid_cursor")
         problem(await admin.get(f"/v1/notifications?cursor={cursor}"), 400, "invalid_cursor")
 
-    async def test_an_inbox_is_its_owners(self, service: Service, owner: Person, super_admin: Person) -> None:
-        """Not even a super_admin sees another's."""
+    async def test_only_the_owner_can_read_an_inbox(self, service: Service, owner: Person, super_admin: Person) -> None:
+        """Not even a super_admin can read that of another account."""
         changes = await tell(service, owner, 1)
         assert noted(changes)[0] not in found(await inbox(super_admin))
 
@@ -123,8 +123,10 @@ class TestListing:
 class TestReading:
     """POST /v1/notifications/{id}/read and read-all."""
 
-    async def test_what_is_read_has_a_time_and_is_unread_no_more(self, service: Service, owner: Person) -> None:
-        """Reading it again changes nothing."""
+    async def test_a_read_notification_has_a_time_and_is_not_listed_as_unread(
+        self, service: Service, owner: Person
+    ) -> None:
+        """Marking it again changes nothing."""
         newest, *others = await tell(service, owner, 3)
         ok(await owner.post(f"/v1/notifications/{newest.notice_id}/read"), 204)
         page = await inbox(owner)
@@ -135,15 +137,17 @@ class TestReading:
         unread = await inbox(owner, "?unread=true")
         assert (found(unread), unread["unread_count"]) == (noted(others), 2)
 
-    async def test_another_s_notice_is_not_found(self, service: Service, owner: Person, admin: Person) -> None:
-        """Like one that does not exist, and it stays unread."""
+    async def test_a_notification_of_another_account_is_not_found(
+        self, service: Service, owner: Person, admin: Person
+    ) -> None:
+        """The response is that for an unknown id, and the notification stays unread."""
         [change] = await tell(service, owner, 1)
         for notice_id in (change.notice_id, price_changed().notice_id, "nothing", new_id()):
             problem(await admin.post(f"/v1/notifications/{notice_id}/read"), 404, "not_found")
         assert (await inbox(owner))["unread_count"] == 1
 
-    async def test_all_are_read_at_once(self, service: Service, owner: Person, admin: Person) -> None:
-        """More than a page of them, one's own alone; doing it again is nothing."""
+    async def test_read_all_marks_every_notification(self, service: Service, owner: Person, admin: Person) -> None:
+        """It marks more than one page of the caller's own inbox; a repetition changes nothing."""
         await tell(service, owner, 120)
         [other] = await tell(service, admin, 1)
         for _ in range(2):
@@ -154,10 +158,10 @@ class TestReading:
         assert all(item["read_at"] for item in page["items"])
         assert other.notice_id in found(await inbox(admin, "?unread=true"))
 
-    async def test_what_the_index_shows_and_the_table_has_not_is_passed_over(
+    async def test_stale_entries_of_the_index_are_skipped(
         self, service: Service, owner: Person, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """An index lags: what it has may have been read, or be gone with its account."""
+        """The index is eventually consistent: its entry may already be read or deleted with its account."""
         changes = await tell(service, owner, 2)
         client = service.services.table._writer
         query: Callable[..., Any] = client.query
@@ -184,16 +188,16 @@ class TestReading:
 class TestPreferences:
     """GET and PUT /v1/me/notification-preferences."""
 
-    async def test_preferences_are_the_installations_until_they_are_put(self, owner: Person, admin: Person) -> None:
-        """Each admin's own."""
+    async def test_preferences_default_to_the_settings(self, owner: Person, admin: Person) -> None:
+        """Each admin has preferences of its own."""
         assert ok(await owner.get(PREFERENCES)) == DEFAULTS
         wanted = {"email": "each", "digest_minutes": 60, "language": "es"}
         assert ok(await owner.request("PUT", PREFERENCES, wanted)) == wanted
         assert ok(await owner.get(PREFERENCES)) == wanted
         assert ok(await admin.get(PREFERENCES)) == DEFAULTS
 
-    async def test_a_put_replaces_the_whole(self, owner: Person) -> None:
-        """What is left out is the installation's again."""
+    async def test_a_put_replaces_all_preferences(self, owner: Person) -> None:
+        """A field that is left out returns to the default."""
         ok(await owner.request("PUT", PREFERENCES, {"email": "each", "digest_minutes": 60, "language": "es"}))
         assert ok(await owner.request("PUT", PREFERENCES, {"email": "off"})) == DEFAULTS | {"email": "off"}
         assert ok(await owner.get(PREFERENCES)) == DEFAULTS | {"email": "off"}
@@ -212,20 +216,20 @@ class TestPreferences:
             ({"email": "each", "user_id": "x"}, "/user_id"),
         ],
     )
-    async def test_what_is_no_preference_is_refused(self, owner: Person, body: JsonObject, pointer: str) -> None:
-        """And nothing is changed."""
+    async def test_an_invalid_preference_is_rejected(self, owner: Person, body: JsonObject, pointer: str) -> None:
+        """Nothing is changed."""
         reply = await owner.request("PUT", PREFERENCES, body)
         assert [error["pointer"] for error in problem(reply, 422, "validation_failed")["errors"]] == [pointer]
         assert ok(await owner.get(PREFERENCES)) == DEFAULTS
 
 
 class TestLifeOfTheAccount:
-    """What becomes of an inbox."""
+    """The inbox when its account is deleted or changes its role."""
 
-    async def test_a_deleted_account_leaves_nothing_behind(
+    async def test_a_deleted_account_leaves_no_items(
         self, service: Service, owner: Person, super_admin: Person
     ) -> None:
-        """Inbox, preferences, window and sessions end with it."""
+        """Inbox, preferences, mail window and sessions are deleted with it."""
         await tell(service, owner, 30)
         ok(await owner.request("PUT", PREFERENCES, {"email": "off"}))
         table = service.services.table
@@ -239,7 +243,7 @@ class TestLifeOfTheAccount:
     async def test_a_demoted_admin_loses_the_inbox_until_promoted_again(
         self, service: Service, owner: Person, super_admin: Person, anonymous: Client
     ) -> None:
-        """The entries stay; nobody can reach them meanwhile."""
+        """The notifications are kept, but no account can read them."""
         changes = await tell(service, owner, 1)
         ok(await super_admin.patch(f"/v1/users/{owner.id}", {"role": "user"}))
         user = await sign_in(anonymous, owner.account)

@@ -1,4 +1,4 @@
-"""What operations ask of a process."""
+"""Health, readiness and metrics of a process."""
 
 import asyncio
 from pathlib import Path
@@ -36,14 +36,14 @@ async def _fine() -> None:
         (_hang, True, (503, "table_unavailable")),
     ],
 )
-async def test_a_process_is_ready_while_the_table_answers_and_it_does_not_stop(
+async def test_a_process_is_ready_while_the_table_responds_and_it_is_not_stopping(
     http: aiohttp.ClientSession,
     monkeypatch: pytest.MonkeyPatch,
     probe: readiness.Probe,
     ready: bool,  # noqa: FBT001
     answer: tuple[int, str | None],
 ) -> None:
-    """A table that hangs is one that does not answer; the process is up in any case."""
+    """A call that hangs counts as an outage; the health check succeeds in any case."""
     monkeypatch.setattr(readiness, "_CHECK_TIMEOUT", 0.1)
     app = create_app(settings())
     app[READINESS].probe = probe
@@ -56,7 +56,7 @@ async def test_a_process_is_ready_while_the_table_answers_and_it_does_not_stop(
 
 
 async def test_metrics_are_prometheus_text(http: aiohttp.ClientSession) -> None:
-    """And as young as the last request."""
+    """They include the most recent request."""
     async with small_service() as url:
         client = Client(http, url)
         await client.get("/v1/late")
@@ -66,10 +66,10 @@ async def test_metrics_are_prometheus_text(http: aiohttp.ClientSession) -> None:
         assert 'vitrina_http_request_seconds_bucket{le="0.5",method="GET",route="/v1/late"}' in reply.body.decode()
 
 
-async def test_processes_that_count_together_answer_together(
+async def test_metrics_cover_all_processes(
     http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """From the directory that they share; this process has not counted into it."""
+    """They are read from the shared directory, to which this process has not written."""
     monkeypatch.setenv(MULTIPROC_DIR, str(tmp_path))
     async with small_service() as url:
         assert b"route=" not in (await Client(http, url).get("/metrics")).body
