@@ -138,7 +138,7 @@ async def test_a_concurrent_refresh_is_not_taken_for_token_reuse(
 
 
 async def test_of_two_concurrent_changes_one_succeeds(anonymous: Client) -> None:
-    """They come from two sessions. One session continues; the other has ended or gets 409."""
+    """They come from two sessions; the session of the change that fails has ended."""
     somebody = await sign_up(anonymous)
     other = await sign_in(anonymous, somebody.account)
     passwords = {somebody: "green-harbour-1987", other: "amber-meadow-1988"}

@@ -18,15 +18,15 @@ async def product(admin: Person) -> JsonObject:
 
 
 def path_of(product: JsonObject) -> str:
-    """A product's path."""
+    """The path of a product."""
     return f"/v1/products/{product['id']}"
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/merge-patch+json"])
-async def test_fields_that_are_given_change_and_the_others_stay(
+async def test_a_patch_changes_only_the_fields_that_it_has(
     admin: Person, super_admin: Person, product: JsonObject, media_type: str
 ) -> None:
-    """JSON Merge Patch under either media type; the next version says who and when."""
+    """JSON Merge Patch under either media type; the new version has its time and author."""
     reply = await super_admin.patch(path_of(product), {"name": "Ash Lamp"}, headers={"Content-Type": media_type})
     changed = ok(reply)
     assert changed["updated_at"] >= product["updated_at"]
@@ -41,7 +41,6 @@ async def test_fields_that_are_given_change_and_the_others_stay(
 
 
 async def test_every_field_can_be_changed_at_once(admin: Person, product: JsonObject) -> None:
-    """All that a person says of a product."""
     fields = product_body(name="New", brand="Birch", price="1500", currency="JPY", description="Line\nbreak")
     changed = ok(await admin.patch(path_of(product), fields))
     assert {name: changed[name] for name in fields} == fields
@@ -56,7 +55,7 @@ async def test_every_field_can_be_changed_at_once(admin: Person, product: JsonOb
     ],
 )  # fmt: skip
 async def test_the_same_values_change_nothing(admin: Person, product: JsonObject, same: JsonObject) -> None:
-    """R8: no new version, no history entry."""
+    """R8: there is no new version and no history entry."""
     reply = await admin.patch(path_of(product), same)
     assert ok(reply) == product
     assert reply.headers["ETag"] == '"1"'
@@ -64,34 +63,34 @@ async def test_the_same_values_change_nothing(admin: Person, product: JsonObject
 
 
 @pytest.mark.parametrize("same", [10, "10", "10.00", "10.0", "0010", 10.0])
-async def test_ten_is_ten_however_it_is_written(admin: Person, same: object) -> None:
-    """`10`, `"10"` and `"10.00"` are one price."""
+async def test_equal_prices_in_different_notations_change_nothing(admin: Person, same: object) -> None:
+    """`10`, `"10"` and `"10.00"` are the same price."""
     product = ok(await admin.post("/v1/products", product_body(price="10")), 201)
     assert ok(await admin.patch(path_of(product), {"price": same})) == product
     assert len(ok(await admin.get(f"{path_of(product)}/prices"))["items"]) == 1
 
 
-async def test_null_takes_a_description_away(admin: Person, product: JsonObject) -> None:
-    """RFC 7396; taking it away again changes nothing."""
+async def test_null_removes_a_description(admin: Person, product: JsonObject) -> None:
+    """RFC 7396. Removing it again changes nothing."""
     assert ok(await admin.patch(path_of(product), {"description": None}))["description"] is None
     assert ok(await admin.patch(path_of(product), {"description": None}))["version"] == 2
 
 
 @pytest.mark.parametrize("field", ["sku", "name", "brand", "price", "currency"])
-async def test_null_takes_no_required_field_away(admin: Person, product: JsonObject, field: str) -> None:
-    """422, and the product stays."""
+async def test_null_cannot_remove_a_required_field(admin: Person, product: JsonObject, field: str) -> None:
+    """The response is 422, and the product is unchanged."""
     refused(await admin.patch(path_of(product), {field: None}), f"/{field}")
     assert ok(await admin.get(path_of(product))) == product
 
 
 @pytest.mark.parametrize("field", ["id", "version", "created_by", "updated_by", "created_at", "deleted_at", "x"])
-async def test_what_people_may_not_set_is_refused(admin: Person, product: JsonObject, field: str) -> None:
-    """Even with the value that it has."""
+async def test_a_read_only_field_is_rejected(admin: Person, product: JsonObject, field: str) -> None:
+    """Even when it has the current value."""
     refused(await admin.patch(path_of(product), {field: product.get(field)}), f"/{field}")
 
 
-async def test_a_change_of_currency_alone_must_leave_a_price_of_that_currency(admin: Person) -> None:
-    """What has cents cannot become yen; what has none can, and is shown without them."""
+async def test_a_change_of_currency_alone_needs_a_price_with_valid_decimals(admin: Person) -> None:
+    """A price with cents cannot become yen; a price without cents can, and is formatted without decimals."""
     odd = ok(await admin.post("/v1/products", product_body(price="10.50")), 201)
     refused(await admin.patch(path_of(odd), {"currency": "JPY"}), "/price")
     assert ok(await admin.get(path_of(odd)))["version"] == 1
@@ -102,15 +101,15 @@ async def test_a_change_of_currency_alone_must_leave_a_price_of_that_currency(ad
     assert (back["price"], back["version"]) == ("10.000", 3)
 
 
-async def test_a_price_is_judged_by_the_currency_that_the_product_has(admin: Person) -> None:
-    """And by the new one where both change."""
+async def test_a_price_is_validated_with_the_currency_of_the_product(admin: Person) -> None:
+    """When a patch has both, the new currency is used."""
     yen = ok(await admin.post("/v1/products", product_body(price="10", currency="JPY")), 201)
     refused(await admin.patch(path_of(yen), {"price": "10.5"}), "/price")
     assert ok(await admin.patch(path_of(yen), {"price": "10.5", "currency": "USD"}))["price"] == "10.50"
 
 
-async def test_a_new_sku_is_claimed_and_the_old_one_freed(admin: Person, anonymous: Client) -> None:
-    """In one transaction (R6)."""
+async def test_a_change_of_sku_claims_the_new_one_and_frees_the_old_one(admin: Person, anonymous: Client) -> None:
+    """Both happen in one transaction (R6)."""
     product = ok(await admin.post("/v1/products", product_body()), 201)
     new = unique("MOVED")
     ok(await admin.patch(path_of(product), {"sku": new}))
@@ -123,7 +122,7 @@ async def test_a_new_sku_is_claimed_and_the_old_one_freed(admin: Person, anonymo
 
 
 async def test_the_case_of_a_sku_can_be_changed(admin: Person, anonymous: Client) -> None:
-    """It is a product's own, so it is no clash; and it is a change."""
+    """The product itself holds the SKU, so there is no conflict, but it is a change."""
     product = ok(await admin.post("/v1/products", product_body(sku=unique("case"))), 201)
     changed = ok(await admin.patch(path_of(product), {"sku": product["sku"].upper()}))
     assert (changed["sku"], changed["version"]) == (product["sku"].upper(), 2)
@@ -131,16 +130,16 @@ async def test_the_case_of_a_sku_can_be_changed(admin: Person, anonymous: Client
 
 
 async def test_a_deleted_product_cannot_be_changed(admin: Person, product: JsonObject) -> None:
-    """404, whatever version is named."""
+    """The response is 404 whatever `If-Match` says."""
     ok(await admin.delete(path_of(product)), 204)
     for headers in ({}, {"If-Match": "*"}, {"If-Match": '"2"'}, {"If-Match": '"1"'}):
         problem(await admin.patch(path_of(product), {"name": "x"}, headers=headers), 404, "not_found")
 
 
-async def test_a_list_of_versions_may_come_in_several_lines(
+async def test_a_list_of_versions_can_span_several_header_lines(
     service: Service, http: aiohttp.ClientSession, admin: Person, product: JsonObject
 ) -> None:
-    """As one (RFC 9110 section 5.3), in whatever order; so may that of `If-None-Match`."""
+    """The lines are one list (RFC 9110 section 5.3) in any order; this holds for `If-None-Match`, too."""
     lines = CIMultiDict([("Authorization", f"Bearer {admin.token}"), ("If-Match", '"9"'), ("If-Match", '"1"')])
     async with http.patch(service.url + path_of(product), json={"name": "x"}, headers=lines) as reply:
         assert (reply.status, (await reply.json())["version"]) == (200, 2)
@@ -150,25 +149,30 @@ async def test_a_list_of_versions_may_come_in_several_lines(
 
 
 @pytest.mark.parametrize("condition", ["*", '"1"', '"7", "1"', None])
-async def test_who_names_the_version_may_change_it(admin: Person, product: JsonObject, condition: str | None) -> None:
-    """`If-Match` is optional, `*` matches any, and a list will do."""
+async def test_a_patch_with_the_current_version_succeeds(
+    admin: Person, product: JsonObject, condition: str | None
+) -> None:
+    """`If-Match` is optional, `*` matches any version, and a list is accepted."""
     headers = {} if condition is None else {"If-Match": condition}
     assert ok(await admin.patch(path_of(product), {"name": "x"}, headers=headers))["version"] == 2
 
 
 @pytest.mark.parametrize("condition", ['"2"', '"0"', 'W/"1"', "1", "nonsense", '"one"', '"01"', '"9", "8"', ""])
 @pytest.mark.parametrize("body", [{"name": "x"}, {"name": "Oak Lamp"}, {"price": "1.999"}, {"currency": "JPY"}])
-async def test_a_stale_version_is_refused_before_any_rule(
+async def test_a_stale_version_is_rejected_before_other_rules(
     admin: Person, product: JsonObject, condition: str, body: JsonObject
 ) -> None:
-    """412 even when nothing would change, or could; the comparison is strong (RFC 9110 section 13.1.1)."""
+    """The response is 412 even for a patch without effect or with a conflict.
+
+    The comparison is strong (RFC 9110 section 13.1.1).
+    """
     reply = await admin.patch(path_of(product), body, headers={"If-Match": condition})
     assert problem(reply, 412, "version_mismatch")["current_version"] == 1
     assert ok(await admin.get(path_of(product))) == product
 
 
-async def test_a_stale_version_comes_before_a_taken_sku(admin: Person, product: JsonObject) -> None:
-    """And a body's shape before the version."""
+async def test_a_stale_version_is_checked_before_a_taken_sku(admin: Person, product: JsonObject) -> None:
+    """The shape of the body is checked before the version."""
     taken = ok(await admin.post("/v1/products", product_body()), 201)["sku"]
     stale = {"If-Match": '"5"'}
     problem(await admin.patch(path_of(product), {"sku": taken}, headers=stale), 412, "version_mismatch")
@@ -177,15 +181,15 @@ async def test_a_stale_version_comes_before_a_taken_sku(admin: Person, product: 
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/json-patch+json", "application/xml"])
-async def test_another_media_type_is_refused(admin: Person, product: JsonObject, media_type: str) -> None:
-    """415 before existence."""
+async def test_another_media_type_of_a_patch_is_rejected(admin: Person, product: JsonObject, media_type: str) -> None:
+    """The response is 415, also for an unknown product."""
     for path in (path_of(product), "/v1/products/nothing"):
         reply = await admin.patch(path, {"name": "x"}, headers={"Content-Type": media_type})
         problem(reply, 415, "unsupported_media_type")
 
 
 async def test_a_change_is_seen_by_the_next_reader(admin: Person, anonymous: Client, product: JsonObject) -> None:
-    """A write in the process drops what the process kept, at once."""
+    """A write removes the product from the cache of its process."""
     for version in range(2, 6):
         ok(await anonymous.get(path_of(product)))
         ok(await anonymous.get(f"/v1/products/by-sku/{product['sku']}"))
@@ -195,8 +199,8 @@ async def test_a_change_is_seen_by_the_next_reader(admin: Person, anonymous: Cli
             assert (ok(reply)["version"], reply.headers["ETag"]) == (version, f'"{version}"')
 
 
-async def test_versions_and_times_only_grow(admin: Person, product: JsonObject) -> None:
-    """However quickly changes follow."""
+async def test_versions_and_times_never_decrease(admin: Person, product: JsonObject) -> None:
+    """Even when changes follow each other quickly."""
     await asyncio.gather(*(admin.patch(path_of(product), {"name": f"Name {n}"}) for n in range(3)))
     entries = ok(await admin.get(f"{path_of(product)}/history"))["items"]
     assert [entry["version"] for entry in entries] == list(range(len(entries), 0, -1))

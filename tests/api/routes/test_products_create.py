@@ -9,8 +9,8 @@ from tests.api.client import Client, Person, ok, problem, product_body, refused,
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
-async def test_an_admin_gets_the_whole_product_its_place_and_its_version(admin: Person) -> None:
-    """201 with every field of the contract and none besides, `Location` and `ETag`."""
+async def test_a_creation_returns_the_product_with_location_and_etag(admin: Person) -> None:
+    """The response is 201 with every field of the contract and no others."""
     sku = unique("Lamp.New_1")
     reply = await admin.post(
         "/v1/products",
@@ -39,16 +39,16 @@ async def test_an_admin_gets_the_whole_product_its_place_and_its_version(admin: 
     assert ok(await admin.get(reply.headers["Location"])) == made
 
 
-async def test_what_is_left_out_has_the_contracts_defaults(super_admin: Person) -> None:
-    """A super_admin creates too; the currency is USD and there is no description."""
+async def test_missing_optional_fields_have_defaults(super_admin: Person) -> None:
+    """The currency is USD and there is no description. A super_admin can create products, too."""
     made = ok(await super_admin.post("/v1/products", product_body(price=5)), 201)
     assert (made["currency"], made["description"], made["price"]) == ("USD", None, "5.00")
     assert made["created_by"] == super_admin.id
 
 
 @pytest.mark.parametrize("sent", ["taken-{}", "TAKEN-{}", "Taken-{}"])
-async def test_a_sku_that_a_live_product_holds_is_refused_and_its_holder_named(admin: Person, sent: str) -> None:
-    """Without regard to case (R6)."""
+async def test_a_sku_of_a_live_product_is_rejected_and_its_holder_named(admin: Person, sent: str) -> None:
+    """The comparison ignores case (R6)."""
     sku = unique("n")
     holder = ok(await admin.post("/v1/products", product_body(sku=f"taken-{sku}")), 201)
     members = problem(await admin.post("/v1/products", product_body(sku=sent.format(sku))), 409, "sku_taken")
@@ -57,7 +57,7 @@ async def test_a_sku_that_a_live_product_holds_is_refused_and_its_holder_named(a
 
 
 async def test_the_sku_of_a_deleted_product_is_free_at_once(admin: Person) -> None:
-    """R7: deletion frees the SKU."""
+    """R7: a deletion frees the SKU."""
     body = product_body()
     first = ok(await admin.post("/v1/products", body), 201)
     ok(await admin.delete(f"/v1/products/{first['id']}"), 204)
@@ -69,8 +69,8 @@ async def test_the_sku_of_a_deleted_product_is_free_at_once(admin: Person) -> No
     ["id", "version", "created_by", "updated_by", "created_at", "updated_at", "deleted_at", "deleted_by",
      "original_sku", "role", "__class__", "Sku", ""],
 )  # fmt: skip
-async def test_what_people_may_not_set_is_refused_by_name(admin: Person, field: str) -> None:
-    """Mass assignment: unknown fields are refused, never ignored."""
+async def test_read_only_and_unknown_fields_are_rejected_by_name(admin: Person, field: str) -> None:
+    """They are never ignored (mass assignment)."""
     refused(await admin.post("/v1/products", product_body(**{field: "x"})), f"/{field}")
 
 
@@ -83,46 +83,46 @@ async def test_each_required_field_is_named_when_it_is_missing(admin: Person, fi
 
 @pytest.mark.parametrize("field", ["sku", "name", "brand", "price", "currency"])
 @pytest.mark.parametrize("value", [None, True, [], {}, ["x"]])
-async def test_no_field_bends_a_value_of_another_type(admin: Person, field: str, value: object) -> None:
-    """Null is no value for them either."""
+async def test_no_field_coerces_a_value_of_another_type(admin: Person, field: str, value: object) -> None:
+    """Null is rejected, too."""
     refused(await admin.post("/v1/products", product_body(**{field: value})), f"/{field}")
 
 
-async def test_all_that_is_wrong_is_said_at_once(admin: Person) -> None:
-    """Each with its pointer."""
+async def test_all_errors_are_reported_together(admin: Person) -> None:
+    """Each error has its pointer."""
     reply = await admin.post("/v1/products", {"sku": "a b", "name": " ", "price": -1, "color": "red"})
     assert {error["pointer"] for error in problem(reply, 422, "validation_failed")["errors"]} == {
         "/sku", "/name", "/brand", "/price", "/color",
     }  # fmt: skip
 
 
-async def test_a_pointer_escapes_what_rfc_6901_asks_to(admin: Person) -> None:
-    """`~` and `/` in a field's name."""
+async def test_a_pointer_is_escaped_as_rfc_6901_requires(admin: Person) -> None:
+    """`~` and `/` can be in the name of a field."""
     refused(await admin.post("/v1/products", product_body(**{"a/b~c": 1})), "/a~1b~0c")
 
 
 @pytest.mark.parametrize("body", [[], "x", 1, True])
-async def test_a_body_that_is_no_object_is_refused_as_a_whole(admin: Person, body: object) -> None:
-    """The pointer of the whole document is empty."""
+async def test_a_body_that_is_not_an_object_is_rejected(admin: Person, body: object) -> None:
+    """The pointer of the whole document is the empty string."""
     refused(await admin.post("/v1/products", body), "")
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"{'sku': 1}", b'{"sku": "a", "sku": "b"}', b'{"sku": "\xff"}', b"nope"])
-async def test_what_is_no_json_is_malformed(admin: Person, body: bytes) -> None:
-    """400, not 422."""
+async def test_invalid_json_is_malformed(admin: Person, body: bytes) -> None:
+    """The response is 400, not 422."""
     reply = await admin.post("/v1/products", data=body, headers={"Content-Type": "application/json"})
     problem(reply, 400, "malformed_json")
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/xml", "application/merge-patch+json", "a/b"])
-async def test_another_media_type_is_refused(admin: Person, media_type: str) -> None:
-    """415; a merge patch is for PATCH alone."""
+async def test_another_media_type_of_a_creation_is_rejected(admin: Person, media_type: str) -> None:
+    """The response is 415; a merge patch is valid only for PATCH."""
     reply = await admin.post("/v1/products", product_body(), headers={"Content-Type": media_type})
     problem(reply, 415, "unsupported_media_type")
 
 
-async def test_who_may_not_is_told_before_the_body_is_looked_at(user: Person, anonymous: Client) -> None:
-    """Authentication and authorisation come before media type and shape."""
+async def test_permission_is_checked_before_the_body(user: Person, anonymous: Client) -> None:
+    """Authentication and authorisation precede media type and shape."""
     xml = {"Content-Type": "application/xml"}
     problem(await anonymous.post("/v1/products", data=b"<x/>", headers=xml), 401, "authentication_required")
     problem(await user.post("/v1/products", data=b"<x/>", headers=xml), 403, "forbidden")

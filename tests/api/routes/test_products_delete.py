@@ -12,14 +12,14 @@ async def made(admin: Person, **fields: object) -> JsonObject:
 
 
 async def gone(admin: Person, **fields: object) -> JsonObject:
-    """A product that was deleted, as it was."""
+    """A deleted product, as it was before its deletion."""
     product = await made(admin, **fields)
     ok(await admin.delete(f"/v1/products/{product['id']}"), 204)
     return product
 
 
-async def test_a_deletion_answers_nothing_and_takes_the_product_out_of_sight(admin: Person, anonymous: Client) -> None:
-    """R7: out of reads and of every listing."""
+async def test_a_deletion_returns_no_body_and_hides_the_product(admin: Person, anonymous: Client) -> None:
+    """R7: reads and listings do not return it."""
     product = await made(admin, brand=unique("Brand"))
     brand = {"brand": product["brand"]}
     assert len(ok(await anonymous.get("/v1/products", params=brand))["items"]) == 1
@@ -33,14 +33,14 @@ async def test_a_deletion_answers_nothing_and_takes_the_product_out_of_sight(adm
 
 
 async def test_a_deleted_product_cannot_be_deleted_again(admin: Person) -> None:
-    """404, whatever version is named."""
+    """The response is 404 whatever `If-Match` says."""
     product = await gone(admin)
     for headers in ({}, {"If-Match": "*"}, {"If-Match": '"1"'}, {"If-Match": '"2"'}):
         problem(await admin.delete(f"/v1/products/{product['id']}", headers=headers), 404, "not_found")
 
 
-async def test_a_deletion_heeds_the_version_that_it_names(admin: Person) -> None:
-    """412 for a stale one; `*` and the right one delete."""
+async def test_a_deletion_honours_if_match(admin: Person) -> None:
+    """A stale version gets 412; the current version and `*` delete."""
     for condition in ("*", '"1"'):
         path = f"/v1/products/{(await made(admin))['id']}"
         stale = await admin.delete(path, headers={"If-Match": '"2"'})
@@ -48,17 +48,15 @@ async def test_a_deletion_heeds_the_version_that_it_names(admin: Person) -> None
         ok(await admin.delete(path, headers={"If-Match": condition}), 204)
 
 
-async def test_the_list_of_the_deleted_can_only_be_read(admin: Person) -> None:
-    """It is not a product called `deleted`."""
+async def test_the_list_of_deleted_products_is_read_only(admin: Person) -> None:
+    """Its path is not that of a product with the id `deleted`."""
     for reply in (await admin.delete("/v1/products/deleted"), await admin.patch("/v1/products/deleted", {})):
         problem(reply, 405, "method_not_allowed")
         assert reply.headers["Allow"] == "GET, HEAD"
 
 
-async def test_the_deleted_are_listed_for_managers_the_newest_deletion_first(
-    admin: Person, super_admin: Person
-) -> None:
-    """Page by page, each once, with when and by whom."""
+async def test_managers_can_list_deleted_products_newest_deletion_first(admin: Person, super_admin: Person) -> None:
+    """Each product is on one page, with the time and the author of its deletion."""
     products = [await made(admin) for _ in range(5)]
     for product in reversed(products):
         ok(await super_admin.delete(f"/v1/products/{product['id']}"), 204)
@@ -74,8 +72,8 @@ async def test_the_deleted_are_listed_for_managers_the_newest_deletion_first(
         assert items[0] == ok(await admin.get(f"/v1/products/{items[0]['id']}"))
 
 
-async def test_a_restored_product_is_what_it_was(admin: Person, super_admin: Person, anonymous: Client) -> None:
-    """Under its SKU again, two versions on, with its fields, listed and free of marks of the deletion."""
+async def test_a_restored_product_has_its_former_fields(admin: Person, super_admin: Person, anonymous: Client) -> None:
+    """It has its SKU, is two versions further, is listed, and has no fields of the deletion."""
     product = await gone(admin, description="Warm.", brand=unique("Brand"))
     reply = await super_admin.post(f"/v1/products/{product['id']}/restore")
     restored = ok(reply)
@@ -93,22 +91,22 @@ async def test_a_restored_product_is_what_it_was(admin: Person, super_admin: Per
 
 
 @pytest.mark.parametrize("body", [{}, {"sku": None}])
-async def test_a_restore_without_a_sku_takes_the_old_one(admin: Person, body: JsonObject) -> None:
-    """As without a body."""
+async def test_a_restore_without_a_sku_uses_the_old_one(admin: Person, body: JsonObject) -> None:
+    """An empty object and a missing body have the same effect."""
     product = await gone(admin)
     assert ok(await admin.post(f"/v1/products/{product['id']}/restore", body))["sku"] == product["sku"]
 
 
-async def test_a_restore_can_be_under_another_sku(admin: Person, anonymous: Client) -> None:
-    """The old one stays free."""
+async def test_a_restore_can_set_another_sku(admin: Person, anonymous: Client) -> None:
+    """The old SKU stays free."""
     product, sku = await gone(admin), unique("Other")
     assert ok(await admin.post(f"/v1/products/{product['id']}/restore", {"sku": sku}))["sku"] == sku
     assert ok(await anonymous.get(f"/v1/products/by-sku/{sku}"))["id"] == product["id"]
     await made(admin, sku=product["sku"])
 
 
-async def test_a_restore_is_refused_while_another_holds_the_sku(admin: Person) -> None:
-    """409 names the holder; under another SKU it goes."""
+async def test_a_restore_is_rejected_while_another_product_holds_the_sku(admin: Person) -> None:
+    """The 409 names the holder; a restore with another SKU succeeds."""
     product = await gone(admin)
     holder = await made(admin, sku=product["sku"].lower())
     path = f"/v1/products/{product['id']}/restore"
@@ -120,7 +118,7 @@ async def test_a_restore_is_refused_while_another_holds_the_sku(admin: Person) -
 
 
 async def test_a_live_product_cannot_be_restored(admin: Person) -> None:
-    """409, and nothing changes; a shape that is wrong comes before that, and existence too."""
+    """The response is 409, and nothing changes. The shape of the body and existence are checked first."""
     product = await made(admin)
     path = f"/v1/products/{product['id']}/restore"
     problem(await admin.post(path), 409, "not_deleted")
@@ -130,8 +128,8 @@ async def test_a_live_product_cannot_be_restored(admin: Person) -> None:
     assert ok(await admin.get(f"/v1/products/{product['id']}")) == product
 
 
-async def test_a_product_can_come_and_go(admin: Person) -> None:
-    """Each time a version, each in its history, under the SKU that it had last."""
+async def test_a_product_can_be_deleted_and_restored_repeatedly(admin: Person) -> None:
+    """Each time it gets a version and a history entry, and keeps its last SKU."""
     product = await made(admin)
     path = f"/v1/products/{product['id']}"
     for turn in range(3):
@@ -142,8 +140,8 @@ async def test_a_product_can_come_and_go(admin: Person) -> None:
     assert ok(await admin.get(path))["version"] == 7
 
 
-async def test_a_restore_by_a_client_that_names_a_type_for_no_body(admin: Person) -> None:
-    """What a client says of the type of nothing does not matter: some libraries always name one."""
+async def test_a_restore_without_a_body_ignores_the_content_type(admin: Person) -> None:
+    """Some client libraries always send a `Content-Type`."""
     for media_type in ("application/json", "application/octet-stream", "application/x-www-form-urlencoded"):
         product = await gone(admin)
         reply = await admin.post(f"/v1/products/{product['id']}/restore", headers={"Content-Type": media_type})

@@ -1,4 +1,4 @@
-"""The fields of a product: prices, SKUs and texts, as POST and PATCH take them."""
+"""The fields of a product: prices, SKUs and texts, in POST and PATCH."""
 
 import unicodedata
 
@@ -11,7 +11,7 @@ FULLWIDTH_TEN = "\uff11\uff10"
 
 
 async def created(admin: Person, **fields: object) -> JsonObject:
-    """A product made with these fields."""
+    """Create a product with these fields."""
     made: JsonObject = ok(await admin.post("/v1/products", product_body(**fields)), 201)
     return made
 
@@ -36,10 +36,10 @@ async def created(admin: Person, **fields: object) -> JsonObject:
         (0.1, "USD", "0.10"),
     ],
 )
-async def test_a_price_is_shown_with_its_currencys_decimals(
+async def test_a_price_is_returned_with_the_decimals_of_its_currency(
     admin: Person, sent: object, currency: str, shown: str
 ) -> None:
-    """Taken as a string or a number, answered as a string."""
+    """A request has a string or a number, a response always a string."""
     made = await created(admin, price=sent, currency=currency)
     assert (made["price"], made["currency"]) == (shown, currency)
     assert ok(await admin.get(f"/v1/products/{made['id']}"))["price"] == shown
@@ -53,8 +53,8 @@ PLAIN_NUMBERS = [
 
 
 @pytest.mark.parametrize("price", PLAIN_NUMBERS)
-async def test_a_text_that_is_no_plain_decimal_is_no_price(admin: Person, price: str) -> None:
-    """Signs, exponents, spaces, underscores and digits other than 0-9 are refused, on PATCH as on POST."""
+async def test_a_string_price_must_be_a_plain_decimal(admin: Person, price: str) -> None:
+    """POST and PATCH reject signs, exponents, spaces, underscores and digits other than 0-9."""
     refused(await admin.post("/v1/products", product_body(price=price)), "/price")
     made = await created(admin)
     refused(await admin.patch(f"/v1/products/{made['id']}", {"price": price}), "/price")
@@ -63,41 +63,40 @@ async def test_a_text_that_is_no_plain_decimal_is_no_price(admin: Person, price:
 @pytest.mark.parametrize(
     "literal", ["1e2", "1E2", "-1", "-0", "-0.0", "1.001", "1e400", "1" + "0" * 12, "9" * 5000, "1.5e1"]
 )
-async def test_a_number_that_is_no_plain_decimal_is_no_price(admin: Person, literal: str) -> None:
-    """What was written counts, not what a float makes of it."""
+async def test_a_number_price_must_be_a_plain_decimal(admin: Person, literal: str) -> None:
+    """The digits of the request are checked, not a float made from them."""
     body = b'{"sku": "%s", "name": "N", "brand": "B", "price": %s}' % (unique("S").encode(), literal.encode())
     refused(await admin.post("/v1/products", data=body, headers={"Content-Type": "application/json"}), "/price")
 
 
 async def test_a_price_has_no_more_decimals_than_its_currency(admin: Person) -> None:
-    """Dollars have two, yen none, dinars three."""
+    """The dollar has two decimals, the yen none, the dinar three."""
     refused(await admin.post("/v1/products", product_body(price="1.001")), "/price")
     refused(await admin.post("/v1/products", product_body(price="1.5", currency="JPY")), "/price")
     refused(await admin.post("/v1/products", product_body(price="1.2345", currency="BHD")), "/price")
 
 
-async def test_no_digit_of_a_price_is_lost_to_a_float(admin: Person) -> None:
-    """A number of 14 digits comes back as it was."""
+async def test_a_price_is_never_converted_to_a_float(admin: Person) -> None:
+    """A number of 14 digits is returned unchanged."""
     body = b'{"sku": "%s", "name": "N", "brand": "B", "price": 123456789012.34}' % unique("S").encode()
     made = ok(await admin.post("/v1/products", data=body, headers={"Content-Type": "application/json"}), 201)
     assert made["price"] == "123456789012.34"
 
 
 @pytest.mark.parametrize("currency", ["usd", "US", "USDD", "XYZ", "", " USD", "\uff35\uff33\uff24"])
-async def test_only_iso_4217_currencies_are_taken(admin: Person, currency: str) -> None:
-    """In capitals."""
+async def test_only_iso_4217_currencies_are_accepted(admin: Person, currency: str) -> None:
+    """Codes must be in capitals."""
     refused(await admin.post("/v1/products", product_body(currency=currency)), "/currency")
 
 
 @pytest.mark.parametrize("sku", ["a", "Z-._9", "...", "a..b", "-", "_"])
-async def test_a_sku_is_shown_as_given(admin: Person, sku: str) -> None:
-    """Of letters, digits, dots, underscores and hyphens."""
+async def test_a_sku_is_returned_as_sent(admin: Person, sku: str) -> None:
+    """It has letters, digits, dots, underscores and hyphens."""
     given = unique(sku)
     assert (await created(admin, sku=given))["sku"] == given
 
 
 async def test_a_sku_has_at_most_64_characters(admin: Person) -> None:
-    """64 are taken, 65 are not."""
     longest = unique("S").ljust(64, "x")
     assert (await created(admin, sku=longest))["sku"] == longest
     refused(await admin.post("/v1/products", product_body(sku="s" * 65)), "/sku")
@@ -121,8 +120,8 @@ async def test_a_sku_has_at_most_64_characters(admin: Person) -> None:
         "a%41",
     ],
 )
-async def test_what_is_no_sku_is_refused(admin: Person, sku: str) -> None:
-    """The dot segments of a path among it; letters that only fold to ASCII too."""
+async def test_an_invalid_sku_is_rejected(admin: Person, sku: str) -> None:
+    """The dot segments of a path are invalid, and so are letters that become ASCII only when case-folded."""
     refused(await admin.post("/v1/products", product_body(sku=sku)), "/sku")
 
 
@@ -135,19 +134,19 @@ WHITE_SPACE = "".join(
 
 @pytest.mark.parametrize("field", ["name", "brand"])
 async def test_all_unicode_white_space_is_trimmed(admin: Person, field: str) -> None:
-    """Before length and characters are judged."""
+    """Length and characters are checked after trimming."""
     assert (await created(admin, **{field: f"{WHITE_SPACE}Oak  Lamp{WHITE_SPACE}"}))[field] == "Oak  Lamp"
 
 
 @pytest.mark.parametrize("field", ["name", "brand"])
 @pytest.mark.parametrize("text", ["", " ", "\t\n", "\u00a0\u3000\u2003", WHITE_SPACE])
-async def test_white_space_alone_is_no_text(admin: Person, field: str, text: str) -> None:
+async def test_a_text_of_white_space_alone_is_rejected(admin: Person, field: str, text: str) -> None:
     refused(await admin.post("/v1/products", product_body(**{field: text})), f"/{field}")
 
 
 @pytest.mark.parametrize("field", ["name", "brand"])
 async def test_a_text_has_at_most_200_characters_once_trimmed(admin: Person, field: str) -> None:
-    """Characters, not bytes."""
+    """The limit counts characters, not bytes."""
     longest = "\U0001f4a1" * 200
     assert (await created(admin, **{field: f" {longest} "}))[field] == longest
     refused(await admin.post("/v1/products", product_body(**{field: "x" * 201})), f"/{field}")
@@ -158,25 +157,26 @@ CONTROL_CHARACTERS = [chr(code) for code in (*range(1, 9), 0x0B, 0x0C, 0x1B, 0x1
 
 @pytest.mark.parametrize("field", ["name", "brand"])
 @pytest.mark.parametrize("character", [*CONTROL_CHARACTERS, "\n", "\r", "\t", "\u2028", "\u2029"])
-async def test_a_line_holds_no_control_character_and_no_line_break(admin: Person, field: str, character: str) -> None:
-    """A break could become a second header of a mail."""
+async def test_a_single_line_text_rejects_control_characters_and_line_breaks(
+    admin: Person, field: str, character: str
+) -> None:
+    """A line break could start another header in a mail."""
     refused(await admin.post("/v1/products", product_body(**{field: f"a{character}b"})), f"/{field}")
 
 
 @pytest.mark.parametrize("character", CONTROL_CHARACTERS)
-async def test_a_description_holds_no_control_character(admin: Person, character: str) -> None:
-    """But for line breaks and tabs."""
+async def test_a_description_rejects_control_characters(admin: Person, character: str) -> None:
+    """Line breaks and tabs are accepted."""
     refused(await admin.post("/v1/products", product_body(description=f"a{character}b")), "/description")
 
 
 async def test_a_description_may_have_line_breaks_and_tabs(admin: Person) -> None:
-    """They are kept."""
     assert (await created(admin, description=" a\r\n\tb\u2028c "))["description"] == "a\r\n\tb\u2028c"
 
 
 @pytest.mark.parametrize("blank", ["", " \n\u2003"])
-async def test_a_description_without_text_is_none(admin: Person, blank: str) -> None:
-    """`null` when absent: front ends send what was left empty."""
+async def test_an_empty_description_becomes_null(admin: Person, blank: str) -> None:
+    """Front ends send an empty string for a field that was left empty."""
     made = await created(admin, description=blank)
     assert made["description"] is None
     path = f"/v1/products/{made['id']}"
@@ -187,22 +187,22 @@ async def test_a_description_without_text_is_none(admin: Person, blank: str) -> 
 
 
 async def test_a_description_has_at_most_10_000_characters(admin: Person) -> None:
-    """10,000 are taken, of any width."""
+    """Characters of any width count as one."""
     longest = "\U0001f4a1" * 10_000
     assert (await created(admin, description=longest))["description"] == longest
     refused(await admin.post("/v1/products", product_body(description="x" * 10_001)), "/description")
 
 
 @pytest.mark.parametrize("escape", [r"\u0000", r"\ud800", r"\udc00\ud800"])
-async def test_a_string_that_is_no_text_is_no_json(admin: Person, escape: str) -> None:
-    """NUL and half a surrogate pair, which only an escape can bring."""
+async def test_a_string_with_nul_or_a_lone_surrogate_is_malformed(admin: Person, escape: str) -> None:
+    """Only escapes can express a lone surrogate."""
     body = b'{"sku": "x", "name": "a%s", "brand": "B", "price": "1"}' % escape.encode()
     reply = await admin.post("/v1/products", data=body, headers={"Content-Type": "application/json"})
     assert reply.json["code"] == "malformed_json"
 
 
-async def test_a_text_must_fit_in_its_composed_form_too(admin: Person, anonymous: Client) -> None:
-    """U+1D160 is three characters in NFC: 200 of them were more than a key of the table may have."""
+async def test_the_composed_form_of_a_text_must_fit_too(admin: Person, anonymous: Client) -> None:
+    """U+1D160 becomes three characters in NFC; 200 of them would exceed the length of a DynamoDB key."""
     longer = "\U0001d160"
     for field in ("name", "brand"):
         refused(await admin.post("/v1/products", product_body(**{field: longer * 67})), f"/{field}")

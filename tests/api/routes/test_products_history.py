@@ -14,8 +14,8 @@ async def made(admin: Person, **fields: object) -> JsonObject:
     return product
 
 
-async def test_history_tells_each_change_field_by_field(admin: Person, super_admin: Person) -> None:
-    """R10: who, when, which version, from what to what; newest first; text as it is shown."""
+async def test_history_has_each_change_field_by_field(admin: Person, super_admin: Person) -> None:
+    """R10: author, time, version, old and new value, newest first; values have the format of responses."""
     product = await made(admin, price=10, brand="Alder", description=None)
     path = f"/v1/products/{product['id']}"
     changed = ok(await super_admin.patch(path, {"price": "12.5", "description": "Warm.", "name": "Oak Lamp"}))
@@ -70,8 +70,8 @@ async def test_history_tells_each_change_field_by_field(admin: Person, super_adm
     ]
 
 
-async def test_history_comes_in_pages_and_outlives_the_product(admin: Person) -> None:
-    """Full pages unless the last, for a deleted product as well."""
+async def test_history_is_paged_and_outlives_the_product(admin: Person) -> None:
+    """Every page but the last is full, for a deleted product as well."""
     product = await made(admin)
     path = f"/v1/products/{product['id']}"
     for number in range(5):
@@ -81,16 +81,16 @@ async def test_history_comes_in_pages_and_outlives_the_product(admin: Person) ->
     assert [[entry["version"] for entry in page] for page in read] == [[7, 6, 5], [4, 3, 2], [1]]
 
 
-async def test_history_is_not_for_the_public(anonymous: Client, user: Person, admin: Person) -> None:
-    """401 and 403, for what exists as for what does not."""
+async def test_history_is_hidden_from_the_public(anonymous: Client, user: Person, admin: Person) -> None:
+    """401 and 403 are the same for existing and unknown products."""
     product = await made(admin)
     for product_id in (product["id"], "nothing"):
         problem(await anonymous.get(f"/v1/products/{product_id}/history"), 401, "authentication_required")
         problem(await user.get(f"/v1/products/{product_id}/history"), 403, "forbidden")
 
 
-async def test_a_price_ends_where_the_next_begins(anonymous: Client, user: Person, admin: Person) -> None:
-    """Newest first, `to` null for today's, and no entry for what moved no price."""
+async def test_a_price_ends_when_the_next_begins(anonymous: Client, user: Person, admin: Person) -> None:
+    """The newest price is first and its `to` is null; a change of other fields adds no entry."""
     product = await made(admin, price="10", currency="USD")
     path = f"/v1/products/{product['id']}"
     second = ok(await admin.patch(path, {"price": "8"}))
@@ -109,8 +109,8 @@ async def test_a_price_ends_where_the_next_begins(anonymous: Client, user: Perso
         }
 
 
-async def test_pages_of_prices_join_without_a_gap(admin: Person, anonymous: Client) -> None:
-    """The first price of a page ends where the last one of the page before it began."""
+async def test_pages_of_prices_have_no_gap(admin: Person, anonymous: Client) -> None:
+    """The first price of a page ends when the last price of the page before began."""
     product = await made(admin, price="100")
     path = f"/v1/products/{product['id']}"
     for price in range(99, 93, -1):
@@ -124,8 +124,8 @@ async def test_pages_of_prices_join_without_a_gap(admin: Person, anonymous: Clie
         assert [price["to"] for price in prices] == [None, *(price["from"] for price in prices[:-1])]
 
 
-async def test_every_page_of_prices_has_the_lowest(admin: Person, anonymous: Client) -> None:
-    """It stands beside `items`, whatever page it is."""
+async def test_every_page_of_prices_has_the_lowest_price(admin: Person, anonymous: Client) -> None:
+    """It is a member beside `items`."""
     product = await made(admin, price="5")
     path = f"/v1/products/{product['id']}"
     ok(await admin.patch(path, {"price": "9"}))
@@ -134,10 +134,10 @@ async def test_every_page_of_prices_has_the_lowest(admin: Person, anonymous: Cli
     assert first["lowest_last_30_days"] == second["lowest_last_30_days"] == "5.00"
 
 
-async def test_the_lowest_price_of_30_days_counts_what_was_in_force(
+async def test_the_lowest_price_of_30_days_covers_all_prices_in_force(
     admin: Person, anonymous: Client, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A price set before the 30 days counts while it was in force within them; one that ended before does not."""
+    """A price set before the 30 days counts if it was still in force within them, and not if it had ended."""
     product = await made(admin, price="1")
     path = f"/v1/products/{product['id']}"
     began = datetime.fromisoformat(product["created_at"])
@@ -152,8 +152,10 @@ async def test_the_lowest_price_of_30_days_counts_what_was_in_force(
         assert ok(await anonymous.get(f"{path}/prices"))["lowest_last_30_days"] == lowest, days
 
 
-async def test_the_prices_of_a_deleted_product_are_for_managers(anonymous: Client, user: Person, admin: Person) -> None:
-    """404 for the public."""
+async def test_only_managers_see_the_prices_of_a_deleted_product(
+    anonymous: Client, user: Person, admin: Person
+) -> None:
+    """The public gets 404."""
     product = await made(admin)
     path = f"/v1/products/{product['id']}"
     ok(await admin.delete(path), 204)
@@ -162,8 +164,8 @@ async def test_the_prices_of_a_deleted_product_are_for_managers(anonymous: Clien
     assert len(ok(await admin.get(f"{path}/prices"))["items"]) == 1
 
 
-async def test_a_restore_begins_no_new_price(admin: Person) -> None:
-    """The price is what it was."""
+async def test_a_restore_adds_no_price(admin: Person) -> None:
+    """The price has not changed."""
     product = await made(admin)
     path = f"/v1/products/{product['id']}"
     ok(await admin.delete(path), 204)
@@ -172,8 +174,8 @@ async def test_a_restore_begins_no_new_price(admin: Person) -> None:
 
 
 @pytest.mark.parametrize("part", ["history", "prices"])
-async def test_a_cursor_belongs_to_its_product(admin: Person, part: str) -> None:
-    """And to its listing."""
+async def test_a_cursor_is_valid_only_for_its_product(admin: Person, part: str) -> None:
+    """It is also valid only for its listing."""
     one, other = await made(admin), await made(admin)
     for product in (one, other):
         ok(await admin.patch(f"/v1/products/{product['id']}", {"price": "1"}))
@@ -184,6 +186,6 @@ async def test_a_cursor_belongs_to_its_product(admin: Person, part: str) -> None
 
 
 @pytest.mark.parametrize("part", ["history", "prices"])
-async def test_a_bad_limit_comes_before_existence(admin: Person, part: str) -> None:
-    """422, then 404."""
+async def test_an_invalid_limit_is_checked_before_existence(admin: Person, part: str) -> None:
+    """The order is 422, then 404."""
     refused(await admin.get(f"/v1/products/nothing/{part}?limit=0"), "/limit")

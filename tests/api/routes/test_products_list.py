@@ -1,4 +1,4 @@
-"""GET /v1/products: orders, filters, pages and cursors."""
+"""GET /v1/products: sort orders, filters, pages and cursors."""
 
 import random
 import unicodedata
@@ -22,13 +22,13 @@ SortKey = tuple[str | float, str]
 
 
 def folded(text: str) -> str:
-    """The case-folded NFC form, by which names are sorted."""
+    """The case-folded NFC form of a name, the sort key of names."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 @pytest.fixture(scope="module")
 async def catalogue(admin: Person) -> list[JsonObject]:
-    """Products of two brands in the order in which they were made, as managers see them."""
+    """Products of two brands in order of creation, as managers see them."""
     chance = random.Random(1)
     fields = [(name, chance.choice(PRICES), brand) for name in NAMES for brand in (BRAND, "other")]
     chance.shuffle(fields)
@@ -39,17 +39,17 @@ async def catalogue(admin: Person) -> list[JsonObject]:
 
 
 def newest(product: JsonObject) -> SortKey:
-    """The newest first; those of one instant in any order of their ids that is always the same."""
+    """The newest first; products of the same instant are in any fixed order of their ids."""
     return (product["created_at"], product["id"])
 
 
 def by_name(product: JsonObject) -> SortKey:
-    """By case-folded NFC name, code point by code point."""
+    """Sort by case-folded NFC name, code point by code point."""
     return (folded(product["name"]), product["id"])
 
 
 def by_price(product: JsonObject) -> SortKey:
-    """By amount."""
+    """Sort by amount."""
     return (float(product["price"]), product["id"])
 
 
@@ -63,10 +63,10 @@ ORDERS: dict[str, tuple[Callable[[JsonObject], SortKey], bool]] = {
 
 @pytest.mark.parametrize(("limit", "brand"), [(1, BRAND), (9, BRAND), (9, None), (27, BRAND), (54, None), (100, None)])
 @pytest.mark.parametrize("sort", ORDERS)
-async def test_every_order_has_each_product_once_in_full_pages(
+async def test_every_sort_order_lists_each_product_once_in_full_pages(
     admin: Person, catalogue: list[JsonObject], sort: str, brand: str | None, limit: int
 ) -> None:
-    """With or without a brand, whatever the page: by index, ties included, and the last page is never empty."""
+    """With and without a brand, with ties, and for any page size; the last page is never empty."""
     key, descending = ORDERS[sort]
     wanted = [product for product in catalogue if brand in {None, product["brand"]}]
     path = f"/v1/products?sort={sort.replace('+', '%2B')}" + (f"&brand={BRAND_IN_URL}" if brand else "")
@@ -75,10 +75,10 @@ async def test_every_order_has_each_product_once_in_full_pages(
     assert [item for page in read for item in page] == sorted(wanted, key=key, reverse=descending)
 
 
-async def test_the_newest_come_first_when_nothing_is_asked_for(
+async def test_the_default_is_the_newest_25_products(
     anonymous: Client, user: Person, catalogue: list[JsonObject]
 ) -> None:
-    """25 of them, with a cursor and a link to the next; the public sees the public's fields."""
+    """The page has a cursor and a link to the next; the public sees only the public fields."""
     for client in (anonymous, user):
         reply = await client.get("/v1/products")
         page = ok(reply)
@@ -92,8 +92,8 @@ async def test_the_newest_come_first_when_nothing_is_asked_for(
         assert reply.headers["Link"] == f'<{anonymous.url}/v1/products?cursor={page["next_cursor"]}>; rel="next"'
 
 
-async def test_the_link_leads_through_all_pages(anonymous: Client, catalogue: list[JsonObject]) -> None:
-    """It keeps the query that it was given, escapes included; the last page has none."""
+async def test_the_next_link_leads_through_all_pages(anonymous: Client, catalogue: list[JsonObject]) -> None:
+    """It keeps the query of the request, with its escapes; the last page has no link."""
     url, seen = f"/v1/products?brand={BRAND_IN_URL}&sort=name&limit=10&utm=x%20y", 0
     while url:
         reply = await anonymous.get(url)
@@ -105,16 +105,15 @@ async def test_the_link_leads_through_all_pages(anonymous: Client, catalogue: li
 
 
 @pytest.mark.parametrize("brand", ["ärger & co", "ÄRGER & CO", "A\u0308rger & Co", " Ärger & Co "])
-async def test_a_brand_is_found_however_it_is_written(
+async def test_the_brand_filter_ignores_case_and_composition(
     anonymous: Client, catalogue: list[JsonObject], brand: str
 ) -> None:
-    """Without regard to case or composition."""
     read = ok(await anonymous.get("/v1/products", params={"brand": brand, "limit": "100"}))
     assert len(read["items"]) == len(catalogue) // 2
 
 
-async def test_a_brand_that_nobody_has_is_an_empty_page(anonymous: Client, catalogue: list[JsonObject]) -> None:
-    """No part of a brand matches."""
+async def test_an_unknown_brand_is_an_empty_page(anonymous: Client, catalogue: list[JsonObject]) -> None:
+    """The filter does not match a part of a brand."""
     assert catalogue
     for brand in ("Ärger", "Ärger & Co.", "nobody"):
         reply = await anonymous.get("/v1/products", params={"brand": brand})
@@ -144,10 +143,10 @@ async def test_a_brand_that_nobody_has_is_an_empty_page(anonymous: Client, catal
     ],
 )
 @pytest.mark.parametrize("brand", [None, "other"])
-async def test_a_name_prefix_finds_names_without_regard_to_case(
+async def test_a_name_prefix_ignores_case(
     admin: Person, catalogue: list[JsonObject], prefix: str, brand: str | None
 ) -> None:
-    """It implies the sort by name, and goes with a brand; pages of it are full too."""
+    """It implies sorting by name and can be combined with a brand. Every page but the last is full."""
     params = {"name_prefix": prefix, "limit": "2"} | ({"brand": brand, "sort": "name"} if brand else {})
     found: list[JsonObject] = []
     while True:
@@ -166,7 +165,7 @@ async def test_a_name_prefix_finds_names_without_regard_to_case(
 
 
 @pytest.mark.parametrize("sort", ["newest", "price", "-price"])
-async def test_a_name_prefix_goes_with_no_other_sort(anonymous: Client, sort: str) -> None:
+async def test_a_name_prefix_with_another_sort_is_rejected(anonymous: Client, sort: str) -> None:
     refused(await anonymous.get("/v1/products", params={"name_prefix": "a", "sort": sort}), "/name_prefix")
 
 
@@ -177,24 +176,24 @@ async def test_a_name_prefix_goes_with_no_other_sort(anonymous: Client, sort: st
     + [("brand", value) for value in ("", " ", "x" * 201, "a\nb")]
     + [("name_prefix", value) for value in ("", "x" * 201, "a\nb")],
 )
-async def test_a_bad_parameter_is_named_and_never_clamped(anonymous: Client, name: str, value: str) -> None:
-    """422 with a pointer-like name."""
+async def test_an_invalid_parameter_is_rejected_by_name(anonymous: Client, name: str, value: str) -> None:
+    """The response is 422; the value is never clamped."""
     refused(await anonymous.get("/v1/products", params={name: value}), f"/{name}")
 
 
-async def test_a_parameter_given_twice_is_refused(anonymous: Client) -> None:
-    """Nobody could say which one counts."""
+async def test_a_repeated_parameter_is_rejected(anonymous: Client) -> None:
+    """The request is ambiguous."""
     refused(await anonymous.get("/v1/products?limit=5&limit=6"), "/limit")
 
 
 async def test_unknown_parameters_are_ignored(anonymous: Client, catalogue: list[JsonObject]) -> None:
-    """Even twice, and whatever they say."""
+    """They may be repeated and have any value."""
     assert len(ok(await anonymous.get("/v1/products?limit=3&utm=1&utm=2&Limit=0&%FF=%FF"))["items"]) == 3
     assert catalogue
 
 
-async def test_a_changed_product_moves_in_every_order(admin: Person, anonymous: Client) -> None:
-    """Renamed, repriced and of another brand: each listing follows; its place among the newest stays."""
+async def test_a_changed_product_moves_in_every_sort_order(admin: Person, anonymous: Client) -> None:
+    """After a new name, price and brand every listing is updated; its place among the newest is kept."""
     brand = unique("Mover")
     made = [
         ok(await admin.post("/v1/products", product_body(brand=brand, name=f"N{n}", price=n)), 201) for n in range(3)

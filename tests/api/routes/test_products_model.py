@@ -1,4 +1,4 @@
-"""Products against a model: whatever is done in whatever order, the service says what a few dictionaries say."""
+"""Model test of products: after random operations the service agrees with a model of a few dictionaries."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ CURRENCIES = ["USD", "EUR", "JPY"]
 
 @dataclass(slots=True)
 class Model:
-    """What there should be: products in the order in which they were made, and what was done to each."""
+    """The expected state: products in order of creation, and the history of each."""
 
     skus: list[str]
     brands: list[str]
@@ -27,7 +27,7 @@ class Model:
     prices: dict[str, list[str]] = field(default_factory=dict)
 
     def holder(self, sku: str) -> str | None:
-        """Who holds a SKU."""
+        """The id of the live product that holds a SKU."""
         holders = (it["id"] for it in self.live() if it["sku"].lower() == sku.lower())
         return next(holders, None)
 
@@ -36,7 +36,7 @@ class Model:
         return [it for it in self.products.values() if "deleted_at" not in it]
 
     def take(self, before: JsonObject, after: JsonObject, action: str) -> None:
-        """Note what was answered as the truth from now on, after checking that it follows from what was before."""
+        """Check that a response follows from the state before, and store it as the expected state."""
         fields = ("sku", "name", "brand", "description", "price", "currency")
         changes = {
             name: {"from": before.get(name), "to": after[name]} for name in fields if before.get(name) != after[name]
@@ -56,7 +56,7 @@ class Model:
 
 
 class Walk:
-    """A walk of random steps, each of which is checked."""
+    """A sequence of random steps; the response of each is checked."""
 
     def __init__(self, admin: Person, anonymous: Client, seed: int) -> None:
         self.admin = admin
@@ -65,17 +65,17 @@ class Walk:
         self.model = Model(skus=[unique("Sku") for _ in range(5)], brands=[unique("Brand") for _ in range(2)])
 
     async def step(self) -> None:
-        """Do something."""
+        """Take a random step."""
         steps: list[Callable[[], Awaitable[None]]] = [self.create, self.change, self.change, self.delete, self.restore]
         await self.chance.choice(steps)()
 
     def sku(self) -> str:
-        """One of a few SKUs, in some case."""
+        """One of a few SKUs in a random case."""
         sku = self.chance.choice(self.model.skus)
         return self.chance.choice([sku, sku.upper(), sku.lower()])
 
     def fields(self) -> JsonObject:
-        """Everything that can be said of a product."""
+        """Random values for every field of a product."""
         return {
             "sku": self.sku(),
             "name": self.chance.choice(NAMES),
@@ -86,17 +86,17 @@ class Walk:
         }
 
     def known(self) -> JsonObject | None:
-        """Some product, live or deleted."""
+        """A random product, live or deleted, or None if there is none."""
         return self.chance.choice(list(self.model.products.values())) if self.model.products else None
 
     def condition(self, product: JsonObject) -> tuple[dict[str, str], bool]:
-        """Some `If-Match`, and whether it holds."""
+        """A random `If-Match`, and whether it matches."""
         version = product["version"]
         choice = self.chance.choice([None, "*", f'"{version}"', f'"{version + 1}"'])
         return ({} if choice is None else {"If-Match": choice}), choice != f'"{version + 1}"'
 
     async def create(self) -> None:
-        """Make a product; a SKU that is held is refused."""
+        """Create a product; a SKU that is taken is rejected."""
         fields = self.fields()
         reply = await self.admin.post("/v1/products", fields)
         holder = self.model.holder(fields["sku"])
@@ -171,7 +171,7 @@ class Walk:
             self.model.take(product, restored, "restored")
 
     async def check(self) -> None:
-        """Compare all that can be read."""
+        """Compare everything that the service can return with the model."""
         for product_id, product in self.model.products.items():
             path = f"/v1/products/{product_id}"
             assert ok(await self.admin.get(path)) == product
@@ -195,25 +195,25 @@ class Walk:
 
 
 def identity(product: JsonObject) -> str:
-    """What tells products apart."""
+    """The sort key of a product."""
     return str(product["id"])
 
 
 def fits(fields: JsonObject) -> bool:
-    """Whether the price is one of the currency."""
+    """Whether the price has valid decimals for its currency."""
     return fields["currency"] != "JPY" or float(fields["price"]).is_integer()
 
 
 def shown(fields: JsonObject) -> dict[str, Any]:
-    """How the fields are answered."""
+    """The fields in the format of a response."""
     decimals = 0 if fields["currency"] == "JPY" else 2
     names = ("sku", "name", "brand", "currency", "description")
     return {name: fields[name] for name in names} | {"price": f"{float(fields['price']):.{decimals}f}"}
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_the_service_says_what_the_model_says(admin: Person, anonymous: Client, seed: int) -> None:
-    """Sixty random steps, compared at each and wholly now and then."""
+async def test_the_service_agrees_with_the_model(admin: Person, anonymous: Client, seed: int) -> None:
+    """Every step is compared, and the whole state after each 20 steps."""
     walk = Walk(admin, anonymous, seed)
     for number in range(1, STEPS + 1):
         await walk.step()

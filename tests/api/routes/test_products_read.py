@@ -20,27 +20,25 @@ async def product(admin: Person) -> JsonObject:
 
 @pytest.fixture
 async def deleted(admin: Person, product: JsonObject) -> JsonObject:
-    """A product that was deleted."""
+    """A deleted product."""
     ok(await admin.delete(f"/v1/products/{product['id']}"), 204)
     return product
 
 
 def ways(product: JsonObject) -> list[str]:
-    """The paths by which a product is read."""
+    """The paths that read a product."""
     return [f"/v1/products/{product['id']}", f"/v1/products/by-sku/{product['sku']}"]
 
 
-async def test_the_public_sees_a_product_without_who_made_it(
-    anonymous: Client, user: Person, product: JsonObject
-) -> None:
-    """Anonymous or a user, by id or by SKU: just the public's fields."""
+async def test_the_public_sees_only_the_public_fields(anonymous: Client, user: Person, product: JsonObject) -> None:
+    """Anonymous clients and users, by id and by SKU."""
     for path in ways(product):
         for client in (anonymous, user):
             seen = ok(await client.get(path))
             assert seen == {name: product[name] for name in PUBLIC_FIELDS}
 
 
-async def test_managers_see_who_made_and_changed_it(admin: Person, super_admin: Person, product: JsonObject) -> None:
+async def test_managers_see_the_authors_of_a_product(admin: Person, super_admin: Person, product: JsonObject) -> None:
     assert product.keys() == MANAGERS_FIELDS
     for path in ways(product):
         for client in (admin, super_admin):
@@ -52,10 +50,10 @@ async def test_a_sku_is_found_without_regard_to_case(anonymous: Client, product:
     assert seen["sku"] == product["sku"]
 
 
-async def test_a_deleted_product_is_gone_for_all_but_managers(
+async def test_only_managers_see_a_deleted_product(
     anonymous: Client, user: Person, admin: Person, super_admin: Person, deleted: JsonObject
 ) -> None:
-    """404 for the public; managers see when, by whom and what its SKU was."""
+    """The public gets 404; managers see the time and author of the deletion and the original SKU."""
     path = f"/v1/products/{deleted['id']}"
     for client in (anonymous, user):
         problem(await client.get(path), 404, "not_found")
@@ -72,7 +70,7 @@ async def test_a_deleted_product_is_gone_for_all_but_managers(
 async def test_a_deleted_product_is_not_found_by_any_sku(
     anonymous: Client, user: Person, admin: Person, deleted: JsonObject
 ) -> None:
-    """Neither the old one nor the new name, not even by managers."""
+    """Neither its old SKU nor its replacement finds it, even for managers."""
     renamed = ok(await admin.get(f"/v1/products/{deleted['id']}"))["sku"]
     for sku in (deleted["sku"], renamed):
         for client in (anonymous, user, admin):
@@ -87,7 +85,7 @@ STRANGE = [
 
 @pytest.mark.parametrize("strange", STRANGE)
 @pytest.mark.parametrize("path", ["/v1/products/{}", "/v1/products/by-sku/{}", "/v1/products/{}/prices"])
-async def test_what_is_not_there_is_404_however_strange(
+async def test_an_unknown_or_malformed_id_is_404(
     anonymous: Client, user: Person, admin: Person, path: str, strange: str
 ) -> None:
     for client in (anonymous, user, admin):
@@ -104,14 +102,14 @@ async def test_what_is_not_there_is_404_however_strange(
         ("POST", "/v1/products/{}/restore", None),
     ],
 )
-async def test_what_is_not_there_cannot_be_managed(
+async def test_an_unknown_product_cannot_be_managed(
     admin: Person, method: str, path: str, body: JsonObject | None, strange: str
 ) -> None:
     problem(await admin.request(method, path.format(strange), body), 404, "not_found")
 
 
-async def test_a_sku_of_letters_that_only_fold_to_its_own_is_another(admin: Person, anonymous: Client) -> None:
-    """U+017F folds to `s` and U+212A to `k`, and neither can be in a SKU."""
+async def test_a_sku_with_letters_that_case_fold_to_ascii_is_not_found(admin: Person, anonymous: Client) -> None:
+    """U+017F folds to `s` and U+212A to `k`; neither is valid in a SKU."""
     sku = unique("skus")
     ok(await admin.post("/v1/products", product_body(sku=sku)), 201)
     for alike in (sku.replace("s", "\u017f", 1), sku.replace("k", "\u212a")):
@@ -119,10 +117,10 @@ async def test_a_sku_of_letters_that_only_fold_to_its_own_is_another(admin: Pers
         problem(await admin.get(f"/v1/products/by-sku/{alike}"), 404, "not_found")
 
 
-async def test_head_says_what_get_says_but_for_the_body(
+async def test_head_has_the_status_and_headers_of_get(
     anonymous: Client, user: Person, admin: Person, product: JsonObject
 ) -> None:
-    """Status and headers are the same (RFC 9110 section 9.3.2)."""
+    """RFC 9110 section 9.3.2."""
     for path in (*ways(product), "/v1/products", f"/v1/products/{product['id']}/prices"):
         for client in (anonymous, user, admin):
             got, headed = await client.get(path), await client.request("HEAD", path)
@@ -131,16 +129,16 @@ async def test_head_says_what_get_says_but_for_the_body(
                 assert headed.headers.get(name) == got.headers.get(name), (path, name)
 
 
-async def test_head_of_what_is_not_there_is_404_without_a_body(anonymous: Client) -> None:
+async def test_head_of_an_unknown_product_is_404_without_a_body(anonymous: Client) -> None:
     reply = await anonymous.request("HEAD", "/v1/products/nothing")
     assert (reply.status, reply.body) == (404, b"")
 
 
 @pytest.mark.parametrize("condition", ['"1"', 'W/"1"', '"9", "1"', "*", '"9",W/"1"'])
-async def test_who_has_the_version_is_told_so(
+async def test_a_matching_if_none_match_gets_304(
     anonymous: Client, user: Person, admin: Person, product: JsonObject, condition: str
 ) -> None:
-    """304 without a body, with the ETag, by weak comparison (RFC 9110 section 13.1.2)."""
+    """The response has the ETag and no body; the comparison is weak (RFC 9110 section 13.1.2)."""
     for path in ways(product):
         for client in (anonymous, user, admin):
             for method in ("GET", "HEAD"):
@@ -150,17 +148,17 @@ async def test_who_has_the_version_is_told_so(
 
 
 @pytest.mark.parametrize("condition", ['"2"', "1", "nonsense", "", '"9", "8"', 'w/"1"'])
-async def test_who_has_another_version_gets_this_one(
+async def test_another_version_in_if_none_match_gets_the_product(
     anonymous: Client, admin: Person, product: JsonObject, condition: str
 ) -> None:
-    """A tag that is malformed matches nothing."""
+    """A malformed tag matches nothing."""
     for path in ways(product):
         for client in (anonymous, admin):
             assert ok(await client.get(path, headers={"If-None-Match": condition}))["version"] == 1
 
 
-async def test_a_bad_token_is_refused_though_anyone_may_read(anonymous: Client, product: JsonObject) -> None:
-    """Never a silent downgrade to anonymous, not even where nothing is found."""
+async def test_an_invalid_token_is_rejected_on_public_reads(anonymous: Client, product: JsonObject) -> None:
+    """It is never treated as anonymous, not even when the product does not exist."""
     for path in (*ways(product), "/v1/products/nothing", "/v1/products", f"/v1/products/{product['id']}/prices"):
         for header in ("Bearer nonsense", "Bearer", "", "Basic dTpw", "Bearer a.b.c, Bearer d.e.f"):
             reply = await anonymous.get(path, headers={"Authorization": header})
@@ -168,8 +166,10 @@ async def test_a_bad_token_is_refused_though_anyone_may_read(anonymous: Client, 
             assert reply.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-async def test_an_anonymous_answer_is_revalidated_and_is_nobody_elses(anonymous: Client, product: JsonObject) -> None:
-    """A cache must not give an admin, whose version is the same, what it kept of an anonymous answer."""
+async def test_an_anonymous_response_is_revalidated_and_varies_by_authorization(
+    anonymous: Client, product: JsonObject
+) -> None:
+    """A cache must not serve an anonymous response to an admin, for whom the version is the same."""
     for path in ways(product):
         for headers in ({}, {"If-None-Match": '"1"'}):
             reply = await anonymous.get(path, headers=headers)
@@ -177,8 +177,8 @@ async def test_an_anonymous_answer_is_revalidated_and_is_nobody_elses(anonymous:
             assert "Authorization" in reply.headers.get("Vary", "")
 
 
-async def test_what_the_signed_in_get_is_kept_by_no_cache(user: Person, admin: Person, product: JsonObject) -> None:
-    """`no-store` on private answers."""
+async def test_responses_to_signed_in_clients_are_not_cached(user: Person, admin: Person, product: JsonObject) -> None:
+    """Private responses have `no-store`."""
     for path in ways(product):
         for client in (user, admin):
             assert (await client.get(path)).headers["Cache-Control"] == "no-store"

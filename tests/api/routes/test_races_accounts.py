@@ -1,4 +1,4 @@
-"""Accounts under concurrency, over HTTP on DynamoDB Local."""
+"""Concurrent requests about accounts, over HTTP on DynamoDB Local."""
 
 import asyncio
 
@@ -8,10 +8,13 @@ import pytest
 from tests.api.client import PASSWORD, Client, Person, fresh_email, ok, problem, sign_in, sign_up
 
 
-async def test_of_forty_registrations_of_one_email_one_wins(
+async def test_of_forty_concurrent_registrations_of_one_email_one_succeeds(
     anonymous: Client, super_admin: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In any case of letters, by oneself or by a super_admin; the others get 409, and cost no hash."""
+    """In mixed case, by registration and by a super_admin.
+
+    The others get 409, and no password hash is computed for them.
+    """
     hashpw, hashed = bcrypt.hashpw, 0
 
     def count(password: bytes, salt: bytes) -> bytes:
@@ -36,8 +39,8 @@ async def test_of_forty_registrations_of_one_email_one_wins(
         assert (await sign_in(anonymous, winner)).id == winner["id"]
 
 
-async def test_of_two_who_want_one_email_one_gets_it(anonymous: Client, super_admin: Person) -> None:
-    """Changes of several accounts to the same address race; the address signs in to the winner."""
+async def test_of_concurrent_changes_to_one_email_one_succeeds(anonymous: Client, super_admin: Person) -> None:
+    """Several accounts are changed to the same address; a sign-in with it leads to the account that got it."""
     people = [await sign_up(anonymous) for _ in range(5)]
     email = fresh_email()
     replies = await asyncio.gather(
@@ -51,8 +54,10 @@ async def test_of_two_who_want_one_email_one_gets_it(anonymous: Client, super_ad
     assert ok(await (await sign_in(anonymous, winners[0])).get("/v1/me"))["id"] == winners[0]["id"]
 
 
-async def test_an_account_that_is_deleted_while_it_is_changed_is_gone(anonymous: Client, super_admin: Person) -> None:
-    """Whoever was faster: deleted in the end, its address free, its sessions dead."""
+async def test_an_account_that_is_changed_during_its_deletion_is_deleted(
+    anonymous: Client, super_admin: Person
+) -> None:
+    """In any order, the account is deleted, its address free and its sessions ended."""
     person = await sign_up(anonymous)
     path = f"/v1/users/{person.id}"
     deletion, *changes = await asyncio.gather(
@@ -67,10 +72,8 @@ async def test_an_account_that_is_deleted_while_it_is_changed_is_gone(anonymous:
     await sign_up(anonymous, email=person.email)
 
 
-async def test_a_session_that_begins_while_the_account_ends_is_no_session(
-    anonymous: Client, super_admin: Person
-) -> None:
-    """A sign-in that races a deactivation is refused, or its token is, from the moment that is answered."""
+async def test_a_sign_in_during_a_deactivation_gives_no_valid_session(anonymous: Client, super_admin: Person) -> None:
+    """Either the sign-in is rejected, or its token is, as soon as the deactivation has its response."""
     for _ in range(5):
         person = await sign_up(anonymous)
         signing_in = [asyncio.create_task(anonymous.post("/v1/auth/login", person.credentials)) for _ in range(5)]

@@ -1,4 +1,4 @@
-"""Products under concurrency, over HTTP on DynamoDB Local: what R6 and R7 promise in any race."""
+"""Concurrent requests about products, over HTTP on DynamoDB Local: R6 and R7 hold in any race."""
 
 import asyncio
 import itertools
@@ -12,7 +12,7 @@ from tests.service import Service, serving
 
 
 def statuses(replies: Sequence[Reply]) -> Counter[int]:
-    """How many of each."""
+    """The number of responses with each status."""
     return Counter(reply.status for reply in replies)
 
 
@@ -23,20 +23,20 @@ async def made(admin: Person, **fields: object) -> JsonObject:
 
 
 def path_of(product: JsonObject) -> str:
-    """A product's path."""
+    """The path of a product."""
     return f"/v1/products/{product['id']}"
 
 
 async def history_of(admin: Person, product: JsonObject) -> list[JsonObject]:
-    """A product's changes, newest first."""
+    """The changes of a product, newest first."""
     items: list[JsonObject] = ok(await admin.get(f"{path_of(product)}/history?limit=100"))["items"]
     return items
 
 
-async def test_of_forty_creations_of_one_sku_one_wins_and_the_others_name_it(
+async def test_of_forty_concurrent_creations_of_one_sku_one_succeeds(
     admin: Person, super_admin: Person, anonymous: Client
 ) -> None:
-    """40 at once, in any case of letters: one 201, 39 `sku_taken` with the winner's id (issue 2), round after round."""
+    """In mixed case: one gets 201, 39 get `sku_taken` with the id of the new product (issue 2)."""
     for _ in range(3):
         sku = unique("Race")
         replies = await asyncio.gather(
@@ -55,7 +55,10 @@ async def test_of_forty_creations_of_one_sku_one_wins_and_the_others_name_it(
 
 
 async def written_at_once(admin: Person, product: JsonObject, clients: Sequence[Client]) -> Counter[int]:
-    """Rename a product by all clients at once; check that what was answered is what was done, and count the answers."""
+    """Rename a product concurrently by all clients; check that history and version match the responses.
+
+    Return the number of responses with each status.
+    """
     replies = await asyncio.gather(
         *(client.patch(path_of(product), {"name": f"Name {number}"}) for number, client in enumerate(clients))
     )
@@ -73,23 +76,23 @@ async def written_at_once(admin: Person, product: JsonObject, clients: Sequence[
     return statuses(replies)
 
 
-async def test_fifty_writers_of_one_product_are_all_heard(admin: Person, super_admin: Person) -> None:
-    """In one process they take turns: version = 1 + number of 2xx, and each change is once in the history."""
+async def test_fifty_concurrent_writers_in_one_process_all_succeed(admin: Person, super_admin: Person) -> None:
+    """The process serialises them: the version is 1 + the number of 2xx, and the history has each change once."""
     assert await written_at_once(admin, await made(admin), [admin, super_admin] * 25) == {200: 50}
 
 
-async def test_writers_by_way_of_several_processes_are_heard_or_told_to_try_again(
+async def test_concurrent_writers_in_several_processes_succeed_or_get_409(
     admin: Person, service: Service, http: aiohttp.ClientSession
 ) -> None:
-    """There the table decides: again the version counts what was answered, and the rest is 409."""
+    """The table decides between processes. The version still counts the successful writes."""
     async with serving(service.settings) as second, serving(service.settings) as third:
         urls = (service.url, second.url, third.url)
         clients = [Client(http, url, token=admin.token) for url in urls] * 16
         assert (await written_at_once(admin, await made(admin), clients)).keys() <= {200, 409}
 
 
-async def test_of_the_writers_who_name_one_version_one_wins(admin: Person) -> None:
-    """The others get 412 with the version that is there now."""
+async def test_of_concurrent_writers_with_the_same_if_match_one_succeeds(admin: Person) -> None:
+    """The others get 412 with the current version."""
     product = await made(admin)
     replies = await asyncio.gather(
         *(admin.patch(path_of(product), {"name": f"N{n}"}, headers={"If-Match": '"1"'}) for n in range(20))
@@ -101,8 +104,8 @@ async def test_of_the_writers_who_name_one_version_one_wins(admin: Person) -> No
     assert ok(await admin.get(path_of(product)))["version"] == 2
 
 
-async def test_writers_of_the_same_values_make_one_version(admin: Person) -> None:
-    """R8 in a race: whoever comes second finds nothing to change."""
+async def test_concurrent_writers_of_the_same_values_make_one_version(admin: Person) -> None:
+    """R8: the later writers change nothing."""
     product = await made(admin, price="10")
     replies = await asyncio.gather(*(admin.patch(path_of(product), {"price": "12"}) for _ in range(20)))
     assert {reply.json["version"] for reply in replies if reply.status == 200} == {2}
@@ -110,16 +113,16 @@ async def test_writers_of_the_same_values_make_one_version(admin: Person) -> Non
     assert len(ok(await admin.get(f"{path_of(product)}/prices"))["items"]) == 2
 
 
-async def test_of_twenty_deletions_one_deletes(admin: Person) -> None:
-    """The others find nothing: 404."""
+async def test_of_twenty_concurrent_deletions_one_succeeds(admin: Person) -> None:
+    """The others get 404."""
     product = await made(admin)
     replies = await asyncio.gather(*(admin.delete(path_of(product)) for _ in range(20)))
     assert statuses(replies) == {204: 1, 404: 19}
     assert ok(await admin.get(path_of(product)))["version"] == 2
 
 
-async def test_of_twenty_restores_one_restores(admin: Person) -> None:
-    """The others find it live: 409 `not_deleted`."""
+async def test_of_twenty_concurrent_restores_one_succeeds(admin: Person) -> None:
+    """The others get 409 `not_deleted`."""
     product = await made(admin)
     ok(await admin.delete(path_of(product)), 204)
     replies = await asyncio.gather(*(admin.post(f"{path_of(product)}/restore") for _ in range(20)))
@@ -128,8 +131,8 @@ async def test_of_twenty_restores_one_restores(admin: Person) -> None:
     assert ok(await admin.get(path_of(product)))["version"] == 3
 
 
-async def test_a_freed_sku_goes_to_one_of_those_who_want_it(admin: Person, anonymous: Client) -> None:
-    """Restores of several products and creations of new ones race for one SKU: one has it, the others name it."""
+async def test_of_concurrent_claims_of_a_freed_sku_one_succeeds(admin: Person, anonymous: Client) -> None:
+    """Restores of several products and creations compete for it; the others get the id of its holder."""
     sku = unique("Wanted")
     deleted = []
     for _ in range(5):
@@ -147,8 +150,10 @@ async def test_a_freed_sku_goes_to_one_of_those_who_want_it(admin: Person, anony
     assert ok(await anonymous.get(f"/v1/products/by-sku/{sku}"))["id"] == winners[0].json["id"]
 
 
-async def test_changes_deletions_and_restores_at_once_leave_one_true_story(admin: Person, anonymous: Client) -> None:
-    """Whatever won: the history has every version, and the SKU leads to the product exactly while it is live."""
+async def test_concurrent_changes_deletions_and_restores_leave_a_consistent_product(
+    admin: Person, anonymous: Client
+) -> None:
+    """The history has every version, and the SKU finds the product if and only if it is live."""
     product = await made(admin)
     for turn in range(4):
         replies = await asyncio.gather(
@@ -168,8 +173,8 @@ async def test_changes_deletions_and_restores_at_once_leave_one_true_story(admin
     assert (product["id"] in listed) == ("deleted_at" not in after)
 
 
-async def test_two_products_that_swap_skus_at_once_keep_one_each(admin: Person, anonymous: Client) -> None:
-    """Neither SKU is ever held by two, nor lost."""
+async def test_two_products_cannot_swap_skus_concurrently(admin: Person, anonymous: Client) -> None:
+    """Every change gets 409, and each product keeps its SKU."""
     one, other = await made(admin), await made(admin)
     replies = await asyncio.gather(
         *(

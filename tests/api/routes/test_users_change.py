@@ -1,4 +1,4 @@
-"""PATCH and DELETE /v1/users/{id}: what a super_admin does with accounts (R1), and how that ends sessions (R14)."""
+"""PATCH and DELETE /v1/users/{id}: changes by a super_admin (R1), and how they end sessions (R14)."""
 
 import asyncio
 
@@ -11,25 +11,25 @@ NEW = "green-harbour-1987"
 
 @pytest.fixture
 async def somebody(anonymous: Client) -> Person:
-    """Somebody whom no other test knows."""
+    """An account that no other test uses."""
     return await sign_up(anonymous)
 
 
 def path_of(person: Person) -> str:
-    """Return where an account is."""
+    """The path of an account."""
     return f"/v1/users/{person.id}"
 
 
 async def is_out(anonymous: Client, person: Person) -> bool:
-    """Say whether both tokens of a session are good for nothing."""
+    """Whether both tokens of a session are rejected."""
     reply = await person.get("/v1/me")
     renewal = await anonymous.post("/v1/auth/refresh", {"refresh_token": person.tokens["refresh_token"]})
     assert (reply.status == 401) == (renewal.status == 401)
     return reply.status == 401
 
 
-async def test_a_change_answers_the_whole_account(super_admin: Person, somebody: Person) -> None:
-    """The fields that were sent, a new version and time, and nothing else."""
+async def test_a_change_returns_the_whole_account(super_admin: Person, somebody: Person) -> None:
+    """Only the fields of the request, the version and the time differ."""
     change = {"name": " New\u00a0", "email": fresh_email(), "role": "admin"}
     reply = await super_admin.patch(path_of(somebody), change)
     changed = ok(reply)
@@ -41,13 +41,13 @@ async def test_a_change_answers_the_whole_account(super_admin: Person, somebody:
 
 @pytest.mark.parametrize("body", [{}, {"name": "Somebody"}, {"role": "user", "active": True}, {"name": " Somebody "}])
 async def test_the_same_values_change_nothing(super_admin: Person, somebody: Person, body: JsonObject) -> None:
-    """The same version, and its sessions go on."""
+    """The version is the same, and the sessions continue."""
     assert ok(await super_admin.patch(path_of(somebody), body)) == somebody.account
     assert ok(await somebody.get("/v1/me")) == somebody.account
 
 
-async def test_a_merge_patch_may_say_that_it_is_one(super_admin: Person, somebody: Person) -> None:
-    """RFC 7396; another media type is 415."""
+async def test_a_merge_patch_can_have_its_own_media_type(super_admin: Person, somebody: Person) -> None:
+    """RFC 7396. Another media type gets 415."""
     headers = {"Content-Type": "application/merge-patch+json"}
     assert ok(await super_admin.patch(path_of(somebody), data=b'{"name":"N"}', headers=headers))["name"] == "N"
     reply = await super_admin.patch(path_of(somebody), data=b"name=N", headers={"Content-Type": "text/plain"})
@@ -55,15 +55,15 @@ async def test_a_merge_patch_may_say_that_it_is_one(super_admin: Person, somebod
 
 
 @pytest.mark.parametrize("field", ["email", "name", "role", "password", "active"])
-async def test_nothing_of_an_account_can_be_removed(super_admin: Person, somebody: Person, field: str) -> None:
-    """Null is refused, and so is another type."""
+async def test_no_field_of_an_account_can_be_removed(super_admin: Person, somebody: Person, field: str) -> None:
+    """Null is rejected, and so is a value of another type."""
     values: tuple[object, ...] = (None, {}, 7)
     for value in values:
         refused(await super_admin.patch(path_of(somebody), {field: value}), f"/{field}")
 
 
 @pytest.mark.parametrize("field", ["id", "version", "created_at", "session_epoch", "password_hash", "is_admin"])
-async def test_what_nobody_may_set_is_refused(super_admin: Person, somebody: Person, field: str) -> None:
+async def test_a_read_only_field_of_an_account_is_rejected(super_admin: Person, somebody: Person, field: str) -> None:
     refused(await super_admin.patch(path_of(somebody), {field: 1}), f"/{field}")
 
 
@@ -72,15 +72,15 @@ async def test_active_is_a_boolean(super_admin: Person, somebody: Person, active
     refused(await super_admin.patch(path_of(somebody), {"active": active}), "/active")
 
 
-async def test_nobody_is_promoted_to_super_admin(super_admin: Person, somebody: Person) -> None:
+async def test_no_account_can_be_promoted_to_super_admin(super_admin: Person, somebody: Person) -> None:
     """R1: never over HTTP."""
     refused(await super_admin.patch(path_of(somebody), {"role": "super_admin"}), "/role")
 
 
-async def test_a_new_role_counts_at_once_and_ends_sessions(
+async def test_a_new_role_applies_at_once_and_ends_sessions(
     anonymous: Client, super_admin: Person, somebody: Person
 ) -> None:
-    """A token of before does not have the new role's rights, nor keep the old one's."""
+    """An earlier token has neither the rights of the new role nor those of the old one."""
     ok(await super_admin.patch(path_of(somebody), {"role": "admin"}))
     assert await is_out(anonymous, somebody)
     promoted = await sign_in(anonymous, somebody.account)
@@ -99,12 +99,14 @@ async def test_a_new_password_ends_sessions(anonymous: Client, super_admin: Pers
 
 
 @pytest.mark.parametrize("password", ["short-12345", "password1234", "x7#Kq9" * 21 + "abc"])
-async def test_a_new_password_has_the_rules_of_any(super_admin: Person, somebody: Person, password: str) -> None:
+async def test_a_new_password_obeys_the_rules_of_registration(
+    super_admin: Person, somebody: Person, password: str
+) -> None:
     refused(await super_admin.patch(path_of(somebody), {"password": password}), "/password")
 
 
-async def test_a_new_password_is_not_the_accounts_own_words(super_admin: Person, somebody: Person) -> None:
-    """Those that it had, or those that come with it."""
+async def test_a_new_password_must_not_be_the_accounts_name_or_address(super_admin: Person, somebody: Person) -> None:
+    """Neither the current ones nor those of the same request."""
     name = "Wilhelmina Murray"
     for body in ({"password": somebody.email}, {"password": "wilhelmina murray", "name": name}):
         refused(await super_admin.patch(path_of(somebody), body), "/password")
@@ -112,10 +114,10 @@ async def test_a_new_password_is_not_the_accounts_own_words(super_admin: Person,
     refused(await super_admin.patch(path_of(somebody), {"password": email, "email": email}), "/password")
 
 
-async def test_who_is_not_active_is_out_at_once_and_cannot_sign_in(
+async def test_an_inactive_account_loses_its_sessions_and_cannot_sign_in(
     anonymous: Client, super_admin: Person, somebody: Person
 ) -> None:
-    """401 `invalid_credentials`, as if there were no such account; made active, it starts anew."""
+    """A sign-in gets 401 `invalid_credentials`, as for an unknown account. Activation does not revive old sessions."""
     changed = ok(await super_admin.patch(path_of(somebody), {"active": False}))
     assert (changed["active"], changed["version"]) == (False, 2)
     assert await is_out(anonymous, somebody)
@@ -130,10 +132,10 @@ async def test_a_new_name_ends_no_session(super_admin: Person, somebody: Person)
     assert ok(await somebody.get("/v1/me"))["name"] == "N"
 
 
-async def test_a_changed_address_is_taken_and_the_old_one_free_at_once(
+async def test_a_change_of_address_claims_the_new_one_and_frees_the_old_one(
     anonymous: Client, super_admin: Person, somebody: Person
 ) -> None:
-    """In one transaction; sign-in follows."""
+    """Both happen in one transaction; sign-in requires the new address."""
     new = fresh_email()
     changed = ok(await super_admin.patch(path_of(somebody), {"email": new}))
     problem(await anonymous.post("/v1/auth/login", somebody.credentials), 401, "invalid_credentials")
@@ -145,14 +147,14 @@ async def test_a_changed_address_is_taken_and_the_old_one_free_at_once(
 
 
 async def test_the_case_of_an_address_can_be_changed(anonymous: Client, super_admin: Person, somebody: Person) -> None:
-    """It is the account's own, so it is no clash."""
+    """The account itself holds the address, so there is no conflict."""
     changed = ok(await super_admin.patch(path_of(somebody), {"email": somebody.email.upper()}))
     assert (changed["email"], changed["version"]) == (somebody.email.upper(), 2)
     await sign_in(anonymous, somebody.account)
 
 
-async def test_a_deleted_account_is_gone_at_once(anonymous: Client, super_admin: Person, somebody: Person) -> None:
-    """Its sessions, its sign-in and its place in the list; its address is free."""
+async def test_a_deleted_account_disappears_at_once(anonymous: Client, super_admin: Person, somebody: Person) -> None:
+    """Its sessions end, it cannot sign in, no listing has it, and its address is free."""
     reply = await super_admin.delete(path_of(somebody))
     assert (reply.status, reply.body) == (204, b"")
     assert await is_out(anonymous, somebody)
@@ -166,8 +168,11 @@ async def test_a_deleted_account_is_gone_at_once(anonymous: Client, super_admin:
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-async def test_a_stale_version_is_refused(super_admin: Person, somebody: Person, method: str) -> None:
-    """412 with the current one, even when nothing would change; the current one or `*` passes."""
+async def test_a_stale_version_of_an_account_is_rejected(super_admin: Person, somebody: Person, method: str) -> None:
+    """The response is 412 with the current version, even when nothing would change.
+
+    The current version and `*` pass.
+    """
     body = {"name": "Somebody"} if method == "PATCH" else None
     for condition in ('"2"', '"0", "7"', 'W/"1"', "nonsense"):
         reply = await super_admin.request(method, path_of(somebody), body, headers={"If-Match": condition})
@@ -179,7 +184,7 @@ async def test_a_stale_version_is_refused(super_admin: Person, somebody: Person,
 
 
 async def test_no_super_admin_can_be_changed_or_deleted(anonymous: Client, super_admin: Person) -> None:
-    """409 `super_admin_protected`, even by itself, and whatever the change would be (R1)."""
+    """The response is 409 `super_admin_protected` for any change and any caller, the account itself included (R1)."""
     before = ok(await super_admin.get("/v1/me"))
     for body in ({"name": "N"}, {"role": "user"}, {"active": False}, {"password": NEW}, {}):
         problem(await super_admin.patch(path_of(super_admin), body), 409, "super_admin_protected")
@@ -188,8 +193,8 @@ async def test_no_super_admin_can_be_changed_or_deleted(anonymous: Client, super
     await sign_in(anonymous, before)
 
 
-async def test_a_stale_version_comes_before_that_rule(super_admin: Person) -> None:
-    """Existence, version, rules: in that order."""
+async def test_a_stale_version_is_checked_before_super_admin_protection(super_admin: Person) -> None:
+    """The order is existence, version, rules."""
     version = ok(await super_admin.get("/v1/me"))["version"]
     stale = {"If-Match": f'"{version + 1}"'}
     for reply in (
@@ -199,7 +204,9 @@ async def test_a_stale_version_comes_before_that_rule(super_admin: Person) -> No
         assert problem(reply, 412, "version_mismatch")["current_version"] == version
 
 
-async def test_an_admin_cannot_touch_any_account(super_admin: Person, admin: Person, somebody: Person) -> None:
+async def test_an_admin_cannot_change_or_delete_any_account(
+    super_admin: Person, admin: Person, somebody: Person
+) -> None:
     """Not even its own (R2)."""
     for person in (admin, somebody, super_admin):
         problem(await admin.patch(path_of(person), {"name": "N"}), 403, "forbidden")
@@ -208,8 +215,8 @@ async def test_an_admin_cannot_touch_any_account(super_admin: Person, admin: Per
     assert ok(await admin.get("/v1/me"))["version"] == 1
 
 
-async def test_changes_at_once_are_all_counted(anonymous: Client, super_admin: Person) -> None:
-    """Without `If-Match` they are made one after the other; the version counts them."""
+async def test_concurrent_changes_are_all_applied(anonymous: Client, super_admin: Person) -> None:
+    """Without `If-Match` they run one after another, and each adds a version."""
     somebody = await sign_up(anonymous)
     replies = await asyncio.gather(
         *(super_admin.patch(path_of(somebody), {"name": f"Name {number}"}) for number in range(20))
@@ -218,8 +225,8 @@ async def test_changes_at_once_are_all_counted(anonymous: Client, super_admin: P
     assert ok(await super_admin.get(path_of(somebody)))["version"] == 21
 
 
-async def test_one_address_goes_to_one_account(anonymous: Client, super_admin: Person) -> None:
-    """Claimed by new accounts and changed ones at once: one gets it, the others 409 `email_taken`."""
+async def test_of_concurrent_claims_of_an_address_one_succeeds(anonymous: Client, super_admin: Person) -> None:
+    """New and changed accounts compete for it; the others get 409 `email_taken`."""
     people = [await sign_up(anonymous) for _ in range(5)]
     email = fresh_email()
     account = {"email": email, "password": PASSWORD, "name": "Somebody"}

@@ -1,4 +1,4 @@
-"""POST and GET /v1/users: accounts that a super_admin makes and lists (R1)."""
+"""POST and GET /v1/users: a super_admin creates and lists accounts (R1)."""
 
 import re
 
@@ -12,13 +12,16 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 def account(**fields: object) -> JsonObject:
-    """Return an account to make."""
+    """The body that creates an account."""
     return {"email": fresh_email(), "password": PASSWORD, "name": "Somebody", "role": "user"} | fields
 
 
 @pytest.mark.parametrize("role", ["admin", "user"])
-async def test_a_super_admin_makes_accounts_of_both_roles(anonymous: Client, super_admin: Person, role: str) -> None:
-    """201 with every field of the contract and none besides, `Location` and `ETag`; it can sign in at once."""
+async def test_a_super_admin_creates_accounts_of_both_roles(anonymous: Client, super_admin: Person, role: str) -> None:
+    """The response is 201 with the fields of the contract and no others, `Location` and `ETag`.
+
+    The account can sign in at once.
+    """
     body = account(role=role, name=" Àlex ")
     reply = await super_admin.post("/v1/users", body)
     made = ok(reply, 201)
@@ -39,8 +42,8 @@ async def test_a_super_admin_makes_accounts_of_both_roles(anonymous: Client, sup
 
 
 @pytest.mark.parametrize("role", ["super_admin", "Admin", "", "root", None, 1, ["admin"]])
-async def test_no_super_admin_is_made_over_http(super_admin: Person, role: object) -> None:
-    """Nor any role that there is not (R1)."""
+async def test_no_super_admin_can_be_created_over_http(super_admin: Person, role: object) -> None:
+    """Unknown roles are rejected, too (R1)."""
     refused(await super_admin.post("/v1/users", account(role=role)), "/role")
 
 
@@ -52,18 +55,18 @@ async def test_each_field_is_required(super_admin: Person, field: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["id", "active", "version", "created_at", "password_hash", "session_epoch"])
-async def test_what_nobody_may_set_is_refused(super_admin: Person, field: str) -> None:
+async def test_a_read_only_field_of_a_new_account_is_rejected(super_admin: Person, field: str) -> None:
     refused(await super_admin.post("/v1/users", account(**{field: "1"})), f"/{field}")
 
 
-async def test_an_email_that_is_taken_is_refused(super_admin: Person, user: Person, admin: Person) -> None:
-    """Whosever it is and in whatever case."""
+async def test_a_taken_email_is_rejected(super_admin: Person, user: Person, admin: Person) -> None:
+    """The comparison ignores case."""
     for person in (user, admin, super_admin):
         problem(await super_admin.post("/v1/users", account(email=person.email.upper())), 409, "email_taken")
 
 
-async def test_only_a_super_admin_may(anonymous: Client, user: Person, admin: Person) -> None:
-    """403 before the body is looked at, and before the account: it tells nothing of who exists."""
+async def test_other_roles_get_403(anonymous: Client, user: Person, admin: Person) -> None:
+    """The role is checked before the body and before existence. The response does not reveal which accounts exist."""
     for path in (f"/v1/users/{user.id}", f"/v1/users/{new_id()}", "/v1/users/nonsense"):
         for person in (user, admin):
             for method in ("GET", "HEAD", "PATCH", "DELETE"):
@@ -76,8 +79,8 @@ async def test_only_a_super_admin_may(anonymous: Client, user: Person, admin: Pe
     problem(await anonymous.post("/v1/users", account()), 401, "authentication_required")
 
 
-async def test_one_reads_ones_own_account(user: Person, admin: Person, super_admin: Person) -> None:
-    """At `/v1/me`, with its version."""
+async def test_every_account_can_read_itself(user: Person, admin: Person, super_admin: Person) -> None:
+    """The path is `/v1/me`; the response has the version."""
     for person in (user, admin, super_admin):
         reply = await person.get("/v1/me")
         assert ok(reply)["id"] == person.id
@@ -88,8 +91,8 @@ async def test_one_reads_ones_own_account(user: Person, admin: Person, super_adm
 
 
 @pytest.mark.parametrize("user_id", [UNKNOWN, "nonsense", "%00", "ä", "x" * 2_000])
-async def test_an_account_that_is_not_there_is_not_found(super_admin: Person, user_id: str) -> None:
-    """For every method; a body is judged first."""
+async def test_an_unknown_account_is_not_found(super_admin: Person, user_id: str) -> None:
+    """This holds for every method; the body is validated first."""
     path = f"/v1/users/{user_id}"
     problem(await super_admin.get(path), 404, "not_found")
     problem(await super_admin.delete(path), 404, "not_found")
@@ -97,8 +100,8 @@ async def test_an_account_that_is_not_there_is_not_found(super_admin: Person, us
     refused(await super_admin.patch(path, {"name": ""}), "/name")
 
 
-async def test_an_account_answers_to_conditions_and_head(super_admin: Person, user: Person) -> None:
-    """304 where the reader has the version, and the headers alone for HEAD."""
+async def test_an_account_supports_if_none_match_and_head(super_admin: Person, user: Person) -> None:
+    """A matching version gets 304; HEAD gets only the headers."""
     path = f"/v1/users/{user.id}"
     reply = await super_admin.get(path)
     assert reply.headers["ETag"] == f'"{ok(reply)["version"]}"'
@@ -109,7 +112,7 @@ async def test_an_account_answers_to_conditions_and_head(super_admin: Person, us
 
 
 async def test_accounts_are_listed_newest_first(super_admin: Person, user: Person, admin: Person) -> None:
-    """All of them, or those of a role, in full pages."""
+    """All accounts or those of one role; every page but the last is full."""
     made = [ok(await super_admin.post("/v1/users", account(role="admin")), 201) for _ in range(4)]
     everyone = await pages(super_admin, "/v1/users", limit=3)
     assert [len(page) for page in everyone[:-1]] == [3] * (len(everyone) - 1)
@@ -122,8 +125,8 @@ async def test_accounts_are_listed_newest_first(super_admin: Person, user: Perso
         assert [item for page in of_role for item in page] == [item for item in listed if item["role"] == role]
 
 
-async def test_a_page_follows_its_own_query_alone(super_admin: Person) -> None:
-    """A cursor of another role or listing is 400; it survives the deletion of the account it points at."""
+async def test_a_cursor_is_valid_only_for_its_own_query(super_admin: Person) -> None:
+    """A cursor of another role or listing gets 400. It stays valid when the account at its position is deleted."""
     made = [ok(await super_admin.post("/v1/users", account(role="admin")), 201) for _ in range(3)]
     first = await super_admin.get("/v1/users?role=admin&limit=2")
     cursor = ok(first)["next_cursor"]
@@ -137,7 +140,7 @@ async def test_a_page_follows_its_own_query_alone(super_admin: Person) -> None:
 
 
 @pytest.mark.parametrize("query", ["role=root", "role=", "role=ADMIN", "limit=0", "limit=101", "limit=ten"])
-async def test_a_bad_parameter_is_refused_by_name(super_admin: Person, query: str) -> None:
-    """Never clamped; one that is unknown is ignored."""
+async def test_an_invalid_parameter_of_the_user_list_is_rejected_by_name(super_admin: Person, query: str) -> None:
+    """The value is never clamped; unknown parameters are ignored."""
     refused(await super_admin.get(f"/v1/users?{query}"), f"/{query.partition('=')[0]}")
     ok(await super_admin.get("/v1/users?limit=1&colour=red"))

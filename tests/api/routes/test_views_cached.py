@@ -1,4 +1,4 @@
-"""What a process keeps of a product for anonymous readers: one read for all, stale by no more than is said."""
+"""The product cache for anonymous readers: concurrent reads share one read of the table, and staleness is limited."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,7 +25,7 @@ async def product(admin: Person) -> JsonObject:
 
 @pytest.fixture
 def other(service: Service, http: aiohttp.ClientSession) -> Other:
-    """Start the service as another process of it would be, with settings of its own; also an anonymous reader of it."""
+    """Start another process of the service with its own settings; yields it and an anonymous client of it."""
 
     @asynccontextmanager
     async def start(**options: float) -> AsyncIterator[tuple[Service, Client]]:
@@ -36,28 +36,28 @@ def other(service: Service, http: aiohttp.ClientSession) -> Other:
 
 
 def by_id(product: JsonObject) -> str:
-    """A product's path."""
+    """The path of a product by its id."""
     return f"/v1/products/{product['id']}"
 
 
 def by_sku(product: JsonObject) -> str:
-    """The path of its SKU."""
+    """The path of a product by its SKU."""
     return f"/v1/products/by-sku/{product['sku']}"
 
 
 async def reads(reader: Client) -> float:
-    """Return how many calls for items the process has made, of one and of many."""
+    """Return the number of `GetItem` and `BatchGetItem` calls of the process."""
     names = [f'vitrina_dynamodb_calls_total{{operation="{name}"}}' for name in ("GetItem", "BatchGetItem")]
     return sum([await count(reader, name) for name in names])
 
 
 async def refuse(*_: object, **__: object) -> object:
-    """What every call of a table is that does not answer."""
+    """Replaces every call to the table during an outage."""
     raise TableUnavailable
 
 
 class Time:
-    """The time by which a process judges what it keeps, which a test moves on."""
+    """The clock of the cache, which a test moves."""
 
     def __init__(self, service: Service) -> None:
         self.seconds = 1000.0
@@ -65,8 +65,8 @@ class Time:
             kept._time = lambda: self.seconds
 
 
-async def test_a_hundred_readers_at_once_cost_one_read(other: Other, product: JsonObject) -> None:
-    """Misses of one key share a read; the next readers, within the time, cost none."""
+async def test_a_hundred_concurrent_readers_cost_one_read(other: Other, product: JsonObject) -> None:
+    """Concurrent misses of one key share a read; later readers within the time to live cost none."""
     async with other(product_cache_ttl=60) as (service, reader):
         before = await reads(reader)
         for _ in range(2):
@@ -77,8 +77,8 @@ async def test_a_hundred_readers_at_once_cost_one_read(other: Other, product: Js
         assert len(await stored_views(service, product["id"])) == 200
 
 
-async def test_misses_of_many_products_gather(other: Other, admin: Person) -> None:
-    """Fifty products asked for at once cost a few calls, not fifty."""
+async def test_misses_of_many_products_are_batched(other: Other, admin: Person) -> None:
+    """Fifty products that are read concurrently cost a few calls, not fifty."""
     made = [ok(await admin.post("/v1/products", product_body()), 201) for _ in range(50)]
     async with other(product_cache_ttl=60) as (_, reader):
         before = await reads(reader)
@@ -87,10 +87,8 @@ async def test_misses_of_many_products_gather(other: Other, admin: Person) -> No
         assert await reads(reader) - before <= 10
 
 
-async def test_without_a_time_to_live_every_reader_sees_the_table(
-    other: Other, admin: Person, product: JsonObject
-) -> None:
-    """`product_cache_ttl` 0: what another process writes is seen at once, by id and by SKU."""
+async def test_without_a_time_to_live_the_cache_is_off(other: Other, admin: Person, product: JsonObject) -> None:
+    """With `product_cache_ttl` 0 a write of another process is visible at once, by id and by SKU."""
     async with other(product_cache_ttl=0) as (_, reader):
         for version in range(2, 5):
             ok(await admin.patch(by_id(product), {"name": f"Name {version}"}))
@@ -101,10 +99,10 @@ async def test_without_a_time_to_live_every_reader_sees_the_table(
         problem(await reader.get(by_sku(product)), 404, "not_found")
 
 
-async def test_what_another_process_writes_is_seen_once_the_time_is_over(
+async def test_a_write_of_another_process_is_seen_after_the_time_to_live(
     other: Other, admin: Person, product: JsonObject
 ) -> None:
-    """Staleness is bounded by the setting: the same answer before, the new one after."""
+    """Until then readers get the cached product."""
     async with other(product_cache_ttl=2) as (service, reader):
         time = Time(service)
         ok(await reader.get(by_id(product)))
@@ -120,7 +118,7 @@ async def test_what_another_process_writes_is_seen_once_the_time_is_over(
 async def test_a_write_in_the_process_is_seen_by_its_next_reader(
     other: Other, admin: Person, product: JsonObject
 ) -> None:
-    """Whatever the time: changed, renamed, deleted, restored."""
+    """Whatever the time to live: after a change, a new SKU, a deletion and a restore."""
     async with other(product_cache_ttl=60) as (_, reader):
         writer = reader.bearing(admin.token)
         ok(await reader.get(by_id(product)))
@@ -138,8 +136,8 @@ async def test_a_write_in_the_process_is_seen_by_its_next_reader(
         problem(await reader.get(by_sku(moved)), 404, "not_found")
 
 
-async def test_what_did_not_exist_is_seen_as_soon_as_it_does(other: Other, admin: Person, product: JsonObject) -> None:
-    """A 404 is not kept."""
+async def test_a_new_product_is_seen_at_once(other: Other, admin: Person, product: JsonObject) -> None:
+    """A 404 is not cached."""
     async with other(product_cache_ttl=60) as (_, reader):
         free = product | {"sku": f"{product['sku']}-free"}
         problem(await reader.get(by_sku(free)), 404, "not_found")
@@ -147,10 +145,13 @@ async def test_what_did_not_exist_is_seen_as_soon_as_it_does(other: Other, admin
         ok(await reader.get(by_sku(free)))
 
 
-async def test_while_the_table_is_away_anonymous_readers_get_what_was_kept(
+async def test_during_an_outage_anonymous_readers_get_cached_products(
     other: Other, admin: Person, user: Person, product: JsonObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With `Age` and `Warning`; the signed-in get 503, and so does who asks for what was not kept."""
+    """The responses have `Age` and `Warning`.
+
+    Signed-in readers get 503, and so do requests for products that are not cached.
+    """
     async with other(product_cache_ttl=1, stale_if_error=60, view_commit_timeout=0.05) as (service, reader):
         time = Time(service)
         fresh = await reader.get(by_id(product))
@@ -179,10 +180,10 @@ async def test_while_the_table_is_away_anonymous_readers_get_what_was_kept(
         assert "Warning" not in recovered.headers
 
 
-async def test_what_was_kept_is_not_served_for_ever(
+async def test_a_cached_product_is_not_served_forever(
     other: Other, product: JsonObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Past its time and `stale_if_error` it is 503."""
+    """After the time to live and `stale_if_error` the response is 503."""
     async with other(product_cache_ttl=1, stale_if_error=30, view_commit_timeout=0.05) as (service, reader):
         time = Time(service)
         ok(await reader.get(by_sku(product)))
@@ -196,10 +197,10 @@ async def test_what_was_kept_is_not_served_for_ever(
                 problem(await reader.get(path), 503, "table_unavailable")
 
 
-async def test_a_sku_whose_holder_is_out_of_date_makes_the_answer_so(
+async def test_a_stale_sku_lookup_makes_the_response_stale(
     other: Other, product: JsonObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though the product itself has just been read."""
+    """Even when the product itself has just been read."""
     async with other(product_cache_ttl=10, stale_if_error=60, view_commit_timeout=0.05) as (service, reader):
         time = Time(service)
         ok(await reader.get(by_sku(product)))
@@ -211,10 +212,10 @@ async def test_a_sku_whose_holder_is_out_of_date_makes_the_answer_so(
             assert (await reader.get(by_sku(product))).headers["Age"] == "10"
 
 
-async def test_what_is_known_to_be_gone_is_not_brought_back_by_an_outage(
+async def test_an_outage_does_not_revive_a_deleted_product(
     other: Other, admin: Person, product: JsonObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once a read has found the product deleted, by another process, what was kept of it is no answer."""
+    """Once a read has found that another process deleted the product, its cached copy is not served."""
     async with other(product_cache_ttl=1, stale_if_error=60, view_commit_timeout=0.05) as (service, reader):
         time = Time(service)
         ok(await reader.get(by_sku(product)))
@@ -228,10 +229,10 @@ async def test_what_is_known_to_be_gone_is_not_brought_back_by_an_outage(
                 problem(await reader.get(path), 503, "table_unavailable")
 
 
-async def test_a_write_whose_answer_was_lost_leaves_nothing_of_the_old_version(
+async def test_a_write_with_an_unknown_result_clears_the_cache(
     other: Other, admin: Person, product: JsonObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may have been carried out, so what was kept may be gone, whether the table answers again or not."""
+    """The write may have succeeded, so the cached copy may be outdated, also during the outage."""
     async with other(product_cache_ttl=60, stale_if_error=60, view_commit_timeout=0.05) as (service, reader):
         store, writer = service.services.products._store, reader.bearing(admin.token)
         writes: list[tuple[str, Callable[[], Awaitable[Reply]]]] = [

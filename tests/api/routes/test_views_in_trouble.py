@@ -1,4 +1,4 @@
-"""Views while the table does not take them: readers wait a moment, and no trace is lost in silence."""
+"""Recording of views while the table rejects writes: readers wait for a short time, and no view is lost silently."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ QUEUE = 5
 
 
 class Refusal:
-    """A table that refuses to write views until it is told to take them."""
+    """A table that rejects the writes of views until `open` is set."""
 
     def __init__(self, service: Service) -> None:
         self._table = service.services.table
@@ -26,7 +26,7 @@ class Refusal:
         self.hangs = False
 
     async def put_many(self, items: Sequence[Item]) -> None:
-        """Refuse, or hang, while not open."""
+        """Raise, or hang, until `open` is set."""
         if self.hangs:
             await self.open.wait()
         if not self.open.is_set():
@@ -36,7 +36,7 @@ class Refusal:
 
 @pytest.fixture
 async def strained(service: Service) -> AsyncIterator[Service]:
-    """The service as another process of it, which keeps at most a few views and waits 100 ms for each."""
+    """Another process of the service with a short queue of views and a commit timeout of 100 ms."""
     settings = service.settings.model_copy(update={"view_queue": QUEUE, "view_commit_timeout": 0.1})
     async with serving(settings) as strained:
         yield strained
@@ -44,7 +44,7 @@ async def strained(service: Service) -> AsyncIterator[Service]:
 
 @pytest.fixture
 def refusal(strained: Service, monkeypatch: pytest.MonkeyPatch) -> Refusal:
-    """Its table, which refuses views from now on."""
+    """The table of `strained`, which rejects views from now on."""
     refusal = Refusal(strained)
     monkeypatch.setattr(strained.services.table, "put_many", refusal.put_many)
     return refusal
@@ -52,34 +52,34 @@ def refusal(strained: Service, monkeypatch: pytest.MonkeyPatch) -> Refusal:
 
 @pytest.fixture
 def reader(http: aiohttp.ClientSession, strained: Service) -> Client:
-    """An anonymous reader of it."""
+    """An anonymous client of `strained`."""
     return Client(http, strained.url)
 
 
 @pytest.fixture
 async def product(admin: Person) -> JsonObject:
-    """A live product that nobody has looked at."""
+    """A live product without views."""
     made: JsonObject = ok(await admin.post("/v1/products", product_body()), 201)
     return made
 
 
 async def stored_in_time(service: Service, product: JsonObject, number: int) -> None:
-    """Wait until so many traces of the product are there."""
+    """Wait until the product has that number of stored views."""
     async with asyncio.timeout(10):
-        while len(await stored_views(service, product["id"])) < number:  # noqa: ASYNC110 - the table tells nobody
+        while len(await stored_views(service, product["id"])) < number:  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.02)
     assert len(await stored_views(service, product["id"])) == number
 
 
 @pytest.mark.parametrize("hangs", [False, True])
-async def test_a_reader_is_answered_after_the_timeout_and_the_view_is_stored_later(
+async def test_a_reader_gets_the_response_after_the_timeout_and_the_view_is_stored_later(
     strained: Service,
     reader: Client,
     refusal: Refusal,
     product: JsonObject,
     hangs: bool,  # noqa: FBT001
 ) -> None:
-    """Not before it, and not much after; the late view is counted."""
+    """The response comes neither earlier nor much later, and the view is counted as late."""
     refusal.hangs = hangs
     path, late = f"/v1/products/{product['id']}", await count(reader, "vitrina_views_late_total")
     began = time.monotonic()
@@ -91,10 +91,10 @@ async def test_a_reader_is_answered_after_the_timeout_and_the_view_is_stored_lat
     await stored_in_time(strained, product, 1)
 
 
-async def test_a_table_that_is_late_but_in_time_delays_its_readers_alone(
+async def test_a_slow_table_delays_only_the_readers(
     strained: Service, reader: Client, refusal: Refusal, product: JsonObject
 ) -> None:
-    """A view that is stored within the timeout is not late."""
+    """A view that is stored within the timeout is not counted as late."""
     refusal.hangs = True
     strained.services.views._commit_timeout._seconds = 30.0
     late = await count(reader, "vitrina_views_late_total")
@@ -107,10 +107,13 @@ async def test_a_table_that_is_late_but_in_time_delays_its_readers_alone(
     assert len(await stored_views(strained, product["id"])) == 1
 
 
-async def test_a_full_queue_sheds_readers_rather_than_traces(
+async def test_a_full_queue_rejects_readers_and_loses_no_view(
     strained: Service, reader: Client, refusal: Refusal, product: JsonObject
 ) -> None:
-    """503 with `Retry-After` once no view can be taken; every answer that was given has its trace in the end."""
+    """When the queue is full the response is 503 with `Retry-After`.
+
+    Every reader with a 200 has a stored view in the end.
+    """
     path = f"/v1/products/{product['id']}"
     refused = await count(reader, "vitrina_views_refused_total")
     replies = await asyncio.gather(*(reader.get(path) for _ in range(QUEUE * 3)))
@@ -126,10 +129,10 @@ async def test_a_full_queue_sheds_readers_rather_than_traces(
     assert len(await stored_views(strained, product["id"])) == QUEUE + 1
 
 
-async def test_a_full_queue_is_no_concern_of_the_signed_in(
+async def test_a_full_queue_does_not_affect_signed_in_readers(
     strained: Service, reader: Client, refusal: Refusal, admin: Person, product: JsonObject
 ) -> None:
-    """They leave no trace, so nothing keeps them from reading; listings are open to all."""
+    """Their reads are not recorded as views. Listings are not affected either."""
     path = f"/v1/products/{product['id']}"
     await asyncio.gather(*(reader.get(path) for _ in range(QUEUE)))
     problem(await reader.get(path), 503, "overloaded")
@@ -140,10 +143,9 @@ async def test_a_full_queue_is_no_concern_of_the_signed_in(
     await stored_in_time(strained, product, QUEUE)
 
 
-async def test_the_views_that_wait_are_stored_before_the_process_ends(
+async def test_queued_views_are_stored_before_the_process_ends(
     service: Service, http: aiohttp.ClientSession, product: JsonObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The queue is drained at a stop."""
     async with serving(service.settings.model_copy(update={"view_commit_timeout": 0.05})) as other:
         refusal = Refusal(other)
         monkeypatch.setattr(other.services.table, "put_many", refusal.put_many)
@@ -154,7 +156,10 @@ async def test_the_views_that_wait_are_stored_before_the_process_ends(
 
 
 async def test_long_referrers_cannot_make_a_segment_too_large(strained: Service, product: JsonObject) -> None:
-    """Four hundred readers at once, each from a host of 250 wide characters: DynamoDB takes 400 KB an item."""
+    """Four hundred concurrent readers each send a host of 250 wide characters.
+
+    An item of DynamoDB has at most 400 KB.
+    """
     strained.services.views._queue = 1_000
     path = f"/v1/products/{product['id']}"
     referrers = [f"Referer: http://{chr(0x1F300 + number) * 250}.example/".encode() for number in range(400)]

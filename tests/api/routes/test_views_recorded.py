@@ -1,4 +1,4 @@
-"""Anonymous reads leave a trace (R4, R11), and nothing else does."""
+"""Anonymous reads of products, and nothing else, are recorded as views (R4, R11)."""
 
 import asyncio
 import time
@@ -17,18 +17,18 @@ BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.
 
 @pytest.fixture
 async def product(admin: Person) -> JsonObject:
-    """A live product that nobody has looked at."""
+    """A live product without views."""
     made: JsonObject = ok(await admin.post("/v1/products", product_body()), 201)
     return made
 
 
 def ways(product: JsonObject) -> list[str]:
-    """The paths by which a product is read."""
+    """The paths that read a product."""
     return [f"/v1/products/{product['id']}", f"/v1/products/by-sku/{product['sku']}"]
 
 
-async def test_a_read_is_stored_before_it_is_answered(anonymous: Client, service: Service, product: JsonObject) -> None:
-    """By id and by SKU: product, time, visitor, referrer's host and bot flag."""
+async def test_a_view_is_stored_before_the_response(anonymous: Client, service: Service, product: JsonObject) -> None:
+    """By id and by SKU: product, time, visitor, host of the referrer and bot flag."""
     stored: list[StoredView] = []
     for path in ways(product):
         began = int(time.time() * 1000)
@@ -42,10 +42,10 @@ async def test_a_read_is_stored_before_it_is_answered(anonymous: Client, service
     assert len({view.event_id for view in stored}) == 2
 
 
-async def test_what_is_no_view_leaves_no_trace(
+async def test_other_requests_are_not_recorded(
     anonymous: Client, people: dict[str, Person], service: Service, product: JsonObject
 ) -> None:
-    """HEAD, 304, listings, prices, bad tokens and the reads of signed-in people."""
+    """HEAD, 304, listings, prices, invalid tokens and the reads of signed-in users."""
     for path in ways(product):
         await anonymous.request("HEAD", path)
         for condition in ('"1"', "*", 'W/"1"'):
@@ -58,18 +58,18 @@ async def test_what_is_no_view_leaves_no_trace(
     assert await stored_views(service, product["id"]) == []
 
 
-async def test_a_reader_whose_condition_fails_has_seen_the_product(
+async def test_a_conditional_read_that_returns_the_product_is_a_view(
     anonymous: Client, service: Service, product: JsonObject
 ) -> None:
-    """Another version than the one they had is a view."""
+    """The client had another version."""
     ok(await anonymous.get(ways(product)[0], headers={"If-None-Match": '"7"'}))
     assert len(await stored_views(service, product["id"])) == 1
 
 
-async def test_a_deleted_product_is_seen_by_nobody(
+async def test_a_read_of_a_deleted_product_is_not_a_view(
     anonymous: Client, admin: Person, service: Service, product: JsonObject
 ) -> None:
-    """A 404 is no view, even just after the product was kept for a moment."""
+    """A 404 is not recorded, even when the product has just been cached."""
     ok(await anonymous.get(ways(product)[0]))
     ok(await admin.delete(ways(product)[0]), 204)
     for path in ways(product):
@@ -77,10 +77,10 @@ async def test_a_deleted_product_is_seen_by_nobody(
     assert len(await stored_views(service, product["id"])) == 1
 
 
-async def test_two_hundred_readers_at_once_leave_two_hundred_traces(
+async def test_two_hundred_concurrent_readers_are_two_hundred_views(
     anonymous: Client, service: Service, product: JsonObject
 ) -> None:
-    """By id and by SKU, each with an id of its own (issue 2)."""
+    """By id and by SKU; each view has its own id (issue 2)."""
     paths = ways(product) * 100
     replies = await asyncio.gather(*(anonymous.get(path) for path in paths))
     assert {reply.status for reply in replies} == {200}
@@ -88,8 +88,10 @@ async def test_two_hundred_readers_at_once_leave_two_hundred_traces(
     assert len(stored) == len({view.event_id for view in stored}) == 200
 
 
-async def test_readers_of_many_products_leave_each_its_own(anonymous: Client, admin: Person, service: Service) -> None:
-    """Twenty products, ten readers each, all at once."""
+async def test_concurrent_views_of_many_products_are_stored_under_each(
+    anonymous: Client, admin: Person, service: Service
+) -> None:
+    """Twenty products have ten concurrent readers each."""
     made = [ok(await admin.post("/v1/products", product_body()), 201) for _ in range(20)]
     await asyncio.gather(*(anonymous.get(ways(product)[0]) for product in made * 10))
     for product in made:
@@ -97,14 +99,14 @@ async def test_readers_of_many_products_leave_each_its_own(anonymous: Client, ad
 
 
 async def visitors(service: Service, product: JsonObject, *, days_on: int = 0) -> list[bytes]:
-    """Who looked at a product, as their hashes."""
+    """The hashes of the visitors of a product."""
     return [stored.view.visitor for stored in await stored_views(service, product["id"], days_on=days_on)]
 
 
-async def test_a_visitor_is_an_address_and_an_agent_together(
+async def test_a_visitor_is_identified_by_address_and_agent(
     anonymous: Client, service: Service, product: JsonObject
 ) -> None:
-    """The same two are the same visitor all day; another of either is another."""
+    """The same pair is the same visitor for a day; another address or agent is another visitor."""
     elsewhere = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
     async with aiohttp.ClientSession(connector=elsewhere) as http:
         other = Client(http, anonymous.url)
@@ -116,10 +118,10 @@ async def test_a_visitor_is_an_address_and_an_agent_together(
     assert len({first, by_agent, by_address}) == 3
 
 
-async def test_a_visitor_is_another_the_next_day(
+async def test_a_visitor_has_another_hash_the_next_day(
     anonymous: Client, service: Service, product: JsonObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The key of the hash turns daily, so nobody can be followed from day to day."""
+    """The key of the hash changes daily, so that nobody can be tracked across days."""
     now_ms = service.services.views._now_ms()
     for days in (0, 1):
         monkeypatch.setattr(service.services.views, "_now_ms", lambda days=days: now_ms + days * 86_400_000)
@@ -131,8 +133,10 @@ async def test_a_visitor_is_another_the_next_day(
     assert set(today).isdisjoint(tomorrow)
 
 
-async def test_nothing_in_the_table_says_who_looked(anonymous: Client, service: Service, product: JsonObject) -> None:
-    """No address, no agent, and of the referrer its host alone (R11)."""
+async def test_the_table_holds_no_personal_data_of_visitors(
+    anonymous: Client, service: Service, product: JsonObject
+) -> None:
+    """No address and no agent; of the referrer only its host (R11)."""
     headers = {"User-Agent": "canary-agent", "Referer": "https://canary-user:canary-word@shop.example:8443/canary-path"}
     ok(await anonymous.get(ways(product)[0], headers=headers | {"X-Forwarded-For": "203.0.113.77"}))
     items, position = [], None
@@ -165,7 +169,7 @@ async def test_nothing_in_the_table_says_who_looked(anonymous: Client, service: 
         ("https:///path", None),
     ],
 )
-async def test_of_a_referrer_its_host_is_kept(
+async def test_only_the_host_of_a_referrer_is_kept(
     service: Service, product: JsonObject, referrer: str, host: str | None
 ) -> None:
     await raw(service.url, ways(product)[0], b"Referer: " + referrer.encode())
@@ -186,7 +190,7 @@ async def test_of_a_referrer_its_host_is_kept(
         ("python-requests/2.32", True),
     ],
 )
-async def test_a_crawler_is_known_by_its_agent(
+async def test_a_crawler_is_recognised_by_its_agent(
     anonymous: Client,
     service: Service,
     product: JsonObject,
