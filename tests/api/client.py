@@ -1,4 +1,4 @@
-"""A client that knows of the service what its contract says, and nothing else."""
+"""An HTTP client for tests that depends only on the contract of the API."""
 
 import asyncio
 import itertools
@@ -17,7 +17,7 @@ _NUMBERS: Final = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer, read to its end."""
+    """A response with its whole body."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -30,7 +30,7 @@ class Reply:
 
 
 class Options(TypedDict, total=False):
-    """What a request may carry besides its JSON."""
+    """The parts of a request besides its JSON body."""
 
     headers: dict[str, str]
     params: dict[str, str]
@@ -38,7 +38,7 @@ class Options(TypedDict, total=False):
 
 
 class Client:
-    """Sends requests, as somebody if it has a token."""
+    """Sends requests, with a bearer token if it has one."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str, *, token: str | None = None) -> None:
         self.http = http
@@ -46,11 +46,11 @@ class Client:
         self.token = token
 
     def bearing(self, token: str | None) -> "Client":
-        """Return a client like this one with another token."""
+        """Return a copy of this client with another token."""
         return Client(self.http, self.url, token=token)
 
     async def request(self, method: str, path: str, json: object = None, **options: Unpack[Options]) -> Reply:
-        """Send a request; `json` is the body unless `data` among the options is."""
+        """Send a request; the body is `json`, or `data` of the options."""
         headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
         data = options.get("data")
         if json is not None:
@@ -64,24 +64,24 @@ class Client:
             return Reply(response.status, response.headers, await response.read())
 
     async def get(self, path: str, **options: Unpack[Options]) -> Reply:
-        """GET."""
+        """Send a GET request."""
         return await self.request("GET", path, **options)
 
     async def post(self, path: str, json: object = None, **options: Unpack[Options]) -> Reply:
-        """POST."""
+        """Send a POST request."""
         return await self.request("POST", path, json, **options)
 
     async def patch(self, path: str, json: object = None, **options: Unpack[Options]) -> Reply:
-        """PATCH."""
+        """Send a PATCH request."""
         return await self.request("PATCH", path, json, **options)
 
     async def delete(self, path: str, **options: Unpack[Options]) -> Reply:
-        """DELETE."""
+        """Send a DELETE request."""
         return await self.request("DELETE", path, **options)
 
 
 class Person(Client):
-    """Somebody who is signed in."""
+    """A client that is signed in to an account."""
 
     def __init__(self, client: Client, account: JsonObject, tokens: JsonObject, password: str) -> None:
         super().__init__(client.http, client.url, token=tokens["access_token"])
@@ -91,17 +91,17 @@ class Person(Client):
 
     @property
     def id(self) -> str:
-        """The account's id."""
+        """The id of the account."""
         return str(self.account["id"])
 
     @property
     def email(self) -> str:
-        """The account's e-mail."""
+        """The email of the account."""
         return str(self.account["email"])
 
     @property
     def credentials(self) -> JsonObject:
-        """What the account signs in with."""
+        """The body of a sign-in to the account."""
         return {"email": self.email, "password": self.password}
 
 
@@ -111,23 +111,23 @@ def unique(word: str) -> str:
 
 
 def fresh_email() -> str:
-    """Return an address that nobody has."""
+    """Return an email that no other account has."""
     return f"{unique('person')}@example.com"
 
 
 def product_body(**fields: object) -> JsonObject:
-    """Return a product to create, with a SKU of its own."""
+    """Return the body that creates a product with a unique SKU."""
     return {"sku": unique("SKU"), "name": "Oak Lamp", "brand": "Alder", "price": "19.99"} | fields
 
 
 def ok(reply: Reply, status: int = 200) -> Any:  # noqa: ANN401 - JSON is any value
-    """Assert a success and return its body, None if it has none."""
+    """Assert that the response has the status; return its JSON, or None if it has no body."""
     assert reply.status == status, reply
     return reply.json if reply.body else None
 
 
 def problem(reply: Reply, status: int, code: str) -> JsonObject:
-    """Assert that an answer is the problem `code`, in the form that all have (RFC 9457), and return it."""
+    """Assert that the response is the problem `code` in the common form (RFC 9457), and return its members."""
     assert reply.status == status, reply
     assert reply.headers["Content-Type"] == "application/problem+json"
     members: JsonObject = reply.json
@@ -138,14 +138,14 @@ def problem(reply: Reply, status: int, code: str) -> JsonObject:
 
 
 def refused(reply: Reply, *pointers: str) -> None:
-    """Assert that just these fields of a body or parameters were refused."""
+    """Assert that the response is a 422 for exactly these fields or parameters."""
     members = problem(reply, 422, "validation_failed")
     assert [error["pointer"] for error in members["errors"]] == list(pointers), members
     assert all(error["detail"] for error in members["errors"])
 
 
 async def sign_up(client: Client, *, password: str = PASSWORD, **fields: object) -> Person:
-    """Register somebody and sign them in."""
+    """Register an account and sign in to it."""
     account = {"email": fresh_email(), "password": password, "name": "Somebody"} | fields
     made = ok(await client.post("/v1/auth/register", account), 201)
     return await sign_in(client, made, password)
@@ -158,7 +158,7 @@ async def sign_in(client: Client, account: JsonObject, password: str = PASSWORD)
 
 
 async def pages(client: Client, path: str, *, limit: int, start: str | None = None) -> list[list[JsonObject]]:
-    """Read a listing to its end, page by page, by its cursors."""
+    """Read all pages of a listing by its cursors."""
     read: list[list[JsonObject]] = []
     cursor = start
     while cursor is not None or not read:
@@ -170,7 +170,7 @@ async def pages(client: Client, path: str, *, limit: int, start: str | None = No
 
 
 async def raw(url: str, path: str, *headers: bytes, method: str = "GET", body: bytes = b"") -> bytes:
-    """Send a request whose headers may hold any bytes; return the answer as it came."""
+    """Send a request whose headers can have any bytes; return the bytes of the response."""
     host = urlsplit(url)
     reader, writer = await asyncio.open_connection(host.hostname, host.port)
     start = f"{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {len(body)}".encode()

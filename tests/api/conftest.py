@@ -17,7 +17,7 @@ from vitrina import logging
 
 @pytest.fixture(scope="session", autouse=True)
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The file that the services log to, as they do in production."""
+    """The file to which the services log, as in production."""
     path = tmp_path_factory.mktemp("logs") / "log.jsonl"
     descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     logging.configure(level="debug", style="json", descriptor=descriptor)
@@ -27,7 +27,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 async def service(engine: str) -> AsyncIterator[Service]:
-    """The service on the test's engine, with a table that it shares with the other tests of its module."""
+    """The service on the engine of the test, with a table that the tests of a module share."""
     settings = settings_for(engine)
     await make_table(settings)
     async with serving(settings) as service:
@@ -37,7 +37,7 @@ async def service(engine: str) -> AsyncIterator[Service]:
 
 @pytest.fixture(scope="session")
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """Connections to any service."""
+    """The session for connections to any service."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield session
@@ -45,13 +45,13 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture(scope="module")
 def anonymous(http: aiohttp.ClientSession, service: Service) -> Client:
-    """Somebody who is not signed in."""
+    """An anonymous client."""
     return Client(http, service.url)
 
 
 @pytest.fixture(scope="module")
 async def super_admin(anonymous: Client, service: Service) -> Person:
-    """A super_admin, made the way the command line makes one."""
+    """A super_admin, created as the command line creates one."""
     email = fresh_email()
     await service.services.accounts.create_super_admin(email=email, password=PASSWORD, name="Sol Supervisor")
     person = await sign_in(anonymous, {"email": email})

@@ -1,4 +1,4 @@
-"""Holds the clocks of a service, so that what lasts a month is tested in a moment."""
+"""A clock that tests can move, so that a test of a month takes a moment."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +10,19 @@ from vitrina.clock import now
 
 
 class HeldClock(Clock):
-    """A clock that stands still until it is told to go on."""
+    """A clock that moves only when `go_on` is called."""
 
     def __init__(self, at: datetime | None = None) -> None:
         super().__init__(at or now())
 
     def go_on(self, **duration: float) -> None:
-        """Let time pass, as `timedelta` takes it."""
+        """Move the clock by the arguments of a `timedelta`."""
         self.at += timedelta(**duration)
 
 
 @contextmanager
 def held_clock(service: Service) -> Iterator[HeldClock]:
-    """Hold the clock of sign-ins and of their limits."""
+    """Hold the clock of sign-ins and of their rate limits."""
     clock = HeldClock()
     authentication = service.services.authentication
     parts: tuple[Any, ...] = (authentication, authentication._throttle)

@@ -1,4 +1,4 @@
-"""A small application that has one route of each kind, for tests of what lies between the wire and a handler."""
+"""A small application with one route of each kind, for tests of the layers between the connection and a handler."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -27,7 +27,7 @@ NOW: Final = datetime(2026, 11, 24, 7, 1, 34, 120_000, tzinfo=UTC)
 
 
 class Widget(BodyModel):
-    """A widget to be made."""
+    """A widget to create."""
 
     name: Annotated[str, Field(min_length=1, max_length=10)]
     size: Annotated[Decimal, Field(strict=False, ge=Decimal("0.5"))] = Decimal(1)
@@ -35,7 +35,7 @@ class Widget(BodyModel):
 
 
 class Made(BaseModel):
-    """A widget that was made."""
+    """A widget that was created."""
 
     name: str | None
     size: Decimal
@@ -43,17 +43,17 @@ class Made(BaseModel):
 
 
 class Window(QueryModel):
-    """A part of the widgets."""
+    """The parameters of the listing."""
 
     limit: Annotated[QueryInt, Field(ge=1, le=100, description="How many.")] = 25
     since: Annotated[str | None, Field(alias="from")] = None
 
 
 class FakeAuthenticator:
-    """Knows a token for each role, named as it is."""
+    """Accepts one token for each role, the name of the role."""
 
     async def authenticate(self, token: str) -> Principal:
-        """Return the one whose role the token names."""
+        """Return a principal of the role that the token names."""
         if token == "outage":
             raise TableUnavailable
         if token not in list(Role):
@@ -62,7 +62,7 @@ class FakeAuthenticator:
 
 
 def principal(role: Role) -> Principal:
-    """Return somebody of a role."""
+    """Return a principal of the role."""
     user = User(
         id=f"id-of-{role}", email=f"{role}@example.com", name=role, role=role, active=True, password_hash=SECRET,
         session_epoch=1, version=1, created_at=NOW, updated_at=NOW,
@@ -75,59 +75,59 @@ def principal(role: Role) -> Principal:
 
 
 async def who(request: Request[None, None]) -> web.StreamResponse:
-    """Say who calls, from where."""
+    """Return the caller and its address."""
     caller = request.principal.id if request.principal else None
     return json_response(f'{{"id":"{caller}","address":"{request.address}","agent":"{request.user_agent}"}}'.encode())
 
 
 async def late(request: Request[None, None]) -> web.StreamResponse:
-    """Find out who calls, late."""
+    """Authenticate the caller late."""
     await request.authenticate()
     return await who(request)
 
 
 async def make(request: Request[Widget, None]) -> web.StreamResponse:
-    """Make a widget."""
+    """Create a widget."""
     _ = request.idempotency_key
     made = Made(name=request.body.name, size=request.body.size, made_at=NOW)
     return json_response(made, status=201, location="/v1/widgets/1", etag=1)
 
 
 async def touch(request: Request[Widget | None, None]) -> web.StreamResponse:
-    """Take a widget, or nothing."""
+    """Accept an optional body."""
     return json_response(Made(name=request.body.name if request.body else None, size=Decimal("1.50"), made_at=NOW))
 
 
 async def listing(request: Request[None, Window]) -> web.StreamResponse:
-    """Say which window was asked for."""
+    """Return the parameters of the query."""
     return json_response(request.query, headers={"Link": request.next_link("abc=")})
 
 
 async def tagged(request: Request[None, None]) -> web.StreamResponse:
-    """Answer a thing with a version."""
+    """Return an object with a version."""
     if request.if_none_match(3):
         return not_modified(3)
     return json_response(b'{"version":3}', etag=3, headers={"Cache-Control": "public, max-age=1"})
 
 
 async def change(request: Request[None, None]) -> web.StreamResponse:
-    """Say which versions are expected."""
+    """Return the versions of `If-Match`."""
     return json_response(str(sorted(request.if_match() or ())).encode() if request.if_match() is not None else b'"any"')
 
 
 async def fail(request: Request[None, None]) -> web.StreamResponse:
-    """Fail as the query says."""
+    """Raise the error that the query names."""
     raise {"sku": SkuTaken("p-1"), "missing": NotFound(), "bug": ValueError(SECRET)}[request.raw.query["how"]]
 
 
 async def sleep(request: Request[None, None]) -> web.StreamResponse:
-    """Take the seconds that the query says."""
+    """Sleep for the seconds of the query."""
     await asyncio.sleep(float(request.raw.query["seconds"]))
     return json_response(b'"slept"')
 
 
 async def stream(request: Request[None, None]) -> web.StreamResponse:
-    """Stream three lines, and break off after the second if so asked."""
+    """Stream three lines, or fail after the second if the query says so."""
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     await response.prepare(request.raw)
     for number in range(3):
@@ -163,7 +163,7 @@ ROUTES: Final = (
 
 
 def settings(**options: Any) -> Settings:  # noqa: ANN401 - a setting's own field checks its value
-    """Settings of a test: a free port, and keys of its own."""
+    """Settings for a test: a free port and fixed keys."""
     return Settings(**{"signing_keys": f"k:{SECRET * 2}", "secret_key": SECRET * 2, "port": 0, **options})
 
 
@@ -176,14 +176,14 @@ def create_app(given: Settings) -> web.Application:
 
 @asynccontextmanager
 async def small_service(**options: Any) -> AsyncIterator[str]:  # noqa: ANN401
-    """Serve it on a free port as `vitrina api` does; yields the URL."""
+    """Serve the small application on a free port as `vitrina api` does; yields the URL."""
     given = settings(**options)
     async with listening(create_app(given), given) as url:
         yield url
 
 
 async def exchange(url: str, *sent: bytes, pause: float = 0.0, seconds: float = 5.0) -> bytes:
-    """Send bytes as they are, `pause` seconds apart, and return all that comes until the other end closes."""
+    """Send these bytes, `pause` seconds apart, and return what the server sends until it closes the connection."""
     host, _, port = url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -197,7 +197,7 @@ async def exchange(url: str, *sent: bytes, pause: float = 0.0, seconds: float = 
 
 
 def raw(method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> bytes:
-    """Return a request as bytes, after whose answer the connection closes."""
+    """Return the bytes of a request that asks to close the connection."""
     lines = {"Host": "test", "Connection": "close", **(headers or {})}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     return f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body

@@ -1,4 +1,4 @@
-"""The small application in processes of its own: `python -m tests.api.small_process WORKERS SETTINGS_AS_JSON`."""
+"""The small application in its own processes: `python -m tests.api.small_process WORKERS SETTINGS_AS_JSON`."""
 
 import os
 import sys
@@ -21,14 +21,14 @@ async def _resources(_app: web.Application) -> AsyncIterator[None]:
 
 
 def create_app(given: Settings) -> web.Application:
-    """Return the small application, with something to let go at the end."""
+    """Return the small application with a resource to close at the end."""
     app = small.create_app(given)
     app.cleanup_ctx.append(_resources)
     return app
 
 
 def announce(url: str) -> None:
-    """Say where it is."""
+    """Print the URL."""
     click.echo(url)
 
 

@@ -1,4 +1,4 @@
-"""Secrets, tokens, passwords, addresses and bodies never come out: not in logs, problems, metrics or pages (R14)."""
+"""Logs, problems, metrics and pages contain no secret, token, password, address or body (R14)."""
 
 import asyncio
 import os
@@ -35,7 +35,7 @@ CANARIES = {
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """What is logged meanwhile, at the least level there is."""
+    """The log file at the lowest level."""
     path = tmp_path / "log.jsonl"
     logging.configure(level="debug", style="json", descriptor=os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND))
     return path
@@ -56,7 +56,7 @@ async def canary(engine: str, log: Path) -> AsyncIterator[Service]:  # noqa: ARG
 
 
 async def use(service: Service, http: aiohttp.ClientSession) -> tuple[list[Reply], Person]:
-    """Do with a service what people do, well and badly; return the answers that are problems, and a person."""
+    """Send valid and invalid requests; return the problems and an account."""
     client = Client(http, service.url)
     email, password = f"{CANARIES['e-mail']}-{fresh_email()}", CANARIES["password"]
     await service.services.accounts.create_super_admin(email=email, password=password, name=CANARIES["name"])
@@ -98,7 +98,7 @@ async def use(service: Service, http: aiohttp.ClientSession) -> tuple[list[Reply
 
 
 async def break_down(service: Service, http: aiohttp.ClientSession, person: Person) -> list[Reply]:
-    """Let every call of the table fail, in an expected way and in one that is a mistake of ours."""
+    """Send requests while every call to the table fails, with an expected error and with a bug."""
     table, client = service.services.table, Client(http, service.url)
     wrong = {"email": person.email, "password": person.password}
     problems = []
@@ -120,8 +120,10 @@ def _raising(failure: Exception) -> object:
     return request
 
 
-async def test_no_canary_comes_out(canary: Service, http: aiohttp.ClientSession, log: Path) -> None:
-    """Neither in responses nor in logs, even when an unexpected exception has a token in its message."""
+async def test_no_canary_is_in_a_response_log_or_metric(
+    canary: Service, http: aiohttp.ClientSession, log: Path
+) -> None:
+    """Even when an unexpected exception has a token in its message."""
     problems, person = await use(canary, http)
     assert {reply.status // 100 for reply in problems} == {4}, [reply.status for reply in problems]
     broken = await break_down(canary, http, person)

@@ -1,4 +1,4 @@
-"""`python -OO` strips docstrings: the document then has no summaries, and nothing else may change."""
+"""`python -OO` strips docstrings: the document has no summaries, and nothing else changes."""
 
 import subprocess
 import sys

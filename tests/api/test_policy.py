@@ -1,4 +1,4 @@
-"""Who may call what: every route by every role, denied unless the contract's table says otherwise."""
+"""Every route is called by every role; access is denied unless the table of the contract allows it."""
 
 import re
 from typing import Any
@@ -58,12 +58,12 @@ CALLS = [*POLICY, *(("HEAD", path) for method, path in POLICY if method == "GET"
 
 
 def nowhere(path: str) -> str:
-    """The path of something that does not exist."""
+    """The path with the id of an object that does not exist."""
     return re.sub(r"\{\w+\}", "nothing", path)
 
 
 def test_every_route_has_a_policy_and_every_policy_a_route() -> None:
-    """A new route fails here until the table above says who may call it."""
+    """A new route fails here until the table above has its policy."""
     assert {(route.method, route.template) for route in ROUTES} == POLICY.keys()
 
 
@@ -84,10 +84,10 @@ def test_a_route_without_a_policy_cannot_be_declared() -> None:
 
 @pytest.mark.parametrize("role", sorted(ANYONE))
 @pytest.mark.parametrize(("method", "path"), CALLS)
-async def test_a_role_may_call_what_the_table_says_and_nothing_else(
+async def test_a_role_can_call_only_what_the_table_allows(
     anonymous: Client, people: dict[str, Person], role: str, method: str, path: str
 ) -> None:
-    """Also for objects that do not exist and for any body: permission is checked first."""
+    """Also for unknown objects and any body, because permission is checked first."""
     client = anonymous
     if role != "anonymous":
         client = await sign_in(anonymous, people[role].account)  # Logging out must not end the others' session.
@@ -104,8 +104,8 @@ async def test_a_role_may_call_what_the_table_says_and_nothing_else(
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS)
-async def test_a_bad_token_is_refused_everywhere(anonymous: Client, method: str, path: str) -> None:
-    """On public routes too: a bad token must not make its sender anonymous."""
+async def test_no_route_accepts_an_invalid_token(anonymous: Client, method: str, path: str) -> None:
+    """Public routes must not treat its sender as anonymous."""
     reply = await anonymous.bearing("nonsense").request(
         method, nowhere(path), {} if method in {"POST", "PUT", "PATCH"} else None
     )

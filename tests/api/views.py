@@ -1,4 +1,4 @@
-"""What tests of views share: the traces in the table, and the service's own counts."""
+"""Helpers for tests of views: the stored views of a product and the metrics of a process."""
 
 import itertools
 import re
@@ -13,7 +13,7 @@ _DAY = 86_400_000
 
 
 async def stored_views(service: Service, product_id: str, *, days_on: int = 0) -> list[StoredView]:
-    """Every trace of a product today, or some days on, in the order in which they were stored."""
+    """Return every view of a product on today's date, or `days_on` days later, in the order of storage."""
     store = ViewStore(service.services.table)
     day = datetime.fromtimestamp((_now_ms(service) + days_on * _DAY) / 1000, UTC).date()
     shards = [[view async for view in store.read(day, shard)] for shard in range(keys.VIEW_SHARDS)]
@@ -25,7 +25,7 @@ def _now_ms(service: Service) -> int:
 
 
 async def count(client: Client, name: str) -> float:
-    """A count of the process, as its metrics tell it."""
+    """Return the value of a metric of the process."""
     text = (await client.get("/metrics")).body.decode()
     match = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
     return float(match[1]) if match else 0.0

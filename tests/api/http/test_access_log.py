@@ -1,4 +1,4 @@
-"""Answers are logged and counted, soon if not at once."""
+"""Access log entries and request metrics are written in batches."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ def _counted(route: str) -> float | None:
     return REGISTRY.get_sample_value("vitrina_http_requests_total", labels)
 
 
-async def test_a_lone_entry_waits_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_single_entry_is_written_after_a_short_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging, "_request_sink", None)
     access_log = AccessLog()
     with capture_logs() as lines:
@@ -47,8 +47,8 @@ async def test_a_lone_entry_waits_for_a_moment_only(monkeypatch: pytest.MonkeyPa
     assert _counted("/lone") == 1
 
 
-async def test_many_entries_do_not_wait() -> None:
-    """A flush of an empty log is harmless."""
+async def test_a_full_batch_is_written_at_once() -> None:
+    """A flush of an empty log has no effect."""
     access_log = AccessLog()
     for _ in range(64):
         access_log.add(_entry("/many"))

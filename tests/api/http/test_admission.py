@@ -1,4 +1,4 @@
-"""Who may call what, and in which order that is found out (api.md: authentication, authorisation, shape)."""
+"""Which role can call a route, and the order of the checks (api.md: authentication, authorisation, shape)."""
 
 from collections.abc import AsyncIterator
 
@@ -19,7 +19,7 @@ async def small(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
 
 @pytest.mark.parametrize("path", ["/v1/who", "/v1/late"])
 @pytest.mark.parametrize(("token", "caller"), [(None, "None"), (Role.USER, "id-of-user")])
-async def test_a_public_route_is_open_to_all(small: Client, path: str, token: str | None, caller: str) -> None:
+async def test_a_public_route_accepts_every_caller(small: Client, path: str, token: str | None, caller: str) -> None:
     reply = await small.bearing(token).get(path)
     assert reply.status == 200
     assert reply.json["id"] == caller
@@ -29,15 +29,15 @@ async def test_a_public_route_is_open_to_all(small: Client, path: str, token: st
 @pytest.mark.parametrize(
     "authorization", ["Bearer wrong", "Bearer", "Bearer ", "Bearer a b", "Basic dTpw", "user", "Bearer ü", ""]
 )
-async def test_a_bad_token_is_refused_everywhere(small: Client, path: str, authorization: str) -> None:
-    """On a public route too: a bad token must not make its sender anonymous."""
+async def test_an_invalid_token_is_rejected_on_every_route(small: Client, path: str, authorization: str) -> None:
+    """Public routes must not treat its sender as anonymous."""
     reply = await small.get(path, headers={"Authorization": authorization})
     assert (reply.status, reply.json["code"]) == (401, "invalid_token")
     assert reply.headers["WWW-Authenticate"] == 'Bearer realm="vitrina", error="invalid_token"'
     assert reply.headers["Cache-Control"] == "no-store"
 
 
-async def test_two_tokens_are_none(small: Client) -> None:
+async def test_two_tokens_in_one_request_are_rejected(small: Client) -> None:
     """The request is ambiguous."""
     async with small.http.get(
         small.url + "/v1/mine", headers=[("Authorization", "Bearer user"), ("Authorization", "Bearer admin")]
@@ -64,7 +64,9 @@ async def test_the_scheme_has_no_case(small: Client, scheme: str) -> None:
         ("/v1/accounts", "outage", 503, "table_unavailable"),
     ],
 )
-async def test_roles_decide(small: Client, path: str, token: str | None, status: int, code: str | None) -> None:
+async def test_the_policy_of_a_route_decides_by_role(
+    small: Client, path: str, token: str | None, status: int, code: str | None
+) -> None:
     reply = await small.bearing(token).get(path)
     assert (reply.status, reply.json.get("code")) == (status, code)
 
@@ -80,7 +82,7 @@ async def test_roles_decide(small: Client, path: str, token: str | None, status:
         ("super_admin", {"Content-Type": "application/json"}, b'{"name": "x"}', 201),
     ],
 )
-async def test_checks_go_in_order(
+async def test_permission_is_checked_before_shape(
     small: Client, token: str | None, headers: dict[str, str], body: bytes, status: int
 ) -> None:
     """A caller without permission must not learn what is wrong with the body."""
@@ -89,11 +91,11 @@ async def test_checks_go_in_order(
 
 
 async def test_handlers_see_the_client_behind_trusted_proxies(small: Client) -> None:
-    """The agent is cut to 512 characters, as sessions store it."""
+    """The `User-Agent` is cut to 512 characters, the length that sessions store."""
     reply = await small.get("/v1/who", headers={"X-Forwarded-For": "1.1.1.1, 203.0.113.9", "User-Agent": "a" * 600})
     assert reply.json == {"id": "None", "address": "203.0.113.9", "agent": "a" * 512}
 
 
-async def test_probes_may_send_tokens_meant_for_others(small: Client) -> None:
-    """A scraper sends the token of another service to every target."""
+async def test_probes_ignore_tokens_of_other_services(small: Client) -> None:
+    """A scraper sends the same token to every target."""
     assert (await small.get("/healthz", headers={"Authorization": "Basic dTpw"})).status == 200

@@ -1,4 +1,4 @@
-"""What every answer carries, and what becomes of every failure."""
+"""What every response has in common, and which response each failure gets."""
 
 import asyncio
 import time
@@ -23,13 +23,13 @@ SECURITY = {
 
 @pytest.fixture(scope="module")
 async def small(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
-    """A client of the small application, which answers within half a second."""
+    """A client of the small application with a request timeout of half a second."""
     async with small_service(request_timeout=0.5) as url:
         yield Client(http, url)
 
 
 async def _lines(logs: Path, request_id: str) -> list[dict[str, Any]]:
-    """What was logged of a request; lines gather for a moment."""
+    """The log entries of a request; they are written after a short delay."""
     await asyncio.sleep(0.3)
     lines = [orjson.loads(line) for line in _bytes(logs).splitlines()]
     return [line for line in lines if line.get("request_id") == request_id]
@@ -58,7 +58,7 @@ def _bytes(path: Path) -> bytes:
         ("OPTIONS", "*", 404),
     ],
 )
-async def test_every_answer_is_secure_and_names_no_version(
+async def test_every_response_has_security_headers_and_no_version(
     small: Client, method: str, target: str, status: int
 ) -> None:
     reply = await exchange(small.url, raw(method, target))
@@ -107,10 +107,10 @@ async def test_bytes_that_are_not_http_get_a_problem(small: Client, sent: bytes)
         ("PUT", "/v1/widgets/1", (405, "method_not_allowed", "DELETE, GET, HEAD, PATCH")),
     ],
 )
-async def test_what_no_route_answers_is_a_problem(
+async def test_an_unknown_path_or_method_gets_a_problem(
     small: Client, method: str, path: str, answer: tuple[int, str, str | None]
 ) -> None:
-    """Even with a bad token, because there is nothing to protect."""
+    """An invalid token makes no difference, because there is nothing to protect."""
     reply = await small.bearing("wrong").request(method, path)
     assert (reply.status, reply.json["code"], reply.headers.get("Allow")) == answer
     assert reply.headers["Content-Type"] == "application/problem+json"
@@ -118,13 +118,13 @@ async def test_what_no_route_answers_is_a_problem(
 
 
 @pytest.mark.parametrize(("how", "status", "code"), [("sku", 409, "sku_taken"), ("missing", 404, "not_found")])
-async def test_an_expected_failure_becomes_its_problem(small: Client, how: str, status: int, code: str) -> None:
-    """The error table decides; `instance` is the path without the query."""
+async def test_an_expected_error_becomes_its_problem(small: Client, how: str, status: int, code: str) -> None:
+    """The error table defines status and code; `instance` is the path without the query."""
     reply = await small.get(f"/v1/fail?how={how}")
     assert (reply.status, reply.json["code"], reply.json["instance"]) == (status, code, "/v1/fail")
 
 
-async def test_a_bug_says_nothing_to_the_client_and_all_to_the_log(small: Client, logs: Path) -> None:
+async def test_the_details_of_a_bug_are_logged_and_not_returned(small: Client, logs: Path) -> None:
     """The log entry has the request id."""
     reply = await small.get("/v1/fail?how=bug", headers={"X-Request-ID": "bug-1"})
     assert (reply.status, reply.json["code"]) == (500, "internal_error")
@@ -135,8 +135,8 @@ async def test_a_bug_says_nothing_to_the_client_and_all_to_the_log(small: Client
     assert (request["event"], request["status"]) == ("request", 500)
 
 
-async def test_a_request_is_logged_without_what_it_said(small: Client, logs: Path) -> None:
-    """The route's template, the numbers and who it was; no path, address, token, query or agent (ASVS 16.2.5)."""
+async def test_the_access_log_has_no_content_of_the_request(small: Client, logs: Path) -> None:
+    """It has the route template, numbers and ids, but no path, address, token, query or agent (ASVS 16.2.5)."""
     canary = "canary-66ab"
     await small.bearing("user").get(
         f"/v1/widgets/{canary}?token={canary}", headers={"X-Request-ID": "logged-1", "User-Agent": canary}
@@ -159,7 +159,7 @@ async def test_a_request_is_logged_without_what_it_said(small: Client, logs: Pat
     assert canary.encode() not in _bytes(logs)
 
 
-async def test_unknown_paths_and_methods_are_one_name_each(small: Client, logs: Path) -> None:
+async def test_unknown_paths_and_methods_share_one_label_each(small: Client, logs: Path) -> None:
     """A scanner must not create a metric for each path."""
     await small.request("PROPFIND", "/v1/canary-path", headers={"X-Request-ID": "unknown-1"})
     (line,) = await _lines(logs, "unknown-1")
@@ -171,13 +171,13 @@ async def test_unknown_paths_and_methods_are_one_name_each(small: Client, logs: 
 
 
 @pytest.mark.parametrize("given", ["a", "A-z/0+9_.=-", "x" * 128])
-async def test_a_request_id_is_taken(small: Client, given: str) -> None:
-    """A request can then be followed from the client on."""
+async def test_a_given_request_id_is_kept(small: Client, given: str) -> None:
+    """A request can then be traced from the client to the log."""
     assert (await small.get("/v1/who", headers={"X-Request-ID": given})).headers["X-Request-ID"] == given
 
 
 @pytest.mark.parametrize("given", ["", "x" * 129, "a b", "ü", 'a"b', None])
-async def test_a_request_id_is_made(small: Client, given: str | None) -> None:
+async def test_a_missing_request_id_is_generated(small: Client, given: str | None) -> None:
     """Also when the given id is not safe to log."""
     sent = {} if given is None else {"X-Request-ID": given}
     ids = []
@@ -189,15 +189,15 @@ async def test_a_request_id_is_made(small: Client, given: str | None) -> None:
 
 
 async def test_head_is_get_without_a_body(small: Client) -> None:
-    """All headers are equal but for the request id."""
+    """All headers but the request id are equal."""
     got = await small.get("/v1/widgets/1", headers={"X-Request-ID": "a"})
     head = await small.request("HEAD", "/v1/widgets/1", headers={"X-Request-ID": "a"})
     assert head.body == b""
     assert {**head.headers, "Date": ""} == {**got.headers, "Date": ""}
 
 
-async def test_a_client_that_has_the_version_gets_304(small: Client) -> None:
-    """It has no `Cache-Control`, so that the one of the 200 still holds."""
+async def test_a_matching_version_gets_304(small: Client) -> None:
+    """It has no `Cache-Control`, so that the one of the 200 still applies."""
     reply = await small.get("/v1/widgets/1", headers={"If-None-Match": 'W/"2", "3"'})
     assert (reply.status, reply.body, reply.headers["ETag"]) == (304, b"", '"3"')
     assert "Cache-Control" not in reply.headers
@@ -207,14 +207,14 @@ async def test_a_client_that_has_the_version_gets_304(small: Client) -> None:
 @pytest.mark.parametrize(
     ("given", "expected"), [(None, "any"), ("*", "any"), ('"3", "5"', [3, 5]), ("3", []), ('W/"3"', [])]
 )
-async def test_handlers_see_the_versions_that_are_expected(small: Client, given: str | None, expected: object) -> None:
-    """None accepts any version; a malformed header accepts none."""
+async def test_handlers_get_the_versions_of_if_match(small: Client, given: str | None, expected: object) -> None:
+    """A missing header accepts any version; a malformed one accepts none."""
     reply = await small.delete("/v1/widgets/1", headers={} if given is None else {"If-Match": given})
     assert reply.json == expected
 
 
-async def test_an_answer_that_takes_too_long_is_given_up(small: Client) -> None:
-    """The response has `Retry-After`; a route that may stream has no deadline."""
+async def test_a_slow_handler_is_cancelled(small: Client) -> None:
+    """The response is a 503 with `Retry-After`; a route that may stream has no deadline."""
     began = time.monotonic()
     reply = await small.get("/v1/sleep?seconds=5")
     assert (reply.status, reply.json["code"], reply.headers["Retry-After"]) == (503, "unavailable", "1")
@@ -222,8 +222,8 @@ async def test_an_answer_that_takes_too_long_is_given_up(small: Client) -> None:
     assert (await small.get("/v1/sleep-long?seconds=0.7")).json == "slept"
 
 
-async def test_the_time_of_a_body_does_not_count(small: Client) -> None:
-    """The body has a longer limit of its own; the deadline resumes with the seconds that were left."""
+async def test_the_deadline_pauses_while_a_body_arrives(small: Client) -> None:
+    """The body has its own, longer limit; the deadline resumes with the remaining seconds."""
     head = raw("POST", "/v1/touch", {"Content-Type": "application/json", "Content-Length": "12"})
     reply = await exchange(small.url, head, b'{"name":', b'"x"}', pause=0.4)
     assert reply.startswith(b"HTTP/1.1 200 ")
@@ -238,8 +238,8 @@ async def test_a_stream_that_fails_is_cut_short(small: Client, logs: Path) -> No
     assert [(line["event"], line.get("status")) for line in lines] == [("request_failed", None), ("request", 500)]
 
 
-async def test_a_reader_that_leaves_a_stream_is_no_failure(small: Client, logs: Path) -> None:
-    """It is logged as 499, as nginx does."""
+async def test_a_client_that_disconnects_from_a_stream_is_not_logged_as_an_error(small: Client, logs: Path) -> None:
+    """It is logged with status 499, as nginx does."""
     host, _, port = small.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(raw("GET", "/v1/stream", {"X-Request-ID": "left-1"}))
@@ -253,7 +253,7 @@ async def test_a_reader_that_leaves_a_stream_is_no_failure(small: Client, logs: 
 @pytest.mark.parametrize(
     "sent", [b"", b"GET /v1/who HTTP/1.1\r\nHost: a\r\nX-", b"GET /v1/who HTTP/1.1\r\nHost: a\r\n\r\n"]
 )
-async def test_a_connection_that_idles_is_closed(sent: bytes) -> None:
+async def test_an_idle_connection_is_closed(sent: bytes) -> None:
     """Before a request, within its headers, or after its response."""
     async with small_service(keepalive_timeout=0.3) as url:
         began = time.monotonic()
@@ -264,7 +264,7 @@ async def test_a_connection_that_idles_is_closed(sent: bytes) -> None:
 ORIGIN = "https://shop.example"
 
 
-async def test_browsers_are_not_let_in_unless_a_setting_says_so(small: Client) -> None:
+async def test_cors_is_off_by_default(small: Client) -> None:
     preflight = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
     reply = await small.request("OPTIONS", "/v1/widgets", headers=preflight)
     assert reply.status == 405
@@ -280,10 +280,10 @@ async def test_browsers_are_not_let_in_unless_a_setting_says_so(small: Client) -
         ("*", "https://any.example", "*", None),
     ],
 )
-async def test_origins_of_the_setting_are_let_in(
+async def test_configured_origins_get_cors_headers(
     http: aiohttp.ClientSession, setting: str, origin: str | None, allowed: str | None, vary: str | None
 ) -> None:
-    """Errors can be read too. `Allow-Credentials` is not sent, because tokens are no cookies."""
+    """Errors have them, too. `Allow-Credentials` is not sent, because tokens are not cookies."""
     headers = {} if origin is None else {"Origin": origin}
     async with small_service(cors_origins=setting) as url:
         client = Client(http, url)
@@ -301,20 +301,20 @@ async def test_origins_of_the_setting_are_let_in(
 
 
 @pytest.mark.parametrize(("proxies", "told"), [("127.0.0.0/8", True), ("10.0.0.0/8", False), ("", False)])
-async def test_tls_is_remembered_when_a_trusted_proxy_tells_of_it(
+async def test_tls_at_a_trusted_proxy_enables_hsts(
     http: aiohttp.ClientSession,
     proxies: str,
     told: bool,  # noqa: FBT001
 ) -> None:
-    """HSTS (RFC 6797 section 7.2 forbids it over plain HTTP), and https in links."""
+    """Links are https, too. RFC 6797 section 7.2 forbids HSTS over plain HTTP."""
     async with small_service(trusted_proxies=proxies) as url:
         reply = await Client(http, url).get("/v1/widgets", headers={"X-Forwarded-Proto": "https"})
         assert ("Strict-Transport-Security" in reply.headers) == told
         assert reply.headers["Link"].startswith("<https://" if told else "<http://")
 
 
-async def test_links_name_the_public_host_if_there_is_one(http: aiohttp.ClientSession) -> None:
-    """Behind a proxy the request's own host may be an internal one."""
+async def test_links_use_the_public_host_if_it_is_configured(http: aiohttp.ClientSession) -> None:
+    """Behind a proxy the host of the request may be an internal one."""
     async with small_service(public_url="https://api.example/") as url:
         reply = await Client(http, url).get("/v1/widgets")
         assert reply.headers["Link"] == '<https://api.example/v1/widgets?cursor=abc%3D>; rel="next"'

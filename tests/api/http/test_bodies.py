@@ -1,4 +1,4 @@
-"""Bodies: read within limits, refused early, and said to be wrong in plain words."""
+"""Request bodies: size and time limits, media types, and the problems of invalid ones."""
 
 import asyncio
 import gzip
@@ -17,7 +17,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(scope="module")
 async def small(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
-    """A client of the small application, which waits half a second for a body."""
+    """A client of the small application with a body timeout of half a second."""
     async with small_service(body_timeout=0.5) as url:
         yield Client(http, url)
 
@@ -37,19 +37,19 @@ async def small(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
         ("", 415),
     ],
 )
-async def test_a_body_has_a_media_type(small: Client, media_type: str, status: int) -> None:
+async def test_a_json_body_is_accepted(small: Client, media_type: str, status: int) -> None:
     reply = await small.post("/v1/widgets", data=b'{"name":"x"}', headers={"Content-Type": media_type})
     assert reply.status == status
 
 
-async def test_a_body_that_does_not_say_what_it_is_is_refused(small: Client) -> None:
+async def test_a_body_without_a_known_media_type_is_rejected(small: Client) -> None:
     """Guessing the type of a body is a security risk."""
     body = b'{"name":"x"}'
     reply = await exchange(small.url, raw("POST", "/v1/widgets", {"Content-Length": str(len(body))}, body))
     assert reply.startswith(b"HTTP/1.1 415 ")
 
 
-async def test_a_patch_may_be_a_merge_patch(small: Client) -> None:
+async def test_a_patch_can_be_a_merge_patch(small: Client) -> None:
     headers = {"Content-Type": "application/merge-patch+json"}
     assert (await small.patch("/v1/widgets/1", data=b'{"name":"x"}', headers=headers)).status == 201
 
@@ -64,7 +64,7 @@ async def test_a_missing_body_is_malformed_where_one_is_required(small: Client, 
 
 
 @pytest.mark.parametrize("body", [b"{", b"[1", b'{"name":"\\ud800"}', b'{"name":"\xff"}', b"[" * 200_000])
-async def test_what_is_not_json_is_400(small: Client, body: bytes) -> None:
+async def test_invalid_json_is_400(small: Client, body: bytes) -> None:
     reply = await small.post("/v1/widgets", data=body, headers=JSON)
     assert (reply.status, reply.json["code"]) == (400, "malformed_json")
 
@@ -81,7 +81,7 @@ async def test_what_is_not_json_is_400(small: Client, body: bytes) -> None:
         (f'{{"name": "{SECRET}"}}', [("/name", "must have at most 10 characters")]),
     ],
 )
-async def test_what_has_the_wrong_shape_is_422(small: Client, body: str, errors: list[tuple[str, str]]) -> None:
+async def test_json_of_the_wrong_shape_is_422(small: Client, body: str, errors: list[tuple[str, str]]) -> None:
     """The problem has a pointer to each field, and no value that was sent."""
     reply = await small.post("/v1/widgets", data=body.encode(), headers=JSON)
     assert (reply.status, reply.json["code"]) == (422, "validation_failed")
@@ -89,7 +89,7 @@ async def test_what_has_the_wrong_shape_is_422(small: Client, body: str, errors:
     assert SECRET.encode() not in reply.body
 
 
-async def test_what_was_made_is_answered(small: Client) -> None:
+async def test_a_creation_returns_the_new_object(small: Client) -> None:
     reply = await small.post("/v1/widgets", {"name": "x", "size": "1.50"})
     assert reply.json == {"name": "x", "size": "1.50", "made_at": "2026-11-24T07:01:34.120Z"}
     assert reply.headers["Location"] == "/v1/widgets/1"
@@ -97,8 +97,8 @@ async def test_what_was_made_is_answered(small: Client) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, identity"])
-async def test_a_compressed_body_is_refused_unread(small: Client, encoding: str) -> None:
-    """A bomb of 100 MiB does not block the event loop."""
+async def test_a_compressed_body_is_rejected_unread(small: Client, encoding: str) -> None:
+    """A decompression bomb of 100 MiB does not block the event loop."""
     bomb = gzip.compress(b" " * (100 << 20))
     began = time.process_time()
     reply = await small.post("/v1/widgets", data=bomb, headers=JSON | {"Content-Encoding": encoding})
@@ -106,21 +106,21 @@ async def test_a_compressed_body_is_refused_unread(small: Client, encoding: str)
     assert time.process_time() - began < 0.1
 
 
-async def test_a_body_that_announces_too_much_is_refused_unread(small: Client) -> None:
-    """At 1 MiB and a byte, the client need not send any of it."""
+async def test_a_content_length_above_the_limit_is_rejected_unread(small: Client) -> None:
+    """The limit is 1 MiB; the client need not send any byte of the body."""
     reply = await exchange(small.url, raw("POST", "/v1/widgets", JSON | {"Content-Length": str((1 << 20) + 1)}))
     assert reply.startswith(b"HTTP/1.1 413 ")
     assert b'"payload_too_large"' in reply
     assert b"Connection: close" in reply
 
 
-async def test_a_body_of_the_largest_size_is_read(small: Client) -> None:
+async def test_a_body_of_the_maximum_size_is_accepted(small: Client) -> None:
     body = b'{"name":"' + b"x" * ((1 << 20) - 11) + b'"}'
     assert len(body) == 1 << 20
     assert (await small.post("/v1/widgets", data=body, headers=JSON)).status == 422
 
 
-async def test_a_body_without_an_end_is_refused_at_the_limit(small: Client) -> None:
+async def test_an_endless_body_is_rejected_at_the_limit(small: Client) -> None:
     """A chunked body does not announce its length."""
     host, _, port = small.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -133,8 +133,8 @@ async def test_a_body_without_an_end_is_refused_at_the_limit(small: Client) -> N
     assert b"Connection: close" in head
 
 
-async def test_a_slow_body_is_given_up(small: Client) -> None:
-    """After `Settings.body_timeout`; the connection is closed."""
+async def test_a_slow_body_times_out(small: Client) -> None:
+    """After `Settings.body_timeout` the connection is closed."""
     began = time.monotonic()
     head = raw("POST", "/v1/widgets", JSON | {"Content-Length": "100", "Connection": "keep-alive"})
     reply = await exchange(small.url, head, b'{"na', b'me":')
@@ -143,7 +143,7 @@ async def test_a_slow_body_is_given_up(small: Client) -> None:
     assert time.monotonic() - began < 4
 
 
-async def test_a_body_that_breaks_off_harms_nobody(small: Client) -> None:
+async def test_a_truncated_body_does_not_affect_other_requests(small: Client) -> None:
     """The next request is served."""
     host, _, port = small.url.removeprefix("http://").partition(":")
     for _ in range(5):
@@ -154,22 +154,22 @@ async def test_a_body_that_breaks_off_harms_nobody(small: Client) -> None:
     assert (await small.get("/v1/who")).status == 200
 
 
-async def test_a_client_that_asks_first_is_told_to_go_on(small: Client) -> None:
-    """`Expect: 100-continue` (RFC 9110 section 10.1.1)."""
+async def test_expect_100_continue_gets_100(small: Client) -> None:
+    """RFC 9110 section 10.1.1."""
     expect = JSON | {"Expect": "100-continue", "Content-Length": "12"}
     reply = await exchange(small.url, raw("POST", "/v1/widgets", expect), b'{"name":"x"}', pause=0.05)
     assert reply.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 ")
 
 
-async def test_a_client_that_asks_first_is_refused_before_it_sends(small: Client) -> None:
-    """`Expect: 100-continue` exists for this."""
+async def test_expect_100_continue_is_rejected_before_the_body(small: Client) -> None:
+    """The client then need not send a body that would be rejected."""
     expect = JSON | {"Expect": "100-continue", "Content-Length": "12"}
     reply = await exchange(small.url, raw("POST", "/v1/accounts", expect))
     assert reply.startswith(b"HTTP/1.1 401 ")
 
 
 async def test_an_unknown_expectation_is_ignored(small: Client) -> None:
-    """As the same section allows."""
+    """RFC 9110 section 10.1.1 allows it."""
     assert (await exchange(small.url, raw("GET", "/v1/who", {"Expect": "miracles"}))).startswith(b"HTTP/1.1 200 ")
 
 
@@ -189,14 +189,14 @@ async def test_query_parameters_are_validated(small: Client, query: str, status:
     assert (await small.get("/v1/widgets" + query)).status == status
 
 
-async def test_the_next_page_is_the_same_query(small: Client) -> None:
+async def test_the_next_link_keeps_the_query(small: Client) -> None:
     reply = await small.get("/v1/widgets?limit=7&cursor=old&from=a%20b")
     assert reply.headers["Link"] == f'<{small.url}/v1/widgets?limit=7&cursor=abc%3D&from=a+b>; rel="next"'
     assert orjson.loads(reply.body)["limit"] == 7
 
 
 @pytest.mark.parametrize(("key", "status"), [("a" * 255, 201), ("a" * 256, 422), ("a b", 422), ("", 422), ("ä", 422)])
-async def test_an_idempotency_key_is_visible_ascii(small: Client, key: str, status: int) -> None:
+async def test_an_idempotency_key_must_be_visible_ascii(small: Client, key: str, status: int) -> None:
     reply = await exchange(
         small.url,
         raw("POST", "/v1/widgets", JSON | {"Idempotency-Key": key, "Content-Length": "12"}, b'{"name":"x"}'),

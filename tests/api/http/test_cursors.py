@@ -1,4 +1,4 @@
-"""The cursors of product listings: opaque, signed, and good for one query."""
+"""The cursors of product listings are opaque, signed and valid for one query."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.api.client import Client, Person, ok, problem, product_body, unique
 
 @pytest.fixture(scope="module")
 async def products(admin: Person) -> int:
-    """A few products of two brands; how many."""
+    """Create a few products of two brands; return their number."""
     names = ("apple", "apricot", "avocado", "banana")
     for brand in ("one", "other"):
         for name in names:
@@ -16,14 +16,14 @@ async def products(admin: Person) -> int:
 
 
 async def cursor_of(client: Client, query: str) -> str:
-    """The cursor of the first page of a query."""
+    """Return the cursor of the first page of a query."""
     return str(ok(await client.get(f"/v1/products?limit=2&{query}"))["next_cursor"])
 
 
-async def test_a_cursor_is_good_for_its_own_query_alone(
+async def test_a_cursor_of_products_is_valid_only_for_its_own_query(
     anonymous: Client, admin: Person, user: Person, products: int
 ) -> None:
-    """The cursor is bound to the listing, its order and its filters, but not to the limit or the caller."""
+    """It is bound to the listing, its sort order and its filters, but not to the limit or the caller."""
     assert products
     queries = ["sort=newest", "sort=name", "sort=price", "sort=-price", "brand=other", "brand=other&sort=name",
                "name_prefix=a", "name_prefix=ap", "brand=other&name_prefix=a"]  # fmt: skip
@@ -44,8 +44,8 @@ async def test_a_cursor_is_good_for_its_own_query_alone(
     problem(await admin.get(f"/v1/auth/sessions?cursor={cursors['sort=newest']}"), 400, "invalid_cursor")
 
 
-async def test_a_forged_cursor_is_refused(anonymous: Client, products: int) -> None:
-    """With any character changed, added or removed."""
+async def test_a_forged_cursor_is_rejected(anonymous: Client, products: int) -> None:
+    """One character is changed, added or removed."""
     assert products
     cursor = await cursor_of(anonymous, "sort=name")
     forged = [
@@ -71,8 +71,8 @@ async def test_a_forged_cursor_is_refused(anonymous: Client, products: int) -> N
         problem(reply, 400, "invalid_cursor")
 
 
-async def test_a_cursor_outlives_the_product_that_it_points_at(admin: Person, anonymous: Client) -> None:
-    """Deleted, renamed or repriced between two pages: the rest follows, nothing of it twice or left out."""
+async def test_a_cursor_outlives_the_product_at_its_position(admin: Person, anonymous: Client) -> None:
+    """If this product is deleted, renamed or repriced, the next pages skip and repeat no other product."""
     brand = unique("Survivor")
     made = [
         ok(await admin.post("/v1/products", product_body(brand=brand, name=f"N{n}", price=n)), 201) for n in range(6)

@@ -1,4 +1,4 @@
-"""One timer ends whatever outstays its time."""
+"""Deadlines: one timer cancels all tasks that exceed their time."""
 
 import asyncio
 
@@ -20,15 +20,15 @@ async def _work(deadlines: Deadlines, *, allowed: float, takes: float) -> str:
     return "in time"
 
 
-async def test_what_is_late_is_cancelled_and_the_rest_goes_on() -> None:
-    """Tasks share one timer, but not its outcome."""
+async def test_only_late_tasks_are_cancelled() -> None:
+    """The tasks share one timer."""
     deadlines = Deadlines()
     works = [_work(deadlines, allowed=allowed, takes=0.2) for allowed in (0.01, 10, 0.05, float("inf"))]
     assert await asyncio.gather(*works) == ["late", "in time", "late", "in time"]
     assert await _work(deadlines, allowed=0.01, takes=0.2) == "late"
 
 
-async def test_a_stop_of_the_process_is_no_lateness() -> None:
+async def test_a_cancellation_at_a_stop_is_not_a_timeout() -> None:
     """A cancellation for another reason must not become a 503."""
     deadlines = Deadlines()
     task = asyncio.create_task(_work(deadlines, allowed=10, takes=10))
@@ -37,7 +37,7 @@ async def test_a_stop_of_the_process_is_no_lateness() -> None:
     assert await task == "stopped"
 
 
-async def test_a_late_task_can_work_on_once_that_is_settled() -> None:
+async def test_a_late_task_can_continue_after_the_timeout() -> None:
     """The same task has to write the 503."""
     deadlines = Deadlines()
     task = asyncio.current_task()
@@ -51,7 +51,7 @@ async def test_a_late_task_can_work_on_once_that_is_settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_time_that_does_not_count_is_given_back() -> None:
+async def test_a_paused_deadline_is_extended() -> None:
     """The deadline does not run while a body arrives."""
     deadlines = Deadlines()
     task = asyncio.current_task()

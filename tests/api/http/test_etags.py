@@ -1,4 +1,4 @@
-"""Conditions of requests, as RFC 9110 compares them."""
+"""Conditional requests compare versions by RFC 9110."""
 
 import pytest
 
@@ -30,7 +30,7 @@ from vitrina.api.http.request import if_match, if_none_match
 def test_if_match_is_a_strong_comparison_and_a_malformed_one_matches_nothing(
     header: str | None, versions: set[int] | None
 ) -> None:
-    """Ignoring a malformed condition would overwrite what its sender wanted to keep."""
+    """Ignoring a malformed condition would overwrite a version that the client wanted to keep."""
     assert if_match(header) == versions
 
 

@@ -1,4 +1,4 @@
-"""Idempotency-Key on every POST that creates (draft-ietf-httpapi-idempotency-key-header)."""
+"""Idempotency-Key on every POST that creates an object (draft-ietf-httpapi-idempotency-key-header)."""
 
 import asyncio
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from vitrina.errors import TableUnavailable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Creation:
-    """A route that creates: who calls it, with what, and which field of it may not be taken twice."""
+    """A route that creates an object: its client, a body, the unique field, and the error code of a conflict."""
 
     client: Client
     path: str
@@ -34,14 +34,14 @@ class Creation:
     taken: str
 
     async def post(self, key: str | None, **fields: object) -> Reply:
-        """Create, under a key."""
+        """Send the request with an idempotency key."""
         headers = {} if key is None else {"Idempotency-Key": key}
         return await self.client.post(self.path, self.body | fields, headers=headers)
 
 
 @pytest.fixture(params=["products", "users", "register"])
 def creation(request: pytest.FixtureRequest, anonymous: Client, admin: Person, super_admin: Person) -> Creation:
-    """Each route that creates, with a body of its own."""
+    """Each route that creates an object, with a unique body."""
     account = {"email": fresh_email(), "password": PASSWORD, "name": "Somebody"}
     match request.param:
         case "products":
@@ -60,17 +60,17 @@ def creation(request: pytest.FixtureRequest, anonymous: Client, admin: Person, s
 
 
 def other(creation: Creation) -> JsonObject:
-    """Return a value for the field that is unique which nobody has."""
+    """Return an unused value for the unique field."""
     return {creation.unique_field: unique("X") if creation.unique_field == "sku" else fresh_email()}
 
 
 def is_replay(reply: Reply) -> bool:
-    """Say whether an answer says that it is one given before."""
+    """Whether a response is marked as a replay."""
     return reply.headers.get("Idempotency-Replayed") == "true"
 
 
-async def test_the_same_request_gets_its_first_answer_again(creation: Creation) -> None:
-    """The same bytes and headers, and nothing is created twice."""
+async def test_a_repeated_request_gets_its_first_response(creation: Creation) -> None:
+    """The bytes and headers are the same, and no second object is created."""
     key = unique("key")
     first = await creation.post(key)
     ok(first, 201)
@@ -84,15 +84,15 @@ async def test_the_same_request_gets_its_first_answer_again(creation: Creation) 
         assert again.headers["X-Request-ID"] != first.headers["X-Request-ID"]
 
 
-async def test_without_a_key_nothing_is_replayed(creation: Creation) -> None:
-    """The second is a clash."""
+async def test_without_a_key_no_response_is_replayed(creation: Creation) -> None:
+    """The second request is a conflict."""
     ok(await creation.post(None), 201)
     reply = await creation.post(None)
     problem(reply, 409, creation.taken)
     assert "Idempotency-Replayed" not in reply.headers
 
 
-async def test_what_the_body_says_counts_and_not_how(creation: Creation) -> None:
+async def test_equivalent_bodies_are_the_same_request(creation: Creation) -> None:
     """Order, white space and an explicit default make no difference."""
     key = unique("key")
     first = await creation.post(key)
@@ -102,8 +102,8 @@ async def test_what_the_body_says_counts_and_not_how(creation: Creation) -> None
     assert (again.status, again.body, is_replay(again)) == (201, first.body, True)
 
 
-async def test_the_same_key_with_another_body_is_refused(creation: Creation) -> None:
-    """422 `idempotency_key_reused`; nothing is created, and the first response stays."""
+async def test_the_same_key_with_another_body_is_rejected(creation: Creation) -> None:
+    """The response is 422 `idempotency_key_reused`; no object is created, and the first response is kept."""
     key = unique("key")
     first = await creation.post(key)
     changed = other(creation)
@@ -113,8 +113,8 @@ async def test_the_same_key_with_another_body_is_refused(creation: Creation) -> 
     assert (await creation.post(key)).body == first.body
 
 
-async def test_a_clash_is_replayed(creation: Creation, super_admin: Person) -> None:
-    """The stored data decided it, so it is replayed for a day even if the other product is gone meanwhile."""
+async def test_a_conflict_is_replayed(creation: Creation, super_admin: Person) -> None:
+    """It depends on stored data, so it is replayed for a day even if the other object is deleted meanwhile."""
     made = ok(await creation.post(None), 201)
     key = unique("key")
     first = await creation.post(key)
@@ -138,7 +138,7 @@ async def test_a_body_of_the_wrong_shape_is_not_replayed(creation: Creation) -> 
     assert not is_replay(reply)
 
 
-async def test_a_password_that_is_refused_is_not_replayed(anonymous: Client) -> None:
+async def test_the_rejection_of_a_password_is_not_replayed(anonymous: Client) -> None:
     """The client corrects the body and uses the same key."""
     headers = {"Idempotency-Key": unique("key")}
     account = {"email": fresh_email(), "password": "password1234", "name": "Somebody"}
@@ -161,16 +161,15 @@ async def test_an_outage_is_not_replayed(creation: Creation, service: Service, m
     ok(await creation.post(key), 201)
 
 
-async def test_a_key_is_one_users_own(admin: Person, super_admin: Person) -> None:
-    """Another user's key is another key; the same body then conflicts."""
+async def test_a_key_belongs_to_one_user(admin: Person, super_admin: Person) -> None:
+    """The same key of another user is another key; the same body then conflicts."""
     headers, body = {"Idempotency-Key": unique("key")}, product_body()
     ok(await admin.post("/v1/products", body, headers=headers), 201)
     problem(await super_admin.post("/v1/products", body, headers=headers), 409, "sku_taken")
     assert is_replay(await admin.post("/v1/products", body, headers=headers))
 
 
-async def test_a_key_is_one_routes_own(super_admin: Person) -> None:
-    """The same key on another route is another key."""
+async def test_a_key_belongs_to_one_route(super_admin: Person) -> None:
     headers = {"Idempotency-Key": unique("key")}
     account = {"email": fresh_email(), "password": PASSWORD, "name": "Somebody"}
     for path, body in [
@@ -184,7 +183,7 @@ async def test_a_key_is_one_routes_own(super_admin: Person) -> None:
 
 
 async def test_a_key_is_kept_for_a_day(creation: Creation, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exactly 24 hours, though DynamoDB may delete the item later."""
+    """It expires after exactly 24 hours, though DynamoDB may delete the item later."""
     clock = HeldClock()
     monkeypatch.setattr(service.services.idempotency, "_clock", clock)
     key = unique("key")
@@ -201,13 +200,15 @@ async def test_a_key_is_kept_for_a_day(creation: Creation, service: Service, mon
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256])
-async def test_a_key_that_is_none_is_refused(creation: Creation, key: str) -> None:
-    """1 to 255 visible ASCII characters."""
+async def test_an_invalid_key_is_rejected(creation: Creation, key: str) -> None:
+    """A key has 1 to 255 visible ASCII characters."""
     refused(await creation.post(key), "/Idempotency-Key")
     ok(await creation.post("x" * 200 + unique("!~#")), 201)
 
 
-async def test_nobody_learns_of_anothers_answer(creation: Creation, anonymous: Client, user: Person) -> None:
+async def test_a_response_is_not_replayed_to_another_caller(
+    creation: Creation, anonymous: Client, user: Person
+) -> None:
     """A caller without permission gets 403 with any key."""
     if creation.client is anonymous:
         return
@@ -218,8 +219,8 @@ async def test_nobody_learns_of_anothers_answer(creation: Creation, anonymous: C
     problem(await user.post(creation.path, creation.body, headers=headers), 403, "forbidden")
 
 
-async def test_of_many_at_once_under_one_key_one_is_made(creation: Creation) -> None:
-    """Of fifty requests each gets the one response, or 409 while it is still running."""
+async def test_concurrent_requests_with_one_key_create_one_object(creation: Creation) -> None:
+    """Each of fifty requests gets the same response, or 409 while the first is still running."""
     key = unique("key")
     replies = await asyncio.gather(*(creation.post(key) for _ in range(50)))
     made = [reply for reply in replies if reply.status == 201]
@@ -235,7 +236,7 @@ async def test_of_many_at_once_under_one_key_one_is_made(creation: Creation) -> 
     problem(await creation.post(None), 409, creation.taken)
 
 
-async def test_of_many_bodies_at_once_under_one_key_one_is_made(creation: Creation) -> None:
+async def test_concurrent_bodies_with_one_key_create_one_object(creation: Creation) -> None:
     """The others get 422 `idempotency_key_reused`."""
     key = unique("key")
     bodies = [other(creation) for _ in range(10)]
@@ -245,8 +246,8 @@ async def test_of_many_bodies_at_once_under_one_key_one_is_made(creation: Creati
         assert reply.status == 201 or reply.json["code"] in {"idempotency_key_reused", "idempotency_in_progress"}
 
 
-async def test_other_routes_take_no_notice_of_a_key(anonymous: Client, admin: Person) -> None:
-    """Routes that create nothing replay nothing, and do not read the header."""
+async def test_other_routes_ignore_the_key(anonymous: Client, admin: Person) -> None:
+    """Routes that create no object replay no response and do not validate the header."""
     headers = {"Idempotency-Key": "a b"}
     ok(await anonymous.post("/v1/auth/login", admin.credentials, headers=headers))
     ok(await anonymous.get("/v1/products", headers=headers))

@@ -1,4 +1,4 @@
-"""Every error has its row: nothing that is expected is ever a 500 (R14 and api.md, Conventions)."""
+"""The error table has a row for every error, so no expected error is a 500 (R14 and api.md, Conventions)."""
 
 import importlib
 import pkgutil
@@ -31,8 +31,8 @@ def _tree(root: type[VitrinaError]) -> Iterator[type[VitrinaError]]:
         yield from _tree(child)
 
 
-def test_every_error_of_the_tree_has_one_row_and_one_code() -> None:
-    """In whatever module an error is defined."""
+def test_every_error_class_has_one_row_and_one_code() -> None:
+    """Whichever module defines it."""
     for module in pkgutil.walk_packages(vitrina.__path__, "vitrina."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
@@ -41,8 +41,8 @@ def test_every_error_of_the_tree_has_one_row_and_one_code() -> None:
 
 
 @pytest.mark.parametrize("error", TABLE)
-def test_a_problem_has_the_members_of_rfc_9457_and_speaks_to_people(error: type[VitrinaError]) -> None:
-    """Details name no requirement and no attribute of this code."""
+def test_a_problem_has_the_members_of_rfc_9457_and_a_readable_detail(error: type[VitrinaError]) -> None:
+    """The detail names no requirement and no attribute of the code."""
     members = example(error, "/v1/things/1")["value"]
     assert members["type"] == f"urn:vitrina:problem:{members['code']}"
     assert members["instance"] == "/v1/things/1"
@@ -61,8 +61,8 @@ def test_a_problem_has_the_members_of_rfc_9457_and_speaks_to_people(error: type[
         (VersionMismatch(7), {"current_version": 7}),
     ],
 )
-def test_some_problems_say_more(error: VitrinaError, members: dict[str, object]) -> None:
-    """These are the members that clients act upon."""
+def test_some_problems_have_more_members(error: VitrinaError, members: dict[str, object]) -> None:
+    """Clients act upon them."""
     body = problem(error, instance="/").body
     assert isinstance(body, bytes)
     assert members.items() <= orjson.loads(body).items()
@@ -85,5 +85,5 @@ def test_some_problems_say_more(error: VitrinaError, members: dict[str, object])
     ],
 )
 def test_some_problems_have_headers(error: VitrinaError, headers: dict[str, str]) -> None:
-    """RFC 9110 requires `Allow` and `WWW-Authenticate`; `Retry-After` says how long to wait."""
+    """RFC 9110 requires `Allow` and `WWW-Authenticate`; `Retry-After` is the time to wait."""
     assert headers.items() <= dict(problem(error, instance="/").headers).items()

@@ -1,4 +1,4 @@
-"""A client's address is what trusted proxies say, and nothing else."""
+"""The address of a client comes from trusted proxies only."""
 
 from ipaddress import ip_network
 
@@ -35,15 +35,13 @@ def _address(peer: str, *forwarded: str, trusted: bool = True) -> str:
         ("fd00::1", ("203.0.113.9",), "203.0.113.9"),
     ],
 )
-def test_the_client_is_the_right_most_hop_that_is_not_trusted(
-    peer: str, forwarded: tuple[str, ...], address: str
-) -> None:
-    """The client may have written all hops to the left of it."""
+def test_the_client_is_the_rightmost_untrusted_hop(peer: str, forwarded: tuple[str, ...], address: str) -> None:
+    """The client may have forged all hops to the left of it."""
     assert _address(peer, *forwarded) == address
 
 
 def test_without_trusted_proxies_the_header_is_not_read() -> None:
-    """Anyone can send it."""
+    """Any client can send it."""
     assert _address("10.0.0.1", "203.0.113.9", trusted=False) == "10.0.0.1"
 
 
@@ -57,12 +55,12 @@ def test_without_trusted_proxies_the_header_is_not_read() -> None:
         ("10.0.0.1", "https", False, False),
     ],
 )
-def test_tls_counts_when_a_trusted_proxy_tells_of_it(peer: str, proto: str, trusted: bool, https: bool) -> None:  # noqa: FBT001
+def test_only_a_trusted_proxy_can_report_tls(peer: str, proto: str, trusted: bool, https: bool) -> None:  # noqa: FBT001
     """RFC 6797 forbids HSTS over plain HTTP."""
     request = make_mocked_request("GET", "/", headers={"X-Forwarded-Proto": proto}).clone(remote=peer)
     assert ProxyHeaders(INSIDE if trusted else []).is_https(request) is https
 
 
-def test_a_connection_of_no_address_has_none() -> None:
-    """As over a Unix socket."""
+def test_a_connection_without_an_address_has_none() -> None:
+    """A Unix socket has no address."""
     assert _address("", "203.0.113.9") == ""

@@ -1,4 +1,4 @@
-"""What a handler may ask of a call."""
+"""The request object of handlers."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ def _call(method: str = "GET") -> Request[Any, Any]:
     return Request(make_mocked_request(method, "/"), "r-1")
 
 
-def test_what_a_route_does_not_declare_is_none() -> None:
-    """A handler never sees a model that it did not declare."""
+def test_an_undeclared_body_or_query_is_none() -> None:
+    """A handler never gets a model that it did not declare."""
     call = _call()
     assert (call.body, call.query, call.principal, call.raw_body) == (None, None, None, b"")
 
 
-def test_there_is_a_caller_only_when_someone_signed_in() -> None:
+def test_a_public_route_without_a_token_has_no_caller() -> None:
     """A handler that needs a caller on a public route responds with 401, not 500."""
     call = _call()
     with pytest.raises(AuthenticationRequired):
@@ -30,7 +30,7 @@ def test_there_is_a_caller_only_when_someone_signed_in() -> None:
     assert call.caller.id == "id-of-admin"
 
 
-def test_a_head_is_known_as_one() -> None:
+def test_a_head_request_is_marked() -> None:
     """A HEAD is not counted as a view (R11)."""
     assert _call("HEAD").is_head
     assert not _call("GET").is_head

@@ -1,4 +1,4 @@
-"""Models become JSON the same way everywhere."""
+"""Models are serialised to JSON in one way."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -41,7 +41,7 @@ def test_times_have_milliseconds_and_decimals_are_strings() -> None:
     )
 
 
-def test_what_has_no_form_in_json_is_a_bug() -> None:
+def test_a_value_without_a_json_form_raises() -> None:
 
     class Odd(BaseModel):
         value: object
@@ -50,14 +50,14 @@ def test_what_has_no_form_in_json_is_a_bug() -> None:
         render(Odd(value=object()))
 
 
-def test_an_answer_without_a_body_has_no_content_type() -> None:
+def test_a_response_without_a_body_has_no_content_type() -> None:
     empty = json_response(status=204)
     assert empty.body is None
     assert dict(empty.headers) == {}
     assert dict(not_modified(3).headers) == {"ETag": '"3"'}
 
 
-def test_one_answer_s_headers_are_not_the_next_one_s() -> None:
+def test_responses_do_not_share_headers() -> None:
     """All responses start from one shared template."""
     json_response(b"{}", etag=1, location="/a", headers={"Content-Type": "text/plain"})
     assert dict(json_response(b"{}").headers) == {"Content-Type": "application/json"}

@@ -1,4 +1,4 @@
-"""Routes that contradict themselves do not come up."""
+"""The declaration of a route is checked when it is made."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def _route(**options: Any) -> Route:  # noqa: ANN401
     return Route(**fixed | options)
 
 
-def test_a_route_without_a_policy_does_not_exist() -> None:
+def test_a_route_must_have_a_policy() -> None:
     """Access is denied by default (ASVS 8.2.1)."""
     with pytest.raises(TypeError, match="allow"):
         _route()
@@ -36,7 +36,7 @@ def test_a_route_without_a_policy_does_not_exist() -> None:
 
 
 @pytest.mark.parametrize("option", ["late_authentication", "ignores_tokens"])
-def test_only_public_routes_may_learn_late_or_never_who_calls(option: str) -> None:
+def test_only_public_routes_can_skip_or_delay_authentication(option: str) -> None:
     """Without authorisation first, the work could reveal something."""
     _route(allow=PUBLIC, **{option: True})
     with pytest.raises(ValueError, match="before the caller is known"):
@@ -51,7 +51,7 @@ class _Query(QueryModel):
     """A query."""
 
 
-def test_a_handler_declares_its_own_models_texts_and_id() -> None:
+def test_a_handler_declares_the_models_texts_and_id_of_its_route() -> None:
     routes = RouteTable("things")
 
     @routes.post("/v1/things", allow=PUBLIC, responses={204: None})
@@ -80,8 +80,8 @@ def test_a_handler_needs_a_typed_request() -> None:
         RouteTable("things").get("/v1/things", allow=PUBLIC, responses={204: None})(handler)
 
 
-def test_patterns_are_for_the_router_alone() -> None:
-    """Documents, logs and metrics see names."""
+def test_only_the_router_sees_the_patterns_of_parameters() -> None:
+    """Documents, logs and metrics have their names."""
     route = _route(allow=PUBLIC)
     assert route.template == "/v1/a/{id}/{rest}"
     assert route.path_parameters == ("id", "rest")

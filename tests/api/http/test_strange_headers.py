@@ -1,4 +1,4 @@
-"""Headers that are no text: HTTP lets any byte through (RFC 9110 section 5.5), and none of them breaks anything."""
+"""HTTP allows any byte in a header (RFC 9110 section 5.5); headers that are not text cause no error."""
 
 import asyncio
 
@@ -32,10 +32,10 @@ async def product(admin: Person) -> JsonObject:
         [],
     ],
 )
-async def test_no_header_is_too_strange_for_a_reader(
+async def test_a_read_with_invalid_headers_succeeds(
     service: Service, product: JsonObject, headers: list[bytes]
 ) -> None:
-    """The response is 200, and the stored view can be read, as can others of its segment."""
+    """The stored view can be read, as can others of its segment."""
     for path in (f"/v1/products/{product['id']}", f"/v1/products/by-sku/{product['sku']}"):
         answers = await asyncio.gather(raw(service.url, path, *headers), raw(service.url, path))
         assert all(answer.startswith(b"HTTP/1.1 200 OK") for answer in answers), answers
@@ -43,7 +43,7 @@ async def test_no_header_is_too_strange_for_a_reader(
 
 
 @pytest.mark.parametrize("agent", [b"\xff\xfe broken", b"caf\xc3\xa9", b"", b"x" * 7000])
-async def test_whoever_signs_in_can_see_it_among_his_sessions(service: Service, user: Person, agent: bytes) -> None:
+async def test_a_session_with_an_invalid_user_agent_can_be_listed(service: Service, user: Person, agent: bytes) -> None:
     """Bytes of the `User-Agent` that are not UTF-8 are replaced, because JSON cannot hold them."""
     body = orjson.dumps(user.credentials)
     headers = (b"Content-Type: application/json", b"User-Agent: " + agent)
@@ -60,10 +60,9 @@ async def test_whoever_signs_in_can_see_it_among_his_sessions(service: Service, 
 )  # fmt: skip
 @pytest.mark.parametrize("value", [b"\xff", b"", b"\xed\xa0\x80", b"a" * 7000])
 @pytest.mark.engine("dynamodb_local")
-async def test_no_header_is_too_strange_for_a_route(
+async def test_no_route_responds_with_500_to_invalid_headers(
     service: Service, admin: Person, product: JsonObject, header: str, value: bytes
 ) -> None:
-    """Any status but 500."""
     path, token = f"/v1/products/{product['id']}", f"Bearer {admin.token}"
     calls = [("GET", path, None), ("GET", "/v1/products", None), ("PATCH", path, {"name": "Oak Lamp"})]
     calls += [("POST", "/v1/products", product_body()), ("GET", "/healthz", None), ("POST", "/v1/nothing", {})]

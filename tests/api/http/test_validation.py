@@ -1,4 +1,4 @@
-"""What was refused is said in plain words, by a pointer, and without what was sent."""
+"""Validation errors: a pointer and a plain message for each, without the value that was sent."""
 
 from datetime import date
 from decimal import Decimal
@@ -23,7 +23,7 @@ def _refuse(_value: str) -> str:
 
 
 class Part(BodyModel):
-    """Something inside."""
+    """A nested object."""
 
     count: int
 
@@ -46,7 +46,7 @@ class Thing(BodyModel):
 
 
 class Window(QueryModel):
-    """A query."""
+    """The parameters of a query."""
 
     limit: Annotated[QueryInt, Field(ge=1, le=100)] = 25
     start: Annotated[str | None, Field(alias="from")] = None
@@ -90,12 +90,12 @@ def _refusals(body: Any) -> dict[str, str]:  # noqa: ANN401
         ("version", 1, "/version", "is not a field here"),
     ],
 )
-def test_a_refusal_names_the_field_and_what_to_change(field: str, value: Any, where: str, words: str) -> None:  # noqa: ANN401
+def test_an_error_names_the_field_and_what_to_change(field: str, value: Any, where: str, words: str) -> None:  # noqa: ANN401
     assert _refusals({field: value})[where] == words
 
 
-def test_refusals_can_always_be_written_and_hold_nothing_that_was_sent() -> None:
-    """Errors of pydantic hold the values, some of which cannot be written as JSON."""
+def test_errors_can_be_serialised_and_have_no_value_that_was_sent() -> None:
+    """Errors of pydantic contain the values, some of which cannot be written as JSON."""
     body = {"amount": Decimal("0.1"), "name": SECRET, "taste": SECRET, "code": SECRET, "extra": {"password": SECRET}}
     with pytest.raises(ValidationFailed) as caught:
         validate_body(Thing, body)
@@ -112,18 +112,18 @@ def test_a_body_must_be_an_object(body: object) -> None:
     assert _refusals(body) == {"": "must be a JSON object"}
 
 
-def test_a_float_is_never_taken_for_text() -> None:
-    """A strict string rejects a number that keeps its text."""
+def test_a_strict_string_rejects_a_number() -> None:
+    """A parsed number keeps its text, which could pass for a string."""
     assert _refusals(parse_json(b'{"name": 1.50}')) == {"/name": "must be a string"}
 
 
-def test_no_more_refusals_than_people_read() -> None:
+def test_the_number_of_errors_is_limited() -> None:
     """A body of a thousand unknown fields gets 20 errors."""
     assert len(_refusals({f"field{number}": 1 for number in range(1000)})) == 20
 
 
 @pytest.mark.parametrize("text", ["0", "101", "-1", "+1", " 1", "1_0", "1.0", "1e1", "٣", "", "9" * 30])
-def test_a_whole_number_of_a_query_is_digits_alone(text: str) -> None:
+def test_an_integer_parameter_accepts_only_digits(text: str) -> None:
     with pytest.raises(ValidationFailed) as caught:
         validate_query(Window, MultiDict({"limit": text}))
     assert [error.path for error in caught.value.errors] == [("limit",)]
@@ -132,15 +132,15 @@ def test_a_whole_number_of_a_query_is_digits_alone(text: str) -> None:
 @pytest.mark.parametrize(
     "pairs", [[("limit", "1"), ("limit", "1")], [("from", "a\0")], [("from", "a\nb")], [("from", "\udcff")]]
 )
-def test_a_parameter_that_says_two_things_or_cannot_be_written_is_refused(pairs: list[tuple[str, str]]) -> None:
-    """Which of two would count is anyone's guess."""
+def test_a_repeated_or_unwritable_parameter_is_rejected(pairs: list[tuple[str, str]]) -> None:
+    """A repeated parameter is ambiguous."""
     with pytest.raises(ValidationFailed) as caught:
         validate_query(Window, MultiDict(pairs))
     assert caught.value.errors[0].path == (pairs[0][0],)
 
 
 def test_unknown_parameters_are_ignored_and_absent_ones_have_defaults() -> None:
-    """Also unknown ones that come twice."""
+    """Unknown ones may be repeated."""
     window = validate_query(Window, MultiDict([("utm", "a"), ("utm", "b"), ("start", "x"), ("from", "z\u00a0")]))
     assert window == Window(**{"from": "z\u00a0"})
     assert window.limit == 25

@@ -17,7 +17,7 @@ _TEXTS: Final = frozenset({"summary", "description", "title", "detail"})
 
 
 def without_texts(part: Any, *, names: bool = False) -> Any:  # noqa: ANN401 - JSON is any value
-    """Return a part of a document without its texts; `names` says that the keys of `part` are names of properties."""
+    """Return a part of a document without its texts; with `names`, the keys of `part` are names of properties."""
     if isinstance(part, list):
         return [without_texts(item) for item in part]
     if not isinstance(part, dict):

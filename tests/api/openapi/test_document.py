@@ -1,4 +1,4 @@
-"""The document says what the service does."""
+"""The OpenAPI document describes the routes as they are declared."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -50,7 +50,7 @@ async def small(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
 
 @pytest.fixture(scope="module")
 def small_document() -> dict[str, Any]:
-    """The small application's document, as its readers get it."""
+    """The document of the small application, as it is served."""
     routes = all_routes(settings(), ROUTES)
     return dict(orjson.loads(orjson.dumps(document(routes))))
 
@@ -60,28 +60,27 @@ def _route(method: str, path: str) -> Route:
 
 
 @pytest.mark.parametrize("routes", [ROUTES, OUR_ROUTES], ids=["small", "ours"])
-def test_the_document_is_openapi(routes: tuple[Route, ...]) -> None:
-    """openapi-spec-validator checks it."""
+def test_the_document_is_valid_openapi(routes: tuple[Route, ...]) -> None:
     made = document(all_routes(settings(), routes), server="https://api.example")
     OpenAPIV31SpecValidator(orjson.loads(orjson.dumps(made))).validate()
     assert made["openapi"] == "3.1.0"
     assert made["servers"] == [{"url": "https://api.example"}]
 
 
-def test_the_document_is_the_same_each_time() -> None:
-    """A difference between two documents is then one of the service."""
+def test_the_document_is_deterministic() -> None:
+    """A difference between two documents is then a change of the service."""
     first, second = (orjson.dumps(document(all_routes(settings(), OUR_ROUTES))) for _ in range(2))
     assert first == second
 
 
-def test_the_document_is_the_released_one_but_for_its_texts() -> None:
-    """A client generated from the released document must go on working."""
+def test_the_document_differs_from_the_released_one_only_in_texts() -> None:
+    """A client generated from the released document must continue to work."""
     made = orjson.loads(orjson.dumps(document(all_routes(settings(), OUR_ROUTES))))
     assert contract(made) == orjson.loads(RELEASED.read_bytes())
 
 
-def test_every_route_but_the_hidden_ones_is_in_it(small_document: dict[str, Any]) -> None:
-    """Routes of operations are under the tag `ops`."""
+def test_the_document_has_every_route_that_is_not_hidden(small_document: dict[str, Any]) -> None:
+    """Routes for operations have the tag `ops`."""
     found = {(method.upper(), path) for path, item in small_document["paths"].items() for method in item}
     documented = {(route.method, route.template) for route in ROUTES}
     ops = {("GET", path) for path in ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")}
@@ -104,7 +103,7 @@ def test_every_route_but_the_hidden_ones_is_in_it(small_document: dict[str, Any]
         ("GET", "/v1/fail", {SkuTaken, NotFound}),
     ],
 )
-def test_errors_follow_from_the_declaration(method: str, path: str, implied: set[type]) -> None:
+def test_a_route_has_the_errors_of_its_declaration(method: str, path: str, implied: set[type]) -> None:
     assert set(errors_of(_route(method, path))) == _ALWAYS | implied
 
 

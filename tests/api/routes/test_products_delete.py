@@ -129,7 +129,7 @@ async def test_a_live_product_cannot_be_restored(admin: Person) -> None:
 
 
 async def test_a_product_can_be_deleted_and_restored_repeatedly(admin: Person) -> None:
-    """Each time it gets a version and a history entry, and keeps its last SKU."""
+    """Each deletion and each restore adds a version and a history entry."""
     product = await made(admin)
     path = f"/v1/products/{product['id']}"
     for turn in range(3):

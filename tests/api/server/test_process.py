@@ -1,4 +1,4 @@
-"""aiohttp's own failures, which no request of a client's can bring about on purpose."""
+"""Failures inside aiohttp, which no client can cause on purpose."""
 
 from typing import cast
 
@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from vitrina.api.server.process import Protocol
 
 
-def test_a_failure_of_aiohttp_is_logged_and_says_nothing() -> None:
+def test_a_failure_of_aiohttp_is_logged_and_its_details_are_not_returned() -> None:
     request = make_mocked_request("GET", "/")
     request.writer.output_size = 0
     with capture_logs() as lines:
@@ -23,7 +23,7 @@ def test_a_failure_of_aiohttp_is_logged_and_says_nothing() -> None:
     assert [line["event"] for line in lines] == ["connection_failed"]
 
 
-def test_nothing_is_written_into_half_an_answer() -> None:
+def test_a_failure_after_the_start_of_a_response_closes_the_connection() -> None:
     request = make_mocked_request("GET", "/")
     request.writer.output_size = 1
     with pytest.raises(ConnectionError):

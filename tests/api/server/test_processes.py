@@ -1,4 +1,4 @@
-"""Processes start together, stop in order, and come back when they crash."""
+"""Worker processes start together, stop in order, and are replaced when they crash."""
 
 import asyncio
 import os
@@ -28,26 +28,26 @@ ROOT = Path(__file__).parents[3]
 
 
 class Served:
-    """A service in processes of its own."""
+    """A service in its own processes."""
 
     def __init__(self, process: Process, client: Client) -> None:
         self.process = process
         self.client = client
 
     def workers(self) -> list[int]:
-        """The ids of its workers."""
+        """The ids of the worker processes."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
     async def left(self) -> tuple[int, list[str]]:
-        """Wait for its end; returns the exit code and what was printed since the start."""
+        """Wait until the process ends; return the exit code and the lines printed since the start."""
         assert self.process.stdout is not None
         async with asyncio.timeout(20):
             printed = await self.process.stdout.read()
             return await self.process.wait(), printed.decode().split("\n")[:-1]
 
     def in_flight(self, seconds: float) -> asyncio.Task[Any]:
-        """Ask for something that takes a while."""
+        """Start a request that takes a number of seconds."""
         return asyncio.create_task(self.client.get(f"/v1/sleep-long?seconds={seconds}"))
 
 
@@ -115,8 +115,8 @@ async def test_a_stop_goes_in_order(http: aiohttp.ClientSession, workers: int) -
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_ctrl_c_is_one_signal_however_many_processes_hear_it(http: aiohttp.ClientSession, workers: int) -> None:
-    """A terminal sends it to all of them."""
+async def test_ctrl_c_sent_to_all_processes_stops_them_once(http: aiohttp.ClientSession, workers: int) -> None:
+    """A terminal sends the signal to the whole process group."""
     async with _served(http, workers) as served:
         answer = served.in_flight(0.7)
         await asyncio.sleep(0.2)
@@ -126,7 +126,7 @@ async def test_ctrl_c_is_one_signal_however_many_processes_hear_it(http: aiohttp
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_a_second_signal_ends_at_once(http: aiohttp.ClientSession, workers: int) -> None:
+async def test_a_second_signal_ends_the_process_at_once(http: aiohttp.ClientSession, workers: int) -> None:
     """The exit code is 1."""
     async with _served(http, workers) as served:
         answer = served.in_flight(30)
@@ -142,8 +142,8 @@ async def test_a_second_signal_ends_at_once(http: aiohttp.ClientSession, workers
             await answer
 
 
-async def test_requests_that_outstay_the_stop_are_cut_off(http: aiohttp.ClientSession) -> None:
-    """After `Settings.shutdown_timeout`; the resources are closed all the same."""
+async def test_requests_beyond_the_shutdown_timeout_are_cut_off(http: aiohttp.ClientSession) -> None:
+    """After `Settings.shutdown_timeout` the resources are closed as well."""
     async with _served(http, 1, shutdown_timeout=0.3) as served:
         answer = served.in_flight(30)
         await asyncio.sleep(0.2)
@@ -154,7 +154,10 @@ async def test_requests_that_outstay_the_stop_are_cut_off(http: aiohttp.ClientSe
 
 
 async def test_workers_that_crash_are_replaced(http: aiohttp.ClientSession, tmp_path: Path) -> None:
-    """Meanwhile the others serve, and the metrics of the crashed one still count. No stop waits for its pause."""
+    """Meanwhile the others serve, and the metrics of the crashed worker are kept.
+
+    A stop does not wait for the restart delay.
+    """
     async with _served(http, 2, environment={MULTIPROC_DIR: str(tmp_path)}) as served:
         await asyncio.gather(*(served.client.get("/v1/who") for _ in range(40)))
         await asyncio.sleep(0.2)  # Counts gather for a moment.
@@ -196,13 +199,13 @@ async def test_workers_do_not_outlive_their_parent(http: aiohttp.ClientSession) 
 
 @pytest.fixture
 def logs_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service in this process leaves the tests' own logs alone."""
+    """Keep a service in this process from changing the logging of the tests."""
     monkeypatch.setattr(logging, "configure", lambda **_options: None)
 
 
 @pytest.mark.usefixtures("logs_as_they_are")
-def test_a_port_that_is_taken_is_refused() -> None:
-    """Also to workers, whose SO_REUSEPORT could share it with another service of the same user."""
+def test_a_taken_port_is_an_error() -> None:
+    """Also for workers, whose SO_REUSEPORT could share it with another service of the same user."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         options = settings(port=taken.getsockname()[1])
         with pytest.raises(OSError, match="in use"):
@@ -212,10 +215,10 @@ def test_a_port_that_is_taken_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("logs_as_they_are")
-def test_workers_that_cannot_start_are_not_tried_for_ever(
+def test_workers_that_cannot_start_are_not_restarted_forever(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Their log says why, without a secret."""
+    """The log has the reason without a secret."""
     monkeypatch.setenv("SMALL_FAILS", "1")
     with pytest.raises(supervisor.WorkerFailed, match="before it was ready"):
         supervisor.serve(create_app, settings(), workers=2, on_ready=announce)
