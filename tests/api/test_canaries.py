@@ -35,14 +35,14 @@ CANARIES = {
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """The log file at the lowest level."""
+    """The log file; the level is `debug`."""
     path = tmp_path / "log.jsonl"
     logging.configure(level="debug", style="json", descriptor=os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND))
     return path
 
 
 @pytest.fixture
-async def canary(engine: str, log: Path) -> AsyncIterator[Service]:  # noqa: ARG001 - it logs from the start
+async def canary(engine: str, log: Path) -> AsyncIterator[Service]:  # noqa: ARG001 - logs from its start
     """A service whose own secrets are canaries."""
     settings = settings_for(
         engine,
@@ -123,7 +123,7 @@ def _raising(failure: Exception) -> object:
 async def test_no_canary_is_in_a_response_log_or_metric(
     canary: Service, http: aiohttp.ClientSession, log: Path
 ) -> None:
-    """Even when an unexpected exception has a token in its message."""
+    """One of the failures is an unexpected exception with a token in its message."""
     problems, person = await use(canary, http)
     assert {reply.status // 100 for reply in problems} == {4}, [reply.status for reply in problems]
     broken = await break_down(canary, http, person)

@@ -11,7 +11,7 @@ from vitrina.api.application import ROUTES
 from vitrina.api.http.request import Request
 from vitrina.api.http.routing import PUBLIC, Route
 
-pytestmark = pytest.mark.engine("moto")  # one request after the other, and no rule of DynamoDB is asked
+pytestmark = pytest.mark.engine("moto")  # sequential requests that need no rule of DynamoDB
 
 ANYONE = frozenset({"anonymous", "user", "admin", "super_admin"})
 SIGNED_IN = ANYONE - {"anonymous"}
@@ -87,10 +87,10 @@ def test_a_route_without_a_policy_cannot_be_declared() -> None:
 async def test_a_role_can_call_only_what_the_table_allows(
     anonymous: Client, people: dict[str, Person], role: str, method: str, path: str
 ) -> None:
-    """Also for unknown objects and any body, because permission is checked first."""
+    """Permission is checked first: the object is unknown, and the body is empty."""
     client = anonymous
     if role != "anonymous":
-        client = await sign_in(anonymous, people[role].account)  # Logging out must not end the others' session.
+        client = await sign_in(anonymous, people[role].account)  # A sign-out must not end a shared session.
     reply = await client.request(method, nowhere(path), {} if method in {"POST", "PUT", "PATCH"} else None)
     if role in POLICY["GET" if method == "HEAD" else method, path]:
         assert reply.status in {200, 204, 404, 422}, reply

@@ -178,7 +178,7 @@ async def test_a_given_request_id_is_kept(small: Client, given: str) -> None:
 
 @pytest.mark.parametrize("given", ["", "x" * 129, "a b", "ü", 'a"b', None])
 async def test_a_missing_request_id_is_generated(small: Client, given: str | None) -> None:
-    """Also when the given id is not safe to log."""
+    """An id that is not safe to log is replaced, too."""
     sent = {} if given is None else {"X-Request-ID": given}
     ids = []
     for _ in range(2):
@@ -254,7 +254,7 @@ async def test_a_client_that_disconnects_from_a_stream_is_not_logged_as_an_error
     "sent", [b"", b"GET /v1/who HTTP/1.1\r\nHost: a\r\nX-", b"GET /v1/who HTTP/1.1\r\nHost: a\r\n\r\n"]
 )
 async def test_an_idle_connection_is_closed(sent: bytes) -> None:
-    """Before a request, within its headers, or after its response."""
+    """The client stops before a request, within its headers, or after the response."""
     async with small_service(keepalive_timeout=0.3) as url:
         began = time.monotonic()
         await exchange(url, sent)

@@ -60,7 +60,7 @@ def creation(request: pytest.FixtureRequest, anonymous: Client, admin: Person, s
 
 
 def other(creation: Creation) -> JsonObject:
-    """Return an unused value for the unique field."""
+    """Return the unique field with an unused value."""
     return {creation.unique_field: unique("X") if creation.unique_field == "sku" else fresh_email()}
 
 

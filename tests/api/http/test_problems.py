@@ -32,7 +32,7 @@ def _tree(root: type[VitrinaError]) -> Iterator[type[VitrinaError]]:
 
 
 def test_every_error_class_has_one_row_and_one_code() -> None:
-    """Whichever module defines it."""
+    """The test imports all modules, so that it finds every error class."""
     for module in pkgutil.walk_packages(vitrina.__path__, "vitrina."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)

@@ -71,7 +71,7 @@ def test_a_handler_declares_the_models_texts_and_id_of_its_route() -> None:
 
 
 def test_a_handler_needs_a_typed_request() -> None:
-    """Without its annotation nothing would check the body."""
+    """Without the annotation the body would not be validated."""
 
     async def handler(_request: Any) -> web.StreamResponse:  # noqa: ANN401
         return web.Response()
@@ -81,7 +81,7 @@ def test_a_handler_needs_a_typed_request() -> None:
 
 
 def test_only_the_router_sees_the_patterns_of_parameters() -> None:
-    """Documents, logs and metrics have their names."""
+    """Documents, logs and metrics use the names of the parameters."""
     route = _route(allow=PUBLIC)
     assert route.template == "/v1/a/{id}/{rest}"
     assert route.path_parameters == ("id", "rest")

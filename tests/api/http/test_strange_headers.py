@@ -9,7 +9,9 @@ from tests.api.client import JsonObject, Person, ok, product_body, raw, sign_in
 from tests.api.views import stored_views
 from tests.service import Service
 
-pytestmark = pytest.mark.engine("dynamodb_local", "ministack")  # they take different halves of surrogate pairs
+pytestmark = pytest.mark.engine(
+    "dynamodb_local", "ministack"
+)  # the engines differ in the lone surrogates that they accept
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ async def test_a_token_with_an_incomplete_or_foreign_signature_is_rejected(
 async def test_a_missing_or_invalid_claim_is_rejected(
     anonymous: Client, somebody: Person, claim: str, value: object, kind: str
 ) -> None:
-    """Even with a valid signature the response is 401, never 500."""
+    """The signature is valid; the response is 401, never 500."""
     header, claims = parts(somebody.tokens[kind])
     if value == "missing":
         del claims[claim]
@@ -166,7 +166,7 @@ async def test_an_unknown_critical_header_is_rejected(anonymous: Client, somebod
 
 @pytest.mark.parametrize("header", [b"[" * 1_400, b"null", b"[]", b"\xff\xfe", b'"x"', b"1", b'{"alg":"HS256"', b""])
 async def test_a_header_that_is_not_an_object_is_rejected(anonymous: Client, header: bytes) -> None:
-    """Deeply nested brackets do not cause a 500 either."""
+    """Deeply nested brackets do not cause a 500."""
     await refused_everywhere(anonymous, f"{encoded(header)}.e30.AAAA")
 
 

@@ -60,7 +60,7 @@ async def test_assets_can_be_cached_permanently(small: Client) -> None:
 
 @pytest.mark.parametrize("path", ["/docs/0/start.js", "/docs/{}/index.html", "/docs/{}/..%2f..%2f__init__.py"])
 async def test_no_other_file_of_the_package_is_served(small: Client, path: str) -> None:
-    """Nor is a file of another version."""
+    """Files of another version are not served either."""
     version = (await small.get("/docs")).headers["ETag"].strip('"')
     assert (await small.get(path.format(version))).status == 404
 

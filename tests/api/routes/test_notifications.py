@@ -115,7 +115,7 @@ class TestListing:
         problem(await admin.get(f"/v1/notifications?cursor={cursor}"), 400, "invalid_cursor")
 
     async def test_only_the_owner_can_read_an_inbox(self, service: Service, owner: Person, super_admin: Person) -> None:
-        """Not even a super_admin can read that of another account."""
+        """A super_admin cannot read the inbox of another account either."""
         changes = await tell(service, owner, 1)
         assert noted(changes)[0] not in found(await inbox(super_admin))
 
@@ -217,7 +217,7 @@ class TestPreferences:
         ],
     )
     async def test_an_invalid_preference_is_rejected(self, owner: Person, body: JsonObject, pointer: str) -> None:
-        """Nothing is changed."""
+        """The stored preferences are unchanged."""
         reply = await owner.request("PUT", PREFERENCES, body)
         assert [error["pointer"] for error in problem(reply, 422, "validation_failed")["errors"]] == [pointer]
         assert ok(await owner.get(PREFERENCES)) == DEFAULTS

@@ -85,7 +85,7 @@ async def test_null_cannot_remove_a_required_field(admin: Person, product: JsonO
 
 @pytest.mark.parametrize("field", ["id", "version", "created_by", "updated_by", "created_at", "deleted_at", "x"])
 async def test_a_read_only_field_is_rejected(admin: Person, product: JsonObject, field: str) -> None:
-    """Even when it has the current value."""
+    """A field with its current value is rejected, too."""
     refused(await admin.patch(path_of(product), {field: product.get(field)}), f"/{field}")
 
 
@@ -200,7 +200,7 @@ async def test_a_change_is_seen_by_the_next_reader(admin: Person, anonymous: Cli
 
 
 async def test_versions_and_times_never_decrease(admin: Person, product: JsonObject) -> None:
-    """Even when changes follow each other quickly."""
+    """The changes follow each other without a pause."""
     await asyncio.gather(*(admin.patch(path_of(product), {"name": f"Name {n}"}) for n in range(3)))
     entries = ok(await admin.get(f"{path_of(product)}/history"))["items"]
     assert [entry["version"] for entry in entries] == list(range(len(entries), 0, -1))

@@ -66,7 +66,7 @@ ORDERS: dict[str, tuple[Callable[[JsonObject], SortKey], bool]] = {
 async def test_every_sort_order_lists_each_product_once_in_full_pages(
     admin: Person, catalogue: list[JsonObject], sort: str, brand: str | None, limit: int
 ) -> None:
-    """With and without a brand, with ties, and for any page size; the last page is never empty."""
+    """This holds with and without a brand, with ties, and for any page size; the last page is never empty."""
     key, descending = ORDERS[sort]
     wanted = [product for product in catalogue if brand in {None, product["brand"]}]
     path = f"/v1/products?sort={sort.replace('+', '%2B')}" + (f"&brand={BRAND_IN_URL}" if brand else "")

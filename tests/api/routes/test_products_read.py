@@ -70,7 +70,7 @@ async def test_only_managers_see_a_deleted_product(
 async def test_a_deleted_product_is_not_found_by_any_sku(
     anonymous: Client, user: Person, admin: Person, deleted: JsonObject
 ) -> None:
-    """Neither its old SKU nor its replacement finds it, even for managers."""
+    """Its old SKU and the replacement get 404, even for managers."""
     renamed = ok(await admin.get(f"/v1/products/{deleted['id']}"))["sku"]
     for sku in (deleted["sku"], renamed):
         for client in (anonymous, user, admin):

@@ -11,7 +11,7 @@ from tests.api.client import PASSWORD, Client, Person, fresh_email, ok, problem,
 async def test_of_forty_concurrent_registrations_of_one_email_one_succeeds(
     anonymous: Client, super_admin: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In mixed case, by registration and by a super_admin.
+    """Users register and a super_admin creates accounts, in mixed case.
 
     The others get 409, and no password hash is computed for them.
     """
@@ -57,7 +57,7 @@ async def test_of_concurrent_changes_to_one_email_one_succeeds(anonymous: Client
 async def test_an_account_that_is_changed_during_its_deletion_is_deleted(
     anonymous: Client, super_admin: Person
 ) -> None:
-    """In any order, the account is deleted, its address free and its sessions ended."""
+    """In the end its address is free and its sessions have ended, in whichever order the requests run."""
     person = await sign_up(anonymous)
     path = f"/v1/users/{person.id}"
     deletion, *changes = await asyncio.gather(

@@ -36,7 +36,7 @@ async def history_of(admin: Person, product: JsonObject) -> list[JsonObject]:
 async def test_of_forty_concurrent_creations_of_one_sku_one_succeeds(
     admin: Person, super_admin: Person, anonymous: Client
 ) -> None:
-    """In mixed case: one gets 201, 39 get `sku_taken` with the id of the new product (issue 2)."""
+    """The SKUs differ in case. One gets 201, 39 get `sku_taken` with the id of the new product (issue 2)."""
     for _ in range(3):
         sku = unique("Race")
         replies = await asyncio.gather(

@@ -106,7 +106,7 @@ async def test_a_new_password_obeys_the_rules_of_registration(
 
 
 async def test_a_new_password_must_not_be_the_accounts_name_or_address(super_admin: Person, somebody: Person) -> None:
-    """Neither the current ones nor those of the same request."""
+    """This covers the current name and address and those of the same request."""
     name = "Wilhelmina Murray"
     for body in ({"password": somebody.email}, {"password": "wilhelmina murray", "name": name}):
         refused(await super_admin.patch(path_of(somebody), body), "/password")
@@ -207,7 +207,7 @@ async def test_a_stale_version_is_checked_before_super_admin_protection(super_ad
 async def test_an_admin_cannot_change_or_delete_any_account(
     super_admin: Person, admin: Person, somebody: Person
 ) -> None:
-    """Not even its own (R2)."""
+    """An admin cannot change its own account either (R2)."""
     for person in (admin, somebody, super_admin):
         problem(await admin.patch(path_of(person), {"name": "N"}), 403, "forbidden")
         problem(await admin.delete(path_of(person)), 403, "forbidden")

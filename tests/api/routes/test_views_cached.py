@@ -118,7 +118,7 @@ async def test_a_write_of_another_process_is_seen_after_the_time_to_live(
 async def test_a_write_in_the_process_is_seen_by_its_next_reader(
     other: Other, admin: Person, product: JsonObject
 ) -> None:
-    """Whatever the time to live: after a change, a new SKU, a deletion and a restore."""
+    """A change, a new SKU, a deletion and a restore clear the cache before the time to live ends."""
     async with other(product_cache_ttl=60) as (_, reader):
         writer = reader.bearing(admin.token)
         ok(await reader.get(by_id(product)))
@@ -200,7 +200,7 @@ async def test_a_cached_product_is_not_served_forever(
 async def test_a_stale_sku_lookup_makes_the_response_stale(
     other: Other, product: JsonObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even when the product itself has just been read."""
+    """The response has the `Age` of the lookup although the product has just been read."""
     async with other(product_cache_ttl=10, stale_if_error=60, view_commit_timeout=0.05) as (service, reader):
         time = Time(service)
         ok(await reader.get(by_sku(product)))

@@ -28,7 +28,7 @@ def ways(product: JsonObject) -> list[str]:
 
 
 async def test_a_view_is_stored_before_the_response(anonymous: Client, service: Service, product: JsonObject) -> None:
-    """By id and by SKU: product, time, visitor, host of the referrer and bot flag."""
+    """Reads by id and by SKU store product, time, visitor, host of the referrer and bot flag."""
     stored: list[StoredView] = []
     for path in ways(product):
         began = int(time.time() * 1000)
@@ -80,7 +80,7 @@ async def test_a_read_of_a_deleted_product_is_not_a_view(
 async def test_two_hundred_concurrent_readers_are_two_hundred_views(
     anonymous: Client, service: Service, product: JsonObject
 ) -> None:
-    """By id and by SKU; each view has its own id (issue 2)."""
+    """Half of them read by id, half by SKU; each view has its own id (issue 2)."""
     paths = ways(product) * 100
     replies = await asyncio.gather(*(anonymous.get(path) for path in paths))
     assert {reply.status for reply in replies} == {200}

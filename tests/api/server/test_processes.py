@@ -160,7 +160,7 @@ async def test_workers_that_crash_are_replaced(http: aiohttp.ClientSession, tmp_
     """
     async with _served(http, 2, environment={MULTIPROC_DIR: str(tmp_path)}) as served:
         await asyncio.gather(*(served.client.get("/v1/who") for _ in range(40)))
-        await asyncio.sleep(0.2)  # Counts gather for a moment.
+        await asyncio.sleep(0.2)  # Metrics are written after a short delay.
         before = served.workers()
         assert len(before) == 2
         os.kill(before[0], signal.SIGKILL)
@@ -170,7 +170,7 @@ async def test_workers_that_crash_are_replaced(http: aiohttp.ClientSession, tmp_
         assert f"counter_{before[0]}.db" in _names(tmp_path)
         after = served.workers()
         os.kill(after[0], signal.SIGKILL)
-        await _until(lambda: not Path(f"/proc/{after[0]}").exists())  # Its end has been noticed.
+        await _until(lambda: not Path(f"/proc/{after[0]}").exists())  # The parent has noticed the crash.
         served.process.send_signal(signal.SIGTERM)
         code, _ = await served.left()
         assert code == 0
@@ -205,7 +205,7 @@ def logs_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("logs_as_they_are")
 def test_a_taken_port_is_an_error() -> None:
-    """Also for workers, whose SO_REUSEPORT could share it with another service of the same user."""
+    """Otherwise SO_REUSEPORT would let workers share it with another service of the same user."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         options = settings(port=taken.getsockname()[1])
         with pytest.raises(OSError, match="in use"):
