@@ -1,4 +1,4 @@
-"""A table, a queue, admins with their wishes, products with prices, and a mail server."""
+"""Fixtures: a table, a queue, admins with mail preferences, products with prices, and a mail server."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ SETTLED = 240.0
 
 @dataclass(slots=True)
 class Installation:
-    """All that is there but the workers."""
+    """Everything except the workers."""
 
     settings: Settings
     table: Table
@@ -53,20 +53,20 @@ class Installation:
     dice: random.Random = field(default_factory=lambda: random.Random(SEED))
 
     def change_settings(self, **settings: Any) -> Settings:  # noqa: ANN401 - a setting's own field checks its value
-        """Let workers that are made from now on have other settings."""
+        """Change the settings of workers created from now on."""
         self.settings = self.settings.model_copy(update=settings)
         return self.settings
 
     def worker(self, command: str) -> Worker:
-        """Return a worker, not yet started."""
+        """Return a worker that has not been started."""
         return Worker(command, self.settings, self.folder)
 
     async def inbox(self, user: User) -> list[NoticeItem]:
-        """Read an admin's entries."""
+        """Return an admin's entries."""
         return [item for item in await self._items_of(user) if isinstance(item, NoticeItem)]
 
     async def settle(self) -> None:
-        """Wait until every inbox has as many entries as it should and no mail waits."""
+        """Wait until every inbox has the expected number of entries and no mail is pending."""
         await until(self._are_settled, seconds=SETTLED)
 
     async def _are_settled(self) -> bool:
@@ -86,7 +86,7 @@ class Installation:
 async def installation(
     engines: Engines, dynamodb_local: str, ministack: str, tmp_path: Path
 ) -> AsyncIterator[Installation]:
-    """A table on DynamoDB Local, a queue on MiniStack, and times so short that a death is noticed in seconds."""
+    """A table on DynamoDB Local and a queue on MiniStack, with timeouts short enough to notice a death in seconds."""
     # It deletes the last test's table for minutes, and answers nobody meanwhile.
     await asyncio.to_thread(engines.freshen)
     print(f"CHAOS_SEED={SEED}")  # noqa: T201 - shown when a test fails
@@ -119,7 +119,7 @@ async def installation(
 
 
 async def _hire(table: Table) -> list[User]:
-    """Make admins: one wants each mail, one none, the others digests, as everybody does who says nothing."""
+    """Create admins: one wants each notice mailed, one wants no mail, the others get digests by default."""
     admins = [
         samples.user(role=Role.SUPER_ADMIN if number == 0 else Role.ADMIN, name=f"Admin {number}")
         for number in range(ADMINS)

@@ -1,4 +1,4 @@
-"""A proxy before DynamoDB that fails every call in one way."""
+"""A proxy before DynamoDB that fails every request in one way."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ _OF_ONE_CONNECTION: Final = frozenset({"connection", "content-length", "host", "
 
 
 class Fault(StrEnum):
-    """What becomes of a call."""
+    """What happens to a request."""
 
     SLOW = auto()
     THROTTLED = auto()
@@ -30,7 +30,7 @@ class Fault(StrEnum):
 
 
 class FaultyTable:
-    """Passes calls on; counts them, and fails them while `fault` says how."""
+    """Forwards requests, counts them, and fails them in the way that `fault` names."""
 
     def __init__(self, upstream: str, http: aiohttp.ClientSession) -> None:
         self.fault: Fault | None = None
@@ -40,7 +40,7 @@ class FaultyTable:
         self._tried: set[bytes] = set()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Take a call."""
+        """Handle a request."""
         body = await request.read()
         self.calls += 1
         match self.fault:
@@ -70,7 +70,7 @@ class FaultyTable:
 
 @asynccontextmanager
 async def faulty_table(upstream: str) -> AsyncIterator[tuple[FaultyTable, str]]:
-    """Put a proxy before an engine; yields it and its URL."""
+    """Start a proxy before an engine; yields the proxy and its URL."""
     async with aiohttp.ClientSession(auto_decompress=False) as http:
         table = FaultyTable(upstream, http)
         server = web.Server(table.handle)

@@ -1,4 +1,4 @@
-"""An installation to break: relays and notifiers as processes of their own, a mail server, and prices that move."""
+"""Processes and fakes for the chaos tests: relays and notifiers, a mail server, and a load of price changes."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ from vitrina.mail.translations import TRANSLATIONS
 
 
 class Worker:
-    """A `vitrina` command in a process of its own, which can be killed, frozen and woken."""
+    """A `vitrina` command in a process of its own, which a test can kill, suspend and resume."""
 
     def __init__(self, command: str, settings: Settings, folder: Path) -> None:
         self.command = command
@@ -39,32 +39,32 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, for the first time or again."""
+        """Start the process, for the first time or again."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "vitrina", self.command], env=self._environment, stdout=log, stderr=log
             )
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill the process with SIGKILL."""
         self._signal(signal.SIGKILL)
         self._running.wait()
 
     def freeze(self) -> None:
-        """Stop it in the midst of whatever it does."""
+        """Suspend the process."""
         self._signal(signal.SIGSTOP)
 
     def wake(self) -> None:
-        """Let it go on as if nothing had been."""
+        """Resume the process."""
         self._signal(signal.SIGCONT)
 
     def stop(self) -> int:
-        """Ask it to end; returns its exit code."""
+        """Send SIGTERM and return the exit code."""
         self._signal(signal.SIGTERM)
         return self._running.wait(30)
 
     def log(self) -> str:
-        """Return all that it has written."""
+        """Return everything the process has logged."""
         return self._log.read_text(errors="replace")
 
     @property
@@ -78,7 +78,7 @@ class Worker:
 
 @contextmanager
 def working(*workers: Worker) -> Iterator[None]:
-    """Start workers; at the end none is left, whatever became of them."""
+    """Start workers, and end all of them on exit."""
     try:
         for worker in workers:
             worker.start()
@@ -91,7 +91,7 @@ def working(*workers: Worker) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail that was taken: to whom, its Message-ID, which attempt it says it is, and of how many notices it tells."""
+    """An accepted mail: its recipient, Message-ID, attempt number, and how many notices it contains."""
 
     to: str
     message_id: str
@@ -100,7 +100,7 @@ class Mail:
 
 
 class MailServer:
-    """An SMTP server that takes everything."""
+    """An SMTP server that accepts every mail."""
 
     def __init__(self) -> None:
         self.mails: list[Mail] = []
@@ -108,7 +108,7 @@ class MailServer:
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
 
     async def handle_DATA(self, _server: SMTP, _session: SmtpSession, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
-        """Keep a mail."""
+        """Store a mail."""
         assert isinstance(envelope.content, bytes)
         message = message_from_bytes(envelope.content, policy=default)
         of_many = re.match(TRANSLATIONS[Language.ENGLISH].digest_subject.format(number=r"(\d+)"), message["Subject"])
@@ -131,7 +131,7 @@ class MailServer:
 
 @dataclass(slots=True)
 class Storm:
-    """Prices that move; `moved` has the product and version of each move by who made it."""
+    """Changes prices; `moved` holds the product and version of each change, by the account that made it."""
 
     services: Services
     actors: list[User]
@@ -140,7 +140,7 @@ class Storm:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def blow(self, *, seconds: float, rate: float, dice: random.Random) -> None:
-        """Move `rate` prices a second, each to one that no product had."""
+        """Change `rate` prices a second, each to a price that no product has had."""
         for number in range(int(seconds * rate)):
             product_id = self.products[number % len(self.products)]
             task = asyncio.create_task(self._move(product_id, dice.choice(self.actors), number))
@@ -160,16 +160,16 @@ class Storm:
 
     @property
     def number(self) -> int:
-        """How many prices have moved."""
+        """Return how many prices have changed."""
         return sum(map(len, self.moved.values()))
 
     def told_to(self, user: User) -> set[tuple[str, int]]:
-        """Return the moves of which an admin is told: all but their own."""
+        """Return the changes that an admin is notified of: all except the admin's own."""
         return {move for actor, moves in self.moved.items() if actor != user.id for move in moves}
 
 
 async def until(holds: Callable[[], Awaitable[bool]], *, seconds: float) -> None:
-    """Wait until something holds. Raises TimeoutError when it does not within `seconds`."""
+    """Wait until a condition holds. Raises TimeoutError after `seconds`."""
     async with asyncio.timeout(seconds):
         while True:
             if await holds():
@@ -178,7 +178,7 @@ async def until(holds: Callable[[], Awaitable[bool]], *, seconds: float) -> None
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return settings as the environment of a process."""
+    """Return settings as environment variables of a process."""
     return {f"VITRINA_{name.upper()}": _text(getattr(settings, name)) for name in settings.model_fields_set}
 
 

@@ -1,6 +1,6 @@
-"""A price change reaches every admin exactly once (R9), whatever dies, sleeps or goes bad on its way.
+"""Every admin gets each price change exactly once (R9) when workers are killed or suspended or a message is invalid.
 
-The seed is printed; CHAOS_SEED repeats a run, as far as the machine's own chance allows.
+The seed is printed; CHAOS_SEED repeats the random choices of a run, though not the timing of the machine.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 async def check_all_were_told(installation: Installation) -> None:
-    """Every inbox has each change of others once, and every one of them was mailed."""
+    """Check that every inbox has each change by others exactly once, and that each entry was mailed."""
     await installation.settle()
     for admin in installation.admins:
         entries = await installation.inbox(admin)
@@ -38,7 +38,7 @@ async def check_all_were_told(installation: Installation) -> None:
 
 
 def check_mails(installation: Installation, admin: User) -> None:
-    """Each notice is in one mail, and a mail that came again is one whose sender may have died after sending it."""
+    """Check that each notice is in one mail, and that only a killed sender can have sent a mail twice."""
     copies = defaultdict(list)
     for mail in installation.mail.mails:
         if mail.to == admin.email:
@@ -49,8 +49,8 @@ def check_mails(installation: Installation, admin: User) -> None:
         assert len(attempts) == len(set(attempts)), "two senders had one mail at the same time"
 
 
-async def test_nothing_is_lost_or_doubled_whoever_is_killed(installation: Installation) -> None:
-    """`kill -9` of relays and notifiers at random moments while prices move."""
+async def test_killed_workers_lose_and_duplicate_nothing(installation: Installation) -> None:
+    """Relays and notifiers get SIGKILL at random times while prices change."""
     dice = installation.dice
     workers = [installation.worker(command) for command in ("relay", "relay", "notifier", "notifier")]
     with working(*workers):
@@ -65,8 +65,8 @@ async def test_nothing_is_lost_or_doubled_whoever_is_killed(installation: Instal
         assert installation.storm.number == int(SECONDS * RATE)
 
 
-async def test_a_relay_that_sleeps_past_its_lease_does_no_harm(installation: Installation) -> None:
-    """Another takes its shards over; what it still holds when it wakes up reaches nobody a second time."""
+async def test_a_relay_suspended_past_its_lease_duplicates_nothing(installation: Installation) -> None:
+    """Another relay takes its shards over; the records it still holds when it resumes are not delivered twice."""
     if SECONDS * RATE * ADMINS < 1_000:  # Of few notices, the digests would take the longest; of many, single mails.
         installation.change_settings(notices_before_digest=1_000)
     first, second = installation.worker("relay"), installation.worker("relay")
@@ -85,8 +85,8 @@ async def test_a_relay_that_sleeps_past_its_lease_does_no_harm(installation: Ins
             assert second.stop() == 0
 
 
-async def test_what_nobody_can_handle_holds_up_nobody_else(installation: Installation) -> None:
-    """A message of no known version and half a change become dead letters; mended, the change is told."""
+async def test_invalid_messages_become_dead_letters_and_block_no_other(installation: Installation) -> None:
+    """One has an unknown version, the other an incomplete change, which is delivered once it is repaired."""
     settings = installation.change_settings(queue_max_receives=3, notices_before_digest=1_000)
     broken, *others = installation.storm.products
     actor = installation.storm.actors[0]
@@ -115,7 +115,7 @@ async def test_what_nobody_can_handle_holds_up_nobody_else(installation: Install
 
 
 def _change(product_id: str, by: User) -> ChangeItem:
-    """Return the item of a changed price."""
+    """Return the item of a price change."""
     version = 1_000
     return ChangeItem.keyed(
         keys.change(product_id, version),
@@ -136,7 +136,7 @@ def _change(product_id: str, by: User) -> ChangeItem:
 
 
 async def vitrina(installation: Installation, *arguments: str) -> str:
-    """Run a command as an operator does; returns what it prints."""
+    """Run a command as an operator does and return its output."""
     result = await asyncio.to_thread(Vitrina(**environment(installation.settings)), *arguments)
     assert result.exit_code == 0, result.output
     return result.output

@@ -1,4 +1,4 @@
-"""Every route while the table fails in every way: 503 in time or done, nothing by half, and well again at once."""
+"""During each kind of table fault every route succeeds or returns 503 in time, writes all or nothing, and recovers."""
 
 import asyncio
 import sys
@@ -32,7 +32,7 @@ Ask = Callable[[], Coroutine[Any, Any, Reply]]
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A service as it runs in production, over a table behind a proxy."""
+    """The service with production settings, over a table behind a proxy."""
 
     table: FaultyTable
     anonymous: Client
@@ -43,7 +43,7 @@ class Shop:
 
 @pytest.fixture(scope="module")
 async def shop(engine: str) -> AsyncIterator[Shop]:
-    """With the timeouts of production; only its hashes are quick."""
+    """The service with the timeouts of production; only password hashing is faster."""
     settings = settings_for(engine)
     await make_table(settings)
     variables = {
@@ -77,7 +77,7 @@ async def shop(engine: str) -> AsyncIterator[Shop]:
 
 
 async def calls(shop: Shop) -> dict[tuple[str, str], Ask]:
-    """Return a request for each route that needs the table, each about things of its own that are there."""
+    """Return a request for each route that needs the table, each for existing resources of its own."""
     anonymous, admin, super_admin = shop.anonymous, shop.admin, shop.super_admin
     products = [ok(await admin.post("/v1/products", product_body()), 201) for _ in range(9)]
     paths = [f"/v1/products/{product['id']}" for product in products]
@@ -132,13 +132,13 @@ async def calls(shop: Shop) -> dict[tuple[str, str], Ask]:
 
 
 async def timed(ask: Ask) -> tuple[Reply, float]:
-    """Ask, and say how long it took."""
+    """Send a request, and measure how long the response takes."""
     began = time.monotonic()
     return await ask(), time.monotonic() - began
 
 
 async def ask_all(shop: Shop, fault: Fault) -> dict[tuple[str, str], Reply]:
-    """Ask for every route at once while the table fails; no answer may be late, nor one of 500."""
+    """Request every route at once while the table fails; no response may be late or a 500."""
     asked = await calls(shop)
     assert asked.keys() == {(route.method, route.template) for route in ROUTES}
     shop.table.fault = fault
@@ -156,7 +156,7 @@ async def ask_all(shop: Shop, fault: Fault) -> dict[tuple[str, str], Reply]:
 
 
 async def assert_well(shop: Shop) -> None:
-    """Assert that it works again within five seconds, and that nothing is there by half."""
+    """Assert that the service recovers within five seconds, and that no write was partial."""
     async with asyncio.timeout(5):
         while (await shop.anonymous.get("/readyz")).status != 200:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.05)
@@ -165,15 +165,15 @@ async def assert_well(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.BROKEN, Fault.RESET, Fault.HANGING, Fault.LOST])
-async def test_a_table_that_does_not_answer_is_503_in_time(shop: Shop, fault: Fault) -> None:
-    """On every route, whether or not what was asked has been carried out."""
+async def test_an_unresponsive_table_is_503_in_time(shop: Shop, fault: Fault) -> None:
+    """On every route, whether or not the table has carried out the request."""
     replies = await ask_all(shop, fault)
     assert {route: reply.status for route, reply in replies.items() if reply.status != 503} == {}
     await assert_well(shop)
 
 
 async def test_a_slow_table_is_waited_for_as_long_as_there_is_time(shop: Shop) -> None:
-    """What takes one call is done; what takes too many is 503, in time."""
+    """A route that makes one table request succeeds; one that makes too many returns 503 before its deadline."""
     replies = await ask_all(shop, Fault.SLOW)
     assert {reply.status for reply in replies.values()} <= {200, 201, 204, 404, 503}
     assert replies["GET", "/v1/products/{product_id}"].status == 200
@@ -181,8 +181,8 @@ async def test_a_slow_table_is_waited_for_as_long_as_there_is_time(shop: Shop) -
     await assert_well(shop)
 
 
-async def test_a_call_that_is_tried_again_is_not_taken_for_another(shop: Shop) -> None:
-    """Whatever a lost answer had told is done once, and answered as if nothing had been."""
+async def test_a_retried_table_request_is_applied_once(shop: Shop) -> None:
+    """When a response is lost, the retry applies nothing twice and the route responds as usual."""
     replies = await ask_all(shop, Fault.LOST_ONCE)
     assert replies.pop(("POST", "/v1/notifications/{notification_id}/read")).status in {404, 503}  # There is none.
     # Each pause before a second try may be a second, so that what takes many calls may be out of time.
@@ -192,8 +192,8 @@ async def test_a_call_that_is_tried_again_is_not_taken_for_another(shop: Shop) -
     await assert_well(shop)
 
 
-async def test_a_long_outage_is_not_made_worse_by_trying_again(shop: Shop) -> None:
-    """At most 1.2 calls of the table for each that was to be made."""
+async def test_retries_add_little_load_during_a_long_outage(shop: Shop) -> None:
+    """The table gets at most 1.2 requests for each one that the service would make without retries."""
     before, asked = shop.table.calls, await made(shop)
     shop.table.fault = Fault.THROTTLED
     try:
@@ -209,7 +209,7 @@ async def test_a_long_outage_is_not_made_worse_by_trying_again(shop: Shop) -> No
 
 
 async def made(shop: Shop) -> float:
-    """Return how many calls the service has made, without those that were tried again."""
+    """Return how many table requests the service has made, without retries."""
     metrics = (await shop.anonymous.get("/metrics")).body.decode()
     lines = (line.rpartition(" ") for line in metrics.splitlines() if line.startswith("vitrina_dynamodb_calls_total{"))
     return sum(float(number) for _, _, number in lines)

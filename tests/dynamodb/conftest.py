@@ -1,4 +1,4 @@
-"""The table of these tests is that of the store's tests."""
+"""These tests use the same table fixtures as the store's tests."""
 
 from tests.store.conftest import clients, settings, table
 

@@ -1,4 +1,4 @@
-"""The contract with botocore: a call about items is prepared, signed, tried again and refused as botocore would."""
+"""The contract with botocore: requests for items are prepared, signed, retried and refused as botocore does."""
 
 import asyncio
 import json
@@ -34,21 +34,21 @@ ITEM = b'{"Item": {"pk": {"S": "a"}}}'
 
 
 class Endpoint:
-    """An endpoint that keeps what it is sent and answers as it is told, the last way for ever."""
+    """An endpoint that records requests and responds in the given ways in turn, repeating the last one."""
 
     def __init__(self, *ways: Respond) -> None:
         self.ways = list(ways)
         self.requests: list[tuple[dict[str, str], bytes]] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request."""
+        """Respond to a request."""
         self.requests.append((dict(request.headers), await request.read()))
         way = self.ways.pop(0) if len(self.ways) > 1 else self.ways[0]
         return await way(request)
 
 
 def says(status: int, body: bytes, **headers: str) -> Respond:
-    """Answer so."""
+    """Respond with this status and body."""
 
     async def respond(_: web.Request) -> web.Response:
         return web.Response(status=status, body=body, headers={"x-amzn-RequestId": "1", **headers})
@@ -57,26 +57,26 @@ def says(status: int, body: bytes, **headers: str) -> Respond:
 
 
 def refuses(status: int, code: str) -> Respond:
-    """Answer as DynamoDB refuses."""
+    """Respond with a DynamoDB error."""
     return says(status, json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "no"}).encode())
 
 
 async def hangs_up(request: web.Request) -> web.Response:
-    """Close the connection without a word."""
+    """Close the connection without a response."""
     assert request.transport is not None
     request.transport.abort()
     return web.Response()
 
 
 async def sleeps(_: web.Request) -> web.Response:
-    """Answer long after anybody waits."""
+    """Respond after the client's timeout."""
     await asyncio.sleep(5)
     return web.Response()
 
 
 @asynccontextmanager
 async def serving(*ways: Respond, **options: float) -> AsyncIterator[tuple[Endpoint, Settings]]:
-    """Run an endpoint; yields it with settings that name it."""
+    """Run an endpoint; yields it with settings that contain its URL."""
     endpoint = Endpoint(*ways)
     application = web.Application()
     application.router.add_post("/", endpoint.handle)
@@ -87,15 +87,15 @@ async def serving(*ways: Respond, **options: float) -> AsyncIterator[tuple[Endpo
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Botocore waits for up to a second before it tries again."""
+    """Remove botocore's pause of up to a second before each retry."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
 
 
 def plain(headers: dict[str, str]) -> dict[str, str]:
-    """Return what a request's headers say, but for the time of day and what is there for statistics.
+    """Return a request's headers without the time of day and without those that are only for statistics.
 
-    botocore adds ids of its own; other libraries that are installed (Powertools) add to the user agent of whatever
-    botocore sends.
+    botocore adds ids of its own; other installed libraries (Powertools) add to the user agent of whatever botocore
+    sends.
     """
     left_out = {"amz-sdk-invocation-id", "amz-sdk-request", "authorization", "x-amz-date", "accept", "accept-encoding"}
     said = {name.lower(): value for name, value in headers.items() if name.lower() not in left_out}
@@ -103,8 +103,8 @@ def plain(headers: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("method", CALLS)
-async def test_a_request_says_what_botocores_would(method: str) -> None:
-    """The same body but for spaces, and the same headers."""
+async def test_a_request_equals_botocores(method: str) -> None:
+    """The bodies differ only in spaces; the headers are the same."""
     async with serving(says(200, b"{}")) as (endpoint, settings), connect(settings) as clients:
         session = aioboto3.Session(region_name=settings.region)
         options: Any = {"endpoint_url": settings.writer_endpoint, "config": client_config(settings)}
@@ -134,10 +134,10 @@ async def test_a_request_says_what_botocores_would(method: str) -> None:
     moment=st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(microsecond=0)),
 )
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_signature_is_botocores(
+def test_a_signature_equals_botocores(
     monkeypatch: pytest.MonkeyPatch, body: bytes, token: str | None, url: str, moment: datetime
 ) -> None:
-    """With and without a session's token, wherever the endpoint is; what carries no weight is not signed."""
+    """With and without a session token, for each form of endpoint; headers without effect are not signed."""
     headers = {
         "X-Amz-Target": "DynamoDB_20120810.Query",
         "Content-Type": "application/x-amz-json-1.0",
@@ -167,8 +167,8 @@ def test_a_signature_is_botocores(
         (refuses(400, "ConditionalCheckFailedException"), 1),
     ],
 )
-async def test_what_may_pass_is_tried_once_more(trouble: Respond, requests: int) -> None:
-    """A failure, throttling, a lost connection, lost bytes and what is not an answer may; a refusal does not."""
+async def test_transient_errors_are_retried_once(trouble: Respond, requests: int) -> None:
+    """Server errors, throttling, lost connections and malformed responses are transient; refusals are not."""
     async with serving(trouble, says(200, ITEM)) as (endpoint, settings), connect(settings) as clients:
         try:
             answer: Any = await clients.writer.get_item(**GET)
@@ -181,8 +181,8 @@ async def test_what_may_pass_is_tried_once_more(trouble: Respond, requests: int)
 
 
 @pytest.mark.parametrize(("status", "code"), [(500, "InternalServerError"), (400, "ThrottlingException")])
-async def test_it_gives_up_after_the_second_time(status: int, code: str) -> None:
-    """The error is DynamoDB's, and the store's name for it is an outage."""
+async def test_a_second_failure_is_raised(status: int, code: str) -> None:
+    """The client raises DynamoDB's error, which the store maps to an outage."""
     async with serving(refuses(status, code)) as (endpoint, settings), connect(settings) as clients:
         with pytest.raises(ClientError, match=code):
             await clients.writer.get_item(**GET)
@@ -191,8 +191,8 @@ async def test_it_gives_up_after_the_second_time(status: int, code: str) -> None
             await Table(clients, name="shop").get(keys.user("1"), consistent=True)
 
 
-async def test_an_answer_that_does_not_come_is_waited_for_twice_the_read_timeout() -> None:
-    """No longer than botocore would."""
+async def test_an_unresponsive_endpoint_takes_twice_the_read_timeout() -> None:
+    """Two attempts are made, as by botocore."""
     async with serving(sleeps, read_timeout=0.1) as (endpoint, settings), connect(settings) as clients:
         with pytest.raises(ReadTimeoutError):
             await clients.writer.get_item(**GET)
@@ -200,7 +200,7 @@ async def test_an_answer_that_does_not_come_is_waited_for_twice_the_read_timeout
 
 
 async def test_retries_have_botocores_budget() -> None:
-    """Failures use it up, after which nothing is tried again; answers fill it."""
+    """Failures consume it until no retry is left; successful responses refill it."""
     async with serving(refuses(500, "InternalServerError")) as (endpoint, settings), connect(settings) as clients:
 
         async def requests_of_a_call() -> int:
@@ -219,24 +219,24 @@ async def test_retries_have_botocores_budget() -> None:
         assert await requests_of_a_call() == 1
 
 
-async def test_a_broken_answer_is_an_outage() -> None:
-    """What is not JSON, and an answer cut short, are not taken for no item."""
+async def test_a_malformed_response_is_an_outage() -> None:
+    """A body that is truncated or not JSON must not be read as a missing item."""
     for body in (b"<html>", ITEM[:-3]):
         async with serving(says(200, body)) as (_, settings), connect(settings) as clients:
             with pytest.raises(TableUnavailable):
                 await Table(clients, name="shop").get(keys.user("1"), consistent=True)
 
 
-async def test_a_good_checksum_is_taken() -> None:
-    """DynamoDB sends one with every answer."""
+async def test_a_valid_checksum_is_accepted() -> None:
+    """DynamoDB sends a CRC32 checksum with every response."""
     good = says(200, ITEM, **{"x-amz-crc32": str(zlib.crc32(ITEM))})
     async with serving(good) as (endpoint, settings), connect(settings) as clients:
         assert (await clients.writer.get_item(**GET))["Item"] == {"pk": {"S": "a"}}
     assert len(endpoint.requests) == 1
 
 
-async def test_credentials_are_those_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A role's are replaced every few hours; without any, the table is out of reach."""
+async def test_credentials_are_refreshed_for_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role's credentials change every few hours. Without credentials the table is unavailable."""
     async with serving(says(200, ITEM)) as (endpoint, settings), connect(settings) as clients:
         client: Any = clients.writer
         for name in ("first", "second"):

@@ -53,7 +53,7 @@ CALLS: dict[str, Callable[[str], dict[str, Any]]] = {
 
 
 def base64(data: bytes) -> str:
-    """Write a binary value as DynamoDB's JSON has it."""
+    """Encode a binary value as DynamoDB's JSON does."""
     return b64encode(data).decode()
 
 
@@ -80,7 +80,7 @@ ITEMS = st.dictionaries(NAMES, VALUES, max_size=4)
 
 
 def answers(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return an answer of each operation, with the item in every place that may have one."""
+    """Return a response of each operation, with the item in every place that can hold one."""
     consumed = {"TableName": "BBB", "CapacityUnits": 1.5, "GlobalSecondaryIndexes": {"BSS": {"CapacityUnits": 1.0}}}
     size = {"ItemCollectionKey": item, "SizeEstimateRangeGB": [0.0, 1.0]}
     page = {
@@ -112,27 +112,27 @@ def answers(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def exactly(answer: Any) -> tuple[Any, str]:  # noqa: ANN401 - any answer
-    """Return what is equal only if it is so to the types, since 1, 1.0 and True are equal."""
+    """Return an object that is equal only to a value of the same types, since 1, 1.0 and True are equal in Python."""
     return answer, json.dumps(answer, sort_keys=True, default=repr)
 
 
 async def both(response: dict[str, Any], shape: Shape | None) -> tuple[Any, Any]:
-    """Read a response our way and botocore's."""
+    """Parse a response with our parser and with botocore's."""
     ours: Any = ResponseParser()
     botocores: Any = AioJSONParser()
     return exactly(await ours.parse(response, shape)), exactly(await botocores.parse(response, shape))
 
 
 async def both_read(operation: str, body: bytes, **headers: str) -> tuple[Any, Any]:
-    """Read a body our way and botocore's, as the answer of an operation."""
+    """Parse a response body of an operation with our parser and with botocore's."""
     response = {"status_code": 200, "headers": headers, "body": body, "context": {"operation_name": operation}}
     return await both(response, MODEL.operation_model(operation).output_shape)
 
 
 @ON_ENGINES
 @pytest.mark.parametrize("method", CALLS)
-async def test_a_client_answers_as_botocore_would(table: Table, clients: Clients, method: str) -> None:
-    """To the byte, with the metadata, on an item with every type of value and on none."""
+async def test_a_client_returns_what_botocore_would(table: Table, clients: Clients, method: str) -> None:
+    """Byte for byte and with the metadata, for an item with every type of value and for no item."""
     client = clients.writer
     heard: list[tuple[Any, OperationModel]] = []
     call = getattr(client, method)
@@ -156,8 +156,8 @@ async def test_a_client_answers_as_botocore_would(table: Table, clients: Clients
 
 
 @ON_ENGINES
-async def test_an_item_comes_back_with_its_bytes(table: Table, clients: Clients) -> None:
-    """Binary values are bytes again wherever they are, numbers are text, and sets have no order."""
+async def test_attribute_values_are_decoded_by_type(table: Table, clients: Clients) -> None:
+    """Binary values become bytes at any depth, numbers stay text, and sets have no order."""
     client = clients.writer
     await client.put_item(TableName=table.name, Item=ITEM)
     item = (await client.get_item(TableName=table.name, Key=KEY))["Item"]
@@ -170,8 +170,8 @@ async def test_an_item_comes_back_with_its_bytes(table: Table, clients: Clients)
 
 
 @ON_ENGINES
-async def test_refusals_go_botocores_own_way(table: Table, clients: Clients) -> None:
-    """The item that was there is in the error of a write and of a transaction, binary values and all."""
+async def test_errors_are_parsed_by_botocore(table: Table, clients: Clients) -> None:
+    """The error of a write or a transaction contains the existing item with its binary values."""
     client = clients.writer
     await client.put_item(TableName=table.name, Item=ITEM)
     put: Any = {
@@ -191,8 +191,8 @@ async def test_refusals_go_botocores_own_way(table: Table, clients: Clients) -> 
 
 
 @ON_ENGINES
-async def test_a_description_of_the_table_has_its_times(table: Table, clients: Clients) -> None:
-    """Operations on tables are read by their shapes."""
+async def test_table_descriptions_contain_datetimes(table: Table, clients: Clients) -> None:
+    """Responses about tables are parsed by botocore's shapes."""
     described = await clients.writer.describe_table(TableName=table.name)
     assert isinstance(described["Table"]["CreationDateTime"], datetime)
 
@@ -200,21 +200,21 @@ async def test_a_description_of_the_table_has_its_times(table: Table, clients: C
 @pytest.mark.parametrize("operation", answers({}))
 @given(item=ITEMS)
 async def test_every_value_is_read_as_botocore_reads_it(operation: str, item: dict[str, Any]) -> None:
-    """Wherever it may be in an answer, and whatever the names about it."""
+    """At every place of a response, and under any attribute name."""
     body = orjson.dumps(answers(item)[operation])
     ours, botocores = await both_read(operation, body, **{"x-amzn-requestid": "1"})
     assert ours == botocores
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"Item": {"S"', b'{"Item": {"S": {"S": "\\ud800"}}}'])
-async def test_what_is_not_json_is_refused(body: bytes) -> None:
-    """An empty body, a page of some proxy, an answer cut short and half of a surrogate pair are no missing item."""
+async def test_an_invalid_body_is_refused(body: bytes) -> None:
+    """An empty body, a proxy's page, a truncated response or a lone surrogate must not be read as a missing item."""
     response = {"status_code": 200, "headers": {}, "body": body, "context": {"operation_name": "GetItem"}}
     with pytest.raises(HTTPClientError, match="GetItem returned a body that is not JSON"):
         await ResponseParser().parse(response, MODEL.shape_for("GetItemOutput"))
 
 
-async def test_an_answer_may_come_without_an_id() -> None:
-    """A stand-in for DynamoDB need not send one."""
+async def test_a_response_may_lack_a_request_id() -> None:
+    """An emulator of DynamoDB need not send one."""
     ours, botocores = await both_read("Query", b'{"Items": []}', Server="any")
     assert ours == botocores

@@ -34,7 +34,7 @@ class Harness:
     users: UserStore
 
     async def check(self, *, repair: bool = False) -> list[tuple[str, str, bool]]:
-        """Return problem, constraint and whether it was repaired, for each finding."""
+        """Return the problem, the constraint and whether it was repaired, for each finding."""
         found = [finding async for finding in check(self.table, repair=repair)]
         return sorted((finding.problem.value, finding.what, finding.repaired) for finding in found)
 
@@ -55,12 +55,12 @@ def harness(table: Table) -> Harness:
 
 
 def sku_item(sku: str, product_id: str) -> SkuItem:
-    """Return a claim on a SKU."""
+    """Return the item that claims a SKU."""
     return SkuItem.keyed(keys.sku(sku), product_id=product_id)
 
 
-async def test_nothing_is_wrong_with_what_the_stores_write(harness: Harness) -> None:
-    """Whatever was done with it; an empty table is fine as well."""
+async def test_no_finding_in_what_the_stores_write(harness: Harness) -> None:
+    """After every kind of write, and in an empty table."""
     assert await harness.check() == []
     one, two = await create(harness.products, sku="One"), await create(harness.products, sku="Two")
     one = await edit(harness.products, one, sku="Uno")
@@ -73,7 +73,6 @@ async def test_nothing_is_wrong_with_what_the_stores_write(harness: Harness) -> 
 
 
 async def test_a_live_product_without_its_sku_item_gets_one(harness: Harness) -> None:
-    """And the SKU is held again."""
     made = await create(harness.products, sku="Lamp-1")
     await harness.lose(keys.sku("lamp-1"))
     assert await harness.check() == [("missing", "sku", False)]
@@ -84,8 +83,8 @@ async def test_a_live_product_without_its_sku_item_gets_one(harness: Harness) ->
 
 
 @pytest.mark.parametrize("kind", ["nobody", "deleted", "renamed"])
-async def test_a_sku_item_of_nobody_is_taken_away(harness: Harness, kind: str) -> None:
-    """Of a product that is not there, is deleted, or has another SKU."""
+async def test_an_orphaned_sku_item_is_deleted(harness: Harness, kind: str) -> None:
+    """Its product does not exist, is deleted, or has another SKU."""
     made = await create(harness.products, sku="Other")
     if kind == "deleted":
         await delete(harness.products, made)
@@ -96,8 +95,8 @@ async def test_a_sku_item_of_nobody_is_taken_away(harness: Harness, kind: str) -
     await create(harness.products, sku="Lamp-1")
 
 
-async def test_two_products_of_one_sku_are_told_and_left_to_people(harness: Harness) -> None:
-    """A claim is never taken from its holder."""
+async def test_two_products_of_one_sku_are_reported_and_not_repaired(harness: Harness) -> None:
+    """The SKU item stays with its holder; a person has to decide."""
     holder, rival = await create(harness.products, sku="Lamp-1"), product(sku="LAMP-1")
     await harness.write(product_item(rival))
     assert await harness.check() == [("disputed", "sku", False)]
@@ -116,8 +115,8 @@ async def test_two_products_of_one_sku_are_told_and_left_to_people(harness: Harn
 
 
 @pytest.mark.parametrize("kind", ["nobody", "deleted", "renamed"])
-async def test_a_claim_that_somebody_has_without_a_right_goes_to_who_has_one(harness: Harness, kind: str) -> None:
-    """The old one is an orphan, the new one missing, and both are put right whichever is met first."""
+async def test_a_wrongly_held_sku_item_moves_to_its_product(harness: Harness, kind: str) -> None:
+    """The existing item is an orphan and the right one is missing; both are repaired in either order."""
     made, other = await create(harness.products, sku="Lamp-1"), await create(harness.products, sku="Other")
     if kind == "deleted":
         await delete(harness.products, other)
@@ -130,8 +129,8 @@ async def test_a_claim_that_somebody_has_without_a_right_goes_to_who_has_one(har
     assert await harness.check() == []
 
 
-async def test_deletion_markers_are_made_corrected_and_taken_away(harness: Harness) -> None:
-    """So that the deleted can be restored (R7), which asks for the marker and for the SKU in it."""
+async def test_deletion_markers_are_created_corrected_and_deleted(harness: Harness) -> None:
+    """Restoring a product (R7) requires the marker and the SKU in it."""
     bare, wrong = [
         await delete(harness.products, await create(harness.products, sku=sku), minutes=3) for sku in ("Bare", "Wrong")
     ]
@@ -156,8 +155,8 @@ async def test_deletion_markers_are_made_corrected_and_taken_away(harness: Harne
     assert await harness.check() == []
 
 
-async def test_email_items_are_made_and_taken_away_and_disputes_are_left(harness: Harness) -> None:
-    """As those of SKUs."""
+async def test_email_items_are_repaired_as_sku_items_are(harness: Harness) -> None:
+    """Missing ones are created, orphans are deleted, and disputes are left to a person."""
     bare, holder = user(email="bare@example.com"), user(email="held@example.com")
     for one in (bare, holder):
         await harness.users.create(one)
@@ -175,8 +174,8 @@ async def test_email_items_are_made_and_taken_away_and_disputes_are_left(harness
 
 
 @pytest.mark.parametrize(("said", "there"), [(None, 2), (1, 2), (3, 2), (7, 0)])
-async def test_super_admins_are_counted_again(harness: Harness, said: int | None, there: int) -> None:
-    """The rule of the last one rests on it (R1)."""
+async def test_a_wrong_count_of_super_admins_is_corrected(harness: Harness, said: int | None, there: int) -> None:
+    """The rule that one super_admin must remain (R1) relies on the count."""
     for _ in range(there):
         await harness.users.create(user(role=Role.SUPER_ADMIN))
     if said is None:
@@ -191,8 +190,8 @@ async def test_super_admins_are_counted_again(harness: Harness, said: int | None
     assert await harness.check() == []
 
 
-async def test_a_large_table_is_looked_through_page_by_page(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is missed between pages, and progress counts every item looked at."""
+async def test_a_large_table_is_scanned_page_by_page(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No item is missed between pages, and progress counts every item scanned."""
     monkeypatch.setattr(consistency, "_PAGE", 3)
     monkeypatch.setattr(consistency, "MOST_KEYS", 4)
     made = [await create(harness.products, sku=f"S{number}") for number in range(30)]
@@ -206,8 +205,8 @@ async def test_a_large_table_is_looked_through_page_by_page(harness: Harness, mo
     assert len(looked_at) > 2
 
 
-async def test_items_of_a_type_that_is_not_known_here_do_not_stop_it(harness: Harness) -> None:
-    """A newer release may be writing already."""
+async def test_items_of_an_unknown_type_are_skipped(harness: Harness) -> None:
+    """A newer release may already be writing them."""
     await harness.table._writer.put_item(
         TableName=harness.table.name, Item={"pk": {"S": "NEWER#1"}, "sk": {"S": "NEWER"}, "type": {"S": "newer"}}
     )
@@ -219,7 +218,7 @@ Interfere = Callable[[Harness], Awaitable[object]]
 
 @contextmanager
 def interfering(harness: Harness, name: str, interfere: Interfere, *, first: int = 0, times: int = 1) -> Iterator[None]:
-    """Let something happen before each of `times` calls of the table's, after the `first` ones."""
+    """Run a function before each of `times` requests of the table, after the `first` ones."""
     call: Callable[..., Awaitable[Any]] = getattr(harness.table, name)
     number = 0
 
@@ -240,8 +239,8 @@ def interfering(harness: Harness, name: str, interfere: Interfere, *, first: int
 
 
 @pytest.mark.parametrize("position", range(5))
-async def test_a_product_that_moves_while_it_is_looked_at_is_no_finding(harness: Harness, position: int) -> None:
-    """Between the scan and any of the readings after it, the SKU changes, or the product is deleted or restored."""
+async def test_a_product_changed_during_the_check_is_no_finding(harness: Harness, position: int) -> None:
+    """Between the scan and any later read, the SKU changes or the product is deleted or restored."""
     made = await create(harness.products, sku="A")
     state = [made]
 
@@ -257,15 +256,15 @@ async def test_a_product_that_moves_while_it_is_looked_at_is_no_finding(harness:
 
 
 @pytest.mark.parametrize("position", range(3))
-async def test_a_deletion_while_it_is_looked_at_is_no_finding(harness: Harness, position: int) -> None:
-    """Nor is one that comes between two readings."""
+async def test_a_product_deleted_during_the_check_is_no_finding(harness: Harness, position: int) -> None:
+    """The deletion may also come between two reads."""
     made = await create(harness.products, sku="A")
     with interfering(harness, "get_many", lambda harness: delete(harness.products, made), first=position):
         assert await harness.check(repair=True) == []
     assert await harness.check() == []
 
 
-async def test_what_changes_between_finding_and_repair_is_examined_again(harness: Harness) -> None:
+async def test_an_item_changed_before_its_repair_is_examined_again(harness: Harness) -> None:
     """The repair's transaction fails, and the second examination finds no violation or another one."""
     made = await create(harness.products, sku="Lamp-1")
     await harness.lose(keys.sku("lamp-1"))
@@ -280,8 +279,8 @@ async def test_what_changes_between_finding_and_repair_is_examined_again(harness
     assert await harness.products.get(made.id, consistent=True) == made
 
 
-async def test_an_orphan_that_is_claimed_anew_meanwhile_is_left_alone(harness: Harness) -> None:
-    """It belongs to somebody again."""
+async def test_an_orphan_claimed_before_its_repair_is_kept(harness: Harness) -> None:
+    """It is no longer an orphan."""
     nobody = product(sku="Lamp-1")
     await harness.write(sku_item("Lamp-1", nobody.id))
     with interfering(harness, "transact", lambda harness: harness.write(product_item(nobody))):
@@ -289,8 +288,8 @@ async def test_an_orphan_that_is_claimed_anew_meanwhile_is_left_alone(harness: H
     assert await harness.products.holder("lamp-1", consistent=True) == nobody.id
 
 
-async def test_what_will_not_stand_still_is_left_for_another_run(harness: Harness) -> None:
-    """It is reported as found after three tries."""
+async def test_an_item_that_keeps_changing_is_left_for_another_run(harness: Harness) -> None:
+    """It is reported as found after three attempts."""
     made = await create(harness.products, sku="Lamp-1")
     await harness.lose(keys.sku("lamp-1"))
     states = [made]
@@ -310,7 +309,7 @@ async def test_what_will_not_stand_still_is_left_for_another_run(harness: Harnes
 
 @pytest.mark.parametrize("call", ["scan", "query", "get_many", "get"])
 async def test_a_role_change_during_the_count_is_no_finding(harness: Harness, call: str) -> None:
-    """Before any of the readings that the count rests on."""
+    """The change comes before each of the reads that the count uses."""
     for _ in range(3):
         await harness.users.create(user(role=Role.SUPER_ADMIN))
     guest = user(role=Role.SUPER_ADMIN)
@@ -347,7 +346,6 @@ async def test_the_check_runs_beside_a_busy_service(harness: Harness) -> None:
 
 
 def test_a_key_is_an_items_own() -> None:
-    """As it is written."""
     one = product()
     assert product_item(one).key == keys.product(one.id)
     assert product_item(replace(one, deleted_at=at(1))).key == keys.product(one.id)
