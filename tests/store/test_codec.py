@@ -1,6 +1,7 @@
-"""The contract with PynamoDB, which is our codec and never our client.
+"""The contract with PynamoDB, which is used as a codec and never as a client.
 
-Its builders are public by name and undocumented, so its version is pinned and all that we rest on is held here.
+Its expression builders have public names but no documentation, so the version is pinned and these tests hold what we
+use.
 """
 
 import inspect
@@ -100,15 +101,15 @@ ITEMS: dict[type[Item], dict[str, Any]] = {
 }  # fmt: skip
 
 
-def test_every_class_of_item_is_tried_here() -> None:
-    """A new one has its row in ITEMS."""
+def test_every_class_of_item_has_a_sample() -> None:
+    """Add a row to ITEMS for a new class."""
     classes = {one for _, one in inspect.getmembers(items_module, inspect.isclass) if issubclass(one, Item)}
     assert set(ITEMS) == classes - {Item}
 
 
 @pytest.mark.parametrize("kind", ITEMS, ids=lambda kind: kind.__name__)
 def test_an_item_is_read_back_as_it_was_written(kind: type[Item]) -> None:
-    """As its own class, every attribute of its own type, with the type's name and the schema's version beside it."""
+    """As its own class, with each attribute's type; the type name and the schema version are stored too."""
     made = kind.keyed(KEY, **ITEMS[kind])
     raw = made.serialize()
     assert raw["v"] == {"N": "1"}
@@ -121,8 +122,8 @@ def test_an_item_is_read_back_as_it_was_written(kind: type[Item]) -> None:
 
 
 @pytest.mark.engine("dynamodb_local", "ministack")
-async def test_an_item_comes_back_from_the_engine_as_it_went(table: Table) -> None:
-    """Bytes, numbers and text of every class; DynamoDB drops a number's trailing zeros and nothing else."""
+async def test_an_item_survives_the_engine_unchanged(table: Table) -> None:
+    """For bytes, numbers and text of every class; DynamoDB drops only the trailing zeros of a number."""
     for kind, values in ITEMS.items():
         made = kind.keyed(Key("PK#ü", kind.__name__), **values)
         await table.put(Put(made))
@@ -135,13 +136,13 @@ async def test_an_item_comes_back_from_the_engine_as_it_went(table: Table) -> No
 
 
 def test_absent_attributes_are_not_written() -> None:
-    """So an index stays sparse, and an item small."""
+    """Indexes stay sparse, and items small."""
     raw = SkuItem.keyed(KEY, product_id="1", by_time=None).serialize()
     assert set(raw) == {"pk", "sk", "type", "v", "product_id"}
 
 
-def test_a_required_attribute_is_missed_when_an_item_is_written_and_not_when_it_is_read() -> None:
-    """What is read may be None where the schema says it cannot: its reader decides."""
+def test_a_missing_required_attribute_fails_on_write_and_not_on_read() -> None:
+    """A read may return None where the schema forbids it; the reader decides what to do."""
     with pytest.raises(ValueError, match="product_id"):
         SkuItem.keyed(KEY).serialize()
     read = Item.from_raw_data({"pk": {"S": "a"}, "sk": {"S": "b"}, "type": {"S": "sku"}})
@@ -149,15 +150,15 @@ def test_a_required_attribute_is_missed_when_an_item_is_written_and_not_when_it_
     assert read.attribute_values.get("product_id") is None
 
 
-def test_a_type_that_is_unknown_is_an_error_and_one_that_is_missing_is_the_base_class() -> None:
+def test_an_unknown_type_is_an_error_and_a_missing_one_is_the_base_class() -> None:
     """Scans filter by type for this reason, so that items of a newer release do not stop them."""
     with pytest.raises(ValueError, match="Unknown discriminator"):
         Item.from_raw_data({"pk": {"S": "a"}, "sk": {"S": "b"}, "type": {"S": "newer"}})
     assert type(Item.from_raw_data({"pk": {"S": "a"}, "sk": {"S": "b"}})) is Item
 
 
-def test_attributes_that_a_class_does_not_know_are_passed_over() -> None:
-    """An item of a newer release is read by an older one."""
+def test_unknown_attributes_are_ignored() -> None:
+    """An older release can read items of a newer one."""
     raw = SkuItem.keyed(KEY, product_id="1").serialize() | {"newer": {"S": "x"}}
     read = Item.from_raw_data(raw)
     assert isinstance(read, SkuItem)
@@ -168,7 +169,7 @@ def test_attributes_that_a_class_does_not_know_are_passed_over() -> None:
     "text", ["0", "0.10", "19.99", "999999999999.9999", "0.0001", "12345678901234567890.123456789"]
 )
 def test_money_is_exact(text: str) -> None:
-    """PynamoDB's own number goes through float and refuses Decimal, so no item uses it."""
+    """PynamoDB's own number attribute converts to float and refuses Decimal, so no item uses it."""
     assert DecimalAttribute().serialize(Decimal(text)) == text
     assert DecimalAttribute().deserialize(text) == Decimal(text)
     assert DecimalAttribute().serialize(Decimal("1E+3")) == "1000"
@@ -176,8 +177,7 @@ def test_money_is_exact(text: str) -> None:
         assert not any(isinstance(attribute, NumberAttribute) for attribute in kind.get_attributes().values())
 
 
-def test_whole_numbers_and_times_are_text_that_sorts() -> None:
-    """Within the forms that DynamoDB takes."""
+def test_integers_and_times_are_encoded_as_sortable_text() -> None:
     assert IntegerAttribute().serialize(-7) == "-7"
     assert IntegerAttribute().deserialize("12345678901234567890") == 12_345_678_901_234_567_890
     assert TimeAttribute().serialize(AT) == "2026-11-24T07:01:34.120Z"
@@ -205,7 +205,7 @@ def test_whole_numbers_and_times_are_text_that_sorts() -> None:
 def test_a_condition_is_written_with_placeholders(
     condition: Condition, text: str, values: list[dict[str, str]]
 ) -> None:
-    """No name and no value is ever in the text, so that none can be mistaken for syntax or a reserved word."""
+    """No name and no value is in the expression, so none can be read as syntax or as a reserved word."""
     expressions = Expressions()
     assert expressions.write(condition) == text
     arguments = expressions.arguments()
@@ -213,8 +213,8 @@ def test_a_condition_is_written_with_placeholders(
     assert all(placeholder.startswith("#") for placeholder in arguments["ExpressionAttributeNames"])
 
 
-def test_expressions_of_one_call_share_their_placeholders() -> None:
-    """Two may name the same attribute, and no two values get one placeholder."""
+def test_expressions_of_one_request_share_their_placeholders() -> None:
+    """Two may name the same attribute, and no two values get the same placeholder."""
     expressions = Expressions()
     first, second = expressions.write(Item.pk == "a"), expressions.write((Item.pk == "b") & (Item.sk == "c"))
     assert (first, second) == ("#0 = :0", "(#0 = :1 AND #1 = :2)")
@@ -225,8 +225,8 @@ def test_expressions_of_one_call_share_their_placeholders() -> None:
     assert Expressions().arguments() == {}
 
 
-def test_an_update_is_written_the_same_however_often() -> None:
-    """PynamoDB's own builder of updates appends to the list of actions that it is given; ours must not."""
+def test_serialising_an_update_twice_gives_the_same_expression() -> None:
+    """PynamoDB's update builder appends to the list of actions it gets; ours must not."""
     update = Update(
         KEY,
         [
@@ -252,8 +252,8 @@ def test_an_update_is_written_the_same_however_often() -> None:
     assert UpdateExpression(*update.actions).serialize({}, {}) == first["UpdateExpression"]
 
 
-def test_writes_without_a_condition_ask_for_nothing_old() -> None:
-    """DynamoDB refuses to return old values of a condition that is not there."""
+def test_unconditional_writes_request_no_old_item() -> None:
+    """DynamoDB refuses ReturnValuesOnConditionCheckFailure without a condition."""
     plain: list[Write] = [Put(SkuItem.keyed(KEY, product_id="1")), Delete(KEY)]
     for write in plain:
         assert not {"ConditionExpression", "ReturnValuesOnConditionCheckFailure"} & write.arguments().keys()
@@ -269,8 +269,8 @@ def test_writes_without_a_condition_ask_for_nothing_old() -> None:
         assert write.arguments()["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD"
 
 
-def test_reading_an_item_leaves_the_raw_one_alone() -> None:
-    """It may be read again."""
+def test_decoding_does_not_change_the_raw_item() -> None:
+    """It may be decoded again."""
     raw = ChangeItem.keyed(KEY, **ITEMS[ChangeItem]).serialize()
     copy = {name: dict(value) for name, value in raw.items()}
     Item.from_raw_data(raw)

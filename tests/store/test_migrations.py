@@ -1,5 +1,5 @@
 # ruff: noqa: ANN401 - what wraps a call takes and gives whatever the call does
-"""Migrations: run once, safe to run twice, to interrupt and to race, while the service is at work (R16)."""
+"""Migrations run once and tolerate repetition, interruption, parallel runners and a busy service (R16)."""
 
 import asyncio
 import re
@@ -33,29 +33,29 @@ from vitrina.store.users import UserStore
 
 
 class Watch:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until a test advances it."""
 
     def __init__(self) -> None:
         self.at = at(0)
 
     def __call__(self) -> datetime:
-        """Say what time it is."""
+        """Return the current time."""
         return self.at
 
     def pass_by(self, span: timedelta) -> None:
-        """Move it on."""
+        """Advance the clock."""
         self.at += span
 
 
 @pytest.fixture
 def said() -> list[Entry]:
-    """What was reported."""
+    """The messages that were reported."""
     return []
 
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few items between two checkpoints."""
+    """Scan few items between two checkpoints."""
     monkeypatch.setattr(sweep_module, "PAGE", 3)
     monkeypatch.setattr(sweep_module, "SEGMENTS", 2)
     monkeypatch.setattr(sweep_module, "_BACKOFF", Backoff(first=0.001, longest=0.032, jitter=0))
@@ -63,7 +63,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
-    """Put one migration of the test's own in place of all."""
+    """Replace all migrations by one of the test's own."""
 
     def put(run: Any) -> None:
         monkeypatch.setattr(runner, "MIGRATIONS", {1: SimpleNamespace(NAME="test", run=run)})
@@ -73,14 +73,14 @@ def only(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
 
 
 async def raw(table: Table, key: keys.Key) -> dict[str, Any]:
-    """Return an item as DynamoDB has it."""
+    """Return an item as DynamoDB stores it."""
     item = await table.get(key, consistent=True)
     assert item is not None
     return item.serialize()
 
 
 async def spoil(table: Table, key: keys.Key) -> None:
-    """Give an item index keys that an older release might have made."""
+    """Give an item index keys that an older release might have written."""
     actions = [Item.by_name.set("OLD#"), Item.listing_group.remove(), Item.by_price.set("0")]
     await table.update(Update(key, actions, Item.pk.exists()))
 
@@ -97,7 +97,7 @@ async def furnish(table: Table) -> tuple[list[Product], list[User]]:
 
 
 def test_every_migration_is_numbered_named_and_listed() -> None:
-    """A module that nobody lists would never run."""
+    """A module missing from the list would never run."""
     files = sorted(path.stem for path in Path(migrations.__path__[0]).glob("m[0-9]*.py"))
     assert [file[1:5] for file in files] == [f"{number:04d}" for number in range(1, len(files) + 1)]
     assert [f"{number:04d}" for number in MIGRATIONS] == [file[1:5] for file in files]
@@ -106,8 +106,8 @@ def test_every_migration_is_numbered_named_and_listed() -> None:
 
 
 @pytest.mark.engine("dynamodb_local", "ministack")
-async def test_a_fresh_table_sees_all_of_them_once(table: Table, said: list[Entry]) -> None:
-    """The ledger says so, and a second run does nothing."""
+async def test_all_migrations_run_once_on_a_new_table(table: Table, said: list[Entry]) -> None:
+    """The ledger records them, and a second run does nothing."""
     assert [entry.state for entry in await standing(table)] == [State.PENDING] * len(MIGRATIONS)
     await migrate(table, said.append)
     assert [entry.number for entry in said if entry.state is State.FINISHED] == list(MIGRATIONS)
@@ -120,8 +120,8 @@ async def test_a_fresh_table_sees_all_of_them_once(table: Table, said: list[Entr
     assert await standing(table) == ledger
 
 
-async def test_the_baseline_refuses_a_table_that_others_write_to(table: Table, said: list[Entry]) -> None:
-    """Its keys may be named alike; it stays unfinished until the items are gone."""
+async def test_the_baseline_refuses_a_table_with_foreign_items(table: Table, said: list[Entry]) -> None:
+    """Their keys may look like ours; the baseline stays unfinished until the items are gone."""
     foreign = {"pk": {"S": "user-1"}, "sk": {"S": "profile"}}
     await table._writer.put_item(TableName=table.name, Item=foreign)
     with pytest.raises(ForeignItems, match="VITRINA_TABLE_NAME"):
@@ -132,10 +132,8 @@ async def test_the_baseline_refuses_a_table_that_others_write_to(table: Table, s
 
 
 @pytest.mark.usefixtures("small_pages")
-async def test_index_keys_are_derived_anew_where_they_differ_and_nothing_else_is_written(
-    table: Table, said: list[Entry]
-) -> None:
-    """Products, deleted ones and accounts; versions stay, since nothing of theirs has changed."""
+async def test_only_items_with_wrong_index_keys_are_written(table: Table, said: list[Entry]) -> None:
+    """Products, deleted ones included, and accounts; their versions stay, since no field of theirs has changed."""
     products, accounts = await furnish(table)
     wanted = [keys.product(one.id) for one in products] + [keys.user(one.id) for one in accounts]
     before = [await raw(table, key) for key in wanted]
@@ -151,8 +149,8 @@ async def test_index_keys_are_derived_anew_where_they_differ_and_nothing_else_is
 
 
 @pytest.mark.usefixtures("small_pages")
-async def test_a_finished_migration_runs_again_when_it_is_asked_for(table: Table, said: list[Entry]) -> None:
-    """From the beginning, with counts of its own; a number that nobody has is refused."""
+async def test_a_finished_migration_runs_again_on_request(table: Table, said: list[Entry]) -> None:
+    """From the beginning, with new counts; an unknown number is refused."""
     await migrate(table, said.append)
     products, _ = await furnish(table)
     await spoil(table, keys.product(products[0].id))
@@ -164,16 +162,15 @@ async def test_a_finished_migration_runs_again_when_it_is_asked_for(table: Table
         await migrate(table, said.append, again=99)
 
 
-async def test_running_again_what_never_ran_is_running_it(table: Table, said: list[Entry]) -> None:
-    """In its order."""
+async def test_a_request_to_rerun_an_unfinished_migration_runs_it_in_order(table: Table, said: list[Entry]) -> None:
     await migrate(table, said.append, again=2)
     assert [entry.state for entry in await standing(table)] == [State.FINISHED, State.FINISHED]
 
 
-async def test_a_change_that_was_made_meanwhile_is_never_overwritten(
+async def test_a_concurrent_change_is_never_overwritten(
     table: Table, said: list[Entry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What another writes between the scan and the update stays, and what an older release wrote is put right."""
+    """A write between the scan and the update stays; index keys written by an older release are corrected."""
     store = ProductStore(table)
     made = [await create(store, name=f"N{number}") for number in range(3)]
     for one in made:
@@ -203,10 +200,10 @@ async def test_a_change_that_was_made_meanwhile_is_never_overwritten(
 
 
 @pytest.mark.usefixtures("small_pages")
-async def test_an_interrupted_sweep_goes_on_from_its_last_checkpoint(
+async def test_an_interrupted_migration_resumes_at_its_last_checkpoint(
     table: Table, said: list[Entry], only: Callable[[Any], None]
 ) -> None:
-    """Every item is visited, and only those of the round that was interrupted are visited again."""
+    """Every item is visited; only those of the interrupted page are visited twice."""
     await furnish(table)
     visited: list[str] = []
     left = 8
@@ -235,10 +232,10 @@ async def test_an_interrupted_sweep_goes_on_from_its_last_checkpoint(
 
 
 @pytest.mark.usefixtures("small_pages")
-async def test_it_can_be_cancelled_at_every_step(
+async def test_a_migration_can_be_cancelled_at_every_request(
     table: Table, said: list[Entry], only: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As Ctrl-C does: at each call in turn, and the next run goes on at once."""
+    """As by Ctrl-C; the next run resumes at once."""
     await furnish(table)
     done: set[str] = set()
 
@@ -272,10 +269,10 @@ async def test_it_can_be_cancelled_at_every_step(
     assert said[-1].state is State.FINISHED
 
 
-async def test_what_one_run_holds_the_others_wait_for(
+async def test_a_second_runner_waits_for_the_first(
     table: Table, said: list[Entry], only: Callable[[Any], None]
 ) -> None:
-    """Two runners do not race: one works, the other says that it waits, and is content when it is done."""
+    """It reports that it waits, and succeeds when the first has finished."""
     working = 0
     runs = 0
 
@@ -295,10 +292,8 @@ async def test_what_one_run_holds_the_others_wait_for(
     assert (await standing(table))[0].seen == 4
 
 
-async def test_a_run_that_died_is_taken_over_when_its_time_is_over_and_not_before(
-    table: Table, said: list[Entry]
-) -> None:
-    """From its last checkpoint. If it was only slow, it is told at its next one and leaves the other alone."""
+async def test_a_run_is_taken_over_when_its_lease_expires(table: Table, said: list[Entry]) -> None:
+    """From its last checkpoint on. A run that was only slow notices at its next checkpoint and stops."""
     watch = Watch()
     slow = await claim(table, 1, "test", clock=watch, report=said.append)
     assert slow is not None
@@ -322,8 +317,8 @@ async def test_a_run_that_died_is_taken_over_when_its_time_is_over_and_not_befor
     assert await claim(table, 1, "test", clock=watch, report=said.append) is None
 
 
-async def test_a_run_that_was_overtaken_says_so(table: Table, said: list[Entry], only: Callable[[Any], None]) -> None:
-    """It ends with an error rather than with a finished entry."""
+async def test_a_run_that_was_taken_over_fails(table: Table, said: list[Entry], only: Callable[[Any], None]) -> None:
+    """It must not mark the migration as finished."""
     watch = Watch()
 
     async def run(table: Table, ledger: Ledger) -> None:
@@ -336,10 +331,10 @@ async def test_a_run_that_was_overtaken_says_so(table: Table, said: list[Entry],
         await migrate(table, said.append, clock=watch)
 
 
-async def test_calls_whose_answers_are_lost_are_not_mistaken_for_another_run(
+async def test_a_retried_write_is_not_mistaken_for_another_run(
     table: Table, said: list[Entry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The SDK sends each write a second time: claims, checkpoints and the end are ours all the same."""
+    """The SDK sends a write again when its response is lost: a claim, a checkpoint or the final entry."""
     update = table._writer.update_item
 
     async def twice(**arguments: Any) -> Any:
@@ -356,10 +351,8 @@ async def test_calls_whose_answers_are_lost_are_not_mistaken_for_another_run(
 
 
 @pytest.mark.usefixtures("small_pages")
-async def test_a_table_that_throttles_is_waited_for(
-    table: Table, said: list[Entry], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A few times a page; one that stays away ends the run, and the next goes on."""
+async def test_throttled_requests_are_retried(table: Table, said: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few times a page; lasting throttling ends the run, and the next run resumes."""
     products, _ = await furnish(table)
     for one in products:
         await spoil(table, keys.product(one.id))
@@ -383,14 +376,14 @@ async def test_a_table_that_throttles_is_waited_for(
 
 
 async def m0001_is_done(table: Table) -> None:
-    """Finish the first migration, so that only the second scans."""
+    """Finish the first migration, so that only the second one scans."""
     ledger = await claim(table, 1, "baseline", clock=clock.now, report=lambda _: None)
     assert ledger is not None
     await ledger.finish()
 
 
-async def test_items_that_are_no_concern_of_a_migration_are_left_alone(table: Table, said: list[Entry]) -> None:
-    """Claims are not; and of an item that a newer release makes not even the type is known here."""
+async def test_other_items_are_left_alone(table: Table, said: list[Entry]) -> None:
+    """SKU and e-mail items, and items of a type that only a newer release knows."""
     await table.put(Put(EmailItem.keyed(keys.email("uma@example.com"), user_id="1")))
     await table._writer.put_item(
         TableName=table.name, Item={"pk": {"S": "NEWER#1"}, "sk": {"S": "NEWER"}, "type": {"S": "newer"}}
@@ -400,7 +393,7 @@ async def test_items_that_are_no_concern_of_a_migration_are_left_alone(table: Ta
 
 
 async def test_an_account_that_a_migration_corrects_keeps_its_version(table: Table, said: list[Entry]) -> None:
-    """So that who read it before can still write it."""
+    """A client that read the account before can still update it."""
     store = UserStore(table)
     before = user()
     await store.create(before)

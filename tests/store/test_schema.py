@@ -1,5 +1,5 @@
 # ruff: noqa: ANN401 - what stands in for a client takes and gives whatever a real one does
-"""The table made and brought up to date: again and again, from whatever was there before (R16)."""
+"""Creating the table and updating an existing one are idempotent, whatever the initial state (R16)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ Ensure = Callable[[], Awaitable[bool]]
 
 @pytest.fixture
 def said() -> list[str]:
-    """What was reported."""
+    """The messages that were reported."""
     return []
 
 
@@ -38,7 +38,7 @@ def production(settings: Settings) -> Settings:
 
 
 def older(settings: Settings, **changes: Any) -> dict[str, Any]:
-    """Return how an older release made the table: two indexes, no stream."""
+    """Create the table as an older release did: two indexes, no stream."""
     made = create_table_arguments(settings)
     del made["StreamSpecification"]
     made["GlobalSecondaryIndexes"] = [
@@ -51,10 +51,8 @@ def older(settings: Settings, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.engine("dynamodb_local", "ministack")
-async def test_a_table_is_made_as_it_should_be_and_found_so(
-    clients: Clients, settings: Settings, said: list[str]
-) -> None:
-    """With all indexes, the stream, TTL and on-demand billing; a second run does and says nothing."""
+async def test_a_new_table_is_complete(clients: Clients, settings: Settings, said: list[str]) -> None:
+    """It has all indexes, the stream, TTL and on-demand billing; a second run does and reports nothing."""
     assert await ensure(clients.writer, settings, said.append)
     assert said[0] == f"table {settings.table_name} is missing: putting that right"
     said.clear()
@@ -68,17 +66,17 @@ async def test_a_table_is_made_as_it_should_be_and_found_so(
     assert found.deletion_protection == "DISABLED"
 
 
-async def test_a_table_that_is_not_there_is_described_as_missing(clients: Clients, settings: Settings) -> None:
-    """Looking makes nothing."""
+async def test_a_missing_table_is_described_as_missing(clients: Clients, settings: Settings) -> None:
+    """The description does not create it."""
     found = await status(clients.writer, settings)
     assert (found.state, found.items, found.indexes, found.stream, found.ttl) == ("MISSING", 0, {}, "off", "DISABLED")
     assert found.differences == (f"table {settings.table_name} is missing",)
 
 
-async def test_an_older_table_gets_what_it_lacks_and_keeps_what_it_has(
+async def test_an_older_table_is_completed_and_keeps_its_items(
     clients: Clients, settings: Settings, said: list[str]
 ) -> None:
-    """Billing, five indexes one after the other, stream and TTL; products that were there are in the new indexes."""
+    """Billing, five indexes one after the other, stream and TTL; existing products appear in the new indexes."""
     throughput = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
     provisioned = older(settings, BillingMode="PROVISIONED", ProvisionedThroughput=throughput)
     for index in provisioned["GlobalSecondaryIndexes"]:
@@ -104,8 +102,8 @@ async def test_an_older_table_gets_what_it_lacks_and_keeps_what_it_has(
     assert page.items == [made[2], made[0], made[1]]
 
 
-async def test_a_stream_with_other_images_is_begun_anew(clients: Clients, settings: Settings, said: list[str]) -> None:
-    """A stream cannot be changed."""
+async def test_a_stream_with_other_images_is_replaced(clients: Clients, settings: Settings, said: list[str]) -> None:
+    """DynamoDB cannot change the view type of a stream."""
     keys_only = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
     await clients.writer.create_table(**create_table_arguments(settings) | {"StreamSpecification": keys_only})
     await ensure(clients.writer, settings, said.append)
@@ -114,10 +112,10 @@ async def test_a_stream_with_other_images_is_begun_anew(clients: Clients, settin
 
 
 @pytest.mark.engine("dynamodb_local", "ministack")
-async def test_to_readers_of_the_next_stream_what_was_written_without_one_is_no_news(
+async def test_writes_without_a_stream_are_not_in_the_next_one(
     clients: Clients, settings: Settings, said: list[str]
 ) -> None:
-    """It is another stream, and has nothing yet."""
+    """The new stream has another ARN and starts empty."""
     await ensure(clients.writer, settings, said.append)
     store = ProductStore(Table(clients, name=settings.table_name, deadline=30))
     async with connect_streams(settings) as streams:
@@ -139,7 +137,7 @@ async def test_to_readers_of_the_next_stream_what_was_written_without_one_is_no_
 
 @pytest.mark.engine("ministack")  # DynamoDB Local knows no point-in-time recovery
 async def test_production_is_protected(clients: Clients, settings: Settings, said: list[str]) -> None:
-    """By point-in-time recovery and against deletion; a table of development is, once it is told to be."""
+    """By point-in-time recovery and deletion protection, which development has only on request."""
     await ensure(clients.writer, settings, said.append)
     assert (await status(clients.writer, production(settings))).differences == (
         "point-in-time recovery is off",
@@ -154,10 +152,10 @@ async def test_production_is_protected(clients: Clients, settings: Settings, sai
 
 
 @pytest.mark.requires_dynamodb_local("it has no point-in-time recovery")
-async def test_an_engine_without_recovery_will_do_for_development_alone(
+async def test_an_engine_without_recovery_is_accepted_only_in_development(
     clients: Clients, settings: Settings, said: list[str]
 ) -> None:
-    """It is said, and production refuses it."""
+    """Development reports it; production refuses the engine."""
     await ensure(clients.writer, settings, said.append)
     assert (await status(clients.writer, settings)).point_in_time_recovery == UNSUPPORTED
     with pytest.raises(SchemaError, match=r"recovery is not supported by this engine, and production requires it"):
@@ -165,7 +163,7 @@ async def test_an_engine_without_recovery_will_do_for_development_alone(
 
 
 async def test_a_table_with_other_keys_is_refused(clients: Clients, settings: Settings, said: list[str]) -> None:
-    """It is somebody else's, and nothing of it is touched."""
+    """It belongs to another application, and nothing in it is changed."""
     await clients.writer.create_table(
         TableName=settings.table_name,
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
@@ -182,7 +180,7 @@ async def test_a_table_with_other_keys_is_refused(clients: Clients, settings: Se
 
 
 async def test_an_index_of_another_definition_is_refused(clients: Clients, settings: Settings, said: list[str]) -> None:
-    """Its listing would be empty while it is made anew: people decide when."""
+    """Its listing would be empty while the index is rebuilt, so a person has to decide when."""
     made = create_table_arguments(settings)
     made["GlobalSecondaryIndexes"][2]["Projection"] = {"ProjectionType": "KEYS_ONLY"}
     await clients.writer.create_table(**made)
@@ -191,7 +189,7 @@ async def test_an_index_of_another_definition_is_refused(clients: Clients, setti
 
 
 async def test_ttl_on_another_attribute_is_refused(clients: Clients, settings: Settings, said: list[str]) -> None:
-    """Changing it takes an hour."""
+    """Changing the attribute takes up to an hour."""
     await clients.writer.create_table(**create_table_arguments(settings))
     await clients.writer.update_time_to_live(
         TableName=settings.table_name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "other"}
@@ -200,21 +198,21 @@ async def test_ttl_on_another_attribute_is_refused(clients: Clients, settings: S
         await ensure(clients.writer, settings, said.append)
 
 
-async def test_two_runs_at_once_make_one_table(clients: Clients, settings: Settings, said: list[str]) -> None:
-    """One is told that the other is at it, and waits."""
+async def test_two_parallel_runs_create_one_table(clients: Clients, settings: Settings, said: list[str]) -> None:
+    """The second one reports that it waits for the first."""
     made = await asyncio.gather(*(ensure(clients.writer, settings, said.append) for _ in range(4)))
     assert made.count(True) == 1
     assert (await status(clients.writer, settings)).differences == ()
 
 
 def refusal(code: str, *, status_code: int = 400) -> ClientError:
-    """Return what botocore raises for an answer that refuses."""
+    """Return the error that botocore raises for an error response."""
     answer = {"Error": {"Code": code, "Message": f"{code}!"}, "ResponseMetadata": {"HTTPStatusCode": status_code}}
     return ClientError(cast("Any", answer), "Operation")
 
 
 class SlowTable:
-    """Stands in for AWS, where everything takes a while and is seen a while later."""
+    """A fake of AWS, where each operation takes a while and becomes visible later."""
 
     def __init__(self, settings: Settings, *, lag: int = 2) -> None:
         self.made = create_table_arguments(settings)
@@ -225,7 +223,7 @@ class SlowTable:
         self.states: list[dict[str, Any]] = []
 
     async def describe_table(self, **_: Any) -> dict[str, Any]:
-        """Show the table, some looks after it was made; busy for a few more."""
+        """Describe the table some requests after its creation; it stays busy for a few more."""
         if self.table is None:
             raise refusal("ResourceNotFoundException")
         self.looks += 1
@@ -238,15 +236,15 @@ class SlowTable:
         return {"Table": self.table | {"TableStatus": "ACTIVE", "GlobalSecondaryIndexes": indexes}}
 
     async def describe_time_to_live(self, **_: Any) -> dict[str, Any]:
-        """Say that TTL is on its way."""
+        """Report that TTL is being enabled."""
         return {"TimeToLiveDescription": {"TimeToLiveStatus": "ENABLING", "AttributeName": "expires_at"}}
 
     async def describe_continuous_backups(self, **_: Any) -> dict[str, Any]:
-        """Know nothing yet of a table that new."""
+        """Report that the new table is unknown."""
         raise refusal("TableNotFoundException")
 
     async def create_table(self, **arguments: Any) -> dict[str, Any]:
-        """Take the table, at the second try."""
+        """Accept the table at the second attempt."""
         self.calls.append("create_table")
         if len(self.calls) == 1:
             raise refusal("LimitExceededException")
@@ -256,13 +254,13 @@ class SlowTable:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks follow each other at once."""
+    """Poll without pauses."""
     monkeypatch.setattr(schema, "_POLLING", Backoff(first=0.0001, longest=0.0001))
 
 
 @pytest.mark.usefixtures("quick")
-async def test_what_was_done_is_waited_for_and_not_done_twice(settings: Settings, said: list[str]) -> None:
-    """DescribeTable tells of it a moment later, an index is filled first, and a busy account is asked again."""
+async def test_each_operation_is_requested_once_and_awaited(settings: Settings, said: list[str]) -> None:
+    """DescribeTable lags behind, a new index is filled first, and a busy account is retried."""
     slow = SlowTable(settings)
     assert await ensure(cast("Any", slow), settings, said.append)
     assert slow.calls == ["create_table", "create_table"]
@@ -274,8 +272,8 @@ async def test_what_was_done_is_waited_for_and_not_done_twice(settings: Settings
 
 
 @pytest.mark.usefixtures("quick")
-async def test_waiting_ends(settings: Settings, said: list[str]) -> None:
-    """With what was waited for, and what to do."""
+async def test_waiting_times_out(settings: Settings, said: list[str]) -> None:
+    """The error names what was awaited and what to do."""
     slow = SlowTable(settings, lag=10**9)
     with pytest.raises(SchemaError, match=r"not ready within 0.1 s \(table .* is missing.*\): run this again to go on"):
         await ensure(cast("Any", slow), settings, said.append, seconds=0.1)
@@ -293,13 +291,13 @@ async def test_waiting_ends(settings: Settings, said: list[str]) -> None:
     ],
     ids=str,
 )
-async def test_what_stands_in_the_way_is_said(
+async def test_errors_of_any_request_are_reported(
     settings: Settings, said: list[str], error: Exception, raised: type[Exception], message: str | None
 ) -> None:
-    """An outage is one; what this account may not do is told in DynamoDB's words, whichever call it is."""
+    """An outage is named as one; a missing permission is reported in DynamoDB's words."""
 
     class Failing(SlowTable):
-        """Fails at one of its calls."""
+        """A client that fails at one of its operations."""
 
         async def fail(self, **_: Any) -> dict[str, Any]:
             raise error
@@ -313,13 +311,13 @@ async def test_what_stands_in_the_way_is_said(
 
 
 def seen(settings: Settings, **changes: Any) -> TableDescription:
-    """Return what DynamoDB would say of a table as it should be, but for the changes."""
+    """Return DynamoDB's description of a correct table, with these changes."""
     table = create_table_arguments(settings) | {"TableStatus": "ACTIVE", "DeletionProtectionEnabled": True}
     ttl = {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
     return replace(TableDescription(table | changes, ttl, "ENABLED"))
 
 
-def test_nothing_differs_in_what_is_as_it_should_be(settings: Settings) -> None:
+def test_a_correct_table_has_no_differences(settings: Settings) -> None:
     """In development and in production."""
     for settings_ in (settings, production(settings)):
         assert differences(seen(settings), settings_) == []
@@ -327,13 +325,13 @@ def test_nothing_differs_in_what_is_as_it_should_be(settings: Settings) -> None:
 
 
 def test_work_in_progress_is_named(settings: Settings) -> None:
-    """The table's, or an index's."""
+    """Of the table, or of an index."""
     assert seen(settings, TableStatus="UPDATING").activity == "table: updating"
     index = create_table_arguments(settings)["GlobalSecondaryIndexes"][0] | {"IndexStatus": "DELETING"}
     assert seen(settings, GlobalSecondaryIndexes=[index]).activity == "index listing-by-time: deleting"
 
 
-def test_a_ttl_that_is_being_turned_off_has_to_be_waited_for(settings: Settings) -> None:
+def test_a_ttl_being_disabled_must_be_awaited(settings: Settings) -> None:
     """DynamoDB takes up to an hour."""
     off = replace(seen(settings), ttl={"TimeToLiveStatus": "DISABLING", "AttributeName": "expires_at"})
     (difference,) = differences(off, settings)

@@ -1,5 +1,5 @@
 # ruff: noqa: ANN401 - a scripted client takes and gives whatever a real one does
-"""The calls themselves: counted, bounded in time, and each failure of DynamoDB under its name."""
+"""Requests to the table are counted and bounded in time, and each DynamoDB error becomes a named one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ RAW = CLAIM.serialize()
 
 
 class ScriptedClient:
-    """Stands in for a client: answers each call with the next of its script, the last one for ever."""
+    """A fake client that returns the items of its script in turn, the last one for ever."""
 
     get_item: Callable[..., Awaitable[dict[str, Any]]]
 
@@ -52,13 +52,13 @@ def scripted(*script: dict[str, Any] | Exception, deadline: float = 2.5) -> tupl
 
 
 def refusal(code: str, *, status: int = 400, **more: Any) -> ClientError:
-    """Return what botocore raises for an answer that refuses."""
+    """Return the error that botocore raises for an error response."""
     answer = {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}} | more
     return ClientError(cast("Any", answer), "Operation")
 
 
 def cancelled(*codes: str, items: dict[int, Any] | None = None) -> ClientError:
-    """Return the refusal of a transaction, with the reason of each of its operations."""
+    """Return the error of a cancelled transaction, with the reason of each of its operations."""
     reasons: list[dict[str, Any]] = [{"Code": code} for code in codes]
     for position, item in (items or {}).items():
         reasons[position]["Item"] = item
@@ -67,7 +67,7 @@ def cancelled(*codes: str, items: dict[int, Any] | None = None) -> ClientError:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses between tries are short here."""
+    """Shorten the pauses between attempts."""
     monkeypatch.setattr(table_module, "_BACKOFF", Backoff(first=0.0001, longest=0.001))
 
 
@@ -94,8 +94,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda error: error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__,
 )
-async def test_a_table_that_does_not_serve_is_unavailable(error: Exception) -> None:
-    """Whatever the call and whatever the reason: each read and write says so, and keeps the cause."""
+async def test_each_kind_of_outage_is_table_unavailable(error: Exception) -> None:
+    """For each read and write; the original error is kept as the cause."""
     put = Put(CLAIM)
     calls: list[Callable[[Table], Awaitable[object]]] = [
         lambda table: table.get(KEY, consistent=True),
@@ -118,16 +118,16 @@ async def test_a_table_that_does_not_serve_is_unavailable(error: Exception) -> N
         assert raised.value.retry_after == 1
 
 
-async def test_a_mistake_of_ours_is_not_hidden() -> None:
-    """A request that DynamoDB calls invalid is no outage."""
+async def test_a_validation_error_is_not_an_outage() -> None:
+    """It is a bug in our request, so it must stay visible."""
     table, _ = scripted(refusal("ValidationException"))
     for call in (table.get(KEY, consistent=True), table.put(Put(CLAIM)), table.transact([Put(CLAIM)])):
         with pytest.raises(ClientError):
             await call
 
 
-async def test_a_call_ends_at_its_deadline() -> None:
-    """However long the client would wait and try again."""
+async def test_a_request_ends_at_its_deadline() -> None:
+    """However long the client would wait and retry."""
     table, client = scripted({})
 
     async def hang(**_: Any) -> dict[str, Any]:
@@ -142,8 +142,7 @@ async def test_a_call_ends_at_its_deadline() -> None:
     assert isinstance(raised.value.__cause__, TimeoutError)
 
 
-async def test_a_caller_who_gives_up_is_not_told_that_the_table_is_down() -> None:
-    """A cancelled call is cancelled."""
+async def test_a_cancelled_request_is_not_an_outage() -> None:
     table, client = scripted({})
     client.get_item = lambda **_: asyncio.sleep(60, {})
     with pytest.raises(TimeoutError):
@@ -152,8 +151,8 @@ async def test_a_caller_who_gives_up_is_not_told_that_the_table_is_down() -> Non
 
 
 @pytest.mark.parametrize("there", [RAW, None])
-async def test_a_failed_condition_says_what_was_there(there: dict[str, Any] | None) -> None:
-    """On each kind of single write."""
+async def test_a_failed_condition_contains_the_existing_item(there: dict[str, Any] | None) -> None:
+    """For each kind of single write."""
     more: dict[str, Any] = {"Item": there} if there else {}
     table, _ = scripted(refusal("ConditionalCheckFailedException", **more))
     condition = Item.pk.does_not_exist()
@@ -169,14 +168,14 @@ async def test_a_failed_condition_says_what_was_there(there: dict[str, Any] | No
 
 
 async def test_a_single_write_that_meets_a_transaction_is_a_conflict() -> None:
-    """And no failure of the table."""
+    """The table works, so it is not an outage."""
     table, _ = scripted(refusal("TransactionConflictException"))
     with pytest.raises(Conflict):
         await table.put(Put(CLAIM))
 
 
-async def test_a_transaction_tells_which_conditions_failed_and_on_what() -> None:
-    """By position; the error of the first is raised by `commit`, told what was there."""
+async def test_a_failed_transaction_names_the_failed_conditions_and_items() -> None:
+    """By position; `commit` raises the error of the first one, made from the existing item."""
     error = cancelled("None", "ConditionalCheckFailed", "ConditionalCheckFailed", items={1: RAW})
     table, client = scripted(error)
     with pytest.raises(TransactionFailed) as failed:
@@ -193,23 +192,23 @@ async def test_a_transaction_tells_which_conditions_failed_and_on_what() -> None
     assert len(client.calls) == 2
 
 
-async def test_a_write_without_a_condition_cannot_fail_by_one() -> None:
-    """If it does, the step was declared wrongly, and the error names the item."""
+async def test_a_failed_condition_of_an_unconditional_step_is_a_bug() -> None:
+    """The step was declared wrongly, and the error names the item."""
     table, _ = scripted(cancelled("ConditionalCheckFailed", items={0: RAW}))
     with pytest.raises(AssertionError, match="without a condition"):
         await commit(table, [Step(Put(CLAIM))])
 
 
-async def test_a_transaction_conflict_is_tried_again_under_the_same_token() -> None:
-    """So that a lost answer is not a second application (R6)."""
+async def test_a_transaction_conflict_is_retried_with_the_same_token() -> None:
+    """So a retry after a lost response is not applied twice (R6)."""
     table, client = scripted(cancelled("None", "TransactionConflict"), cancelled("TransactionConflict", "None"), {})
     await table.transact([Put(CLAIM), Delete(KEY)])
     assert len(client.calls) == 3
     assert len({call["ClientRequestToken"] for call in client.calls}) == 1
 
 
-async def test_a_snapshot_waits_for_who_is_writing() -> None:
-    """It is tried again, and ends as a conflict when that never stops."""
+async def test_a_snapshot_is_retried_during_a_transaction() -> None:
+    """It becomes a conflict if the transactions never stop."""
     table, client = scripted(cancelled("TransactionConflict"), {"Responses": [{"Item": RAW}, {}]})
     found = await table.snapshot([KEY, keys.sku("other")])
     assert list(found) == [KEY]
@@ -220,23 +219,23 @@ async def test_a_snapshot_waits_for_who_is_writing() -> None:
     assert len(client.calls) == 5
 
 
-async def test_a_snapshot_leaves_out_what_is_not_there(table: Table) -> None:
-    """And has the rest under the keys that were asked for."""
+async def test_a_snapshot_leaves_out_missing_items(table: Table) -> None:
+    """The others are returned under the requested keys."""
     await table.put(Put(CLAIM))
     found = await table.snapshot([keys.sku("other"), KEY])
     assert {key: item.serialize() for key, item in found.items()} == {KEY: RAW}
 
 
-async def test_conflicts_without_end_are_a_conflict() -> None:
-    """After a few tries; never a failed condition, never an outage."""
+async def test_lasting_conflicts_become_a_conflict_error() -> None:
+    """After a few attempts; never a failed condition and never an outage."""
     table, client = scripted(cancelled("TransactionConflict"))
     with pytest.raises(Conflict):
         await table.transact([Put(CLAIM)])
     assert len(client.calls) == 5
 
 
-async def test_a_failed_condition_outweighs_a_conflict_beside_it() -> None:
-    """Trying again would not help."""
+async def test_a_failed_condition_takes_precedence_over_a_conflict() -> None:
+    """A retry could not succeed."""
     table, client = scripted(cancelled("TransactionConflict", "ConditionalCheckFailed"))
     with pytest.raises(TransactionFailed):
         await table.transact([Put(CLAIM), Put(CLAIM)])
@@ -245,21 +244,20 @@ async def test_a_failed_condition_outweighs_a_conflict_beside_it() -> None:
 
 @pytest.mark.parametrize("code", ["ThrottlingError", "ProvisionedThroughputExceeded"])
 async def test_a_throttled_transaction_is_an_outage(code: str) -> None:
-    """It comes as a cancellation, too."""
+    """DynamoDB may report the throttling as a cancellation."""
     table, _ = scripted(cancelled("None", code))
     with pytest.raises(TableUnavailable):
         await table.transact([Put(CLAIM), Put(CLAIM)])
 
 
-async def test_a_transaction_that_is_invalid_is_a_mistake_of_ours() -> None:
-    """An item too large, say."""
+async def test_an_invalid_transaction_is_not_an_outage() -> None:
+    """For example, one with an item that is too large."""
     table, _ = scripted(cancelled("ValidationError"))
     with pytest.raises(ClientError):
         await table.transact([Put(CLAIM)])
 
 
-async def test_what_a_batch_did_not_read_is_asked_for_again() -> None:
-    """And nothing else."""
+async def test_only_unprocessed_keys_of_a_batch_are_requested_again() -> None:
     other = keys.sku("desk")
     desk = SkuItem.keyed(other, product_id="2")
     first = {
@@ -275,8 +273,8 @@ async def test_what_a_batch_did_not_read_is_asked_for_again() -> None:
     }
 
 
-async def test_a_batch_of_one_finds_what_a_batch_would(table: Table) -> None:
-    """The item, or the attributes that are asked for; and nothing where there is none."""
+async def test_a_batch_of_one_returns_what_a_batch_would(table: Table) -> None:
+    """The item or its requested attributes, and nothing for a missing item."""
     other = keys.sku("desk")
     await table.put_many([CLAIM])
     assert set(await table.get_many([KEY], consistent=True)) == {KEY}
@@ -286,7 +284,7 @@ async def test_a_batch_of_one_finds_what_a_batch_would(table: Table) -> None:
         assert await table.get_many_raw([other], consistent=False, attributes=attributes) == []
 
 
-async def test_a_batch_that_never_comes_to_an_end_is_an_outage() -> None:
+async def test_a_batch_that_never_completes_is_an_outage() -> None:
     """Reading or writing."""
     unread = {"Responses": {}, "UnprocessedKeys": {"vitrina": {"Keys": [{"pk": {"S": KEY.pk}, "sk": {"S": KEY.sk}}]}}}
     table, client = scripted(unread)
@@ -299,8 +297,7 @@ async def test_a_batch_that_never_comes_to_an_end_is_an_outage() -> None:
     assert len(client.calls) == 5
 
 
-async def test_what_a_batch_did_not_write_is_sent_again() -> None:
-    """And nothing else."""
+async def test_only_unprocessed_items_of_a_batch_are_sent_again() -> None:
     left = [{"PutRequest": {"Item": RAW}}]
     table, client = scripted({"UnprocessedItems": {"vitrina": left}}, {"UnprocessedItems": {}})
     await table.put_many([CLAIM, EmailItem.keyed(keys.email("a@b.cd"), user_id="1")])
@@ -308,8 +305,8 @@ async def test_what_a_batch_did_not_write_is_sent_again() -> None:
     assert client.calls[1]["RequestItems"]["vitrina"] == left
 
 
-async def test_an_empty_batch_is_no_call() -> None:
-    """DynamoDB refuses it."""
+async def test_an_empty_batch_makes_no_request() -> None:
+    """DynamoDB refuses empty batches."""
     table, client = scripted({})
     await table.put_many([])
     await table.delete_many([])
@@ -317,15 +314,14 @@ async def test_an_empty_batch_is_no_call() -> None:
     assert client.calls == []
 
 
-async def test_deletions_go_by_as_many_as_a_call_takes() -> None:
-    """However many there are."""
+async def test_deletions_are_split_into_full_batches() -> None:
     table, client = scripted({})
     await table.delete_many(keys.sku(f"s{number}") for number in range(2 * MOST_PUTS + 1))
     assert [len(call["RequestItems"]["vitrina"]) for call in client.calls] == [25, 25, 1]
 
 
 async def test_calls_and_units_are_counted_for_the_request_and_for_the_process() -> None:
-    """Reads and writes apart, single ones, batches and transactions."""
+    """Separately for reads and writes, in single operations, batches and transactions."""
 
     def units(operation: str, kind: str) -> float:
         labels = {"operation": operation, "kind": kind}
@@ -350,7 +346,7 @@ async def test_calls_and_units_are_counted_for_the_request_and_for_the_process()
 
 
 async def test_work_that_belongs_to_no_request_is_counted_for_the_process_alone() -> None:
-    """A flush of views is many readers'."""
+    """A flush of views serves many requests."""
     usage._current.set(None)
     table, client = scripted({"Items": [], "ConsumedCapacity": {"CapacityUnits": 0.5}})
     await table.scan(Scan(), limit=1)
@@ -358,8 +354,8 @@ async def test_work_that_belongs_to_no_request_is_counted_for_the_process_alone(
     assert usage.current() is None
 
 
-async def test_a_scan_meets_every_item_once_in_any_number_of_segments(table: Table) -> None:
-    """Page by page, filtered or not; a position goes on after an item that is gone."""
+async def test_a_scan_returns_every_item_once_in_any_number_of_segments(table: Table) -> None:
+    """Page by page, with and without a filter."""
     made = [SkuItem.keyed(keys.sku(f"s{number}"), product_id=str(number)) for number in range(30)]
     await table.put_many(made[:25])
     await table.put_many(made[25:])
@@ -376,8 +372,8 @@ async def test_a_scan_meets_every_item_once_in_any_number_of_segments(table: Tab
         assert sorted(found) == sorted(item.pk for item in made)
 
 
-async def test_a_scan_goes_on_after_an_item_that_was_deleted(table: Table) -> None:
-    """As a migration that was interrupted does."""
+async def test_a_scan_resumes_after_a_deleted_item(table: Table) -> None:
+    """An interrupted migration does so."""
     await table.put_many(SkuItem.keyed(keys.sku(f"s{number}"), product_id=str(number)) for number in range(9))
     first, position = await table.scan(Scan(), limit=4)
     assert position is not None
