@@ -165,7 +165,7 @@ async def assert_well(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.BROKEN, Fault.RESET, Fault.HANGING, Fault.LOST])
-async def test_an_unresponsive_table_is_503_in_time(shop: Shop, fault: Fault) -> None:
+async def test_a_failing_table_is_503_in_time(shop: Shop, fault: Fault) -> None:
     """On every route, whether or not the table has carried out the request."""
     replies = await ask_all(shop, fault)
     assert {route: reply.status for route, reply in replies.items() if reply.status != 503} == {}

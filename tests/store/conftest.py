@@ -1,4 +1,4 @@
-"""What the tests of the store share: each has a table of its own, on the engine that its mark names."""
+"""Fixtures of the store's tests: each test has a table of its own, on the engine that its mark names."""
 
 from collections.abc import AsyncIterator
 
@@ -12,7 +12,7 @@ from vitrina.store.table import Table
 
 @pytest.fixture
 def settings(engine: str, table_name: str) -> Settings:
-    """Settings for the engine; patient, since a test machine may be busy."""
+    """Settings for the engine, with long timeouts, since a test machine may be busy."""
     return Settings(
         environment="development",
         table_name=table_name,

@@ -1,5 +1,5 @@
 # ruff: noqa: ANN401 - a field takes what its dataclass says
-"""Products and accounts to test with, and short ways to write their versions."""
+"""Sample products and accounts, and short functions that write their versions."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -55,7 +55,7 @@ def user(**fields: Any) -> User:
 
 
 def session(of: User, **fields: Any) -> Session:
-    """Return a new sign-in of an account, good for an hour."""
+    """Return a new session of an account that expires in an hour."""
     values: dict[str, Any] = {
         "id": new_id(),
         "user_id": of.id,
@@ -70,7 +70,7 @@ def session(of: User, **fields: Any) -> Session:
 
 
 def price_changed(minutes: float = 0, **fields: Any) -> PriceChanged:
-    """Return the event of a price that moved some minutes after the start."""
+    """Return the event of a price changed some minutes after the start."""
     values: dict[str, Any] = {
         "product_id": new_id(),
         "version": 2,
@@ -102,14 +102,14 @@ async def edit(store: ProductStore, before: Product, *, minutes: float = 1, **fi
 
 
 async def delete(store: ProductStore, before: Product, *, minutes: float = 1) -> Product:
-    """Delete a product and return it as it is then."""
+    """Delete a product and return its deleted version."""
     after = before.deleted(by="luis", at=at(minutes))
     await store.delete(before, after, describe(before, after, action=Action.DELETED, request_id="test"))
     return after
 
 
 async def restore(store: ProductStore, before: Product, sku: str | None = None, *, minutes: float = 2) -> Product:
-    """Bring a deleted product back and return it."""
+    """Restore a deleted product and return it."""
     after = before.restored(sku or str(before.original_sku), by="luis", at=at(minutes))
     await store.restore(before, after, describe(before, after, action=Action.RESTORED, request_id="test"))
     return after

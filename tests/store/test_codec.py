@@ -278,7 +278,7 @@ def test_decoding_does_not_change_the_raw_item() -> None:
 
 
 def test_every_index_key_and_the_ttl_are_attributes_of_every_item() -> None:
-    """They are declared on the base class: PynamoDB loses indexes that children of a discriminated model declare."""
+    """The base class declares them: PynamoDB loses indexes declared on children of a discriminated model."""
     names = {name for index in keys.INDEXES for name in index[1:]} | {keys.TTL_ATTRIBUTE}
     attributes: dict[str, Attribute[Any]] = Item.get_attributes()
     assert names <= attributes.keys()

@@ -16,14 +16,14 @@ ANSWER = StoredResponse(status=201, headers={"Location": "/v1/products/1"}, body
 
 @pytest.fixture
 def store(table: Table) -> IdempotencyStore:
-    """The store of responses on an empty table."""
+    """The store of responses, on an empty table."""
     return IdempotencyStore(table)
 
 
 def claim(
     *, key: str = "key", body: str = "body", owner: str = "ana", route: str = "products", hours: int = 0
 ) -> Claim:
-    """Return the claim of a request, good for a day."""
+    """Return the claim of a request, valid for a day."""
     made_at = START + timedelta(hours=hours)
     return Claim(
         owner=owner,
@@ -35,7 +35,7 @@ def claim(
     )
 
 
-async def test_an_answer_is_kept_as_it_was(store: IdempotencyStore) -> None:
+async def test_a_response_is_stored_unchanged(store: IdempotencyStore) -> None:
     """Status, headers and every byte of the body."""
     assert await store.find(claim()) is None
     await store.keep(claim(), ANSWER)
@@ -44,14 +44,14 @@ async def test_an_answer_is_kept_as_it_was(store: IdempotencyStore) -> None:
 
 
 async def test_a_key_belongs_to_its_owner_and_route(store: IdempotencyStore) -> None:
-    """Others may use the same one."""
+    """Other accounts and routes may use the same key."""
     await store.keep(claim(), ANSWER)
     for other in (claim(owner="luis"), claim(route="users"), claim(key="other")):
         assert await store.find(other) is None
 
 
 async def test_a_key_with_another_body_is_refused(store: IdempotencyStore) -> None:
-    """When it is looked up, and when two race."""
+    """On lookup, and when two requests race."""
     await store.keep(claim(), ANSWER)
     with pytest.raises(IdempotencyKeyReused):
         await store.find(claim(body="other"))
@@ -59,16 +59,16 @@ async def test_a_key_with_another_body_is_refused(store: IdempotencyStore) -> No
         await store.keep(claim(body="other"), ANSWER)
 
 
-async def test_the_first_answer_stays(store: IdempotencyStore) -> None:
-    """A second one is told the first."""
+async def test_the_first_response_is_kept(store: IdempotencyStore) -> None:
+    """A second request gets the first response."""
     await store.keep(claim(), ANSWER)
     with pytest.raises(AlreadyAnswered) as already:
         await store.keep(claim(), StoredResponse(status=409, headers={}, body=b""))
     assert already.value.response == ANSWER
 
 
-async def test_an_expired_answer_is_as_good_as_gone(store: IdempotencyStore) -> None:
-    """Though its item is still there: it is not found, and the key can be used for another body."""
+async def test_an_expired_response_is_not_found(store: IdempotencyStore) -> None:
+    """Even while its item still exists; the key can be used for another body."""
     await store.keep(claim(), ANSWER)
     late = claim(hours=24, body="other")
     assert await store.find(late) is None
@@ -77,8 +77,8 @@ async def test_an_expired_answer_is_as_good_as_gone(store: IdempotencyStore) -> 
     assert await store.find(late) == second
 
 
-async def test_a_creation_and_its_answer_are_written_together(store: IdempotencyStore, table: Table) -> None:
-    """A creation that is repeated under its key is told the first answer, and makes nothing."""
+async def test_a_creation_and_its_response_are_one_transaction(store: IdempotencyStore, table: Table) -> None:
+    """A creation repeated under its key gets the first response and creates nothing."""
     products = ProductStore(table)
     first, second = product(), product()
     change = describe(None, first, action=Action.CREATED, request_id="test")
@@ -93,8 +93,7 @@ async def test_a_creation_and_its_answer_are_written_together(store: Idempotency
     assert await products.get(second.id, consistent=True) is None
 
 
-async def test_a_refused_creation_keeps_no_answer(store: IdempotencyStore, table: Table) -> None:
-    """All or none."""
+async def test_a_refused_creation_stores_no_response(store: IdempotencyStore, table: Table) -> None:
     products = ProductStore(table)
     await create(products, sku="Lamp-1")
     refused = product(sku="lamp-1")

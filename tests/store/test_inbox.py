@@ -1,4 +1,4 @@
-"""Inboxes in the table: an entry once, unread until it is read, gone when it expires (R9)."""
+"""Inboxes in the table: an entry is written once, is unread until it is marked as read, and expires (R9)."""
 
 import asyncio
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ def store(table: Table) -> InboxStore:
 
 
 def notice(user_id: str, minutes: float = 0, **fields: Any) -> Notice:  # noqa: ANN401 - each field has its own type
-    """Return an entry that nobody has written yet."""
+    """Return an entry that has not been written."""
     return Notice(user_id=user_id, change=price_changed(minutes, **fields), changed_by_name="Luis")
 
 
@@ -43,15 +43,15 @@ async def listed(store: InboxStore, user_id: str, *, unread: bool = False) -> li
     return (await store.page(user_id, unread=unread, at=at(0), limit=100, start=None)).items
 
 
-async def test_an_entry_is_as_it_was_written(store: InboxStore) -> None:
-    """Also that of an admin who is gone, whose name nobody knows."""
+async def test_an_entry_is_read_back_as_it_was_written(store: InboxStore) -> None:
+    """Including an entry whose actor is deleted and has no name."""
     made = Notice(user_id=new_id(), change=price_changed(), changed_by_name=None)
     assert await store.add(made, due_at=None, digest=False)
     assert await listed(store, made.user_id) == await listed(store, made.user_id, unread=True) == [made]
 
 
-async def test_an_entry_that_is_there_stays_as_it_is(store: InboxStore, table: Table) -> None:
-    """Read or unread, mailed or not: what is delivered again changes nothing."""
+async def test_an_existing_entry_is_not_overwritten(store: InboxStore, table: Table) -> None:
+    """Whether read, unread or mailed: a redelivered message changes nothing."""
     made = notice(new_id())
     assert await store.add(made, due_at=at(5), digest=True)
     await store.mark_read(made.user_id, made.id, at=at(1))
@@ -61,14 +61,13 @@ async def test_an_entry_that_is_there_stays_as_it_is(store: InboxStore, table: T
 
 
 async def test_one_of_many_writers_wins(store: InboxStore) -> None:
-    """By the condition of the put."""
     made = notice(new_id())
     added = await asyncio.gather(*(store.add(made, due_at=None, digest=False) for _ in range(30)))
     assert sorted(added) == [False] * 29 + [True]
 
 
-async def test_an_entry_waits_for_its_mail_only_if_it_is_to_be_mailed(store: InboxStore, table: Table) -> None:
-    """In the shard of its account, until the time given."""
+async def test_only_an_entry_to_be_mailed_is_in_the_mail_index(store: InboxStore, table: Table) -> None:
+    """In the shard of its account, under its due time."""
     silent, loud = notice(new_id()), notice(new_id())
     await store.add(silent, due_at=None, digest=False)
     await store.add(loud, due_at=at(7), digest=True)
@@ -80,8 +79,8 @@ async def test_an_entry_waits_for_its_mail_only_if_it_is_to_be_mailed(store: Inb
     ]
 
 
-async def test_an_inbox_is_paged_newest_first_and_is_its_owners(store: InboxStore) -> None:
-    """By the time of the change, in whatever order the entries came."""
+async def test_an_inbox_is_paged_newest_first_for_its_owner_only(store: InboxStore) -> None:
+    """By the time of the change, in whatever order the entries were written."""
     owner = new_id()
     await told(store, new_id(), range(3))
     one, three, two = await told(store, owner, [1, 3, 2])
@@ -91,8 +90,8 @@ async def test_an_inbox_is_paged_newest_first_and_is_its_owners(store: InboxStor
         assert (first.items, second.items, second.next) == ([three, two], [one], None)
 
 
-async def test_what_is_read_is_unread_no_more(store: InboxStore) -> None:
-    """It is in the inbox still, with the time when it was first read."""
+async def test_an_entry_marked_as_read_is_no_longer_unread(store: InboxStore) -> None:
+    """It stays in the inbox, with the time when it was first read."""
     first, second = await told(store, new_id(), [1, 2])
     await store.mark_read(first.user_id, first.id, at=at(5))
     await store.mark_read(first.user_id, first.id, at=at(6))
@@ -101,8 +100,8 @@ async def test_what_is_read_is_unread_no_more(store: InboxStore) -> None:
     assert await store.unread_count(first.user_id, at=at(0)) == 1
 
 
-async def test_what_is_not_there_cannot_be_read(store: InboxStore) -> None:
-    """Neither another's, nor one that has expired, nor one that there never was: and none comes into being."""
+async def test_a_missing_entry_cannot_be_marked_as_read(store: InboxStore) -> None:
+    """Another account's, an expired or a nonexistent one; the update must not create an item."""
     [made] = await told(store, new_id(), [0])
     for user_id, notice_id, when in [
         (new_id(), made.id, at(1)),
@@ -115,8 +114,8 @@ async def test_what_is_not_there_cannot_be_read(store: InboxStore) -> None:
     assert await listed(store, made.user_id) == [made]
 
 
-async def test_an_expired_entry_is_as_good_as_gone(store: InboxStore) -> None:
-    """From the second it expires, though DynamoDB may keep it for days."""
+async def test_an_expired_entry_is_neither_listed_nor_counted(store: InboxStore) -> None:
+    """From the second it expires, although DynamoDB's TTL may delete it days later."""
     [made] = await told(store, new_id(), [0])
     for unread in (False, True):
         for when, found in [(EXPIRY - timedelta(seconds=1), [made]), (EXPIRY, [])]:
@@ -128,8 +127,8 @@ async def test_an_expired_entry_is_as_good_as_gone(store: InboxStore) -> None:
         await store.mark_read(made.user_id, made.id, at=EXPIRY)
 
 
-async def test_a_count_goes_on_over_more_than_a_megabyte(store: InboxStore) -> None:
-    """A query ends at 1 MB: 1,250 entries with long names take two."""
+async def test_a_count_continues_past_one_megabyte(store: InboxStore) -> None:
+    """A query returns at most 1 MB: 1,250 entries with long names take two queries."""
     owner = new_id()
     made = [notice(owner, each, name="x" * 600) for each in range(1_250)]
     for first in range(0, len(made), 50):

@@ -1,4 +1,4 @@
-"""Leases: one owner at a time, whatever is repeated or comes late."""
+"""Each lease has one owner at a time, whatever requests are repeated or late."""
 
 import asyncio
 
@@ -17,13 +17,13 @@ def leases(table: Table) -> LeaseStore:
 
 
 async def made(leases: LeaseStore) -> Lease:
-    """A lease that nobody has."""
+    """A lease without an owner."""
     await leases.create(Lease(shard_id=SHARD, parent="shardId-0"))
     return (await leases.all())[SHARD]
 
 
-async def test_a_lease_begins_with_the_oldest_record(leases: LeaseStore) -> None:
-    """It is made once; a second relay that makes it changes nothing."""
+async def test_a_new_lease_begins_at_the_oldest_record(leases: LeaseStore) -> None:
+    """It is created once; a second relay that creates it changes nothing."""
     lease = await made(leases)
     assert lease == Lease(shard_id=SHARD, parent="shardId-0", owner=None, counter=0, checkpoint=TRIM_HORIZON)
     mine = await leases.take(lease, owner="a")
@@ -32,13 +32,13 @@ async def test_a_lease_begins_with_the_oldest_record(leases: LeaseStore) -> None
 
 
 async def test_streams_have_leases_of_their_own(leases: LeaseStore, table: Table) -> None:
-    """A table that is made anew has another stream."""
+    """A table that is recreated has another stream."""
     await made(leases)
     assert await LeaseStore(table, stream_label="another").all() == {}
 
 
 async def test_one_of_many_takes_a_lease(leases: LeaseStore) -> None:
-    """All see the same; the condition tells them apart."""
+    """All read the same lease; the condition of the update lets one of them succeed."""
     lease = await made(leases)
     taken = await asyncio.gather(
         *(leases.take(lease, owner=f"r{number}") for number in range(20)), return_exceptions=True
@@ -49,16 +49,16 @@ async def test_one_of_many_takes_a_lease(leases: LeaseStore) -> None:
     assert (await leases.all())[SHARD] == winners[0]
 
 
-async def test_a_take_whose_answer_was_lost_is_known_again(leases: LeaseStore) -> None:
-    """Its repetition finds the owner's own name."""
+async def test_a_retried_take_succeeds(leases: LeaseStore) -> None:
+    """The retry finds its own name as the owner."""
     lease = await made(leases)
     assert await leases.take(lease, owner="a") == await leases.take(lease, owner="a")
     with pytest.raises(LeaseLost):
         await leases.take(lease, owner="b")
 
 
-async def test_a_lease_that_moved_is_not_taken(leases: LeaseStore) -> None:
-    """Its owner lives."""
+async def test_a_renewed_lease_is_not_taken(leases: LeaseStore) -> None:
+    """Its owner is alive."""
     mine = await leases.take(await made(leases), owner="a")
     seen = (await leases.all())[SHARD]
     await leases.renew(mine, checkpoint="17")
@@ -68,8 +68,8 @@ async def test_a_lease_that_moved_is_not_taken(leases: LeaseStore) -> None:
     assert (after.owner, after.counter, after.checkpoint) == ("a", seen.counter + 1, "17")
 
 
-async def test_who_lost_a_lease_can_write_nothing_more(leases: LeaseStore) -> None:
-    """No checkpoint, no end; the new owner's stays as it is."""
+async def test_a_former_owner_cannot_write_to_a_lease(leases: LeaseStore) -> None:
+    """Neither a checkpoint nor the end; the new owner's lease stays unchanged."""
     mine = await leases.take(await made(leases), owner="a")
     theirs = await leases.take((await leases.all())[SHARD], owner="b")
     for late in (leases.renew(mine, checkpoint="99"), leases.give_back(mine, checkpoint=SHARD_END)):
@@ -78,8 +78,8 @@ async def test_who_lost_a_lease_can_write_nothing_more(leases: LeaseStore) -> No
     assert (await leases.all())[SHARD] == theirs
 
 
-async def test_a_lease_that_is_given_back_is_nobodys(leases: LeaseStore) -> None:
-    """At the place that was reached; another can take it at once."""
+async def test_a_released_lease_has_no_owner(leases: LeaseStore) -> None:
+    """It keeps the checkpoint, and another relay can take it at once."""
     mine = await leases.take(await made(leases), owner="a")
     await leases.give_back(mine, checkpoint=SHARD_END)
     seen = (await leases.all())[SHARD]
@@ -88,7 +88,7 @@ async def test_a_lease_that_is_given_back_is_nobodys(leases: LeaseStore) -> None
 
 
 async def test_a_lease_can_be_deleted(leases: LeaseStore) -> None:
-    """Once or twice."""
+    """Deleting it twice is no error."""
     lease = await made(leases)
     for _ in range(2):
         await leases.delete(lease)

@@ -1,4 +1,4 @@
-"""Pages of products: full unless they are the last, in one order, the same on every engine."""
+"""Pages of products: each page but the last is full, and the order is the same on every engine."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -33,12 +33,12 @@ def listings(table: Table) -> ProductListings:
 def listed(
     listings: ProductListings, sort: Sort, *, brand: str | None = None, name_prefix: str | None = None
 ) -> ReadPage:
-    """Return how a page of one listing is read."""
+    """Return a function that reads a page of one listing."""
     return lambda limit, start: listings.live(sort=sort, brand=brand, name_prefix=name_prefix, limit=limit, start=start)
 
 
 async def read_all(page: ReadPage, *, limit: int) -> list[Product]:
-    """Read a listing to its end; every page but the last must be full, and none empty after the first."""
+    """Read a listing to its end; every page but the last must be full, and none after the first empty."""
     read = await page(limit, None)
     items = list(read.items)
     while read.next is not None:
@@ -50,7 +50,7 @@ async def read_all(page: ReadPage, *, limit: int) -> list[Product]:
 
 
 def expected(products: list[Product], sort: Sort) -> list[Product]:
-    """Return products as the rules order them: ties by id, in the sort's own direction."""
+    """Return products in the specified order: ties by id, in the direction of the sort."""
     keys: dict[Sort, Callable[[Product], tuple[object, str]]] = {
         Sort.NEWEST: lambda one: (one.created_at, one.id),
         Sort.NAME: lambda one: (fold(one.name).encode(), one.id),
@@ -61,7 +61,7 @@ def expected(products: list[Product], sort: Sort) -> list[Product]:
 
 
 async def a_catalogue(store: ProductStore) -> list[Product]:
-    """Make 23 products of two brands, with ties in time, name and price."""
+    """Create 23 products of two brands, with ties in time, name and price."""
     rolls = random.Random(11)
     return [
         await create(
@@ -81,7 +81,7 @@ async def a_catalogue(store: ProductStore) -> list[Product]:
 async def test_every_sort_lists_each_product_once_with_ties_and_pages_of_any_size(
     store: ProductStore, listings: ProductListings, sort: Sort
 ) -> None:
-    """Pages of every size join to the same list, of all and of a brand (without regard to case)."""
+    """Of all products and of one brand, which is compared without regard to case."""
     catalogue = await a_catalogue(store)
     brightwell = [one for one in catalogue if fold(one.brand) == "brightwell"]
     for limit in (1, 4, 22, 23, 24, 100):
@@ -93,7 +93,7 @@ async def test_every_sort_lists_each_product_once_with_ties_and_pages_of_any_siz
 async def test_a_cursor_survives_the_deletion_of_the_product_that_it_points_at(
     store: ProductStore, listings: ProductListings, sort: Sort
 ) -> None:
-    """The rest of the list comes as if nothing had happened (api.md, cursors)."""
+    """The next page is the same as without the deletion (api.md, cursors)."""
     catalogue = expected([await create(store, name=f"N{number}") for number in range(6)], sort)
     first = await listed(listings, sort)(3, None)
     assert first.items == catalogue[:3]
@@ -106,7 +106,7 @@ async def test_a_cursor_survives_the_deletion_of_the_product_that_it_points_at(
 async def test_a_cursor_survives_the_change_of_the_product_that_it_points_at(
     store: ProductStore, listings: ProductListings, sort: Sort
 ) -> None:
-    """It holds the place, not the product: one that moved on is met again where it went."""
+    """A cursor holds a position, not a product: a product that moves forward is listed again."""
     catalogue = expected([await create(store, name=f"N{number}") for number in range(6)], sort)
     first = await listed(listings, sort)(3, None)
     await edit(store, first.items[-1], name="zz", price=Decimal(5000), brand="Other")
@@ -114,8 +114,8 @@ async def test_a_cursor_survives_the_change_of_the_product_that_it_points_at(
     assert [one.id for one in rest.items if one.id != first.items[-1].id] == [one.id for one in catalogue[3:]]
 
 
-async def test_an_exactly_full_page_at_the_end_is_the_last(store: ProductStore, listings: ProductListings) -> None:
-    """No cursor leads to an empty page."""
+async def test_an_exactly_full_last_page_has_no_cursor(store: ProductStore, listings: ProductListings) -> None:
+    """A cursor would lead to an empty page."""
     for _ in range(4):
         await create(store)
     page = await listed(listings, Sort.NEWEST)(4, None)
@@ -125,8 +125,7 @@ async def test_an_exactly_full_page_at_the_end_is_the_last(store: ProductStore, 
     assert (len(page.items), page.next) == (2, None)
 
 
-async def test_nothing_is_an_empty_page(listings: ProductListings) -> None:
-    """Without a cursor."""
+async def test_an_empty_listing_is_an_empty_page_without_a_cursor(listings: ProductListings) -> None:
     for page in (
         await listed(listings, Sort.PRICE)(25, None),
         await listed(listings, Sort.NAME, brand="Nobody", name_prefix="x")(25, None),
@@ -156,10 +155,10 @@ async def test_nothing_is_an_empty_page(listings: ProductListings) -> None:
         (" ", []),
     ],
 )
-async def test_a_name_is_found_by_how_it_begins_without_regard_to_case_or_composition(
+async def test_a_name_is_found_by_prefix_regardless_of_case_and_composition(
     store: ProductStore, listings: ProductListings, prefix: str, found: list[str]
 ) -> None:
-    """Case folding and NFC decide: ß is ss, İ is i with a dot, Ǆ and ǅ are one letter (api.md)."""
+    """By case folding and NFC: ß is ss, İ is i with a dot, Ǆ and ǅ are one letter (api.md)."""
     names = "Lamp|LAMPE|STRASSE|Straße 9|İstanbul|Ǆ one|ǅ two|Éclair|e\u0301tude|Ωmega|ωmikron|日本茶|🦊 toy"
     for name in names.split("|"):
         await create(store, name=name)
@@ -170,14 +169,14 @@ async def test_a_name_is_found_by_how_it_begins_without_regard_to_case_or_compos
 
 
 async def test_a_prefix_is_paged_like_a_list(store: ProductStore, listings: ProductListings) -> None:
-    """And ends where the prefix does."""
+    """The pages end where the prefix does."""
     made = [await create(store, name=f"Lamp {number:02}") for number in range(7)]
     await create(store, name="Lama")
     await create(store, name="Lamq")
     assert await read_all(listed(listings, Sort.NAME, name_prefix="lamp"), limit=3) == made
 
 
-async def test_names_sort_by_code_points_as_bytes_do(store: ProductStore, listings: ProductListings) -> None:
+async def test_names_sort_by_code_point(store: ProductStore, listings: ProductListings) -> None:
     """The order is that of UTF-8, in which an emoji comes after every character of the basic plane."""
     names = ["a", "a b", "ab", "z", "é", "ﬀ", "\uff5e", "\U0001f98a", "日本"]
     for name in names:
@@ -186,10 +185,8 @@ async def test_names_sort_by_code_points_as_bytes_do(store: ProductStore, listin
     assert [one.name for one in items] == sorted(names, key=lambda name: fold(name).encode())
 
 
-async def test_a_name_that_is_the_beginning_of_another_comes_first(
-    store: ProductStore, listings: ProductListings
-) -> None:
-    """Whatever follows in the longer one, and whatever the ids are."""
+async def test_a_name_that_is_a_prefix_of_another_comes_first(store: ProductStore, listings: ProductListings) -> None:
+    """Whatever follows in the longer name, and whatever the ids are."""
     names = ["Lamp", "Lamp !", "Lamp 1", "Lamp-1"]
     for name in reversed(names):
         await create(store, name=name)
@@ -197,7 +194,7 @@ async def test_a_name_that_is_the_beginning_of_another_comes_first(
 
 
 async def test_the_longest_names_can_be_listed_and_paged(store: ProductStore, listings: ProductListings) -> None:
-    """200 characters can fold into 2,400 bytes, more than a key may hold; the id still tells them apart."""
+    """200 characters can fold into 2,400 bytes, more than a key may hold; the id orders names cut to the same key."""
     longest = "\U0001d160"
     assert len(fold(longest * 199).encode()) > 2_048
     made = [await create(store, name=longest * 199 + end) for end in "abc"]
@@ -207,10 +204,8 @@ async def test_the_longest_names_can_be_listed_and_paged(store: ProductStore, li
     assert len(prefixed) == 3
 
 
-async def test_prices_sort_as_numbers_from_nothing_to_the_highest(
-    store: ProductStore, listings: ProductListings
-) -> None:
-    """9.99 before 10, and three decimals count."""
+async def test_prices_sort_as_numbers_from_zero_to_the_highest(store: ProductStore, listings: ProductListings) -> None:
+    """9.99 comes before 10, and three decimals count."""
     prices = ["0.000", "0.001", "0.010", "9.990", "10.000", "999999999999.999"]
     for price in reversed(prices):
         await create(store, price=Decimal(price), currency="KWD")
@@ -220,10 +215,10 @@ async def test_prices_sort_as_numbers_from_nothing_to_the_highest(
     assert [str(one.price) for one in items] == prices[::-1]
 
 
-async def test_a_deleted_product_is_in_no_listing_but_that_of_the_deleted(
+async def test_a_deleted_product_is_only_in_the_listing_of_deleted_ones(
     store: ProductStore, listings: ProductListings
 ) -> None:
-    """By index, not by filter (R7); the newest deletion comes first, and restoring brings it back."""
+    """By index, not by filter (R7); the latest deletion comes first, and restoring reverts it."""
     made = [await create(store, sku=f"S{number}") for number in range(5)]
     deleted = [await delete(store, one, minutes=minutes) for minutes, one in enumerate(made[:4], 1)]
     for sort in Sort:
@@ -235,7 +230,7 @@ async def test_a_deleted_product_is_in_no_listing_but_that_of_the_deleted(
     assert await read_all(lambda limit, start: listings.deleted(limit=limit, start=start), limit=2) == deleted[:0:-1]
 
 
-async def test_a_changed_product_moves_to_where_it_belongs(store: ProductStore, listings: ProductListings) -> None:
+async def test_a_changed_product_moves_in_every_listing(store: ProductStore, listings: ProductListings) -> None:
     """In every order, and from its old brand to its new one."""
     other, moved = await create(store, name="M"), await create(store, name="A", price=Decimal(1))
     moved = await edit(store, moved, name="Z", price=Decimal(50), brand="Dovetail")
@@ -246,7 +241,7 @@ async def test_a_changed_product_moves_to_where_it_belongs(store: ProductStore, 
 
 
 async def test_a_products_changes_are_paged_newest_first(store: ProductStore, listings: ProductListings) -> None:
-    """All that was done to it, past nine versions too, whose numbers sort as numbers."""
+    """Version numbers sort as numbers, so version 10 comes after version 9."""
     latest = await create(store, sku="Lamp-1")
     for number in range(2, 11):
         latest = await edit(store, latest, minutes=number, name=f"N{number}")
@@ -267,7 +262,7 @@ async def test_a_products_changes_are_paged_newest_first(store: ProductStore, li
 async def test_each_price_ends_where_the_next_begins_across_pages(
     store: ProductStore, listings: ProductListings, limit: int
 ) -> None:
-    """Six prices; other changes lie between them, and a page that continues another knows where its first ended."""
+    """Other changes lie between the six prices, and the end of a page's first price comes from the cursor."""
     latest = await create(store, price=Decimal("1.00"))
     for number in range(2, 7):
         latest = await edit(store, latest, minutes=number * 10, price=Decimal(number))
@@ -292,7 +287,7 @@ async def test_each_price_ends_where_the_next_begins_across_pages(
 async def test_the_prices_since_a_time_are_those_in_force_then_and_later(
     store: ProductStore, listings: ProductListings
 ) -> None:
-    """The one in force at that time is among them, also where it began at just that time; nothing older is."""
+    """Including the price that was in force at that time or began exactly then; no older one."""
     latest = await create(store, price=Decimal("1.00"))
     for number in range(2, 5):
         latest = await edit(store, latest, minutes=number * 10, price=Decimal(number))
@@ -308,10 +303,8 @@ async def test_the_prices_since_a_time_are_those_in_force_then_and_later(
     assert await listings.prices_since(product().id, at(0), consistent=True) == []
 
 
-async def test_more_prices_than_one_query_reads_are_all_looked_at(
-    store: ProductStore, listings: ProductListings
-) -> None:
-    """A price that moves every minute for hours."""
+async def test_price_history_continues_past_one_query(store: ProductStore, listings: ProductListings) -> None:
+    """For a price that changes every minute for hours."""
     latest = await create(store, price=Decimal(0))
     for number in range(1, 205):
         latest = await edit(store, latest, minutes=number, price=Decimal(number))

@@ -14,8 +14,8 @@ def store(table: Table) -> LoginAttemptStore:
     return LoginAttemptStore(table)
 
 
-async def test_tries_are_added_up_for_each_subject_and_window(store: LoginAttemptStore) -> None:
-    """Taking some back is adding less than none."""
+async def test_attempts_are_counted_by_subject_and_window(store: LoginAttemptStore) -> None:
+    """A negative number takes attempts back."""
     assert await store.add("ana", window=7, seconds=900, number=1) == 1
     assert await store.add("ana", window=7, seconds=900, number=2) == 3
     assert await store.add("ana", window=8, seconds=900, number=1) == 1
@@ -23,8 +23,8 @@ async def test_tries_are_added_up_for_each_subject_and_window(store: LoginAttemp
     assert await store.add("luis", window=8, seconds=900, number=1) == 1
 
 
-async def test_a_subject_is_forgotten_in_one_window_alone(store: LoginAttemptStore) -> None:
-    """Forgetting what was never there is nothing."""
+async def test_a_count_is_deleted_in_one_window_only(store: LoginAttemptStore) -> None:
+    """Deleting a count that does not exist is no error."""
     await store.add("ana", window=7, seconds=900, number=1)
     await store.add("ana", window=8, seconds=900, number=1)
     await store.forget("ana", window=7)
@@ -34,7 +34,7 @@ async def test_a_subject_is_forgotten_in_one_window_alone(store: LoginAttemptSto
 
 
 async def test_ttl_may_delete_a_count_after_its_window_and_not_before(store: LoginAttemptStore, table: Table) -> None:
-    """A window's item outlives it by one window, for clocks that are late."""
+    """An item outlives its window by one window, so that clocks may differ."""
     await store.add("ana", window=7, seconds=900, number=1)
     item = await table.get(keys.login_attempts("ana", 7), consistent=True)
     assert isinstance(item, LoginAttemptsItem)

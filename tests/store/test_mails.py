@@ -1,4 +1,4 @@
-"""Mail in the table: found by index, one at a time to each account, taken over by condition (R9)."""
+"""Pending mail is found by index, sent to each account one at a time, and taken over by condition (R9)."""
 
 import asyncio
 from datetime import timedelta
@@ -30,8 +30,8 @@ async def taken(harness: MailHarness, admin: User, *notice_ids: str, lease: time
     return await harness.store.take(admin.id, notice_ids, digest=False, at=LATER, lease=lease)
 
 
-async def test_what_is_due_is_sorted_by_account_and_kind(harness: MailHarness) -> None:
-    """A mail whose sender is silent, notices one by one, oldest first, and a digest's."""
+async def test_due_mail_is_grouped_by_account_and_kind(harness: MailHarness) -> None:
+    """A mail whose sender has stopped, single notices oldest first, and those of a digest."""
     admin, other = await harness.admin(), await harness.admin()
     singles = await harness.add_due(admin, [2, 1], due_at=AT + timedelta(seconds=1))
     many = await harness.add_due(admin, [5, 6], digest=True)
@@ -47,16 +47,16 @@ async def test_what_is_due_is_sorted_by_account_and_kind(harness: MailHarness) -
     assert await harness.store.due(shard, at=AT - timedelta(seconds=1)) == []
 
 
-async def test_a_digest_holds_so_many_and_no_more(harness: MailHarness) -> None:
-    """Read page by page."""
+async def test_a_digest_has_a_largest_size(harness: MailHarness) -> None:
+    """Its notices are read page by page."""
     admin = await harness.admin()
     await harness.add_due(admin, range(MOST_NOTICES + 1), digest=True)
     [waiting] = await harness.store.due(keys.mail_shard(admin.id), at=LATER)
     assert len(waiting.digest_ids) == MOST_NOTICES
 
 
-async def test_one_of_many_begins_the_mail(harness: MailHarness) -> None:
-    """The others are told until when it is held; the same when it is taken over."""
+async def test_one_of_many_senders_begins_a_mail(harness: MailHarness) -> None:
+    """The others get the time until which it is reserved; the same holds for a takeover."""
     admin = await harness.admin()
     begun = await asyncio.gather(*(taken(harness, admin, str(n)) for n in range(20)), return_exceptions=True)
     [mail] = [each for each in begun if isinstance(each, Mail)]
@@ -70,18 +70,16 @@ async def test_one_of_many_begins_the_mail(harness: MailHarness) -> None:
     assert mine.created_at == mail.created_at
 
 
-async def test_a_mail_that_is_due_is_taken_over_instead_of_another(harness: MailHarness) -> None:
-    """One account gets one mail at a time."""
+async def test_an_unfinished_mail_is_taken_over_before_another_begins(harness: MailHarness) -> None:
+    """An account gets one mail at a time."""
     admin = await harness.admin()
     left = await taken(harness, admin, "a", lease=timedelta(0))
     mine = await taken(harness, admin, "b")
     assert (mine.id, mine.notice_ids, mine.attempt) == (left.id, ("a",), 2)
 
 
-async def test_beginning_again_after_a_lost_answer_finds_itself(
-    harness: MailHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The SDK repeats a write whose answer did not come."""
+async def test_a_retried_beginning_succeeds(harness: MailHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK repeats a write whose response was lost."""
     admin = await harness.admin()
     put = harness.table._writer.put_item
 
@@ -94,8 +92,8 @@ async def test_beginning_again_after_a_lost_answer_finds_itself(
     assert (mail.notice_ids, mail.attempt) == (("a",), 1)
 
 
-async def test_each_attempt_of_a_mail_takes_up_the_same_notices(harness: MailHarness) -> None:
-    """And no other mail does; one that is gone is none."""
+async def test_each_attempt_of_a_mail_contains_the_same_notices(harness: MailHarness) -> None:
+    """No other mail contains them; a deleted notice is left out."""
     admin = await harness.admin()
     [one, two] = await harness.add_due(admin, [1, 2])
     mail = await taken(harness, admin, one.id)
@@ -109,8 +107,8 @@ async def test_each_attempt_of_a_mail_takes_up_the_same_notices(harness: MailHar
     assert await harness.store.due(keys.mail_shard(admin.id), at=LATER) == []
 
 
-async def test_only_the_attempt_at_hand_postpones_and_any_of_them_finishes(harness: MailHarness) -> None:
-    """Sent is sent, whoever did it; another mail is left alone."""
+async def test_only_the_current_attempt_postpones_and_any_attempt_finishes(harness: MailHarness) -> None:
+    """A mail that any attempt has sent is sent; other mails stay unchanged."""
     admin = await harness.admin()
     first = await taken(harness, admin, "a", lease=timedelta(0))
     second = await harness.store.take_over(first, at=LATER, lease=LEASE)
@@ -131,8 +129,8 @@ async def test_only_the_attempt_at_hand_postpones_and_any_of_them_finishes(harne
     assert not await harness.store.postpone(other, until=LATER, failed=False)
 
 
-async def test_a_recipient_comes_with_what_it_wants(harness: MailHarness) -> None:
-    """None if it never said; nothing at all if it is gone."""
+async def test_a_recipient_is_returned_with_its_preferences(harness: MailHarness) -> None:
+    """None for the preferences if they were never set, and None for a deleted account."""
     admin = await harness.admin()
     assert await harness.store.recipient(admin.id) == (admin, None)
     await harness.prefers(admin, email="each", language="es")

@@ -1,4 +1,4 @@
-"""Pages of any query: full though a filter leaves items out, and sure of the end."""
+"""Pages of any query: a filter does not shorten them, and the last one has no cursor."""
 
 import pytest
 
@@ -13,18 +13,18 @@ ALL = Query(condition=Item.pk == "P", consistent=True)
 
 
 async def furnish(table: Table, number: int) -> None:
-    """Write items whose tries are their places in the partition."""
+    """Write items whose `tries` are their positions in the partition."""
     await table.put_many(LoginAttemptsItem.keyed(Key("P", f"{place:03d}"), tries=place) for place in range(number))
 
 
 def tries(item: LoginAttemptsItem) -> int:
-    """Return the place of an item."""
+    """Return the position of an item."""
     return item.tries
 
 
 @pytest.mark.parametrize("limit", [1, 3, 4, 5, 20])
-async def test_a_filter_leaves_no_page_short(table: Table, limit: int) -> None:
-    """DynamoDB counts a limit before the filter; a page does not."""
+async def test_a_filter_does_not_shorten_a_page(table: Table, limit: int) -> None:
+    """DynamoDB applies a limit before the filter; a page applies it after."""
     await furnish(table, 20)
     for rest, wanted in [(LoginAttemptsItem.tries >= 15, range(15, 20)), (LoginAttemptsItem.tries < 4, range(4))]:
         query = Query(condition=Item.pk == "P", filter=rest, consistent=True)
@@ -42,7 +42,7 @@ async def test_a_filter_leaves_no_page_short(table: Table, limit: int) -> None:
 
 
 async def test_a_collection_is_read_to_its_end(table: Table) -> None:
-    """However many calls that takes."""
+    """However many requests that takes."""
     await furnish(table, 20)
     for limit in (1000, 20, 7, 1):
         items = await every(table, ALL, limit=limit)
