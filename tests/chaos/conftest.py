@@ -87,7 +87,7 @@ async def installation(
     engines: Engines, dynamodb_local: str, ministack: str, tmp_path: Path
 ) -> AsyncIterator[Installation]:
     """A table on DynamoDB Local and a queue on MiniStack, with timeouts short enough to notice a death in seconds."""
-    # It deletes the last test's table for minutes, and answers nobody meanwhile.
+    # DynamoDB Local deletes the previous test's table for minutes and serves no requests meanwhile.
     await asyncio.to_thread(engines.freshen)
     print(f"CHAOS_SEED={SEED}")  # noqa: T201 - shown when a test fails
     with MailServer() as mail:

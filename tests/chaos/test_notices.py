@@ -67,7 +67,9 @@ async def test_killed_workers_lose_and_duplicate_nothing(installation: Installat
 
 async def test_a_relay_suspended_past_its_lease_duplicates_nothing(installation: Installation) -> None:
     """Another relay takes its shards over; the records it still holds when it resumes are not delivered twice."""
-    if SECONDS * RATE * ADMINS < 1_000:  # Of few notices, the digests would take the longest; of many, single mails.
+    if (
+        SECONDS * RATE * ADMINS < 1_000
+    ):  # With few notices the digests would take the longest, with many the single mails.
         installation.change_settings(notices_before_digest=1_000)
     first, second = installation.worker("relay"), installation.worker("relay")
     notifier = installation.worker("notifier")
@@ -104,7 +106,7 @@ async def test_invalid_messages_become_dead_letters_and_block_no_other(installat
             await until(lambda: _holds(queue.dead, 2), seconds=90)
             await check_all_were_told(installation)
             assert broken in await vitrina(installation, "queue", "dlq", "list")
-            # Its cause is gone, which no record of the stream says.
+            # Repair the item; the filter passes no stream record of this write.
             await installation.table.put(Put(change))
             installation.storm.moved.setdefault(actor.id, []).append((broken, change.version))
             await vitrina(installation, "queue", "dlq", "replay")

@@ -158,7 +158,7 @@ async def ask_all(shop: Shop, fault: Fault) -> dict[tuple[str, str], Reply]:
 async def assert_well(shop: Shop) -> None:
     """Assert that the service recovers within five seconds, and that no write was partial."""
     async with asyncio.timeout(5):
-        while (await shop.anonymous.get("/readyz")).status != 200:  # noqa: ASYNC110 - it tells nobody
+        while (await shop.anonymous.get("/readyz")).status != 200:  # noqa: ASYNC110 - the service sends no event
             await asyncio.sleep(0.05)
         ok(await shop.admin.post("/v1/products", product_body()), 201)
     assert [finding async for finding in consistency.check(shop.direct, repair=False)] == []
@@ -184,8 +184,11 @@ async def test_a_slow_table_is_waited_for_as_long_as_there_is_time(shop: Shop) -
 async def test_a_retried_table_request_is_applied_once(shop: Shop) -> None:
     """When a response is lost, the retry applies nothing twice and the route responds as usual."""
     replies = await ask_all(shop, Fault.LOST_ONCE)
-    assert replies.pop(("POST", "/v1/notifications/{notification_id}/read")).status in {404, 503}  # There is none.
-    # Each pause before a second try may be a second, so that what takes many calls may be out of time.
+    assert replies.pop(("POST", "/v1/notifications/{notification_id}/read")).status in {
+        404,
+        503,
+    }  # No notification exists.
+    # Each retry may wait for a second, so a route with many table requests may exceed its deadline.
     assert {route: reply for route, reply in replies.items() if reply.status not in {200, 201, 204, 503}} == {}
     assert replies["POST", "/v1/products"].status == 201
     assert replies["GET", "/v1/products"].status == 200

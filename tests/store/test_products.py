@@ -1,4 +1,4 @@
-"""Products in the table: each change is one transaction, and each failed condition has its name (R5 to R8, R10)."""
+"""Each product change is one transaction, and each failed condition has a named error (R5 to R8, R10)."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -23,22 +23,21 @@ def store(table: Table) -> ProductStore:
     return ProductStore(table)
 
 
-async def test_a_new_product_is_read_back_as_it_was_made(store: ProductStore) -> None:
-    """No field is lost or rounded, whatever its currency's decimals."""
+async def test_a_new_product_is_read_back_unchanged(store: ProductStore) -> None:
+    """No field is lost or rounded, however many decimals the currency has."""
     for currency, price in [("USD", "0.10"), ("JPY", "1200"), ("KWD", "999999999999.125"), ("EUR", "0.00")]:
         made = await create(store, description="Two\nlines", currency=currency, price=Decimal(price))
         assert await store.get(made.id, consistent=True) == made
         assert str((await store.get(made.id, consistent=False) or made).price) == price
 
 
-async def test_a_product_that_is_not_there_is_none(store: ProductStore) -> None:
-    """Reading is no reason to fail."""
+async def test_a_missing_product_is_none(store: ProductStore) -> None:
     assert await store.get(product().id, consistent=True) is None
     assert await store.holder("NOBODY", consistent=False) is None
 
 
 async def test_creation_writes_product_sku_change_and_price(store: ProductStore, table: Table) -> None:
-    """One transaction, four items."""
+    """In one transaction of four items."""
     made = await create(store, sku="Lamp-1")
     claim = await table.get(keys.sku("LAMP-1"), consistent=True)
     change = await table.get(keys.change(made.id, 1), consistent=True)
@@ -52,8 +51,8 @@ async def test_creation_writes_product_sku_change_and_price(store: ProductStore,
     assert price.price == Decimal("19.99")
 
 
-async def test_a_sku_is_held_without_regard_to_case_and_the_clash_names_the_holder(store: ProductStore) -> None:
-    """A clash says which product holds the SKU (R6)."""
+async def test_a_sku_is_unique_regardless_of_case(store: ProductStore) -> None:
+    """The error names the product that holds the SKU (R6)."""
     made = await create(store, sku="Lamp-1")
     assert await store.holder("LAMP-1", consistent=True) == made.id
     with pytest.raises(SkuTaken) as taken:
@@ -61,8 +60,7 @@ async def test_a_sku_is_held_without_regard_to_case_and_the_clash_names_the_hold
     assert taken.value.holder_id == made.id
 
 
-async def test_a_refused_creation_leaves_nothing(store: ProductStore, table: Table) -> None:
-    """All or none."""
+async def test_a_refused_creation_writes_nothing(store: ProductStore, table: Table) -> None:
     await create(store, sku="Lamp-1")
     other = product(sku="LAMP-1")
     with pytest.raises(SkuTaken):
@@ -72,14 +70,14 @@ async def test_a_refused_creation_leaves_nothing(store: ProductStore, table: Tab
 
 
 async def test_an_id_is_used_once(store: ProductStore) -> None:
-    """A second product under an id is refused, whatever its SKU."""
+    """Whatever the SKU of the second product."""
     made = await create(store)
     with pytest.raises(Conflict):
         await create(store, id=made.id, sku="another")
 
 
-async def test_what_goes_along_with_a_creation_decides_first(store: ProductStore) -> None:
-    """The steps of `also` are part of the transaction, and their error wins."""
+async def test_the_error_of_an_additional_step_takes_precedence(store: ProductStore) -> None:
+    """The steps of `also` are part of the creation's transaction."""
     await create(store, sku="Lamp-1")
     other = product(sku="Lamp-1")
     forbidden = Step(Check(keys.user(other.created_by), ChangeItem.pk.exists()), lambda _: PermissionError())
@@ -88,7 +86,7 @@ async def test_what_goes_along_with_a_creation_decides_first(store: ProductStore
 
 
 async def test_an_update_writes_the_next_version_and_its_change(store: ProductStore, table: Table) -> None:
-    """Who, when, before and after are kept (R10); a name alone writes no price."""
+    """The change says who changed what and when, from which values to which (R10); a new name writes no price."""
     before = await create(store)
     after = await edit(store, before, name="Big lamp")
     assert await store.get(before.id, consistent=True) == after
@@ -108,10 +106,10 @@ async def test_an_update_writes_the_next_version_and_its_change(store: ProductSt
         ({"price": Decimal(2000), "currency": "JPY"}, "19.99", "USD"),
     ],
 )
-async def test_a_change_of_price_or_currency_carries_the_old_ones(
+async def test_a_change_of_price_or_currency_contains_the_old_values(
     store: ProductStore, table: Table, fields: dict[str, Any], old_price: str, old_currency: str
 ) -> None:
-    """That is what the relay filters by (R9), and what the price history begins a period with."""
+    """The relay filters by them (R9), and a period of the price history begins with them."""
     before = await create(store)
     after = await edit(store, before, **fields)
     change = await table.get(keys.change(before.id, 2), consistent=True)
@@ -122,8 +120,8 @@ async def test_a_change_of_price_or_currency_carries_the_old_ones(
     assert (price.price, price.currency, price.since) == (after.price, after.currency, after.updated_at)
 
 
-async def test_a_new_sku_is_claimed_and_the_old_one_is_free_at_once(store: ProductStore) -> None:
-    """One transaction for both."""
+async def test_a_new_sku_is_claimed_and_the_old_one_released(store: ProductStore) -> None:
+    """In one transaction."""
     before = await create(store, sku="Old")
     await edit(store, before, sku="New")
     assert await store.holder("new", consistent=True) == before.id
@@ -131,16 +129,16 @@ async def test_a_new_sku_is_claimed_and_the_old_one_is_free_at_once(store: Produ
     await create(store, sku="Old")
 
 
-async def test_a_sku_that_changes_its_case_alone_stays_claimed(store: ProductStore) -> None:
-    """Its claim is the same item, which one transaction could not both put and delete."""
+async def test_a_sku_that_only_changes_case_stays_claimed(store: ProductStore) -> None:
+    """Both spellings have the same item, which one transaction cannot put and delete."""
     before = await create(store, sku="lamp-1")
     after = await edit(store, before, sku="LAMP-1")
     assert (await store.get(before.id, consistent=True) or before).sku == "LAMP-1"
     assert await store.holder("lamp-1", consistent=True) == after.id
 
 
-async def test_an_update_to_a_sku_that_is_held_changes_nothing(store: ProductStore) -> None:
-    """The error names the holder, and the own SKU stays."""
+async def test_an_update_to_a_held_sku_changes_nothing(store: ProductStore) -> None:
+    """The error names the holder, and the product keeps its own SKU."""
     holder = await create(store, sku="Held")
     before = await create(store, sku="Mine")
     with pytest.raises(SkuTaken) as taken:
@@ -151,7 +149,7 @@ async def test_an_update_to_a_sku_that_is_held_changes_nothing(store: ProductSto
 
 
 async def test_a_stale_version_is_a_conflict(store: ProductStore) -> None:
-    """Who was slower reads again; a stale version comes before a clash of SKUs."""
+    """The conflict takes precedence over a SKU that is held."""
     before = await create(store)
     await create(store, sku="Held")
     await edit(store, before, name="First")
@@ -163,15 +161,15 @@ async def test_a_stale_version_is_a_conflict(store: ProductStore) -> None:
         await delete(store, before)
 
 
-async def test_a_version_of_a_product_that_is_not_there_is_not_found(store: ProductStore) -> None:
-    """Nothing comes into being by an update."""
+async def test_an_update_of_a_missing_product_is_not_found(store: ProductStore) -> None:
+    """The update must not create an item."""
     for change in (edit, delete):
         with pytest.raises(NotFound):
             await change(store, product())
 
 
-async def test_deletion_renames_frees_and_marks(store: ProductStore, table: Table) -> None:
-    """R7: the product stays, its SKU is free, a marker is left, and the change is kept."""
+async def test_deletion_releases_the_sku_and_writes_a_marker(store: ProductStore, table: Table) -> None:
+    """R7: the product stays under a new SKU, and its history has the deletion."""
     before = await create(store, sku="Lamp-1")
     after = await delete(store, before)
     assert await store.get(before.id, consistent=True) == after
@@ -187,8 +185,8 @@ async def test_deletion_renames_frees_and_marks(store: ProductStore, table: Tabl
     await create(store, sku="Lamp-1")
 
 
-async def test_restoring_claims_the_sku_again_and_takes_the_marker_away(store: ProductStore, table: Table) -> None:
-    """The way back is one transaction too."""
+async def test_restoring_claims_the_sku_and_deletes_the_marker(store: ProductStore, table: Table) -> None:
+    """In one transaction."""
     deleted = await delete(store, await create(store, sku="Lamp-1"))
     restored = await restore(store, deleted)
     assert await store.get(restored.id, consistent=True) == restored
@@ -197,8 +195,8 @@ async def test_restoring_claims_the_sku_again_and_takes_the_marker_away(store: P
     assert await table.get(keys.deletion(restored.id), consistent=True) is None
 
 
-async def test_restoring_to_a_sku_that_is_held_names_the_holder_and_another_sku_will_do(store: ProductStore) -> None:
-    """The caller can give another SKU (R7)."""
+async def test_restoring_to_a_held_sku_fails_and_another_sku_succeeds(store: ProductStore) -> None:
+    """The error names the holder, and the caller may give another SKU (R7)."""
     deleted = await delete(store, await create(store, sku="Lamp-1"))
     holder = await create(store, sku="lamp-1")
     with pytest.raises(SkuTaken) as taken:
@@ -210,36 +208,35 @@ async def test_restoring_to_a_sku_that_is_held_names_the_holder_and_another_sku_
 
 
 async def test_restoring_twice_is_a_conflict(store: ProductStore) -> None:
-    """The second has a stale version."""
+    """The second request has a stale version."""
     deleted = await delete(store, await create(store))
     await restore(store, deleted)
     with pytest.raises(Conflict):
         await restore(store, deleted)
 
 
-async def test_many_are_read_by_one_call(store: ProductStore) -> None:
-    """Those that are not there are left out; naming one twice, or none, is no mistake."""
+async def test_many_products_are_read_by_one_request(store: ProductStore) -> None:
+    """Missing products are left out; a repeated id or an empty list is no error."""
     made = [await create(store, sku=f"many-{number}") for number in range(3)]
     found = await store.get_many([*(one.id for one in made), made[0].id, product().id])
     assert found == {one.id: one for one in made}
     assert await store.get_many([]) == {}
 
 
-async def test_holders_are_told_by_the_sku_that_was_asked_for(store: ProductStore) -> None:
-    """In whatever case it was asked for, twice in two cases too."""
+async def test_holders_are_returned_by_the_requested_sku(store: ProductStore) -> None:
+    """In the requested case, also for one SKU in two cases."""
     made = await create(store, sku="Lamp-1")
     assert await store.holders(["LAMP-1", "lamp-1", "nobody"]) == {"LAMP-1": made.id, "lamp-1": made.id}
 
 
-async def test_a_sku_is_what_people_knew_the_product_by(store: ProductStore) -> None:
-    """Of a deleted product its original one; nothing of one that is not there."""
+async def test_the_sku_of_a_deleted_product_is_its_original_one(store: ProductStore) -> None:
+    """A missing product has none."""
     live, gone = await create(store, sku="LIVE"), await create(store, sku="GONE")
     await delete(store, gone)
     assert await store.skus([live.id, gone.id, "nothing"]) == {live.id: "LIVE", gone.id: "GONE"}
 
 
-async def test_two_products_of_one_version_differ_by_nothing_but_what_was_changed(store: ProductStore) -> None:
-    """An edit takes every field from its draft."""
+async def test_an_edit_changes_only_the_fields_of_its_draft(store: ProductStore) -> None:
     before = await create(store)
     after = await edit(store, before, brand="Other", description="New")
     assert replace(after, **{name: getattr(before, name) for name in ("brand", "description", "version")}) == replace(
@@ -248,7 +245,7 @@ async def test_two_products_of_one_version_differ_by_nothing_but_what_was_change
 
 
 async def test_a_refresh_returns_the_same_product_until_it_changes(store: ProductStore) -> None:
-    """What has not changed is the very object that was known; what has is read anew; what is gone is left out."""
+    """An unchanged product is the same object; a changed one is read again; a deleted one is left out."""
     kept, changed = await create(store), await create(store)
     never_there = replace(kept, id=product().id)
     after = await edit(store, changed, name="Another name")
@@ -258,8 +255,8 @@ async def test_a_refresh_returns_the_same_product_until_it_changes(store: Produc
     assert await store.refresh([]) == {}
 
 
-async def test_what_is_known_is_refreshed_where_its_version_has_changed(store: ProductStore) -> None:
-    """What has not changed is the very product that was known, what is gone is left out, and none is no mistake."""
+async def test_a_refresh_reads_only_products_with_a_new_version(store: ProductStore) -> None:
+    """An unchanged product is the same object, a missing one is left out, and an empty list is no error."""
     same, changed, deleted = [await create(store, sku=f"known-{number}") for number in range(3)]
     changed_now = await edit(store, changed, price=Decimal(21))
     deleted_now = await delete(store, deleted)

@@ -1,4 +1,4 @@
-"""Races: one writer wins, the others get an error, and no write is partial. On DynamoDB Local."""
+"""Of racing writers one succeeds, the others get an error, and no write is partial. Runs on DynamoDB Local."""
 
 import asyncio
 from collections import Counter
@@ -34,23 +34,21 @@ def store(table: Table) -> ProductStore:
 
 
 async def at_once(work: Iterable[Awaitable[T]]) -> tuple[list[T], list[Exception]]:
-    """Do all of it at once; returns what came of those that succeeded, and the errors of the others."""
+    """Await all of it concurrently; returns the results of those that succeeded and the errors of the others."""
     results = await asyncio.gather(*work, return_exceptions=True)
     failed = [result for result in results if isinstance(result, Exception)]
     return [result for result in results if not isinstance(result, BaseException)], failed
 
 
 async def nothing_is_torn(table: Table) -> bool:
-    """Say whether every claim and marker fits."""
+    """Check that the SKU items and deletion markers match the products."""
     return [finding async for finding in consistency.check(table)] == []
 
 
 @pytest.mark.engine("dynamodb_local", "ministack")
 @pytest.mark.parametrize("rivals", [40, 200])
-async def test_of_many_creations_of_one_sku_one_wins_and_the_others_are_told_the_holder(
-    store: ProductStore, table: Table, rivals: int
-) -> None:
-    """In whatever case they write it (R6)."""
+async def test_of_many_creations_of_one_sku_one_succeeds(store: ProductStore, table: Table, rivals: int) -> None:
+    """The errors of the others name the holder, whatever the case of their SKU (R6)."""
     spellings = ["lamp-1", "Lamp-1", "LAMP-1"]
     made, failed = await at_once(create(store, sku=spellings[number % 3]) for number in range(rivals))
     assert len(made) == 1
@@ -61,8 +59,8 @@ async def test_of_many_creations_of_one_sku_one_wins_and_the_others_are_told_the
     assert await nothing_is_torn(table)
 
 
-async def test_of_many_changes_of_one_version_one_wins(store: ProductStore) -> None:
-    """The others are told that they were slower, and nothing of theirs is kept."""
+async def test_of_many_changes_of_one_version_one_succeeds(store: ProductStore) -> None:
+    """The others get a conflict and write nothing."""
     before = await create(store)
     made, failed = await at_once(edit(store, before, name=f"N{number}") for number in range(40))
     assert len(made) == 1
@@ -70,8 +68,8 @@ async def test_of_many_changes_of_one_version_one_wins(store: ProductStore) -> N
     assert await store.get(before.id, consistent=True) == made[0]
 
 
-async def test_every_change_that_is_tried_again_arrives(store: ProductStore, table: Table) -> None:
-    """20 writers of one product: the version counts them all, and the history has each (R10)."""
+async def test_every_retried_change_is_written_once(store: ProductStore, table: Table) -> None:
+    """By 20 writers of one product: the version counts all changes, and the history has each (R10)."""
     made = await create(store, price=Decimal(0))
 
     async def raise_price() -> None:
@@ -96,7 +94,7 @@ async def test_every_change_that_is_tried_again_arrives(store: ProductStore, tab
 
 
 async def test_products_that_want_each_others_sku_do_not_both_get_it(store: ProductStore, table: Table) -> None:
-    """A freed SKU goes to one of those who wait for it."""
+    """At most one of the waiting products gets a released SKU."""
     holder = await create(store, sku="Wanted")
     rivals = [await create(store) for _ in range(12)]
     work = [edit(store, holder, sku="Other"), *(edit(store, one, sku="WANTED") for one in rivals)]
@@ -108,8 +106,7 @@ async def test_products_that_want_each_others_sku_do_not_both_get_it(store: Prod
     assert await nothing_is_torn(table)
 
 
-async def test_a_deletion_and_changes_at_once_leave_one_story(store: ProductStore, table: Table) -> None:
-    """Either it was changed, or it was deleted."""
+async def test_of_a_deletion_and_changes_of_one_version_one_succeeds(store: ProductStore, table: Table) -> None:
     for _ in range(5):
         before = await create(store)
         work = [delete(store, before), *(edit(store, before, sku=f"{before.sku}-{number}") for number in range(4))]
@@ -120,8 +117,8 @@ async def test_a_deletion_and_changes_at_once_leave_one_story(store: ProductStor
     assert await nothing_is_torn(table)
 
 
-async def test_of_a_restore_and_creations_of_its_sku_one_wins(store: ProductStore, table: Table) -> None:
-    """The losers are told who has it (R7), and a product whose restore lost stays deleted."""
+async def test_of_a_restore_and_creations_of_its_sku_one_succeeds(store: ProductStore, table: Table) -> None:
+    """The other errors name the holder (R7), and a product whose restore failed stays deleted."""
     for _ in range(5):
         deleted = await delete(store, await create(store, sku="Lamp-1"))
         made, failed = await at_once([restore(store, deleted), *(create(store, sku="LAMP-1") for _ in range(5))])
@@ -133,7 +130,7 @@ async def test_of_a_restore_and_creations_of_its_sku_one_wins(store: ProductStor
     assert await nothing_is_torn(table)
 
 
-async def test_of_many_restores_of_one_product_one_wins(store: ProductStore, table: Table) -> None:
+async def test_of_many_restores_of_one_product_one_succeeds(store: ProductStore, table: Table) -> None:
     """To one SKU or to several."""
     deleted = await delete(store, await create(store, sku="Lamp-1"))
     made, failed = await at_once(restore(store, deleted, f"Lamp-{number % 4}") for number in range(20))
@@ -144,8 +141,8 @@ async def test_of_many_restores_of_one_product_one_wins(store: ProductStore, tab
 
 
 @pytest.mark.parametrize("rivals", [40, 200])
-async def test_of_many_accounts_of_one_email_one_wins(table: Table, rivals: int) -> None:
-    """In whatever case they write it."""
+async def test_of_many_accounts_of_one_email_one_succeeds(table: Table, rivals: int) -> None:
+    """Whatever the case of the address."""
     store = UserStore(table)
     spellings = ["uma@example.com", "UMA@example.com"]
     accounts = [user(email=spellings[number % 2]) for number in range(rivals)]
@@ -156,8 +153,8 @@ async def test_of_many_accounts_of_one_email_one_wins(table: Table, rivals: int)
     assert await nothing_is_torn(table)
 
 
-async def test_one_super_admin_is_left_by_a_race_of_removals(table: Table) -> None:
-    """Deletions and demotions of all of them at once, round after round (R1)."""
+async def test_concurrent_removals_leave_one_super_admin(table: Table) -> None:
+    """All of them are deleted and demoted concurrently, round after round (R1)."""
     store = UserStore(table)
     for _ in range(5):
         supers = [user(role=Role.SUPER_ADMIN) for _ in range(8)]
@@ -179,8 +176,8 @@ async def test_one_super_admin_is_left_by_a_race_of_removals(table: Table) -> No
     assert await nothing_is_torn(table)
 
 
-async def test_of_many_rotations_of_one_session_one_wins(table: Table) -> None:
-    """Two live families can never come of one refresh token (R14)."""
+async def test_of_many_rotations_of_one_session_one_succeeds(table: Table) -> None:
+    """One refresh token must never lead to two valid families (R14)."""
     store = SessionStore(table)
     owner = user()
     await UserStore(table).create(owner)
@@ -194,15 +191,14 @@ async def test_of_many_rotations_of_one_session_one_wins(table: Table) -> None:
     assert found[1].generation == 2
 
 
-async def test_no_failed_sign_in_is_lost(table: Table) -> None:
-    """Counts of a crowd add up."""
+async def test_concurrent_failed_sign_ins_are_all_counted(table: Table) -> None:
     store = LoginAttemptStore(table)
     counts, _ = await at_once(store.add("ana", window=1, seconds=900, number=1) for _ in range(60))
     assert sorted(counts) == list(range(1, 61))
 
 
-async def test_a_creation_repeated_at_once_under_a_key_is_made_once(store: ProductStore, table: Table) -> None:
-    """The others are given the first answer."""
+async def test_concurrent_creations_under_one_key_create_one_product(store: ProductStore, table: Table) -> None:
+    """The others get the first response."""
     answers = IdempotencyStore(table)
     claim = Claim(
         owner="ana",
@@ -226,8 +222,8 @@ async def test_a_creation_repeated_at_once_under_a_key_is_made_once(store: Produ
     assert await store.holder("lamp-1", consistent=True) == made[0]
 
 
-async def test_an_expired_key_is_taken_over_by_one(table: Table) -> None:
-    """An answer that TTL has not deleted is no answer, and yet no two requests both find it gone."""
+async def test_one_request_takes_over_an_expired_key(table: Table) -> None:
+    """An expired response that TTL has not deleted counts as missing, but only one request may replace it."""
     answers = IdempotencyStore(table)
 
     def claim(hours: int) -> Claim:

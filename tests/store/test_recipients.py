@@ -1,4 +1,4 @@
-"""Recipients, their preferences for mail, and the windows that count their notices (R9)."""
+"""Recipients, their mail preferences, and the windows that count their notices (R9)."""
 
 import asyncio
 from dataclasses import replace
@@ -27,8 +27,8 @@ def store(table: Table) -> RecipientStore:
     return RecipientStore(table, defaults=DEFAULTS)
 
 
-async def test_the_active_accounts_of_a_role_are_found(store: RecipientStore, table: Table) -> None:
-    """As they are now: the inactive, those of other roles, the demoted and the deleted are none of them."""
+async def test_recipients_are_the_active_accounts_of_a_role(store: RecipientStore, table: Table) -> None:
+    """As they are now: inactive, demoted and deleted accounts and those of other roles are left out."""
     users = UserStore(table)
     admin, idle, demoted, deleted = (user(role=Role.ADMIN, active=active) for active in (True, False, True, True))
     boss, other = user(role=Role.SUPER_ADMIN), user(role=Role.SUPER_ADMIN)
@@ -40,8 +40,8 @@ async def test_the_active_accounts_of_a_role_are_found(store: RecipientStore, ta
     assert sorted(each.id for each in await store.of_role(Role.SUPER_ADMIN)) == sorted([boss.id, other.id])
 
 
-async def test_names_are_found_of_those_who_are_there(store: RecipientStore, table: Table) -> None:
-    """None for none."""
+async def test_names_of_existing_accounts_are_returned(store: RecipientStore, table: Table) -> None:
+    """Missing accounts are left out, and an empty list is no error."""
     made = user(name="Luis")
     await UserStore(table).create(made)
     assert await store.names([made.id, new_id()]) == {made.id: "Luis"}
@@ -49,7 +49,7 @@ async def test_names_are_found_of_those_who_are_there(store: RecipientStore, tab
 
 
 async def test_preferences_are_the_defaults_until_they_are_written(store: RecipientStore) -> None:
-    """Each time as a whole; of more accounts than one call takes, too."""
+    """Each write replaces all of them; one read covers more accounts than a batch holds."""
     owner, stranger = new_id(), new_id()
     assert await store.preferences(owner) == DEFAULTS
     await store.save(owner, replace(OTHER, email=EmailMode.OFF))
@@ -61,7 +61,7 @@ async def test_preferences_are_the_defaults_until_they_are_written(store: Recipi
 
 
 async def test_a_window_counts_until_it_closes(store: RecipientStore) -> None:
-    """At its very end a new one opens, of the minutes that are wanted then."""
+    """At its exact end a new window opens, for the number of minutes wanted then."""
     owner = new_id()
     assert await store.count(owner, 2, minutes=15, at=at(0)) == Window(notices=2, closes_at=at(15))
     assert await store.count(owner, 5, minutes=60, at=at(14.99)) == Window(notices=7, closes_at=at(15))
@@ -70,7 +70,7 @@ async def test_a_window_counts_until_it_closes(store: RecipientStore) -> None:
 
 
 async def test_a_window_expires_a_day_after_it_has_closed(store: RecipientStore, table: Table) -> None:
-    """So that those of admins who are told no more go away."""
+    """TTL removes the windows of admins who get no more notices."""
     owner = new_id()
     await store.count(owner, 1, minutes=15, at=at(0))
     item = await table.get(keys.mail_window(owner), consistent=True)
@@ -78,8 +78,8 @@ async def test_a_window_expires_a_day_after_it_has_closed(store: RecipientStore,
     assert item.expires_at == at(15 + 24 * 60).timestamp()
 
 
-async def test_no_count_is_lost_where_many_open_a_window_at_once(store: RecipientStore) -> None:
-    """One opens it, the others count in it."""
+async def test_concurrent_openings_of_a_window_lose_no_count(store: RecipientStore) -> None:
+    """One opens the window, the others are counted in it."""
     owner = new_id()
     windows = await asyncio.gather(*(store.count(owner, 1, minutes=15, at=at(0)) for _ in range(30)))
     assert sorted(window.notices for window in windows) == list(range(1, 31))
@@ -87,7 +87,7 @@ async def test_no_count_is_lost_where_many_open_a_window_at_once(store: Recipien
 
 
 async def test_a_window_that_cannot_be_settled_is_a_conflict(store: RecipientStore, table: Table) -> None:
-    """After some tries: one that lost its end is neither open nor closed."""
+    """After a few attempts: a window without an end is neither open nor closed."""
     owner = new_id()
     await store.count(owner, 1, minutes=15, at=at(0))
     await table.update(Update(keys.mail_window(owner), [MailWindowItem.closes_at.remove()]))

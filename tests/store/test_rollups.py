@@ -1,4 +1,4 @@
-"""Rollups: made once, the same bytes again, and always what a recount of the segments says (R12)."""
+"""Rollups are created once, are reproducible byte for byte, and equal a recount of the segments (R12)."""
 
 import asyncio
 import itertools
@@ -45,26 +45,26 @@ def clock() -> Clock:
 
 @pytest.fixture
 def rollups(table: Table, store: RollupStore, clock: Clock) -> Rollups:
-    """Who counts."""
+    """The rollup service."""
     return Rollups(ViewStore(table), store, clock=clock)
 
 
 def view(product_id: str, day: date = DAY, *, hour: int = 12, visitor: int = 0, **fields: Any) -> View:  # noqa: ANN401
-    """A view of a day."""
+    """Return a view of a day."""
     at = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
     values = {"referrer_host": None, "bot": False} | fields
     return View(product_id, int(at.timestamp() * 1000), visitor.to_bytes(12), **values)
 
 
 async def write(table: Table, views: Sequence[View]) -> None:
-    """Store views as readers' flushes do: a few at a time."""
+    """Store views in small batches, as the flushes of the API do."""
     store = ViewStore(table)
     for first in range(0, len(views), 7):
         await store.put(store.segments(views[first : first + 7]))
 
 
 async def recount(table: Table, day: date) -> dict[str, Counts]:
-    """Count a day the naive way."""
+    """Count a day's views the simplest way."""
     views = [one.view for shard in range(keys.VIEW_SHARDS) async for one in ViewStore(table).read(day, shard)]
     return {
         product_id: Counts(
@@ -77,7 +77,7 @@ async def recount(table: Table, day: date) -> dict[str, Counts]:
 
 
 async def items_of(table: Table, day: date) -> list[dict[str, Any]]:
-    """All items of a day's rollup as they are stored."""
+    """Return all items of a day's rollup as they are stored."""
     partitions = [keys.view_tallies(day).pk, keys.VIEW_ROLLUPS, *(keys.product(one).pk for one in PRODUCTS)]
     found: list[Item] = []
     for partition in partitions:
@@ -98,10 +98,10 @@ async def items_of(table: Table, day: date) -> list[dict[str, Any]]:
         max_size=60,
     )
 )
-async def test_a_rollup_is_what_a_recount_says(
+async def test_a_rollup_equals_a_recount(
     table: Table, store: RollupStore, rollups: Rollups, seen: list[tuple[str, int, int, str | None, bool]]
 ) -> None:
-    """By product, in the day's table and in its summary, for any views; and a live count says the same."""
+    """By product, in the day's table and in its summary, for any views; a live count gives the same."""
     day = next(NEVER_USED)
     views = [view(one, day, hour=hour, visitor=by, referrer_host=host, bot=bot) for one, hour, by, host, bot in seen]
     await write(table, views)
@@ -138,7 +138,7 @@ async def test_a_rollup_is_what_a_recount_says(
 
 
 async def test_a_rollup_made_again_is_the_same_bytes(table: Table, rollups: Rollups) -> None:
-    """It can be thrown away, and a second one changes nothing; without `again` there is none."""
+    """A rollup can be deleted and made again; without `again` an existing one is kept."""
     await write(table, [view(PRODUCTS[number % 30], visitor=number % 7, bot=number % 5 == 0) for number in range(200)])
     assert await rollups.roll_up(DAY)
     first = await items_of(table, DAY)
@@ -148,10 +148,8 @@ async def test_a_rollup_made_again_is_the_same_bytes(table: Table, rollups: Roll
     assert len(first) > 30
 
 
-async def test_views_that_came_late_are_there_after_it_is_made_again(
-    table: Table, store: RollupStore, rollups: Rollups
-) -> None:
-    """A product that nobody had seen before among them."""
+async def test_a_rollup_made_again_contains_late_views(table: Table, store: RollupStore, rollups: Rollups) -> None:
+    """Including those of a product without earlier views."""
     await write(table, [view(PRODUCTS[0])])
     await rollups.roll_up(DAY)
     await write(table, [view(PRODUCTS[0], visitor=1), view(PRODUCTS[1])])
@@ -162,10 +160,10 @@ async def test_views_that_came_late_are_there_after_it_is_made_again(
     assert await store.totals(period) == {DAY: Counts(3, 2, 0)}
 
 
-async def test_a_day_is_not_counted_again_when_its_segments_are_gone(
+async def test_a_rollup_is_kept_when_its_segments_have_expired(
     table: Table, store: RollupStore, rollups: Rollups
 ) -> None:
-    """What was counted while they were there stays."""
+    """A recount would find nothing."""
     segments = ViewStore(table).segments([view(PRODUCTS[0], bot=True), view(PRODUCTS[0])])
     await ViewStore(table).put(segments)
     await rollups.roll_up(DAY)
@@ -176,14 +174,14 @@ async def test_a_day_is_not_counted_again_when_its_segments_are_gone(
 
 
 async def test_a_day_that_may_still_grow_is_not_rolled_up(rollups: Rollups, clock: Clock) -> None:
-    """Nor an hour after its end, but for views that are stored late."""
+    """Views are stored up to an hour after the end of their day."""
     clock.at -= timedelta(milliseconds=1)
     with pytest.raises(DayOpen):
         await rollups.roll_up(DAY)
 
 
-async def test_a_day_of_nobody_is_rolled_up_as_well(store: RollupStore, rollups: Rollups) -> None:
-    """So that nobody counts it again."""
+async def test_a_day_without_views_is_rolled_up(store: RollupStore, rollups: Rollups) -> None:
+    """So that it is not counted again."""
     assert await store.summary(DAY) is None
     assert await rollups.roll_up(DAY)
     summary = await store.summary(DAY)
@@ -193,8 +191,8 @@ async def test_a_day_of_nobody_is_rolled_up_as_well(store: RollupStore, rollups:
     assert await store.totals(Period(DAY - timedelta(days=5), DAY + timedelta(days=5))) == {DAY: Counts()}
 
 
-async def test_a_table_of_many_products_has_several_parts(store: RollupStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each part is an item of its own, and they are read page by page, of all shards or of one."""
+async def test_a_rollup_of_many_products_has_several_parts(store: RollupStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part is an item, and they are read page by page, of all shards or of one."""
     monkeypatch.setattr(rollups_module, "_ROWS_OF_PART", 2)
     monkeypatch.setattr(rollups_module, "_PARTS_OF_PAGE", 2)
     products = {product_key(new_id()): Counts(number + 1, 1, 1) for number in range(9)}
@@ -208,10 +206,10 @@ async def test_a_table_of_many_products_has_several_parts(store: RollupStore, mo
     assert await store.events(DAY, 4) == 0
 
 
-async def test_hosts_past_the_named_ones_are_counted_together(
+async def test_the_least_frequent_hosts_are_counted_together(
     table: Table, store: RollupStore, rollups: Rollups
 ) -> None:
-    """The most frequent keep their names, ties by name."""
+    """The most frequent ones keep their names; ties are ordered by name."""
     await write(table, [view(PRODUCTS[0], referrer_host=f"{number:02}.example") for number in range(60)])
     await write(table, [view(PRODUCTS[1], referrer_host="59.example")])
     await rollups.roll_up(DAY)
@@ -222,8 +220,8 @@ async def test_hosts_past_the_named_ones_are_counted_together(
     assert (summary.other, summary.direct) == (10, 0)
 
 
-async def test_expired_segments_count_no_more(table: Table, store: RollupStore, clock: Clock) -> None:
-    """Though TTL has not deleted them yet."""
+async def test_expired_segments_are_not_counted(table: Table, store: RollupStore, clock: Clock) -> None:
+    """Even before TTL has deleted them."""
     views = ViewStore(table, retention_days=1, clock=clock)
     await views.put(views.segments([view(PRODUCTS[0])]))
     rollups = Rollups(views, store, clock=clock)
@@ -233,18 +231,18 @@ async def test_expired_segments_count_no_more(table: Table, store: RollupStore, 
     assert await rollups.count_product(DAY, PRODUCTS[0], product) == Counts()
 
 
-async def test_who_counts_hears_of_each_page(table: Table, rollups: Rollups) -> None:
-    """Views of all products, for they are all read."""
+async def test_progress_is_reported_for_each_page(table: Table, rollups: Rollups) -> None:
+    """It counts the views of all products, since all are read."""
     await write(table, [view(one) for one in PRODUCTS])
     heard: list[int] = []
     await rollups.roll_up(DAY, advance=heard.append)
     assert sum(heard) == len(PRODUCTS)
 
 
-async def test_nobody_waits_while_views_are_counted(
+async def test_counting_does_not_block_the_event_loop(
     table: Table, rollups: Rollups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All that takes long is done beside the loop."""
+    """The long computations run in a thread."""
     await write(table, [view(PRODUCTS[0]) for _ in range(50)])
     threads: dict[str, threading.Thread] = {}
 
@@ -265,7 +263,7 @@ async def test_nobody_waits_while_views_are_counted(
 
 
 async def test_days_are_rolled_up_in_the_background_once(table: Table, store: RollupStore, rollups: Rollups) -> None:
-    """However often they are asked for."""
+    """However often they are requested."""
     await write(table, [view(PRODUCTS[0])])
     queue = RollupQueue(rollups)
     before = DAY - timedelta(days=1)
@@ -278,10 +276,10 @@ async def test_days_are_rolled_up_in_the_background_once(table: Table, store: Ro
 
 
 @pytest.mark.parametrize("failure", [TableUnavailable(), NoRoom()])
-async def test_the_background_outlives_an_outage(
+async def test_background_rollups_continue_after_an_outage(
     store: RollupStore, rollups: Rollups, failure: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The day that met it is left for the next report; the others are rolled up."""
+    """The day that failed is left for the next report; the others are rolled up."""
     query = ViewStore.pages
     bad = keys.view_segments(DAY, 0)
 
@@ -299,10 +297,8 @@ async def test_the_background_outlives_an_outage(
     assert await store.totals(Period(before, DAY)) == {before: Counts()}
 
 
-async def test_a_stop_leaves_a_day_that_is_not_whole_unmarked(
-    table: Table, store: RollupStore, rollups: Rollups
-) -> None:
-    """It is counted anew by the next; stopping what does nothing is nothing."""
+async def test_a_stopped_rollup_is_not_marked_as_complete(table: Table, store: RollupStore, rollups: Rollups) -> None:
+    """The next report counts the day again; stopping twice is no error."""
     await write(table, [view(one) for one in PRODUCTS])
     queue = RollupQueue(rollups)
     await queue.close()

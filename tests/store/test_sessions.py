@@ -1,4 +1,4 @@
-"""Sign-ins in the table: good until they expire or end, whatever TTL has or has not deleted (R14)."""
+"""A session is valid until it expires or ends, whether or not TTL has deleted its item (R14)."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -39,21 +39,21 @@ async def create(store: SessionStore, owner: User, **fields: object) -> Session:
     return made
 
 
-async def test_a_good_session_comes_with_its_account(store: SessionStore, owner: User) -> None:
-    """By one call, as they were written."""
+async def test_a_valid_session_is_returned_with_its_account(store: SessionStore, owner: User) -> None:
+    """By one request, both unchanged."""
     made = await create(store, owner)
     assert await store.with_user(owner.id, made.id, at=at(0)) == (owner, made)
 
 
 async def test_a_user_agent_is_cut_and_an_empty_one_stays_empty(store: SessionStore, owner: User) -> None:
-    """It is what a client says of itself: any length, or nothing."""
+    """The client sets the header to any length."""
     for agent, kept in [("", ""), ("x" * 300, "x" * 256)]:
         made = await create(store, owner, user_agent=agent)
         assert await store.with_user(owner.id, made.id, at=at(0)) == (owner, replace(made, user_agent=kept))
 
 
-async def test_a_session_is_good_to_its_last_second_and_no_longer(store: SessionStore, owner: User) -> None:
-    """Though the item is there: DynamoDB may keep it for days."""
+async def test_a_session_is_valid_until_it_expires(store: SessionStore, owner: User) -> None:
+    """DynamoDB may keep an expired item for days."""
     made = await create(store, owner)
     assert await store.with_user(owner.id, made.id, at=made.expires_at - SECOND) is not None
     assert await store.with_user(owner.id, made.id, at=made.expires_at) is None
@@ -61,8 +61,8 @@ async def test_a_session_is_good_to_its_last_second_and_no_longer(store: Session
         await store.end(owner, made.id, at=made.expires_at)
 
 
-async def test_a_session_without_an_end_is_not_good(store: SessionStore, owner: User, table: Table) -> None:
-    """An item that lost its expiry is refused rather than good for ever."""
+async def test_a_session_without_an_expiry_is_invalid(store: SessionStore, owner: User, table: Table) -> None:
+    """An item that lost its expiry must not be valid for ever."""
     made = await create(store, owner)
     item = await table.get(keys.session(owner.id, made.id), consistent=True)
     assert isinstance(item, SessionItem)
@@ -71,7 +71,7 @@ async def test_a_session_without_an_end_is_not_good(store: SessionStore, owner: 
     assert await store.with_user(owner.id, made.id, at=at(0)) is None
 
 
-async def test_sessions_end_with_their_account_its_epoch_or_its_activity(
+async def test_sessions_end_when_their_account_is_deleted_deactivated_or_gets_a_new_epoch(
     store: SessionStore, owner: User, table: Table
 ) -> None:
     """At the next request, before any item is deleted."""
@@ -89,8 +89,8 @@ async def test_sessions_end_with_their_account_its_epoch_or_its_activity(
     assert await store.with_user(owner.id, again.id, at=at(0)) is None
 
 
-async def test_a_session_of_somebody_else_is_not_found(store: SessionStore, owner: User, table: Table) -> None:
-    """A session belongs to the account in its key."""
+async def test_a_session_of_another_account_is_not_found(store: SessionStore, owner: User, table: Table) -> None:
+    """The account is part of the session's key."""
     made = await create(store, owner)
     other = user()
     await UserStore(table).create(other)
@@ -99,16 +99,16 @@ async def test_a_session_of_somebody_else_is_not_found(store: SessionStore, owne
         await store.end(other, made.id, at=at(0))
 
 
-async def test_rotation_makes_the_next_generation_the_good_one(store: SessionStore, owner: User) -> None:
-    """And the session lives on from then."""
+async def test_rotation_makes_the_next_generation_valid(store: SessionStore, owner: User) -> None:
+    """It also extends the session from then on."""
     made = await create(store, owner)
     assert await store.rotate(made, at=at(5), expires_at=at(65))
     rotated = replace(made, generation=2, refreshed_at=at(5), expires_at=at(65))
     assert await store.with_user(owner.id, made.id, at=at(61)) == (owner, rotated)
 
 
-async def test_a_spent_generation_or_an_ended_session_is_not_rotated(store: SessionStore, owner: User) -> None:
-    """Nothing is written, and a session that is gone does not come back."""
+async def test_a_used_generation_or_an_ended_session_is_not_rotated(store: SessionStore, owner: User) -> None:
+    """Nothing is written, and an ended session is not recreated."""
     made = await create(store, owner)
     assert await store.rotate(made, at=at(5), expires_at=at(65))
     assert not await store.rotate(made, at=at(6), expires_at=at(66))
@@ -118,10 +118,10 @@ async def test_a_spent_generation_or_an_ended_session_is_not_rotated(store: Sess
     assert await store.with_user(owner.id, made.id, at=at(8)) is None
 
 
-async def test_a_rotation_whose_answer_was_lost_is_its_own(
+async def test_a_retried_rotation_is_no_reuse(
     store: SessionStore, owner: User, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The SDK sends the write again, whose condition fails on what it wrote itself: it is no theft."""
+    """When the SDK sends the write again, its condition fails on what the first attempt wrote."""
     made = await create(store, owner)
     update = table._writer.update_item
 
@@ -136,8 +136,8 @@ async def test_a_rotation_whose_answer_was_lost_is_its_own(
     assert found[1].generation == 2
 
 
-async def test_good_sessions_are_paged_newest_first(store: SessionStore, owner: User) -> None:
-    """Full pages, though expired ones and those of an older epoch lie between."""
+async def test_valid_sessions_are_paged_newest_first(store: SessionStore, owner: User) -> None:
+    """Pages are full even when expired sessions and those of an older epoch lie between."""
     good = []
     kinds: list[dict[str, object]] = [{}, {"expires_at": at(1)}, {"epoch": 9}]
     for fields in kinds * 4:
@@ -149,8 +149,8 @@ async def test_good_sessions_are_paged_newest_first(store: SessionStore, owner: 
     assert (second.items, second.next) == (good[:1], None)
 
 
-async def test_an_ended_session_is_gone(store: SessionStore, owner: User) -> None:
-    """Ending it again is not found; discarding it again is nothing."""
+async def test_an_ended_session_is_not_found(store: SessionStore, owner: User) -> None:
+    """Ending it again raises not found; discarding it again is no error."""
     made = await create(store, owner)
     await store.end(owner, made.id, at=at(0))
     with pytest.raises(NotFound):
@@ -159,8 +159,8 @@ async def test_an_ended_session_is_gone(store: SessionStore, owner: User) -> Non
     assert await store.with_user(owner.id, made.id, at=at(0)) is None
 
 
-async def test_clearing_takes_all_sessions_but_one_and_nothing_else(store: SessionStore, owner: User) -> None:
-    """More than one batch of them."""
+async def test_clearing_deletes_all_sessions_but_one_and_nothing_else(store: SessionStore, owner: User) -> None:
+    """In more than one batch."""
     made = [await create(store, owner, id=new_id()) for _ in range(30)]
     await store.clear(owner.id, keep=made[7].id)
     assert (await store.page(owner, at=at(0), limit=99, start=None)).items == [made[7]]

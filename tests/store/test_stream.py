@@ -1,4 +1,4 @@
-"""The stream: what passes its filter, and what a change says there or in the table."""
+"""The stream: which records pass its filter, and how a record or a stored change becomes an event."""
 
 from decimal import Decimal
 from typing import Any, cast
@@ -59,7 +59,7 @@ RECORD: dict[str, Any] = {
 
 
 def record(*, event: str = "INSERT", keys: dict[str, Any] | None = None, **image: Any) -> Record:  # noqa: ANN401
-    """A record whose image differs; an attribute that is None is not there."""
+    """Return a record whose image has these differences; None removes an attribute."""
     whole = {key: value for key, value in (RECORD["dynamodb"]["NewImage"] | image).items() if value is not None}
     return {
         "eventName": event,
@@ -80,19 +80,18 @@ def record(*, event: str = "INSERT", keys: dict[str, Any] | None = None, **image
         ({"eventName": "INSERT", "dynamodb": {"NewImage": {"type": {"S": "change"}}}}, False),
     ],
 )
-def test_the_filter_wants_new_changes_of_prices(given: Record, expected: bool) -> None:  # noqa: FBT001
-    """And nothing else."""
+def test_the_filter_passes_only_new_price_changes(given: Record, expected: bool) -> None:  # noqa: FBT001
     assert passes(given) is expected
 
 
-def test_a_filter_can_also_ask_that_something_is_not_there() -> None:
-    """As Lambda's can; each list is one of its values."""
+def test_a_filter_can_require_a_missing_attribute() -> None:
+    """As in Lambda's event filters, where each list holds alternatives."""
     assert passes({"a": {"S": "x"}}, {"a": {"S": ["y", "x"]}, "b": [{"exists": False}]})
     assert not passes({"a": {"S": "x"}, "b": 1}, {"b": [{"exists": False}]})
 
 
-def test_a_record_says_what_changed() -> None:
-    """The image is enough."""
+def test_a_record_is_decoded_to_an_event() -> None:
+    """From its image alone, without reading the table."""
     assert price_changed(record()).id == "p-2"
     assert sequence_number(record()) == "100000000000000000001"
     assert price_changed(record()).old_price == "19.99"
@@ -110,16 +109,16 @@ def test_a_record_says_what_changed() -> None:
         ({"type": {"S": "price"}, "price": {"N": "1"}}, "not a change item"),
     ],
 )
-def test_a_change_that_cannot_be_read_is_named(image: dict[str, Any], reason: str) -> None:
-    """By product and version, so that it can be looked up."""
+def test_an_undecodable_change_is_identified(image: dict[str, Any], reason: str) -> None:
+    """By product and version, so that it can be read from the table."""
     with pytest.raises(ChangeUnreadable) as raised:
         price_changed(record(**image))
     assert (raised.value.product_id, raised.value.version, raised.value.reason) == ("p", 2, reason)
 
 
 @pytest.mark.parametrize("sk", ["CHANGE#2", "CHANGE#x", "PRICE#0000000002"])
-def test_a_key_that_is_no_changes_has_no_name(sk: str) -> None:
-    """Then not even product and version are known."""
+def test_a_record_with_another_key_is_not_identified(sk: str) -> None:
+    """Its product and version are unknown."""
     with pytest.raises(ValueError, match=r"."):
         price_changed(record(keys={"pk": {"S": "PRODUCT#p"}, "sk": {"S": sk}}))
     with pytest.raises(ValueError, match=r"."):
@@ -127,8 +126,8 @@ def test_a_key_that_is_no_changes_has_no_name(sk: str) -> None:
 
 
 @pytest.mark.engine("dynamodb_local", "ministack")
-async def test_the_stream_tells_of_each_price_that_moved(clients: Clients, settings: Settings, table: Table) -> None:
-    """In order, with old and new; of nothing else, and as the table itself tells it."""
+async def test_the_stream_contains_each_price_change(clients: Clients, settings: Settings, table: Table) -> None:
+    """In order, with old and new price, and equal to the event read from the table; no other change passes."""
     store = ProductStore(table)
     made = await create(store, price=Decimal("19.99"))
     dearer = await edit(store, made, price=made.price + 5)
@@ -161,14 +160,14 @@ async def test_the_stream_tells_of_each_price_that_moved(clients: Clients, setti
 
 
 async def test_without_a_table_there_is_no_stream(clients: Clients, settings: Settings) -> None:
-    """It may come later."""
+    """The table may be created later."""
     async with connect_streams(settings) as client:
         with pytest.raises(TableUnavailable):
             await find_stream(clients, client, "not-there")
 
 
 async def test_a_table_may_have_no_stream(settings: Settings, clients: Clients) -> None:
-    """Of ours all have; a strange one is not read."""
+    """Ours always has one; another application's table is not read."""
     async with connect_streams(settings) as client:
         plain = create_table_arguments(settings) | {"StreamSpecification": {"StreamEnabled": False}}
         await clients.writer.create_table(**plain)
@@ -176,14 +175,14 @@ async def test_a_table_may_have_no_stream(settings: Settings, clients: Clients) 
 
 
 class Streams:
-    """Answers in the network's stead."""
+    """A fake client of DynamoDB Streams."""
 
     def __init__(self, *answers: Any) -> None:  # noqa: ANN401 - an answer or an error
         self.answers = list(answers)
         self.asked: list[dict[str, Any]] = []
 
     async def answer(self, **asked: Any) -> Any:  # noqa: ANN401 - DynamoDB's own answer
-        """Give the next one."""
+        """Return the next response."""
         self.asked.append(asked)
         answer = self.answers.pop(0)
         if isinstance(answer, str):
@@ -196,7 +195,7 @@ class Streams:
 
 
 async def test_shards_are_listed_to_the_last_page() -> None:
-    """A page has a hundred at most."""
+    """A page of DescribeStream has at most a hundred shards."""
     first = {"StreamDescription": {"Shards": [{"ShardId": "a"}], "LastEvaluatedShardId": "a"}}
     last = {"StreamDescription": {"Shards": [{"ShardId": "b", "ParentShardId": "a"}]}}
     streams = Streams(first, last)
@@ -215,8 +214,8 @@ async def test_shards_are_listed_to_the_last_page() -> None:
         ("ValidationException", ClientError),
     ],
 )
-async def test_what_a_stream_refuses_has_names(code: str, error: type[Exception]) -> None:
-    """One for each thing that a reader does about it."""
+async def test_stream_errors_have_named_exceptions(code: str, error: type[Exception]) -> None:
+    """One for each reaction of the reader."""
     with pytest.raises(error):
         await Stream(cast("Any", Streams(code)), "arn/stream/label").page("iterator")
 
@@ -229,12 +228,11 @@ async def test_what_a_stream_refuses_has_names(code: str, error: type[Exception]
         ("InternalServerError", TableUnavailable),
     ],
 )
-async def test_a_shard_may_be_gone(code: str, error: type[Exception]) -> None:
-    """Then there is no iterator of it."""
+async def test_errors_of_an_iterator_have_named_exceptions(code: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         await Stream(cast("Any", Streams(code)), "arn/stream/label").iterator("a", after="1")
 
 
-def test_the_filter_is_the_one_of_the_contract() -> None:
-    """table_design.md shows it, and whoever makes the event source mapping takes it from here."""
+def test_the_filter_equals_the_documented_one() -> None:
+    """table_design.md documents it for an event source mapping."""
     assert FILTER["dynamodb"]["NewImage"].keys() == {"type", "old_price"}

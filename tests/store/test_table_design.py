@@ -1,7 +1,7 @@
-"""table_design.md against the running service: each pattern, route and transaction is carried out and measured (R15).
+"""table_design.md against the running service: each pattern, route and transaction is run and measured (R15).
 
-Units are what DynamoDB Local says of each call, and for transactions what DynamoDB's rules say of their items. What the
-page says that needs no engine is held by test_table_design_page.py and test_table_design_sums.py.
+Units are those that DynamoDB Local reports for each request; for transactions they are computed from DynamoDB's rules.
+test_table_design_page.py and test_table_design_sums.py check what needs no engine.
 """
 
 import json
@@ -28,24 +28,23 @@ pytestmark = [pytest.mark.requires_dynamodb_local("capacity units"), pytest.mark
 
 @pytest.fixture(scope="module")
 async def measured(dynamodb_local: str) -> Measured:
-    """The whole scenario, carried out once."""
+    """The measurements of one run of the whole scenario."""
     return await measure(dynamodb_local)
 
 
-def test_the_scenario_is_the_page_and_the_page_the_scenario() -> None:
-    """A row that nobody carries out proves nothing, and what is carried out has its row."""
+def test_each_row_of_the_page_is_run_and_each_run_has_a_row() -> None:
     assert set(ROWS) == set(ROUTES)
 
 
-def test_each_call_is_of_one_pattern(measured: Measured) -> None:
-    """Whatever the code asks of DynamoDB is on the page, once."""
+def test_each_request_matches_one_pattern(measured: Measured) -> None:
+    """Every request that the code makes is on the page, once."""
     assert "" not in measured.patterns, measured.patterns[""]
     assert set(measured.patterns) == set(PATTERNS)
 
 
 @pytest.mark.parametrize("name", ROUTES)
-def test_a_route_makes_the_calls_of_its_row(measured: Measured, name: str) -> None:
-    """Which, how many, after and beside each other, and at what cost."""
+def test_a_route_makes_the_requests_of_its_row(measured: Measured, name: str) -> None:
+    """Which ones, how many, in which order or concurrently, and at what cost."""
     route, calls = ROUTES[name], measured.calls[name]
     patterns = [pattern_of(call) for call in calls]
     if not route.ordered:
@@ -65,7 +64,7 @@ def test_a_route_makes_the_calls_of_its_row(measured: Measured, name: str) -> No
 
 @pytest.mark.parametrize("number", PATTERNS)
 def test_a_pattern_costs_what_its_row_says(measured: Measured, number: str) -> None:
-    """Each time that it is carried out, and it is; reads that must be fresh are consistent and go to the writer."""
+    """In every measurement, of which there is at least one; consistent reads go to the writer."""
     row = PATTERNS[number]
     calls = measured.patterns[number]
     consistent = row.place == "writer" and row.index is None  # No index can be.
@@ -79,7 +78,7 @@ def test_a_pattern_costs_what_its_row_says(measured: Measured, number: str) -> N
 
 @pytest.mark.parametrize("number", TRANSACTIONS)
 def test_a_transaction_has_the_items_of_its_table(measured: Measured, number: str) -> None:
-    """Each row is there at some time, with each of its keys and conditions, and costs what it says."""
+    """Each row, key and condition occurs at least once, and the costs are those of the page."""
     seen: dict[StepOfPage, list[Written]] = {step: [] for step in TRANSACTIONS[number]}
     for call in measured.patterns[number]:
         if not call.cancelled:
@@ -96,7 +95,7 @@ def test_a_transaction_has_the_items_of_its_table(measured: Measured, number: st
 
 @pytest.mark.parametrize("number", [number for number, steps in TRANSACTIONS.items() if any(it.errors for it in steps)])
 def test_a_failed_condition_becomes_the_error_of_its_row(measured: Measured, number: str) -> None:
-    """Told what is there, and where nothing may be, that nothing is."""
+    """Whether an item exists or not."""
     unseen = set(TRANSACTIONS[number])
     for steps in measured.committed:
         found = steps_of(number, [written(step.write.kind, step.write.arguments()) for step in steps])
@@ -108,7 +107,7 @@ def test_a_failed_condition_becomes_the_error_of_its_row(measured: Measured, num
 
 @pytest.mark.parametrize(("item", "size"), [cells for _, cells in rows("item", "bytes, about")])
 def test_the_sample_is_as_large_as_the_page_says(measured: Measured, item: str, size: str) -> None:
-    """From the smallest to the largest, within a twentieth."""
+    """Each item size, smallest and largest, within five per cent."""
     (kind,) = code(item)
     sizes = sorted(item_size(raw) for raw in measured.sample[kind])
     least, _, most = size.partition(" to ")
@@ -117,7 +116,7 @@ def test_the_sample_is_as_large_as_the_page_says(measured: Measured, item: str, 
 
 @pytest.mark.parametrize("cells", ENTITIES, ids=lambda cells: str(cells[0]))
 def test_an_entity_is_written_as_the_chart_says(measured: Measured, cells: list[str]) -> None:
-    """By which patterns, under which keys, into which indexes; each key and attribute is there at some time."""
+    """Its patterns, keys and indexes; each key and attribute occurs at least once."""
     (kind,), templates = code(cells[0]), code(cells[2])
     images = measured.images(kind)
     attributes = {name for image in images for name in image}
@@ -137,18 +136,18 @@ def test_an_entity_is_written_as_the_chart_says(measured: Measured, cells: list[
     assert numbers(cells[6]) == writing
 
 
-def test_what_the_stream_carries_is_in_the_table_of_records(measured: Measured) -> None:
+def test_each_stream_record_is_in_the_table_of_records(measured: Measured) -> None:
     """Each kind of record of each entity."""
     seen: dict[str, set[str]] = {}
     for record in measured.records:
         image = record["dynamodb"].get("NewImage") or record["dynamodb"]["OldImage"]
         seen.setdefault(image["type"]["S"], set()).add(record["eventName"])
-    seen["super_admins"].discard("REMOVE")  # The scenario tore it away, for the check to mend.
+    seen["super_admins"].discard("REMOVE")  # Deleted only by the scenario, for the check to repair.
     assert seen == {code(cells[0])[0]: set(code(cells[1])) for _, cells in rows("type", "records")}
 
 
-def test_the_event_filter_passes_the_moved_prices_and_nothing_else(measured: Measured) -> None:
-    """Each once, told apart by product and version."""
+def test_the_event_filter_passes_only_price_changes(measured: Measured) -> None:
+    """Each once, identified by product and version."""
     pattern = json.loads(PAGE.partition("```json")[2].partition("```")[0])
     passed = [record["dynamodb"]["NewImage"] for record in measured.records if _passes(pattern, record)]
     moved = [image for image in measured.images("change") if "old_price" in image]
@@ -157,8 +156,8 @@ def test_the_event_filter_passes_the_moved_prices_and_nothing_else(measured: Mea
     assert all(image["old_price"] != image["price"] for image in passed)
 
 
-async def test_the_rules_of_capacity_are_the_engines(dynamodb_local: str) -> None:
-    """Where it counts right, which is for single writes: sizes to the byte, and copies in the indexes."""
+async def test_the_capacity_rules_match_the_engine(dynamodb_local: str) -> None:
+    """For single writes, which DynamoDB Local counts right: sizes to the byte, and copies in the indexes."""
     settings = settings_for(dynamodb_local)
     await make_table(settings)
     key = {"pk": {"S": "ä"}, "sk": {"S": "b"}}
@@ -194,7 +193,7 @@ async def test_the_rules_of_capacity_are_the_engines(dynamodb_local: str) -> Non
 
 
 def _errors(step: Step) -> set[str]:
-    """Return the names of what a step's failed condition becomes, whatever was there instead."""
+    """Return the names of the errors that a step's failed condition becomes, for each possible existing item."""
     if step.write.condition is None:
         return set()
     there: list[Item | None] = [step.write.item if isinstance(step.write, Put) else Item()]
@@ -213,7 +212,7 @@ def _errors(step: Step) -> set[str]:
 
 
 def _touches(call: Call, key: str) -> bool:
-    """Say whether a call writes, or means to write, an item whose key is of a template."""
+    """Say whether a request writes an item whose key matches a template, or tried to."""
     if call.operation == "TransactWriteItems":
         return any(fits(key, write.key) for write in call.writes if write.kind != "ConditionCheck")
     return not call.is_read and any(fits(key, text) for text in call.keys)

@@ -1,4 +1,4 @@
-"""table_design.md against the source: what it says of keys, items and code, without an engine (R15)."""
+"""table_design.md against the source: what it says about keys, items and code, without an engine (R15)."""
 
 import ast
 import inspect
@@ -34,7 +34,7 @@ CLASSES: dict[str, type[Item]] = {_TYPE.get_discriminator(item): item for item i
 
 
 class _Named:
-    """Stands for an argument of a key function: written as its name in angle brackets, however it is formatted."""
+    """An argument of a key function, formatted as its name in angle brackets under any format specification."""
 
     name: str
 
@@ -77,14 +77,14 @@ def _stand_in(parameter: inspect.Parameter) -> object:
 
 
 def _templates() -> dict[str, str]:
-    """Return all that keys.py makes, by the name of its function or constant, as the page writes it."""
+    """Return every key that keys.py makes, by the name of its function or constant, in the page's notation."""
     made: dict[str, Any] = {
         name: value
         for name, value in vars(keys).items()
         if name.isupper() and not name.startswith("_") and isinstance(value, str | keys.Key)
     }
     for name, function in inspect.getmembers(keys, inspect.isfunction):
-        # What is made of a key, and not a key, is no template.
+        # These functions parse a key and make none.
         if function.__module__ == keys.__name__ and name not in {"named_change", "day_and_shard", "segment_id"}:
             made[name] = function(*map(_stand_in, inspect.signature(function).parameters.values()))
     del made["TTL_ATTRIBUTE"]
@@ -96,7 +96,7 @@ def _templates() -> dict[str, str]:
 
 
 def test_every_key_of_the_code_is_on_the_page_and_the_reverse() -> None:
-    """Primary keys in the chart of entities, index keys in their table, beginnings of ranges in the text."""
+    """Primary keys in the chart of entities, index keys in their table, range prefixes in the text."""
     stated = {
         name: template for cells in ENTITIES for name, template in zip(code(cells[3]), code(cells[2]), strict=True)
     }
@@ -106,14 +106,14 @@ def test_every_key_of_the_code_is_on_the_page_and_the_reverse() -> None:
     assert stated == _templates()
 
 
-def test_the_filter_of_the_stream_is_the_relays() -> None:
-    """The page has it as the worker evaluates it and as a template gives it to Lambda."""
+def test_the_page_has_the_relays_stream_filter() -> None:
+    """In the form that the worker evaluates and in that of an event source mapping for Lambda."""
     section = PAGE.partition("## 8. The stream")[2]
     assert json.loads(section.partition("```json\n")[2].partition("```")[0]) == FILTER
 
 
-def test_keys_of_patterns_are_made_of_these_templates() -> None:
-    """A pattern cannot name a key that no function makes."""
+def test_keys_of_patterns_match_the_templates() -> None:
+    """Each key of a pattern must come from a function of keys.py."""
     known = set(_templates().values())
     for pattern in PATTERNS.values():
         if pattern.operation == "Query":
@@ -128,13 +128,13 @@ def test_keys_of_patterns_are_made_of_these_templates() -> None:
 
 
 def test_the_indexes_are_those_of_the_code() -> None:
-    """Name and keys."""
+    """By name and keys."""
     stated = [tuple(code("".join(cells[:3]))) for _, cells in rows("index", "partition key", "sort key", "holds")]
     assert stated == [tuple(index) for index in keys.INDEXES]
 
 
 def test_limits_and_padding_are_as_stated() -> None:
-    """The longest keys that there can be: DynamoDB takes 2,048 bytes and, of a sort key, 1,024."""
+    """For the longest possible keys: DynamoDB allows 2,048 bytes, and 1,024 for a sort key."""
     item_id = new_id()
     assert len(keys.by_name("ß" * 2_000, item_id).encode()) == 937
     assert len(keys.brand_group("\u1ff7" * 200).encode()) == 1_006
@@ -147,14 +147,13 @@ def test_limits_and_padding_are_as_stated() -> None:
 
 
 def test_every_class_of_item_is_in_the_chart() -> None:
-    """Under its type."""
     stated = {code(cells[0])[0]: links(cells[1]) for cells in ENTITIES}
     assert stated == {kind: [Code(item.__name__, "src/vitrina/store/items.py")] for kind, item in CLASSES.items()}
 
 
 @pytest.mark.parametrize("cells", ENTITIES, ids=lambda cells: str(cells[0]))
 def test_the_attributes_of_an_item_are_those_of_its_class(cells: list[str]) -> None:
-    """Its own, in order, with a mark where one may be missing."""
+    """In the order of the class, with a mark for each optional one."""
     common = Item.get_attributes()
     own = {
         name: attribute for name, attribute in CLASSES[code(cells[0])[0]].get_attributes().items() if name not in common
@@ -164,7 +163,6 @@ def test_the_attributes_of_an_item_are_those_of_its_class(cells: list[str]) -> N
 
 
 def test_every_entity_is_in_the_diagram() -> None:
-    """By its type in capitals."""
     diagram = PAGE.partition("erDiagram")[2].partition("```")[0]
     assert set(re.findall(r"\b[A-Z_]{3,}\b", diagram)) == {kind.upper() for kind in CLASSES}
 
@@ -172,7 +170,7 @@ def test_every_entity_is_in_the_diagram() -> None:
 # Code
 
 
-def test_every_link_to_code_names_what_is_there() -> None:
+def test_every_link_to_code_names_an_existing_definition() -> None:
     """The file, and the function or class in it."""
     for link in links(PAGE):
         assert (ROOT / link.file).exists(), link
@@ -180,8 +178,8 @@ def test_every_link_to_code_names_what_is_there() -> None:
             assert link.name in set(_names(ast.parse((ROOT / link.file).read_text()))), link
 
 
-def test_every_function_that_calls_the_table_is_a_patterns() -> None:
-    """Found in the source, so that a call which the scenario never makes has its row as well."""
+def test_every_function_that_calls_the_table_has_a_pattern() -> None:
+    """Found in the source, so that a request which the scenario never makes also has a row."""
     calling = {
         Code(name, str(file.relative_to(ROOT)))
         for file in SOURCE.rglob("*.py")
@@ -224,8 +222,8 @@ def _calls_the_table(call: ast.Call) -> bool:
             return False
 
 
-def test_the_control_plane_has_the_calls_of_its_table() -> None:
-    """No more and no less than the source names."""
+def test_the_control_plane_makes_the_requests_of_its_table() -> None:
+    """The source is searched for them."""
     stated = {name for _, cells in rows("command", "calls", "code") for name in code(cells[1])}
     source = "".join((SOURCE / "store" / file).read_text() for file in CONTROL_PLANE)
     assert stated == set(
@@ -237,20 +235,19 @@ def test_the_control_plane_has_the_calls_of_its_table() -> None:
 
 
 def test_every_route_of_the_api_has_a_row() -> None:
-    """And no row names a route that is not there."""
+    """No row names a missing route."""
     stated = {re.split("[,?]", name)[0] for name in ROUTES if "/v1/" in name}
     assert stated == {f"{route.method} {route.template}" for route in API_ROUTES}
 
 
 def test_every_pattern_is_called_by_a_row_and_every_transaction_has_its_items() -> None:
-    """Nothing hangs loose."""
     assert {number for route in ROUTES.values() for group in route.groups for number in group} == set(PATTERNS)
     transactions = {number for number, it in PATTERNS.items() if it.operation == "TransactWriteItems"}
     assert transactions == set(TRANSACTIONS)
 
 
 def test_every_link_within_the_page_has_its_heading() -> None:
-    """As GitHub makes anchors of headings."""
+    """By GitHub's rules for anchors."""
     headings = re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)
     anchors = {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
     assert set(re.findall(r"\]\(#([^)]+)\)", PAGE)) <= anchors
@@ -260,8 +257,7 @@ def test_every_link_within_the_page_has_its_heading() -> None:
             assert f"### {number}: {pattern.what}" in PAGE
 
 
-def test_errors_become_what_the_page_says() -> None:
-    """The status and the code of each that has one."""
+def test_errors_have_the_status_and_code_of_the_page() -> None:
     for _, (name, becomes) in rows("error", "becomes"):
         kind = getattr(errors, code(name)[0], None)
         stated = re.findall(r"(\d{3}) `(\w+)`", becomes)

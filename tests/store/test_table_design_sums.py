@@ -1,4 +1,4 @@
-"""The arithmetic of table_design.md: what partitions bear, and what routes and views cost (R15)."""
+"""The arithmetic of table_design.md: the throughput of partitions, and the cost of routes and views (R15)."""
 
 import math
 import re
@@ -26,7 +26,7 @@ def _price(unit: str) -> float:
     "cells", [cells for _, cells in rows("route or command", "RCU", "WCU", "$ a million")], ids=lambda it: str(it[0])
 )
 def test_a_routes_price_follows_from_its_units(cells: list[str]) -> None:
-    """Those of the table of routes."""
+    """The units are those of the table of routes."""
     route = ROUTES[cells[0].replace("`", "")]
     assert (cells[1], cells[2]) == (route.read_units, route.write_units)
     dollars = float(cells[1]) * _price("read") + float(cells[2]) * _price("write")
@@ -38,7 +38,7 @@ def test_a_routes_price_follows_from_its_units(cells: list[str]) -> None:
     [cells for _, cells in rows("key", "where", "a second", "one call takes", "calls a second")],
     ids=lambda it: f"{it[0]} {it[3]}",
 )
-def test_what_a_partition_bears_is_its_limit_by_the_cost(cells: list[str]) -> None:
+def test_a_partitions_throughput_is_its_limit_divided_by_the_cost(cells: list[str]) -> None:
     """Rounded down."""
     limit = {"RCU": 3_000, "WCU": 1_000}[cells[2].split()[1]]
     assert number_of(cells[2]) == limit
@@ -53,13 +53,13 @@ VIEWS_HEADER = (
 
 @pytest.mark.parametrize("cells", [cells for _, cells in rows(*VIEWS_HEADER)], ids=lambda it: str(it[0]))
 def test_views_cost_what_the_formula_says(cells: list[str]) -> None:
-    """Of one product by the segments that the code makes, of many by the binomial of a shard unless they are mixed."""
+    """One product by the segments that the code makes; many by a binomial distribution over shards unless mixed."""
     views, price = int(cells[0]), _price("write")
     one = sum(map(_units, _segment_sizes([new_id()] * views)))
     many = keys.VIEW_SHARDS * sum(
         math.comb(views, k) * 7 ** (views - k) / 8**views * _units(76 + 35 * k) for k in range(1, views + 1)
     )
-    segments = keys.VIEW_SHARDS * (1 - (7 / 8) ** views)  # Of those shards that get any.
+    segments = keys.VIEW_SHARDS * (1 - (7 / 8) ** views)  # Shards without views have no segment.
     bare = 76
     if 2 * (mixed := _units(82 + 35 * views)) <= many:
         many, segments, bare = mixed, 1, 82
@@ -70,7 +70,7 @@ def test_views_cost_what_the_formula_says(cells: list[str]) -> None:
 
 
 def test_a_segment_is_as_large_as_the_formula_says() -> None:
-    """76 bytes, six more if it is mixed, and 35 a view."""
+    """76 bytes, six more if it is mixed, and 35 for each view."""
     for views in (1, 27, MOST_IN_SEGMENT):
         assert _segment_sizes([new_id()] * views) == [76 + 35 * views]
     many = [new_id() for _ in range(90)]

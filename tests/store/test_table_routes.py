@@ -1,4 +1,4 @@
-"""Reader and writer (R17): which call goes where, with two real endpoints."""
+"""Reader and writer endpoints (R17): which request goes to which, with two real endpoints."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -23,7 +23,7 @@ from vitrina.store.views import ViewStore
 
 
 class Stores:
-    """All stores on two tables of one name, one at each endpoint."""
+    """All stores over one table that has the same name at two endpoints."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -38,7 +38,7 @@ class Stores:
         self.session: Session
 
     async def furnish(self) -> None:
-        """Write one of everything; all writes go to the writer."""
+        """Write one item of every kind; all writes go to the writer."""
         self.product = await edit(self.products, await create(self.products, sku="Lamp-1"), name="Other")
         self.user = user(email="uma@example.com")
         await self.users.create(self.user)
@@ -109,7 +109,7 @@ async def scanned(stores: Stores, *, consistent: bool) -> object:
 
 @pytest.fixture
 async def stores(settings: Settings, dynamodb_local: str, ministack: str) -> AsyncIterator[Stores]:
-    """A writer's endpoint where everything is, and a reader's where nothing has arrived."""
+    """A writer endpoint with all data, and a reader endpoint to which nothing is replicated."""
     settings = settings.model_copy(update={"writer_endpoint": dynamodb_local, "reader_endpoint": ministack})
     async with connect(settings) as clients:
         for client in (clients.writer, clients.reader):
@@ -122,19 +122,19 @@ async def stores(settings: Settings, dynamodb_local: str, ministack: str) -> Asy
 
 
 async def test_each_read_goes_to_its_endpoint(stores: Stores) -> None:
-    """The reader has nothing: so what finds something has asked the writer, and what finds nothing the reader."""
+    """The reader is empty, so a read that finds something used the writer, and one that finds nothing the reader."""
     found = {name for name, read in (TO_WRITER | TO_READER).items() if await read(stores)}
     assert found == set(TO_WRITER)
 
 
 async def test_no_write_goes_to_the_reader(stores: Stores) -> None:
-    """After all of them the reader's table is as empty as before."""
+    """After all writes the reader's table is still empty."""
     assert not await scanned(stores, consistent=False)
     assert await scanned(stores, consistent=True)
 
 
-async def test_one_endpoint_is_one_client(settings: Settings) -> None:
-    """Named once or twice: connections are not kept twice."""
+async def test_one_endpoint_has_one_client(settings: Settings) -> None:
+    """Even if reader and writer both name it, so that connections are not opened twice."""
     for reader in (None, settings.writer_endpoint):
         async with connect(settings.model_copy(update={"reader_endpoint": reader})) as clients:
             assert clients.reader is clients.writer

@@ -1,4 +1,4 @@
-"""Accounts in the table: unique e-mails, and a last super_admin who stays (R1 to R4)."""
+"""Accounts in the table: e-mail addresses are unique, and one super_admin must remain (R1 to R4)."""
 
 from dataclasses import replace
 
@@ -37,13 +37,13 @@ def changed(before: User, **fields: object) -> User:
 
 
 async def members(table: Table) -> int | None:
-    """Return how many super_admins are counted; None before the first."""
+    """Return the stored count of super_admins; None before the first."""
     item = await table.get(keys.SUPER_ADMINS, consistent=True)
     return item.members if isinstance(item, SuperAdminsItem) else None
 
 
 async def test_an_account_is_read_back_by_id_and_by_email_in_any_case(store: UserStore) -> None:
-    """The address is shown as it was given and found without regard to case."""
+    """The address is returned as it was given and found regardless of case."""
     made = await create(store, email="Uma.Straße@Example.com", name="Uma Ü")
     assert await store.get(made.id) == made
     for email in ("uma.straße@example.com", "UMA.STRASSE@EXAMPLE.COM"):
@@ -51,15 +51,14 @@ async def test_an_account_is_read_back_by_id_and_by_email_in_any_case(store: Use
         assert await store.email_is_taken(email)
 
 
-async def test_nobody_is_none(store: UserStore) -> None:
-    """Reading is no reason to fail."""
+async def test_a_missing_account_is_none(store: UserStore) -> None:
     assert await store.get(user().id) is None
     assert await store.by_email("nobody@example.com") is None
     assert not await store.email_is_taken("nobody@example.com")
 
 
-async def test_an_email_is_taken_in_any_case_and_a_refused_account_leaves_nothing(store: UserStore) -> None:
-    """All or none."""
+async def test_an_email_is_unique_regardless_of_case(store: UserStore) -> None:
+    """A refused creation writes nothing."""
     await create(store, email="uma@example.com")
     other = user(email="UMA@example.com")
     with pytest.raises(EmailTaken):
@@ -68,13 +67,13 @@ async def test_an_email_is_taken_in_any_case_and_a_refused_account_leaves_nothin
 
 
 async def test_an_id_is_used_once(store: UserStore) -> None:
-    """A second account under an id is refused, whatever its e-mail."""
+    """Whatever the e-mail of the second account."""
     made = await create(store)
     with pytest.raises(Conflict):
         await create(store, id=made.id)
 
 
-async def test_what_goes_along_with_a_creation_decides_first(store: UserStore) -> None:
+async def test_the_error_of_an_additional_step_takes_precedence(store: UserStore) -> None:
     """The steps of `also` are part of the transaction, and their error wins."""
     await create(store, email="uma@example.com")
     forbidden = Step(Check(keys.sku("x"), Item.pk.exists()), lambda _: PermissionError())
@@ -82,8 +81,8 @@ async def test_what_goes_along_with_a_creation_decides_first(store: UserStore) -
         await store.create(user(email="uma@example.com"), also=[forbidden])
 
 
-async def test_an_update_moves_the_email_and_frees_the_old_one_at_once(store: UserStore) -> None:
-    """One transaction for both; the same address in another case is no move."""
+async def test_an_update_claims_the_new_email_and_releases_the_old_one(store: UserStore) -> None:
+    """In one transaction; the same address in another case needs no new claim."""
     before = await create(store, email="old@example.com")
     after = changed(before, email="New@example.com")
     await store.update(before, after)
@@ -94,8 +93,8 @@ async def test_an_update_moves_the_email_and_frees_the_old_one_at_once(store: Us
     await create(store, email="old@example.com")
 
 
-async def test_an_update_to_an_email_that_is_taken_changes_nothing(store: UserStore) -> None:
-    """And the own one stays claimed."""
+async def test_an_update_to_a_taken_email_changes_nothing(store: UserStore) -> None:
+    """The account keeps its own address."""
     await create(store, email="taken@example.com")
     before = await create(store, email="mine@example.com")
     with pytest.raises(EmailTaken):
@@ -103,8 +102,8 @@ async def test_an_update_to_an_email_that_is_taken_changes_nothing(store: UserSt
     assert await store.by_email("mine@example.com") == before
 
 
-async def test_a_stale_version_is_a_conflict_and_an_account_that_is_gone_is_not_found(store: UserStore) -> None:
-    """Nothing comes into being by an update."""
+async def test_a_stale_version_is_a_conflict_and_a_deleted_account_is_not_found(store: UserStore) -> None:
+    """The update must not create an item."""
     before = await create(store)
     await store.update(before, changed(before, name="First"))
     for write in (store.update(before, changed(before, name="Second")), store.delete(before)):
@@ -116,8 +115,8 @@ async def test_a_stale_version_is_a_conflict_and_an_account_that_is_gone_is_not_
             await write
 
 
-async def test_deletion_frees_the_email(store: UserStore, table: Table) -> None:
-    """At once, and without a trace."""
+async def test_deletion_releases_the_email(store: UserStore, table: Table) -> None:
+    """At once; no item of the account is left."""
     made = await create(store, email="uma@example.com")
     claim = await table.get(keys.email("uma@example.com"), consistent=True)
     assert isinstance(claim, EmailItem)
@@ -128,8 +127,8 @@ async def test_deletion_frees_the_email(store: UserStore, table: Table) -> None:
     await create(store, email="uma@example.com")
 
 
-async def test_super_admins_are_counted_and_others_are_not(store: UserStore, table: Table) -> None:
-    """By the transaction that makes, promotes, demotes or deletes them."""
+async def test_only_super_admins_are_counted(store: UserStore, table: Table) -> None:
+    """In the transaction that creates, promotes, demotes or deletes them."""
     await create(store, role=Role.ADMIN)
     assert await members(table) is None
     first = await create(store, role=Role.SUPER_ADMIN)
@@ -147,7 +146,7 @@ async def test_super_admins_are_counted_and_others_are_not(store: UserStore, tab
 
 
 async def test_the_last_super_admin_is_neither_deleted_nor_demoted(store: UserStore, table: Table) -> None:
-    """By nobody (R1)."""
+    """R1."""
     last = await create(store, role=Role.SUPER_ADMIN)
     for write in (store.delete(last), store.update(last, changed(last, role=Role.USER))):
         with pytest.raises(LastSuperAdmin):
@@ -157,7 +156,7 @@ async def test_the_last_super_admin_is_neither_deleted_nor_demoted(store: UserSt
 
 
 async def test_a_higher_epoch_can_keep_one_session(store: UserStore, table: Table) -> None:
-    """A new password ends the other sessions; the one that asked gets the new epoch in the same transaction."""
+    """A new password ends the other sessions; the current one gets the new epoch in the same transaction."""
     before = await create(store)
     sessions = SessionStore(table)
     kept, ended = session(before), session(before)
@@ -168,8 +167,8 @@ async def test_a_higher_epoch_can_keep_one_session(store: UserStore, table: Tabl
     assert await sessions.with_user(before.id, ended.id, at=at(0)) is None
 
 
-async def test_a_session_that_has_ended_meanwhile_is_not_kept(store: UserStore, table: Table) -> None:
-    """Neither one that is gone nor one of an older epoch comes to life again."""
+async def test_an_ended_session_is_not_kept(store: UserStore, table: Table) -> None:
+    """A deleted session or one of an older epoch must not become valid again."""
     before = await create(store, session_epoch=2)
     with pytest.raises(NotFound):
         await store.update(before, changed(before, session_epoch=3), keep_session=session(before).id)
@@ -181,7 +180,7 @@ async def test_a_session_that_has_ended_meanwhile_is_not_kept(store: UserStore, 
 
 
 async def test_accounts_are_paged_newest_first_all_or_of_a_role(store: UserStore) -> None:
-    """A changed role moves an account to the other list, a deletion takes it off both."""
+    """A new role moves an account to the other list; a deletion removes it from both."""
     made = [await create(store, role=list(Role)[number % 3], created_at=at(number // 2)) for number in range(9)]
     newest = sorted(made, key=lambda one: (one.created_at, one.id), reverse=True)
     first = await store.page(role=None, limit=4, start=None)

@@ -1,4 +1,4 @@
-"""View segments: every view is there once, whatever is repeated, and its day and shard are fixed (R11)."""
+"""View segments: each view is stored once, whatever is repeated, and its day and shard are fixed (R11)."""
 
 import math
 from collections import Counter
@@ -40,7 +40,7 @@ async def stored(store: ViewStore, day: date, *, page: int = 200) -> list[Stored
 
 
 async def of_product(store: ViewStore, product_id: str) -> list[View]:
-    """Read today's views that a report of a product looks through."""
+    """Read today's views in the segments that a report of a product reads."""
     return [
         one
         for pages in store.pages_of_product(TODAY, product_id)
@@ -51,8 +51,8 @@ async def of_product(store: ViewStore, product_id: str) -> list[View]:
 
 
 @pytest.mark.parametrize(("number", "segments"), [(1, 1), (40, 1), (400, 8)])
-async def test_views_come_back_as_they_were(store: ViewStore, number: int, segments: int) -> None:
-    """To the millisecond, with referrer and bot flag, be they mixed or each in the segment of its product's shard."""
+async def test_views_are_read_back_unchanged(store: ViewStore, number: int, segments: int) -> None:
+    """To the millisecond, with referrer and bot flag, from mixed segments and from those of one shard."""
     hosts = [None, "www.google.com", "news.example.org"]
     views = [view(new_id(), ms=ms, referrer_host=hosts[ms % 3], bot=ms == 5) for ms in range(number)]
     items = store.segments(views)
@@ -64,8 +64,8 @@ async def test_views_come_back_as_they_were(store: ViewStore, number: int, segme
         assert one in await of_product(store, one.product_id)
 
 
-async def test_a_report_of_a_product_looks_through_its_shard_and_what_is_mixed(store: ViewStore) -> None:
-    """And through nothing else: each of what it reads is there once."""
+async def test_a_report_of_a_product_reads_its_shard_and_the_mixed_segments(store: ViewStore) -> None:
+    """It reads no other segments, and each view once."""
     product_id = new_id()
     shard = shard_of(product_id, keys.VIEW_SHARDS)
     apart = [view(new_id(), ms=ms) for ms in range(400)]
@@ -79,7 +79,7 @@ async def test_a_report_of_a_product_looks_through_its_shard_and_what_is_mixed(s
 
 @given(st.lists(st.integers(0, 40), max_size=150))
 def test_views_are_mixed_where_that_halves_the_units(products: list[int]) -> None:
-    """Whatever gathered: all of it, once, in one kind of segments, for at most half of what the other kind costs."""
+    """A flush writes mixed segments only for at most half of the units that separate ones cost, and each view once."""
     store = ViewStore(NO_TABLE)
     views = [view(f"01a20ceb-ab32-7095-a216-7a34ed21{number:04}") for number in products]
     segments = store.segments(views)
@@ -95,19 +95,19 @@ def test_views_are_mixed_where_that_halves_the_units(products: list[int]) -> Non
 
 
 def units(views: int) -> int:
-    """What it costs to write so many views as one segment."""
+    """Return the write units of a segment of so many views."""
     return math.ceil((82 + 35 * views) / 1024)
 
 
 async def test_mixed_segments_spread_over_the_partitions(store: ViewStore) -> None:
-    """However few products there are, so that no partition takes all that a busy shop writes."""
+    """Even with few products, so that no single partition takes all writes."""
     views = [view("01a20ceb-ab32-7095-a216-7a34ed216944"), view("01a20ceb-ab32-7095-a216-7a34ed216945")]
     partitions = {segment.pk for _ in range(200) for segment in store.segments(views)}
     assert partitions == {keys.view_segments(TODAY, shard) for shard in range(keys.VIEW_SHARDS)}
 
 
-async def test_ids_of_events_are_unique_and_stay_the_same(store: ViewStore) -> None:
-    """An export that is resumed meets the same ones."""
+async def test_event_ids_are_unique_and_stable(store: ViewStore) -> None:
+    """A resumed export reads the same ids."""
     product_id = new_id()
     for _ in range(3):
         await store.put(store.segments([view(product_id)] * 3))
@@ -116,15 +116,15 @@ async def test_ids_of_events_are_unique_and_stay_the_same(store: ViewStore) -> N
     assert [one.event_id for one in await stored(store, TODAY, page=2)] == ids
 
 
-async def test_a_flush_that_is_repeated_counts_nothing_twice(store: ViewStore) -> None:
-    """The same segments have the same keys."""
+async def test_a_repeated_flush_counts_nothing_twice(store: ViewStore) -> None:
+    """The same views give segments with the same keys."""
     segments = [*store.segments([view(new_id()) for _ in range(50)]), *store.segments([view(new_id())])]
     await store.put(segments)
     await store.put(segments)
     assert len(await stored(store, TODAY)) == 51
 
 
-async def test_more_views_of_a_product_than_a_segment_holds_take_several(store: ViewStore) -> None:
+async def test_many_views_of_a_product_take_several_segments(store: ViewStore) -> None:
     """Each stays under 16 KB."""
     views = [view(product_id := "01a20ceb-ab32-7095-a216-7a34ed216944", ms=ms) for ms in range(2 * MOST_IN_SEGMENT + 1)]
     segments = store.segments(views)
@@ -136,7 +136,7 @@ async def test_more_views_of_a_product_than_a_segment_holds_take_several(store: 
 
 @pytest.mark.parametrize("length", [3, 253])
 async def test_a_segment_stays_under_16_kb_whatever_its_referrers(store: ViewStore, length: int) -> None:
-    """Many hosts, long or short, take more segments, and every view comes back with its own."""
+    """Many or long host names take more segments, and every view keeps its own."""
     product_id = new_id()
     views = [view(product_id, ms=ms, referrer_host=f"{ms:0{length}}") for ms in range(MOST_IN_SEGMENT)]
     segments = store.segments(views)
@@ -152,7 +152,7 @@ async def test_a_segment_stays_under_16_kb_whatever_its_referrers(store: ViewSto
 
 
 async def test_views_across_midnight_go_to_their_days(store: ViewStore) -> None:
-    """The first millisecond of a day is its own."""
+    """The first millisecond of a day belongs to that day."""
     product_id = new_id()
     last, first = 12 * 3_600_000 - 1, 12 * 3_600_000
     await store.put(store.segments([view(product_id, ms=last), view(product_id, ms=first)]))
@@ -161,7 +161,7 @@ async def test_views_across_midnight_go_to_their_days(store: ViewStore) -> None:
     assert [one.view.at_ms - NOON_MS for one in await stored(store, tomorrow)] == [first]
 
 
-async def test_more_segments_than_one_call_takes_are_all_written(store: ViewStore) -> None:
+async def test_more_segments_than_one_batch_are_all_written(store: ViewStore) -> None:
     """BatchWriteItem takes 25."""
     views = [view(new_id()) for _ in range(8)] * 4
     segments = [segment for one in views for segment in store.segments([one])]
@@ -170,14 +170,16 @@ async def test_more_segments_than_one_call_takes_are_all_written(store: ViewStor
     assert len(await stored(store, TODAY, page=3)) == 32
 
 
-async def test_no_views_are_no_call(store: ViewStore, table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_flush_without_views_makes_no_request(
+    store: ViewStore, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """DynamoDB refuses empty batches."""
     monkeypatch.delattr(type(table), "put_many")
     await store.put(store.segments([]))
 
 
 async def test_a_segment_expires_with_its_last_day_or_never(table: Table) -> None:
-    """A retention of a day keeps the whole of the next day."""
+    """A retention of one day keeps the whole of the next day."""
     for days, expires_at in [
         (0, None),
         (1, datetime(2026, 11, 26, tzinfo=UTC)),
@@ -187,10 +189,8 @@ async def test_a_segment_expires_with_its_last_day_or_never(table: Table) -> Non
         assert segment.expires_at == (expires_at and int(expires_at.timestamp()))
 
 
-async def test_a_page_that_fails_is_tried_again_as_often_as_was_asked(
-    table: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What takes hours outlasts a moment's throttling, and no more."""
+async def test_a_failed_page_is_retried_as_often_as_requested(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that takes hours has to outlast brief throttling."""
     store = ViewStore(table, backoff=Backoff(first=0, longest=0))
     views = [view("01a20ceb-ab32-7095-a216-7a34ed216944", ms=ms) for ms in range(3)]
     await store.put([segment for one in views for segment in store.segments([one])])
@@ -212,10 +212,10 @@ async def test_a_page_that_fails_is_tried_again_as_often_as_was_asked(
 
 
 @pytest.mark.parametrize(("sizes", "limits"), [([1] * 150, [64, 1_000]), ([MOST_IN_SEGMENT] * 90, [64, 74])])
-async def test_a_page_asks_for_as_many_segments_as_fit(
+async def test_a_page_requests_as_many_segments_as_fit(
     store: ViewStore, table: Table, monkeypatch: pytest.MonkeyPatch, sizes: list[int], limits: list[int]
 ) -> None:
-    """Of the largest at first, then of such as there were; all are read."""
+    """First for segments of the largest size, then of the size seen so far; all are read."""
     product = "01a20ceb-ab32-7095-a216-7a34ed216944"
     await store.put([segment for size in sizes for segment in store.segments([view(product)] * size)])
     read, asked = table.query_raw, []
@@ -229,8 +229,8 @@ async def test_a_page_asks_for_as_many_segments_as_fit(
     assert (sum(pages), asked) == (len(sizes), limits)
 
 
-async def test_a_segment_tells_its_partition_and_its_time(store: ViewStore) -> None:
-    """Exports of the table know their segments by them."""
+async def test_a_segment_knows_its_partition_and_its_time(store: ViewStore) -> None:
+    """Exports from DynamoDB to S3 identify their segments by them."""
     before = int(datetime.now(UTC).timestamp() * 1000)
     (segment,) = store.segments([view("01a20ceb-ab32-7095-a216-7a34ed216944")])
     day, shard = keys.day_and_shard(segment.pk)
