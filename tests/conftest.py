@@ -1,4 +1,4 @@
-"""What all tests share: the engines they run on, and what CI demands of a run."""
+"""Fixtures of all tests: the engines, isolation from the environment, and the rules for a run on CI."""
 
 import logging as standard
 import os
@@ -29,13 +29,13 @@ def engines(pytestconfig: pytest.Config) -> Engines:
 
 @pytest.fixture(scope="session")
 def moto(engines: Engines) -> str:
-    """The URL of moto, which needs no Java: for sequential tests only."""
+    """The URL of moto, which needs no Java; for sequential tests only."""
     return engines.url("moto")
 
 
 @pytest.fixture(scope="session")
 def dynamodb_local(engines: Engines) -> str:
-    """The URL of DynamoDB Local, the judge of semantics; of MiniStack where that cannot run."""
+    """The URL of DynamoDB Local, the reference for DynamoDB's semantics; MiniStack's where it cannot run."""
     return engines.url("dynamodb_local")
 
 
@@ -47,19 +47,19 @@ def ministack(engines: Engines) -> str:
 
 @pytest.fixture(scope="session")
 def engine(engines: Engines, request: pytest.FixtureRequest) -> str:
-    """The URL of the engine that the test's `engine` mark names; DynamoDB Local's without one."""
+    """The URL of the engine that the test's `engine` mark names; DynamoDB Local's without a mark."""
     return engines.url(request.param)
 
 
 @pytest.fixture
 def table_name() -> str:
-    """A name that no other test's table has."""
+    """A unique table name."""
     return f"test-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture(autouse=True)
 def _logging_stays() -> Iterator[None]:
-    """Put back what a command, a worker or a test has changed of the logs; whoever logged before still can."""
+    """Restore the logging configuration that a command, a worker or a test has changed."""
     before, handlers, level = structlog.get_config(), standard.root.handlers[:], standard.root.level
     # A patch of its own: a test may undo those that it has made.
     with pytest.MonkeyPatch.context() as patch:
@@ -74,7 +74,7 @@ def _logging_stays() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep a developer's own settings and AWS account out of the tests."""
+    """Isolate the tests from the developer's settings and AWS account."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "VITRINA_"))]:
         del os.environ[name]
     os.environ |= {
@@ -89,7 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Prepare DynamoDB Local once before workers (`pytest -n`) start, each of which will run its own."""
+    """Prepare DynamoDB Local once before the workers (`pytest -n`) start, each of which runs its own."""
     if session.config.getoption("tx") and not _worker_input(session.config):
         try:
             session.config.stash[ENGINES].check()
@@ -99,7 +99,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - pytest-xdist has no types
-    """Tell a worker whether DynamoDB Local can run."""
+    """Pass to a worker whether DynamoDB Local can run."""
     node.workerinput["missing"] = node.config.stash[ENGINES].missing
 
 
@@ -114,15 +114,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files with slow tests first, so that no worker is left alone with one at the end."""
+    """Put the files with slow tests first, so that no worker ends the run alone with one."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start at once, beside each other, all engines that the chosen tests need: Java takes seconds.
+    """Start all engines that the chosen tests need at once and in parallel, since Java takes seconds to start.
 
-    A worker does not know which of the tests it will get, and starts an engine with the first test on it.
+    A worker does not know which tests it will get, so it starts an engine with the first test that needs it.
     """
     if not session.config.option.collectonly and not _worker_input(session.config):
         needed = {name for item in session.items for name in _engines_of(item)}
@@ -134,7 +134,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Freshen the engine between modules, and leave out what only DynamoDB Local can prove where it cannot run."""
+    """Restart a slowed engine between modules, and skip tests that require DynamoDB Local where it cannot run."""
     if item.path != item.config.stash.get(MODULE, None):
         item.config.stash[MODULE] = item.path
         item.config.stash[ENGINES].freshen()
@@ -145,7 +145,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
-    """End the engines; on CI, fail a run that left a test out."""
+    """Stop the engines; on CI, fail a run that skipped a test."""
     session.config.stash[ENGINES].stop()
     if ON_CI and _skipped(session.config) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -154,7 +154,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> Iterator[None]:
-    """Say last, below all other summaries, what this run does not prove."""
+    """Print what this run does not prove, below all other summaries."""
     yield
     if ON_CI and _skipped(config):
         terminalreporter.write_line(f"FAILED: {_skipped(config)} tests were skipped, and CI=true allows none", red=True)
@@ -166,7 +166,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _worker_input(config: pytest.Config) -> dict[str, Any]:
-    """Return what the controller has told a worker of pytest-xdist; nothing in any other process."""
+    """Return the input that the controller passes to a pytest-xdist worker; empty in any other process."""
     worker_input: dict[str, Any] = getattr(config, "workerinput", {})
     return worker_input
 

@@ -1,4 +1,4 @@
-"""The engines that tests run on: each is started when a test needs it, once a session, beside the others."""
+"""The engines that tests run on. Each is started once a session, in parallel, when a test needs it."""
 
 import os
 import sys
@@ -27,22 +27,22 @@ UNPROVEN = (
 
 
 def moto_server() -> engines.Engine:
-    """Return moto's server as a process of its own: in the tests' process it would share the interpreter's lock.
+    """Return moto's server as a separate process, since in the tests' process it would share the GIL.
 
-    For sequential tests alone. It lets two writers win one condition and applies a token's transaction twice.
+    For sequential tests only: it lets two writers satisfy one condition, and applies a transaction's token twice.
     """
     serve = [sys.executable, "-m", "moto.server", "-H", engines.LOOPBACK, "-p"]
     return engines.Engine("moto", lambda port: [*serve, str(port)], probe="/moto-api/")
 
 
 def dynamodb_local() -> engines.Engine:
-    """Return DynamoDB Local without Java's optimising compiler: that takes half of a short run's processor time."""
+    """Return DynamoDB Local without Java's optimising compiler, which takes half of a short run's processor time."""
     quick = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
     return engines.Engine("DynamoDB Local", lambda port: simulator.command(port=port), environment=lambda _: quick)
 
 
 class Engines:
-    """The running engines by name. Where DynamoDB Local cannot run, MiniStack stands in for it, but not on CI."""
+    """The running engines by name. Where DynamoDB Local cannot run, MiniStack replaces it, except on CI."""
 
     kinds: ClassVar[Mapping[str, Callable[[], engines.Engine]]] = {
         "moto": moto_server,
@@ -57,9 +57,9 @@ class Engines:
         self._fresh_at = time.monotonic()
 
     def check(self) -> None:
-        """Download DynamoDB Local if need be and find out whether it can run, for processes that would do so at once.
+        """Download DynamoDB Local if necessary and check that it can run, before parallel processes would do the same.
 
-        Raises one of CANNOT_RUN on CI, where it must.
+        On CI, where it must run, raises one of CANNOT_RUN.
         """
         try:
             simulator.command(port=0)
@@ -69,20 +69,20 @@ class Engines:
             self.missing = str(error)
 
     def start(self, names: Iterable[str]) -> None:
-        """Start the engines and wait for none."""
+        """Start the engines without waiting for them."""
         for name in names:
             self._start(name)
 
     def url(self, name: str) -> str:
-        """Return where the engine listens, once it answers there; raises as its start does."""
+        """Return the engine's URL once it responds; raises the errors of its start."""
         return self._start(name).wait()
 
     def actual(self, name: str) -> str:
-        """Return the name of the engine that serves under a name."""
+        """Return the name of the engine that runs in place of the named one."""
         return "ministack" if name == "dynamodb_local" and self.missing else name
 
     def freshen(self) -> None:
-        """Start DynamoDB Local anew, empty, if it has run for a while: all that its streams hold slows it down."""
+        """Restart DynamoDB Local, empty, if it has run for a while: the records in its streams slow it down."""
         engine = self._started.get("dynamodb_local")
         if engine is not None and time.monotonic() - self._fresh_at > _FRESH:
             engine.stop()
@@ -90,7 +90,7 @@ class Engines:
             self._fresh_at = time.monotonic()
 
     def stop(self) -> None:
-        """End them all."""
+        """Stop all engines."""
         for engine in self._started.values():
             engine.stop()
 

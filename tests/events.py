@@ -1,4 +1,4 @@
-"""Changed prices to test with."""
+"""Sample price changes."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ START = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
 
 
 def price_changed(**fields: Any) -> PriceChanged:  # noqa: ANN401 - a field takes what its dataclass says
-    """Return a change of a price."""
+    """Return a price change."""
     version = fields.get("version", 2)
     values: dict[str, Any] = {
         "product_id": new_id(),

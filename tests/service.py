@@ -25,7 +25,7 @@ _PATIENCE: Final = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A running service: its URL, and its application for what a test cannot reach over HTTP."""
+    """A running service: its URL, and its application for what HTTP does not expose."""
 
     url: str
     app: web.Application
@@ -67,7 +67,7 @@ async def drop_table(settings: Settings) -> None:
 
 @asynccontextmanager
 async def serving(settings: Settings, *, extra: Sequence[Route] = ()) -> AsyncIterator[Service]:
-    """Serve the API, and `extra` routes beside its own, over an existing table."""
+    """Serve the API, and `extra` routes besides its own, over an existing table."""
     app = create_app(settings, patient=_PATIENCE, extra=extra)
     async with TestServer(app) as server:
         yield Service(url=str(server.make_url("")).rstrip("/"), app=app, settings=settings)

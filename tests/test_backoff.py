@@ -1,4 +1,4 @@
-"""Pauses between tries."""
+"""Backoff: the pauses between attempts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Bootstrap: what it builds lazily, how it closes, and what its parameters change."""
+"""Bootstrap builds services lazily, closes them in reverse order, and applies its parameters."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def settings() -> Settings:
 
 
 def test_importing_it_loads_no_library_of_a_single_service() -> None:
-    """A command or a Lambda function would pay for them in time and memory."""
+    """They would cost a command or a Lambda function time and memory."""
     code = f"import sys, vitrina.bootstrap; print([name for name in {LIBRARIES!r} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
 
@@ -41,8 +41,8 @@ async def test_each_service_is_built_once(settings: Settings) -> None:
         assert services.accounts is services.accounts
 
 
-async def test_what_was_built_is_closed_the_last_one_first(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Views are still stored at the end, so the table's clients close after everything else."""
+async def test_services_are_closed_in_reverse_order(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views are still stored at the end, so the table's clients are closed after everything else."""
     closed: list[str] = []
 
     async def drain(_: ViewRecorder, *, seconds: float) -> int:
@@ -62,15 +62,15 @@ async def test_what_was_built_is_closed_the_last_one_first(settings: Settings, m
     assert closed == ["Analytics", "RollupQueue", "views within 25 s", "Passwords"]
 
 
-async def test_patience_lengthens_what_the_settings_allow_and_never_shortens_it(settings: Settings) -> None:
+async def test_patience_extends_the_timeouts_and_never_shortens_them(settings: Settings) -> None:
     short, long = (settings.model_copy(update={"read_timeout": seconds}) for seconds in (1.0, 40.0))
     for given, patient, expected in ((short, None, 1.0), (short, 10.0, 10.0), (long, 10.0, 40.0)):
         async with Services(given, patient=patient) as services:
             assert services.settings.read_timeout == expected
 
 
-async def test_one_clock_is_the_time_of_all_services(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of view events too, which are stamped in milliseconds."""
+async def test_all_services_share_one_clock(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Including view events, which are stamped in milliseconds."""
     at = datetime(2026, 11, 24, 7, 1, 34, 120_000, tzinfo=UTC)
     stamps: list[int] = []
 

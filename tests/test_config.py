@@ -1,4 +1,4 @@
-"""Settings: which ones are refused at the start, and how they are parsed."""
+"""Settings: which values are refused at the start, and how they are parsed."""
 
 import pytest
 from pydantic import ValidationError
@@ -11,13 +11,13 @@ GOOD = {"signing_keys": "k1:" + "s" * 32, "secret_key": "t" * 32}
 
 
 def settings(**options: object) -> Settings:
-    """Return settings as the environment would give them."""
+    """Return settings parsed from environment variables."""
     return Settings.model_validate(GOOD | options)
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_the_api_requires_each_secret(name: str) -> None:
-    """A default would be public. Commands that make tables or relay changes need none."""
+    """A default secret would be public. Commands that create tables or relay changes need none."""
     one = Settings.model_validate({other: value for other, value in GOOD.items() if other != name})
     for needs in (one.require_keys, lambda: create_app(one), lambda: one.derive_key("cursors")):
         with pytest.raises(ValueError, match=f"VITRINA_{name.upper()}: is required"):
@@ -37,7 +37,7 @@ def test_the_api_requires_each_secret(name: str) -> None:
     ],
 )
 def test_a_secret_has_at_least_32_bytes_and_a_signing_key_an_id(options: dict[str, str]) -> None:
-    """RFC 7518 section 3.2; all keys are checked, not only the one that signs."""
+    """RFC 7518 section 3.2. All keys are checked, not only the one that signs."""
     with pytest.raises(ValidationError, match="32 bytes"):
         settings(**options)
 
@@ -51,7 +51,7 @@ def test_a_secret_has_at_least_32_bytes_and_a_signing_key_an_id(options: dict[st
     ],
 )
 def test_the_demos_keys_are_refused_in_production(options: dict[str, str]) -> None:
-    """They are public; production is the default environment."""
+    """They are public, and production is the default environment."""
     with pytest.raises(ValidationError, match="public"):
         settings(**options)
     assert settings(environment="development", **options).token_keys
@@ -59,7 +59,7 @@ def test_the_demos_keys_are_refused_in_production(options: dict[str, str]) -> No
 
 
 def test_a_key_id_must_not_repeat() -> None:
-    """Of two keys with one id, tokens of the first could never be verified."""
+    """With two keys under one id, tokens of the first could never be verified."""
     with pytest.raises(ValidationError, match="twice"):
         settings(signing_keys=f"k1:{'s' * 32},k1:{'t' * 32}")
 
@@ -77,7 +77,7 @@ def test_the_repr_of_settings_shows_no_secret() -> None:
 
 
 def test_the_first_key_signs_and_all_verify() -> None:
-    """In the order in which they are given; a colon may be part of a secret."""
+    """In the given order; a secret may contain a colon."""
     keys = settings(signing_keys=f"new:{'n' * 31}:, old:{'o' * 32}").token_keys
     assert list(keys.items()) == [("new", b"n" * 31 + b":"), ("old", b"o" * 32)]
 

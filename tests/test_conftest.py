@@ -1,4 +1,4 @@
-"""What a run of the tests says of itself: nothing is left out on CI, and elsewhere what is left out is named."""
+"""A run of the tests fails on CI if a test is skipped, and names skipped tests elsewhere."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ def test_units(engine: str) -> None:
 
 
 def run(folder: Path, sample: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run tests under the project's rules, without Java; the environment says whether that is on CI."""
+    """Run tests under the project's configuration without Java, on CI if the environment says so."""
     (folder / "test_sample.py").write_text(sample)
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-c", str(ROOT / "pyproject.toml"), str(folder)]
     command += options
@@ -34,10 +34,10 @@ ONE_PROCESS_OR_TWO = pytest.mark.parametrize("options", [(), ("--numprocesses", 
 
 
 @ONE_PROCESS_OR_TWO
-def test_without_java_ministack_stands_in_and_the_last_lines_say_what_that_leaves_open(
+def test_without_java_ministack_is_used_and_the_summary_names_skipped_tests(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    """What only DynamoDB Local can prove is left out by name."""
+    """The summary names the tests that require DynamoDB Local."""
     done = run(tmp_path, SAMPLE, *options)
     assert done.returncode == pytest.ExitCode.OK, done.stdout
     title, reason, unproven, outcome = done.stdout.splitlines()[-4:]
@@ -50,7 +50,7 @@ def test_without_java_ministack_stands_in_and_the_last_lines_say_what_that_leave
 
 @ONE_PROCESS_OR_TWO
 def test_on_ci_java_is_required(tmp_path: Path, options: tuple[str, ...]) -> None:
-    """Not one test runs on a stand-in."""
+    """No test runs on a replacement engine."""
     done = run(tmp_path, SAMPLE, *options, CI="true")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "needs Java" in done.stdout
@@ -59,7 +59,7 @@ def test_on_ci_java_is_required(tmp_path: Path, options: tuple[str, ...]) -> Non
 
 @ONE_PROCESS_OR_TWO
 def test_on_ci_a_skipped_test_fails_the_run(tmp_path: Path, options: tuple[str, ...]) -> None:
-    """A skip because something is missing would be a pass that proves nothing."""
+    """A run that skips a test for a missing dependency proves nothing about it."""
     skip = "import pytest\n\ndef test_skipped() -> None:\n    pytest.skip('something is missing')\n"
     assert run(tmp_path, skip, *options).returncode == pytest.ExitCode.OK
     done = run(tmp_path, skip, *options, CI="true", PATH=os.environ["PATH"])
@@ -68,13 +68,13 @@ def test_on_ci_a_skipped_test_fails_the_run(tmp_path: Path, options: tuple[str, 
 
 
 def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
-    """A misspelt mark would run on nothing."""
+    """A test with a misspelt mark would run on no engine."""
     done = run(tmp_path, "import pytest\n\n@pytest.mark.engine('mote')\ndef test_it(engine: str) -> None: ...\n")
     assert done.returncode != pytest.ExitCode.OK
     assert "no such engine: mote" in done.stdout + done.stderr
 
 
-def test_files_with_slow_tests_are_begun_first(tmp_path: Path) -> None:
+def test_files_with_slow_tests_run_first(tmp_path: Path) -> None:
     (tmp_path / "test_a.py").write_text("def test_quick() -> None: ...\n")
     slow = "import pytest\n\ndef test_other() -> None: ...\n\n@pytest.mark.slow\ndef test_slow() -> None: ...\n"
     done = run(tmp_path, slow, "--collect-only", "--quiet")

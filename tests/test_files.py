@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic file writes."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from vitrina.files import whole_file
 
 
-def test_a_file_takes_its_name_at_the_end(tmp_path: Path) -> None:
+def test_a_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "report"
     path.write_bytes(b"old")
     with whole_file(path) as file:
@@ -18,7 +18,7 @@ def test_a_file_takes_its_name_at_the_end(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_failure_keeps_the_existing_file(tmp_path: Path) -> None:
     path = tmp_path / "report"
     path.write_bytes(b"old")
     with pytest.raises(ZeroDivisionError), whole_file(path, durable=False) as file:

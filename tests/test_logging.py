@@ -1,4 +1,4 @@
-"""Log lines contain no secrets (R14), and no caller waits for the reader of the log."""
+"""Log lines contain no secrets (R14), and logging never blocks on a slow reader."""
 
 import logging as standard
 import os
@@ -47,7 +47,7 @@ def read(configure: Callable[..., Callable[[], str]]) -> Read:
 
 
 def test_a_line_is_an_object_with_a_static_name(read: Read) -> None:
-    """It carries the id of the current request."""
+    """It contains the id of the current request."""
     reset = logging.REQUEST_ID.set("r-1")
     structlog.get_logger("vitrina.test").info("thing_happened", number=3)
     logging.REQUEST_ID.reset(reset)
@@ -89,7 +89,7 @@ class Secretive:
 
 
 def test_values_that_json_cannot_represent_are_logged(read: Read) -> None:
-    """A log call never fails its caller."""
+    """A log call never raises."""
     structlog.get_logger().info("odd", number=2**70, text="a\ud800b")
     (line,) = read()
     assert line["number"] == 2**70
@@ -97,7 +97,7 @@ def test_values_that_json_cannot_represent_are_logged(read: Read) -> None:
 
 
 def test_libraries_log_the_same_way(read: Read) -> None:
-    """At their levels, with tracebacks, and warnings too."""
+    """At their own levels, with tracebacks, and including warnings."""
     log = standard.getLogger("some.library")
     log.debug("unseen")
     log.info("info %d", 1)
@@ -121,7 +121,7 @@ def test_libraries_log_the_same_way(read: Read) -> None:
 
 
 def test_an_invalid_log_call_of_a_library_does_not_fail(read: Read, capsys: pytest.CaptureFixture[str]) -> None:
-    """As with every handler of the standard module."""
+    """The handlers of the standard module behave so, too."""
     record = standard.LogRecord("some.library", standard.WARNING, "", 0, "%d", ("x",), None)
     (bridge,) = (handler for handler in standard.root.handlers if isinstance(handler, logging._Bridge))
     bridge.handle(record)
@@ -145,7 +145,7 @@ def test_requests_are_not_logged_at_level_warning(
 
 
 def test_the_console_style_is_text(configure: Callable[..., Callable[[], str]]) -> None:
-    """Without colour where there is no terminal."""
+    """Without colours if the output is no terminal."""
     text = configure("console")
     structlog.get_logger("vitrina.test").warning("thing_happened", password=CANARY)
     logging.log_requests([(1_795_503_694.5, {"status": 200})])
@@ -188,7 +188,7 @@ def test_lines_are_collected_but_warnings_are_written_at_once() -> None:
 
 
 def test_a_stalled_reader_delays_no_caller() -> None:
-    """Lines past a limit are dropped, and their number is logged."""
+    """Lines above a limit are dropped, and their number is logged."""
     reader, writer = os.pipe()
     sink = Sink(writer, most_waiting=100_000)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""`scripts/dev` as a person uses it: from the ready line through README's curls to Ctrl-C, and again after a crash."""
+"""`scripts/dev` as a user runs it: the ready line, the curls of the README, Ctrl-C, and a restart after a crash."""
 
 import json
 import os
@@ -27,7 +27,7 @@ PASSWORD = "blue-lantern-2026"
 
 @contextmanager
 def demo(data: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run the demo; yields its URL once it is ready, and ends it if the test has not."""
+    """Run the demo; yields its URL once it is ready, and stops it unless the test has."""
     port = free_port()
     command = [sys.executable, "-m", "scripts.devstack.dev", "--port", str(port), "--data", str(data), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
@@ -42,7 +42,7 @@ def demo(data: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]
 
 
 def ask(url: str, *, body: object = None, token: str | None = None, method: str | None = None) -> Any:  # noqa: ANN401 - whatever the service says
-    """Send a request and return the JSON of its answer."""
+    """Send a request and return the JSON of the response."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=10) as response:
@@ -62,13 +62,13 @@ def children(process: subprocess.Popen[str]) -> list[int]:
 
 
 def is_running(pid: int) -> bool:
-    """Say whether a process lives; one that has ended and was not waited for does not."""
+    """Say whether a process runs; a zombie does not."""
     state = Path(f"/proc/{pid}/stat")
     return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_readme_curls_work_as_printed_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
-    """All of them in one shell, on demo data that is as api.md promises."""
+    """All of them in one shell, on the demo data that api.md describes."""
     lines = re.search(r"```sh\n(curl .*?)```", README, re.DOTALL)
     assert lines is not None
     assert lines[1].count("curl ") == 7
@@ -95,7 +95,7 @@ def test_readme_curls_work_as_printed_and_ctrl_c_leaves_nothing(tmp_path: Path) 
 
 
 def test_empty_has_four_accounts_and_nothing_else() -> None:
-    """Each account has the role that api.md gives it; commands run beside it by the line that it prints."""
+    """Each account has the role given in api.md; commands run against the demo with the line that it prints."""
     with demo(Path("unused"), "--empty") as (url, process):
         assert ask(f"{url}/v1/products") == {"items": [], "next_cursor": None}
         token = sign_in(url, "super@example.com")
@@ -117,7 +117,7 @@ def test_empty_has_four_accounts_and_nothing_else() -> None:
 
 
 def test_a_changed_price_is_in_the_others_inbox_and_mail_at_each_start(tmp_path: Path) -> None:
-    """The demo's own prices are no news: the first notice is of what ana has just done, and she gets none."""
+    """The seeded prices cause no notices: the first one is about ana's change, of which she gets none herself."""
     for start in (1, 2):
         with demo(tmp_path) as (url, _):
             ana, luis, sol = (sign_in(url, f"{name}@example.com") for name in ("ana", "luis", "super"))
@@ -137,8 +137,8 @@ def test_a_changed_price_is_in_the_others_inbox_and_mail_at_each_start(tmp_path:
 
 
 @pytest.mark.requires_dynamodb_local("what DynamoDB Local acknowledged survives SIGKILL")
-def test_a_killed_demo_starts_again_with_what_it_had_acknowledged(tmp_path: Path) -> None:
-    """SIGKILL in the middle of writes: every product that was answered is there, and can be found by its SKU."""
+def test_a_killed_demo_keeps_acknowledged_writes(tmp_path: Path) -> None:
+    """SIGKILL during writes: every product with a response exists and can be found by its SKU."""
     acknowledged: list[str] = []
     with demo(tmp_path, "--engine", "dynamodb-local") as (url, process):
         token = sign_in(url, "luis@example.com")

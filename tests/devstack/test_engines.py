@@ -63,7 +63,7 @@ async def make_table(url: str, name: str) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's tie is Linux's")
 async def test_embedded_ends_and_keeps_its_state_when_its_starter_is_killed(tmp_path: Path, table_name: str) -> None:
-    """A killed scripts/dev leaves no process behind and keeps its data."""
+    """A killed scripts/dev must leave no process behind and keep its data."""
     holder = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDER, tmp_path, stdout=subprocess.PIPE)
     assert holder.stdout is not None
     pid, url = (await holder.stdout.readline()).decode().split()
@@ -81,7 +81,7 @@ async def test_embedded_without_a_folder_starts_empty() -> None:
         assert await table_names(url) == []
 
 
-async def test_dynamodb_local_answers(dynamodb_local: str, table_name: str) -> None:
+async def test_dynamodb_local_responds(dynamodb_local: str, table_name: str) -> None:
     await make_table(dynamodb_local, table_name)
     assert table_name in await table_names(dynamodb_local)
 
@@ -97,13 +97,13 @@ def test_a_folder_serves_one_engine_at_a_time(tmp_path: Path) -> None:
 
 
 async def test_an_engine_that_dies_reports_its_last_output() -> None:
-    """The engine's output is the only clue."""
+    """The output is the only information about the cause."""
     with pytest.raises(EngineError, match=r"(?s)Sham ended with 3.*no such luck"):
         async with python("print('no such luck', flush=True); raise SystemExit(3)"):
             pass
 
 
-def test_an_engine_that_never_answers_is_given_up() -> None:
+def test_an_engine_that_never_responds_times_out() -> None:
     engine = python("import time; time.sleep(60)").start()
     try:
         with pytest.raises(EngineError, match=r"did not respond within 0\.2 s"):
@@ -112,8 +112,7 @@ def test_an_engine_that_never_answers_is_given_up() -> None:
         engine.stop()
 
 
-def test_a_stubborn_engine_is_killed() -> None:
-    """Even a process that ignores SIGTERM ends."""
+def test_an_engine_that_ignores_sigterm_is_killed() -> None:
     engine = python(
         "import http.server, signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
         "http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), http.server.BaseHTTPRequestHandler).serve_forever()"
@@ -125,15 +124,15 @@ def test_a_stubborn_engine_is_killed() -> None:
     assert time.monotonic() - begun < 5
 
 
-def test_stopping_what_never_ran_is_harmless() -> None:
-    """The caller need not know whether the engine was started."""
+def test_stopping_an_engine_that_never_started_is_harmless() -> None:
+    """The caller need not know whether it was started."""
     engine = python("")
     engine.stop()
     with pytest.raises(EngineError, match="not started"):
         engine.wait()
 
 
-def test_a_missing_ministack_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_ministack_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(engines, "ROOT", tmp_path)
     with pytest.raises(EngineError, match="run scripts/install ministack"):
         embedded().start()
@@ -153,7 +152,7 @@ def test_a_port_in_use_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("setpriv", [None, "/bin/false"])
-def test_without_a_fitting_setpriv_there_is_no_tie(monkeypatch: pytest.MonkeyPatch, setpriv: str | None) -> None:
-    """The engine runs anyway, and ends when its starter ends normally."""
+def test_an_engine_runs_without_a_suitable_setpriv(monkeypatch: pytest.MonkeyPatch, setpriv: str | None) -> None:
+    """It still ends when its starter ends normally."""
     monkeypatch.setattr(shutil, "which", lambda _: setpriv)
     assert engines._tether.__wrapped__() == []

@@ -1,4 +1,4 @@
-"""`/dev/mails`: in development alone, and harmless whatever a mail holds."""
+"""`/dev/mails` exists only in development and shows any mail safely."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from vitrina.mail.message import compose, sender_address
 
 
 async def catch(folder: Path, name: str = "Oak <b>Lamp</b>") -> str:
-    """Catch a mail and return its name."""
+    """Store a mail and return its name."""
     one = notice(name=name)
     message = compose(
         mail(one),
@@ -29,12 +29,12 @@ async def catch(folder: Path, name: str = "Oak <b>Lamp</b>") -> str:
 
 
 def development(dynamodb_local: str, folder: Path) -> Settings:
-    """Settings that catch mail."""
+    """Settings that store mail in a folder."""
     return settings_for(dynamodb_local, mail_transport="directory", mail_directory=str(folder))
 
 
 async def test_mail_is_listed_and_shown(dynamodb_local: str, tmp_path: Path) -> None:
-    """The newest first, with its headers and both its parts; nothing of it runs or is taken for HTML."""
+    """The newest first, with headers and both parts; its scripts do not run and its text is escaped."""
     folder = tmp_path / "mails"
     settings = development(dynamodb_local, folder)
     await make_table(settings)
@@ -64,15 +64,15 @@ async def test_mail_is_listed_and_shown(dynamodb_local: str, tmp_path: Path) -> 
             assert not [path for path in (await response.json())["paths"] if path.startswith("/dev")]
 
 
-async def test_the_service_itself_has_no_such_page(moto: str, tmp_path: Path) -> None:
+async def test_the_service_has_no_mail_page(moto: str, tmp_path: Path) -> None:
     settings = development(moto, tmp_path)
     await make_table(settings)
     async with serving(settings) as service, aiohttp.ClientSession(service.url) as http, http.get("/dev/mails") as page:
         assert page.status == 404
 
 
-async def test_a_mail_of_text_alone_and_a_stray_file_are_no_trouble(tmp_path: Path) -> None:
-    """Somebody may put one there."""
+async def test_a_text_mail_and_an_unrelated_file_are_tolerated(tmp_path: Path) -> None:
+    """A user may have put a file there."""
     (tmp_path / f"{'0' * 13}-{'0' * 16}.eml").write_bytes(
         b"From: a@b.example\r\nTo: c@d.example\r\nSubject: s\r\nDate: Tue, 24 Nov 2026 07:00:00 +0000\r\n\r\ntext\r\n"
     )

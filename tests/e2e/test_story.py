@@ -1,4 +1,4 @@
-"""The commands of an installation, one after the other: a table, a super_admin, the API, its users, and a stop."""
+"""The commands of an installation in sequence: create a table and a super_admin, run the API, create users, stop."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ READERS = 32
 
 @pytest.fixture(scope="module")
 def environment(engine: str) -> dict[str, str]:
-    """The settings of an installation, as its processes find them; bcrypt is quick, all else is production's."""
+    """The environment variables of an installation; bcrypt is fast, everything else is as in production."""
     return {
         "VITRINA_ENVIRONMENT": "development",
         "VITRINA_TABLE_NAME": f"test-{uuid.uuid4().hex[:12]}",
@@ -51,7 +51,7 @@ def run(environment: dict[str, str], *arguments: str, stdin: str = "") -> str:
 
 @contextmanager
 def api(environment: dict[str, str], log: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run the API on a free port, its log in a file; yields its URL."""
+    """Run the API on a free port with its log in a file; yields its URL."""
     command = [sys.executable, "-m", "vitrina", "api", "--port", "0", *options]
     with (
         log.open("w") as errors,
@@ -75,14 +75,14 @@ def installed(environment: dict[str, str]) -> dict[str, str]:
 
 
 async def appoint_admin(client: Client) -> Person:
-    """Let the super_admin make an admin."""
+    """Let the super_admin create an admin."""
     super_admin = await sign_in(client, {"email": SUPER_ADMIN})
     account = {"email": fresh_email(), "password": PASSWORD, "name": "Ana", "role": "admin"}
     return await sign_in(client, ok(await super_admin.post("/v1/users", account), 201))
 
 
 async def views_of(environment: dict[str, str], product_id: str) -> int:
-    """Count the traces of a product, today."""
+    """Return today's number of views of a product."""
     settings = Settings.model_validate(
         {name.removeprefix("VITRINA_").lower(): value for name, value in environment.items()}
     )
@@ -94,10 +94,10 @@ async def views_of(environment: dict[str, str], product_id: str) -> int:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_an_installation_works_from_its_table_to_its_stop(
+async def test_an_installation_works_from_setup_to_shutdown(
     installed: dict[str, str], tmp_path: Path, workers: str
 ) -> None:
-    """Each role does its part, SIGTERM ends it with 0, and the log is JSON that holds no secret."""
+    """Each role does its work, SIGTERM ends the API with exit code 0, and the JSON log contains no secret."""
     log = tmp_path / "log"
     with api(installed, log, "--workers", workers) as (url, process):
         async with aiohttp.ClientSession() as http:
@@ -119,8 +119,8 @@ async def test_an_installation_works_from_its_table_to_its_stop(
         assert secret not in log.read_text()
 
 
-async def test_a_stop_under_load_loses_no_view_of_an_answered_reader(installed: dict[str, str], tmp_path: Path) -> None:
-    """Readers are answered before their views are stored, and SIGTERM comes in their midst: all are stored."""
+async def test_a_stop_under_load_loses_no_acknowledged_view(installed: dict[str, str], tmp_path: Path) -> None:
+    """SIGTERM arrives during requests; every view whose request got a response is stored."""
     hasty = installed | {"VITRINA_VIEW_COMMIT_TIMEOUT": "0.0001"}
     answered = 0
     with api(hasty, tmp_path / "log") as (url, process):

@@ -199,7 +199,7 @@ def _names(tree: ast.AST, prefix: str = "") -> Iterator[str]:
 
 
 def _callers(tree: ast.AST, name: str = "") -> Iterator[str]:
-    """Name the functions, those within a function by it, that call a method of a table, or give a table to a helper."""
+    """Return functions that call a method of a table or pass a table on; inner functions count as their outer one."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.ClassDef):
             yield from _callers(node, node.name)

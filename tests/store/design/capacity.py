@@ -1,7 +1,7 @@
-"""What DynamoDB charges, by its own rules: no local engine counts the units of a transaction right.
+"""What DynamoDB charges, computed by its rules: no local engine counts the units of a transaction correctly.
 
 Sizes are those of "DynamoDB item sizes and formats", index copies those of "Using Global Secondary Indexes" (AWS's
-developer guide). Only the table's part of a transaction costs double; copies in the indexes cost what they always do
+developer guide). In a transaction only the table's part costs double; copies in the indexes cost what they always do
 (measured on AWS: https://github.com/nubo-db/dynoxide/pull/188).
 """
 
@@ -18,7 +18,7 @@ _TRANSACTION = 2
 
 
 class WriteUnits(NamedTuple):
-    """Write units of one item: of the table, and of its copies in the indexes."""
+    """Write units of one item: for the table, and for its copies in the indexes."""
 
     table: int
     indexes: int
@@ -30,9 +30,9 @@ def item_size(item: RawItem) -> int:
 
 
 def write_units(before: RawItem | None, after: RawItem | None, *, transaction: bool) -> WriteUnits:
-    """Return what it costs to turn an item into another; None is an item that is not there.
+    """Return the cost of replacing an item by another; None is a missing item.
 
-    A check in a transaction leaves its item as it is and costs the table what a write would.
+    A condition check in a transaction leaves the item unchanged and costs the table what a write would.
     """
     table = _units(max(item_size(before or {}), item_size(after or {})))
     copies = sum(_copy_units(index, before or {}, after or {}) for index in INDEXES)
@@ -40,7 +40,7 @@ def write_units(before: RawItem | None, after: RawItem | None, *, transaction: b
 
 
 def _copy_units(index: Index, before: RawItem, after: RawItem) -> int:
-    """Return what an index that projects all attributes is charged: nothing where its copy stays as it is."""
+    """Return the cost in an index that projects all attributes: nothing if the copy does not change."""
     old, new = _copy_key(index, before), _copy_key(index, after)
     if old == new:
         return 0 if old is None or before == after else _units(max(item_size(before), item_size(after)))

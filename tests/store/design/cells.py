@@ -1,4 +1,4 @@
-"""The tables of table_design.md, found by their headers, and what stands in their cells."""
+"""The tables of table_design.md, found by their headers, and parsers of their cells."""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _PLACEHOLDER = re.compile(r"<\w+>")
 
 @cache
 def rows(*header: str) -> list[tuple[str, list[str]]]:
-    """Return the rows of all tables with this header, each with the heading that it stands under."""
+    """Return the rows of all tables with this header, each with its heading."""
     wanted = f"| {' | '.join(header)} |"
     found: list[tuple[str, list[str]]] = []
     heading, inside = "", False
@@ -40,29 +40,29 @@ def rows(*header: str) -> list[tuple[str, list[str]]]:
 
 
 def code(cell: str) -> list[str]:
-    """Return what a cell has in code marks."""
+    """Return the contents of a cell's code marks."""
     return re.findall(r"`([^`]+)`", cell)
 
 
 def links(text: str) -> list[Code]:
-    """Return the links to code of a text."""
+    """Return a text's links to code."""
     return [Code(*match) for match in _LINK.findall(text)]
 
 
 def numbers(cell: str) -> set[str]:
-    """Return the patterns that a cell names."""
+    """Return the pattern numbers in a cell."""
     return set(NUMBER.findall(cell))
 
 
 def number_of(cell: str) -> int:
-    """Return the whole number that a cell begins with, its thousands set off by commas."""
+    """Return the integer at the start of a cell, in which commas separate thousands."""
     match = re.match(r"[\d,]+", cell)
     assert match is not None, cell
     return int(match[0].replace(",", ""))
 
 
 def costs(cell: str, units: Sequence[float], counts: Sequence[int] = ()) -> bool:
-    """Say whether units are what a cell says: one number, all between two that both occur, or so many an item."""
+    """Say whether units match a cell: one number, a range whose ends both occur, or a number for each item."""
     if cell.endswith(f"{TIMES} n"):
         return list(units) == [float(cell.partition(" ")[0]) * count for count in counts]
     if "a 4 KB" in cell:
@@ -72,6 +72,6 @@ def costs(cell: str, units: Sequence[float], counts: Sequence[int] = ()) -> bool
 
 
 def fits(template: str, text: str) -> bool:
-    """Say whether a text is what a template becomes once its `<placeholders>` are filled in."""
+    """Say whether a text matches a template with `<placeholders>`."""
     parts = map(re.escape, _PLACEHOLDER.split(template))
     return re.fullmatch("(?:(?! AND )[^/])+?".join(parts), text) is not None

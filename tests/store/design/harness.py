@@ -1,6 +1,6 @@
-"""The sample that table_design.md measures, and the people who use it.
+"""The sample data that table_design.md measures, and the accounts that use it.
 
-Rows are named by the first cell of the page's row. A row's function prepares, and returns the work that is measured.
+A row is named by the first cell of its row on the page. Its function prepares, and returns the work that is measured.
 """
 
 from collections.abc import Awaitable, Callable
@@ -36,7 +36,7 @@ class Harness:
 
     @property
     def services(self) -> Services:
-        """The services, for what is behind no route."""
+        """The services, for what no route reaches."""
         return self.service.services
 
     @property
@@ -49,13 +49,13 @@ class Harness:
         return ok(await self.admin.post("/v1/products", product(**fields)), 201)
 
     async def deleted(self) -> Any:  # noqa: ANN401 - JSON
-        """Make a product and delete it."""
+        """Create a product and delete it."""
         made = await self.product()
         ok(await self.admin.delete(f"/v1/products/{made['id']}"), 204)
         return made
 
     async def repriced(self) -> Any:  # noqa: ANN401 - JSON
-        """Make a product and change its price."""
+        """Create a product and change its price."""
         made = await self.product()
         return ok(await self.admin.patch(f"/v1/products/{made['id']}", {"price": "149.00"}))
 
@@ -80,7 +80,7 @@ ROWS: dict[str, tuple[int, Prepare]] = {}
 
 
 def row(name: str, status: int = 0) -> Callable[[Prepare], None]:
-    """Take a function as the row's."""
+    """Register a function as the row's."""
 
     def take(prepare: Prepare) -> None:
         assert name not in ROWS
@@ -99,14 +99,14 @@ def plain(name: str, work: Callable[[Harness], Work], status: int = 200) -> None
 
 
 def product(**fields: object) -> dict[str, object]:
-    """Return the body of a product whose description has 200 characters, all texts of a fixed length."""
+    """Return the body of a product with a description of 200 characters; all texts have a fixed length."""
     number = _number()
     texts = {"sku": f"BW-LAMP-{number}", "name": f"Brushed brass lamp {number}", "brand": "Brightwell"}
     return product_body() | texts | {"price": "129.00", "description": described(0)} | fields
 
 
 def changed(**fields: Any) -> PriceChanged:  # noqa: ANN401 - each field has its own type
-    """Return the event of a price that moves now, all texts of a fixed length."""
+    """Return the event of a price change at the current time; all texts have a fixed length."""
     number = _number()
     texts = {"sku": f"BW-LAMP-{number}", "name": f"Brushed brass lamp {number}", "request_id": "0123456789abcdef-1"}
     return price_changed(changed_at=now(), **texts | fields)
@@ -118,7 +118,7 @@ def described(variant: int) -> str:
 
 
 def account(**fields: object) -> dict[str, object]:
-    """Return the body of an account, all texts of a fixed length."""
+    """Return the body of an account; all texts have a fixed length."""
     return {
         "email": f"account-{_number()}@example.com",
         "password": PASSWORD,
@@ -133,7 +133,7 @@ def keyed(key: str) -> dict[str, str]:
 
 
 async def furnish(service: Service, anonymous: Client) -> Harness:
-    """Fill pages of products, deleted products and accounts, and sign three people in."""
+    """Create pages of products, deleted products and accounts, and sign three accounts in."""
     email = "super@example.com"
     await service.services.accounts.create_super_admin(email=email, password=PASSWORD, name="Sol Supervisor")
     super_admin = await sign_in(anonymous, {"email": email})

@@ -27,7 +27,7 @@ def _recipients(h: Harness) -> RecipientStore:
 
 
 def _notifier(h: Harness, *, minutes: float = 0) -> NoticeDispatcher:
-    """Return a notifier without cached windows, as in a new process, some minutes from now."""
+    """Return a notifier without cached windows, as in a new process, with its clock some minutes ahead."""
     settings = h.service.settings
     return NoticeDispatcher(
         InboxStore(h.table, retention_days=settings.notice_retention_days),

@@ -1,4 +1,4 @@
-"""What table_design.md says of patterns, transactions and routes, as its tests read it."""
+"""The rows of table_design.md about patterns, transactions and routes, parsed for its tests."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ NO_CALL = "none"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A write of a transaction; `when` is empty if it is always there. Of several keys or conditions it has one."""
+    """A write of a transaction. `when` is empty for an unconditional one; one of several keys or conditions applies."""
 
     when: str
     kind: str
@@ -26,7 +26,7 @@ class Step:
 
     @classmethod
     def read(cls, cells: list[str]) -> Self:
-        """Read a row."""
+        """Parse a row."""
         when, kind, key, condition, errors, units = cells
         return cls(
             when=when,
@@ -38,7 +38,7 @@ class Step:
         )
 
     def does(self, write: Written) -> bool:
-        """Say whether a write that was sent is this one."""
+        """Say whether a sent write matches this one."""
         return (
             self.kind == write.kind
             and any(fits(key, write.key) for key in self.keys)
@@ -52,7 +52,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
-    """A numbered access pattern; `keys` are primary keys, of which a call names some, or a query's one condition."""
+    """A numbered access pattern. `keys` are primary keys, of which a request names some, or a query's key condition."""
 
     number: str
     what: str
@@ -88,7 +88,7 @@ class Pattern:
         )
 
     def is_of(self, call: Call) -> bool:
-        """Say whether a call that was sent is of this pattern."""
+        """Say whether a sent request matches this pattern."""
         operations = {self.operation, "GetItem"} if self.operation == "BatchGetItem" else {self.operation}
         if call.operation not in operations or call.place != self.place:
             return False
@@ -116,9 +116,9 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What a route or a command calls: groups one after the other, each a count of patterns at once.
+    """The requests of a route or a command: sequential groups, each a count of concurrent patterns.
 
-    `ordered` is False for work over the whole table, whose calls depend on its size; it has no figures.
+    `ordered` is False for work over the whole table, whose requests depend on its size; it has no figures.
     """
 
     what: str
@@ -146,7 +146,7 @@ class Route:
 
 
 def steps_of(number: str, writes: list[Written]) -> list[Step] | None:
-    """Return which steps of a transaction were sent, in order; None if they are not those of this one."""
+    """Return the steps of a transaction that were sent, in order; None if the writes are not this transaction's."""
     taken: list[Step] = []
     rest: Iterator[Written] = iter(writes)
     write = next(rest, None)
@@ -160,7 +160,7 @@ def steps_of(number: str, writes: list[Written]) -> list[Step] | None:
 
 
 def pattern_of(call: Call) -> str:
-    """Return the number of the pattern that a call is of; none or several where the page is not exact."""
+    """Return the number of the pattern that a request matches, none or several if the page is ambiguous."""
     return " ".join(number for number, pattern in PATTERNS.items() if pattern.is_of(call))
 
 

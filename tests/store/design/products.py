@@ -52,7 +52,7 @@ async def _(h: Harness) -> Work:
 
 
 def _late(h: Harness, path: str) -> Work:
-    """Read what the cache has kept too long."""
+    """Read a product after the cache's entry has expired."""
 
     async def read() -> object:
         answers = h.services.product_cache._products
@@ -188,7 +188,7 @@ async def _(h: Harness) -> Work:
 
 
 def of_shard(shard: int) -> str:
-    """Return the id of a product whose views are in a shard."""
+    """Return the id of a product whose views are stored in a shard."""
     while shard_of(product_id := new_id(), keys.VIEW_SHARDS) != shard:
         pass
     return product_id

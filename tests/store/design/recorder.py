@@ -1,4 +1,4 @@
-"""Records the calls of a client: arguments, units, and the order in which they began and ended."""
+"""Records the requests of a client: arguments, units, and the order in which they began and ended."""
 
 import itertools
 import re
@@ -35,7 +35,7 @@ class Code(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One write of a transaction as it was sent, and what it cost."""
+    """One write of a transaction as it was sent, and its cost."""
 
     kind: str
     key: str
@@ -64,12 +64,12 @@ class Call:
 
     @property
     def is_read(self) -> bool:
-        """Whether it is charged read units."""
+        """Whether it is charged in read units."""
         return self.operation in _READS
 
     @property
     def consistent(self) -> bool:
-        """Whether it reads what was written last."""
+        """Whether it is a consistent read."""
         arguments = self.arguments
         if self.operation == "BatchGetItem":
             (arguments,) = arguments["RequestItems"].values()
@@ -77,7 +77,7 @@ class Call:
 
     @property
     def keys(self) -> list[str]:
-        """The primary keys that it names."""
+        """The primary keys in the request."""
         match self.operation:
             case "GetItem" | "UpdateItem" | "DeleteItem":
                 return [_key(self.arguments["Key"])]
@@ -96,7 +96,7 @@ class Call:
                 return []
 
     def expression(self, name: str) -> str | None:
-        """Return one of its expressions with the names and values in their places; None if it has none."""
+        """Return one of its expressions with names and values substituted; None if it has none."""
         return _written_out(self.arguments, name)
 
 
@@ -111,7 +111,7 @@ class Recorder:
         self._before: dict[int, list[RawItem | None]] = {}
 
     def attach(self, client: "DynamoDBClient", place: Place) -> None:
-        """Listen to a client."""
+        """Record a client's requests."""
         make: Any = client._make_api_call  # type: ignore[attr-defined]
 
         async def heard(operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class Recorder:
 
     @contextmanager
     def during(self) -> Iterator[list[Call]]:
-        """Yield a list that has, at the end, the calls which began meanwhile."""
+        """Yield a list that is filled at the end with the requests begun meanwhile."""
         seen: list[Call] = []
         before = len(self.calls)
         yield seen
@@ -160,7 +160,7 @@ class Recorder:
         return [found.get(_key(key)) for key in keys]
 
     async def _settle(self, call: Call) -> None:
-        """Say what a transaction cost; one that was cancelled has no figure, neither here nor on AWS."""
+        """Compute the cost of a transaction; a cancelled one has no figure, neither here nor on AWS."""
         before = self._before.pop(id(call))
         after = await self._look(call)
         for one, old, new in zip(call.arguments["TransactItems"], before, after, strict=True):
@@ -171,12 +171,12 @@ class Recorder:
 
 
 def written(kind: str, arguments: dict[str, Any], units: WriteUnits = NOTHING) -> Written:
-    """Return a write of a transaction as the page writes it."""
+    """Return a write of a transaction in the page's notation."""
     return Written(kind, _key(_raw_key(arguments)), _written_out(arguments, "ConditionExpression"), units)
 
 
 def depth(calls: list[Call]) -> int:
-    """Return the length of the longest chain of calls of which each begins after the one before has ended."""
+    """Return the length of the longest chain of requests of which each begins after the previous one has ended."""
     longest: dict[int, int] = {}
     for call in sorted(calls, key=lambda one: one.began):
         earlier = [longest[other.began] for other in calls if other.ended < call.began and other.began in longest]
@@ -185,7 +185,7 @@ def depth(calls: list[Call]) -> int:
 
 
 def _code() -> Code | None:
-    """Return the function of ours whose call this is: the innermost one that is not general."""
+    """Return the function of ours that made the request: the innermost one that is not a general helper."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         file = Path(frame.f_code.co_filename)

@@ -24,7 +24,7 @@ def _rollups(h: Harness) -> Rollups:
 
 
 async def _seen(h: Harness, product_id: str, *, days_ago: int) -> date:
-    """Let a product have been seen on a closed day."""
+    """Store views of a product on a closed day."""
     day = (now() - GRACE).date() - timedelta(days=days_ago)
     store = ViewStore(h.table)
     await store.put(store.segments([View(product_id, midnight_ms(day), bytes(12), "example.org", bot=False)]))

@@ -32,7 +32,7 @@ Items = dict[str, list[RawItem]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Calls by row and by pattern, the transactions committed, the items before by type, and the stream."""
+    """Requests by row and by pattern, committed transactions, the earlier items by type, and the stream records."""
 
     calls: dict[str, list[Call]]
     patterns: dict[str, list[Call]]
@@ -41,13 +41,13 @@ class Measured:
     records: list[dict[str, Any]]
 
     def images(self, kind: str) -> list[RawItem]:
-        """Return all forms that items of a type ever had."""
+        """Return all images that items of a type ever had."""
         new = [record["dynamodb"]["NewImage"] for record in self.records if "NewImage" in record["dynamodb"]]
         return [image for image in new if image["type"]["S"] == kind]
 
 
 async def measure(url: str) -> Measured:
-    """Carry the scenario out on an engine, in a table of its own."""
+    """Run the scenario on an engine, in a table of its own."""
     # Reader and writer are one engine under two names, and nothing is late on a slow machine.
     settings = settings_for(url, reader_endpoint=f"{url}/", product_cache_ttl=600, view_commit_timeout=60)
     await make_table(settings)
@@ -83,7 +83,7 @@ def _remembering(committed: list[Sequence[Step]]) -> Callable[[Table, Sequence[S
 
 
 async def _items(client: "DynamoDBClient", table_name: str) -> Items:
-    """Read the whole table: items by type."""
+    """Read the whole table; returns items by type."""
     found: Items = {}
     async for page in client.get_paginator("scan").paginate(TableName=table_name, ConsistentRead=True):
         for item in page["Items"]:
@@ -92,7 +92,7 @@ async def _items(client: "DynamoDBClient", table_name: str) -> Items:
 
 
 async def _records(client: "DynamoDBClient", settings: Settings) -> list[dict[str, Any]]:
-    """Read the whole stream of a table that nobody writes to any more."""
+    """Read the whole stream of a table that nothing writes to any more."""
     described = await client.describe_table(TableName=settings.table_name)
     arn = described["Table"]["LatestStreamArn"]
     session = aioboto3.Session(region_name=settings.region)
