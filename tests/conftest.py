@@ -14,7 +14,7 @@ import structlog
 from tests.engines import CANNOT_RUN, ON_CI, UNPROVEN, Engines
 from vitrina import logging
 
-hypothesis.settings.register_profile("patient", deadline=None)  # a pause of the machine is no failure of the code
+hypothesis.settings.register_profile("patient", deadline=None)  # a pause of the machine must not fail a test
 hypothesis.settings.load_profile("patient")
 
 ENGINES = pytest.StashKey[Engines]()
@@ -61,7 +61,7 @@ def table_name() -> str:
 def _logging_stays() -> Iterator[None]:
     """Restore the logging configuration that a command, a worker or a test has changed."""
     before, handlers, level = structlog.get_config(), standard.root.handlers[:], standard.root.level
-    # A patch of its own: a test may undo those that it has made.
+    # A separate MonkeyPatch, since a test may undo its own patches.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logging, "_sink", None)
         patch.setattr(logging, "_request_sink", logging._request_sink)

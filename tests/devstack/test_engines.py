@@ -70,7 +70,7 @@ async def test_embedded_ends_and_keeps_its_state_when_its_starter_is_killed(tmp_
     await make_table(url, table_name)
     holder.kill()
     await holder.wait()
-    # No pause between: the new engine waits for the old one to let go of the folder.
+    # Without a pause: the new engine waits until the old one has released the folder.
     async with embedded(state=tmp_path) as url:
         assert has_ended(int(pid))
         assert await table_names(url) == [table_name]

@@ -120,7 +120,7 @@ async def test_an_installation_works_from_setup_to_shutdown(
 
 
 async def test_a_stop_under_load_loses_no_acknowledged_view(installed: dict[str, str], tmp_path: Path) -> None:
-    """SIGTERM arrives during requests; every view whose request got a response is stored."""
+    """With a tiny commit timeout, responses are sent before their views are stored, and SIGTERM arrives in between."""
     hasty = installed | {"VITRINA_VIEW_COMMIT_TIMEOUT": "0.0001"}
     answered = 0
     with api(hasty, tmp_path / "log") as (url, process):

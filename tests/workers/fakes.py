@@ -76,7 +76,7 @@ class FakeStream:
 
 
 class FakeQueue:
-    """Records events and dead letters; raises `troubles` first, and rejects the events whose ids are in `refuses`."""
+    """Records events and dead letters; raises `troubles` first, and rejects events whose ids are in `refuses`."""
 
     def __init__(self) -> None:
         self.events: list[PriceChanged] = []
@@ -109,7 +109,7 @@ class FakeQueue:
 
 
 def outages(number: int) -> list[Exception]:
-    """Return this many outages of the queue."""
+    """Return this many outage errors of the queue."""
     return [QueueUnavailable() for _ in range(number)]
 
 

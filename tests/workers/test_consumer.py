@@ -1,4 +1,4 @@
-"""The consumer deletes what was handled, retries during an outage, and leaves poison to the queue (R9)."""
+"""The consumer deletes handled messages, retries during an outage, and leaves poison to the queue's redrive (R9)."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ AT = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
 
 
 def message(message_id: str, *, receives: int = 1) -> Received:
-    """A message that was sent a minute before AT."""
+    """A message sent a minute before AT."""
     return Received(
         id=message_id,
         receipt=f"receipt-{message_id}",
@@ -30,7 +30,7 @@ def message(message_id: str, *, receives: int = 1) -> Received:
 
 
 class Queue:
-    """A queue that delivers `batches` and then sets `stop`; records requests, and fails as many as `failures` says."""
+    """A queue that delivers `batches` and then sets `stop`. It records requests, and fails `failures` of them."""
 
     def __init__(self, *batches: list[Received]) -> None:
         self.batches = list(batches)
@@ -88,7 +88,7 @@ async def consume(
     probe: Exception | None = None,
     **options: Any,  # noqa: ANN401 - an option takes what its own parameter says
 ) -> list[str]:
-    """Consume all batches; returns an element for each time that the mailer was woken."""
+    """Consume all batches; returns a list with one element for each time that the mailer was woken."""
     woken: list[str] = []
 
     async def probing() -> None:
@@ -109,7 +109,7 @@ async def consume(
 
 
 async def test_handled_messages_are_deleted_and_the_mailer_is_woken() -> None:
-    """The age of the oldest message is measured."""
+    """The age of the oldest message is recorded as a metric."""
     queue = Queue([message("a"), message("b")], [message("c")])
     woken = await consume(queue, FakeHandler(Outcome(done={"a", "b"}, mail_is_due=True), Outcome(done={"c"})))
     assert sorted(queue.deleted) == ["a", "b", "c"]
@@ -119,8 +119,8 @@ async def test_handled_messages_are_deleted_and_the_mailer_is_woken() -> None:
     assert max(queue.waits) <= 2
 
 
-async def test_poison_is_released_after_growing_times() -> None:
-    """At most after the visibility timeout; the rest of the batch is deleted."""
+async def test_poison_is_released_with_growing_delays() -> None:
+    """Of at most the visibility timeout; the rest of the batch is deleted."""
     queue = Queue([message("a"), message("b"), message("p", receives=3), message("q", receives=30)])
     await consume(queue, FakeHandler(Outcome(done={"a", "b"}, poison={"p", "q"})))
     assert sorted(queue.deleted) == ["a", "b"]
@@ -128,7 +128,7 @@ async def test_poison_is_released_after_growing_times() -> None:
 
 
 async def test_failed_messages_are_retried_during_a_table_outage() -> None:
-    """However long it lasts, so that no message becomes a dead letter."""
+    """However long it lasts, so that no message becomes a dead letter because of it."""
     failing = [Outcome(done={"a"}, failed={"b"})] + [Outcome(failed={"b"})] * 20
     queue = Queue([message("a"), message("b")])
     handler = FakeHandler(*failing, Outcome(done={"b"}))
@@ -139,7 +139,7 @@ async def test_failed_messages_are_retried_during_a_table_outage() -> None:
 
 
 async def test_a_message_that_keeps_failing_without_an_outage_is_released() -> None:
-    """It blocks no other message, and becomes a dead letter in the end."""
+    """It does not block other messages, and becomes a dead letter eventually."""
     queue = Queue([message("a", receives=2)], [message("b")])
     handler = FakeHandler(*[Outcome(failed={"a"})] * 5, Outcome(done={"b"}))
     await consume(queue, handler)
@@ -148,7 +148,7 @@ async def test_a_message_that_keeps_failing_without_an_outage_is_released() -> N
 
 
 async def test_a_stop_ends_the_retries() -> None:
-    """The message is released for another consumer."""
+    """The message is released, so that another consumer gets it."""
     queue = Queue([message("a")])
 
     async def fail() -> Outcome:
@@ -160,7 +160,7 @@ async def test_a_stop_ends_the_retries() -> None:
 
 
 async def test_messages_stay_hidden_while_they_are_handled() -> None:
-    """Although one extension fails and one message is lost."""
+    """Even if one extension fails and one message is lost."""
     queue = Queue([message("a"), message("b")])
     queue.failures["extend"] = 1
     queue.lost = [message("b")]
@@ -175,7 +175,7 @@ async def test_messages_stay_hidden_while_they_are_handled() -> None:
 
 
 async def test_queue_requests_are_retried() -> None:
-    """A message that was not deleted is delivered again, and finds its entries."""
+    """A message that is not deleted is delivered again, which changes no existing entry."""
     queue = Queue([message("a")], [message("a", receives=2)])
     queue.failures = {"receive": 2, "delete": 1}
     await consume(queue, FakeHandler(Outcome(done={"a"})))

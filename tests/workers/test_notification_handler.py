@@ -50,13 +50,13 @@ def handler(dispatcher: FakeDispatcher, found: Any = None) -> NotificationHandle
 
 
 async def test_delivered_events_are_done_and_failed_ones_can_be_retried() -> None:
-    """Two messages of one event have the same result."""
+    """Two messages of one event get the same result."""
     outcome = await handler(FakeDispatcher(failed=[TWO])).handle({"a": encode(ONE), "b": encode(TWO), "c": encode(ONE)})
     assert (outcome.done, outcome.failed, outcome.poison) == ({"a", "c"}, {"b"}, set())
     assert outcome.mail_is_due
 
 
-async def test_garbage_and_unknown_versions_are_poison() -> None:
+async def test_malformed_messages_and_unknown_versions_are_poison() -> None:
     """The other messages of the batch are handled."""
     dispatcher = FakeDispatcher()
     bodies = {"a": "garbage", "b": encode(ONE).replace('"v": 1', '"v": 99'), "c": "{}", "d": encode(TWO)}
@@ -68,7 +68,7 @@ async def test_garbage_and_unknown_versions_are_poison() -> None:
 
 
 async def test_a_change_that_the_relay_could_not_read_is_read_from_the_table() -> None:
-    """It may be found, without a price, unreadable there too, or unavailable."""
+    """The item is found, has no price, cannot be decoded either, or is unavailable."""
     unread = {"a": encode(ChangeUnread(product_id=ONE.product_id, version=2, reason="x"))}
     dispatcher = FakeDispatcher()
     assert (await handler(dispatcher, ONE).handle(unread)).done == {"a"}

@@ -1,4 +1,4 @@
-"""The whole notifier: from a message on the queue to inboxes and mail (R9)."""
+"""The notifier end to end: from a message on the queue to inboxes and mail (R9)."""
 
 import asyncio
 import uuid
@@ -58,7 +58,7 @@ def change(by: User, number: int = 1) -> PriceChanged:
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(60):
-        while not await holds():  # noqa: ASYNC110 - it is another process's doing, or SQS's
+        while not await holds():  # noqa: ASYNC110 - the condition depends on another process or on SQS
             await asyncio.sleep(0.02)
 
 
@@ -77,7 +77,7 @@ async def running(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
 async def test_a_message_reaches_every_other_admin_and_their_mail(
     table: Table, queue: NoticeQueue, with_mail: Settings
 ) -> None:
-    """Once each although it is sent twice; neither the actor nor a user gets it."""
+    """Once each although it is sent twice. The actor gets none, and neither does an account with the role user."""
     ana, luis, sol = await admin(table), await admin(table), await admin(table, role=Role.SUPER_ADMIN)
     await admin(table, role=Role.USER)
     event = change(ana)
@@ -118,15 +118,15 @@ async def test_poison_becomes_a_dead_letter_and_blocks_no_other_group(
     assert letter.body == "garbage"
 
 
-async def test_due_mail_is_polled_at_once_after_news_and_else_at_intervals() -> None:
-    """Also after a poll at which the table was unavailable, and at once while more mail is due."""
+async def test_due_mail_is_polled_after_new_notices_and_at_intervals() -> None:
+    """Also after a poll during a table outage, and at once while more mail is due."""
     stop, news = asyncio.Event(), asyncio.Event()
     looks: list[bool] = []
     answers: list[bool | Exception] = [True, False, TableUnavailable(), False]
 
     class Sender(Mailer):
         def __init__(self) -> None:
-            """Need nothing."""
+            """Take no dependencies."""
 
         async def send_due(self, *, go_on: Callable[[], bool] = lambda: True) -> bool:
             looks.append(go_on())

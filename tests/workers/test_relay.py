@@ -23,7 +23,7 @@ from vitrina.workers.relay_shard import ShardReader
 
 
 def number_of_losses() -> float:
-    """How often records were lost so far."""
+    """Return how often records were lost so far."""
     return REGISTRY.get_sample_value("vitrina_stream_lost_total") or 0.0
 
 
@@ -46,7 +46,7 @@ async def test_a_relay_reads_parents_before_children(table: Table) -> None:
         await until(harness.are({"c", "other"}))
 
 
-async def test_new_shards_are_found(table: Table) -> None:
+async def test_new_shards_are_discovered(table: Table) -> None:
     """At once when a shard ends, without waiting for the discovery interval."""
     first = FakeShard(records=[change(2)])
     harness = RelayHarness(table, a=first)
@@ -77,7 +77,7 @@ async def test_relays_share_the_shards_and_hand_them_over(table: Table) -> None:
 
 
 async def test_the_shards_of_a_dead_relay_are_taken_over(table: Table) -> None:
-    """Once its leases have not been renewed for the lease time; from its last checkpoint on."""
+    """After the lease time without a renewal, from the last checkpoint on."""
     shard = FakeShard(records=[change(2), change(3)])
     harness = RelayHarness(table, a=shard)
     await harness.leases.create(Lease(shard_id="a", owner="dead", counter=7, checkpoint=f"{2:021d}"))
@@ -97,7 +97,7 @@ async def test_a_relay_keeps_its_shards_while_it_renews_their_leases(table: Tabl
 
 
 async def test_a_relay_that_lost_a_shard_stops_reading_it(table: Table) -> None:
-    """It sees another owner in the lease, without waiting for a renewal to fail."""
+    """It reads the other owner in the lease, before one of its own renewals fails."""
     shard = FakeShard(records=[change(2)])
     harness = RelayHarness(table, a=shard)
     one = harness.relay()
@@ -111,7 +111,7 @@ async def test_a_relay_that_lost_a_shard_stops_reading_it(table: Table) -> None:
 
 
 async def test_a_shard_that_expired_unread_is_counted_as_lost(table: Table) -> None:
-    """Its children are read all the same."""
+    """Its children are still read."""
     before = number_of_losses()
     harness = RelayHarness(table, b=FakeShard(parent="a", records=[change(9)]))
     await harness.leases.create(Lease(shard_id="a", checkpoint=f"{2:021d}"))
@@ -122,7 +122,7 @@ async def test_a_shard_that_expired_unread_is_counted_as_lost(table: Table) -> N
 
 
 async def test_a_failed_reader_is_restarted(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unexpected error stops neither the relay nor its other shards."""
+    """An unexpected error stops neither the relay nor its other readers."""
     harness = RelayHarness(table, a=FakeShard(records=[change(2)]), b=FakeShard(records=[change(2, product="p")]))
     harness.queue.troubles = [RuntimeError("unexpected"), RuntimeError("unexpected")]
     monkeypatch.setattr(harness.leases, "all", _failing_once(harness.leases))
@@ -154,7 +154,7 @@ def _failing_to_give_back_once(run: Callable[..., Awaitable[None]]) -> Callable[
 
 
 async def test_a_price_change_reaches_the_queue(table: Table, clients: Clients, settings: Settings) -> None:
-    """From the table's own stream; a replacement of the stream is read from its beginning."""
+    """Through the table's real stream; a stream that replaces it is read from its beginning."""
     stop = asyncio.Event()
     async with connect_queue(settings) as sqs:
         working = asyncio.create_task(relay(settings, stop, discovery_interval=0.3, stream_poll_interval=0.1))
@@ -176,7 +176,7 @@ async def test_a_price_change_reaches_the_queue(table: Table, clients: Clients, 
 
 
 async def test_a_relay_waits_for_the_table(settings: Settings) -> None:
-    """It can be stopped meanwhile."""
+    """It can be stopped while it waits."""
     stop = asyncio.Event()
     working = asyncio.create_task(relay(settings, stop, discovery_interval=0.3, stream_poll_interval=0.1))
     await asyncio.sleep(0.5)

@@ -1,7 +1,7 @@
-"""Shards that close and have children, under relays that are killed: DynamoDB Local with a clock 600 times too fast.
+"""Shards that close and have children while relays are killed, on DynamoDB Local with a clock 600 times too fast.
 
-A shard lives for four hours, which are 24 seconds then. An idle connection lives for a twentieth of a second, so that
-many calls fail.
+A shard lives for four hours, which pass in 24 seconds. An idle connection lives for a twentieth of a second, so many
+requests fail.
 """
 
 import asyncio
@@ -102,7 +102,7 @@ async def relay_process(settings: Settings) -> AsyncIterator[asyncio.subprocess.
 
 
 async def keep_relaying(settings: Settings, kills: asyncio.Queue[float], over: asyncio.Event) -> list[int | None]:
-    """Run one relay process after the other, each until it is killed, the last until `over`."""
+    """Run one relay process after the other, killing each; the last one runs until `over` is set."""
     codes: list[int | None] = []
     while not over.is_set():
         async with relay_process(settings) as process:
@@ -157,7 +157,7 @@ async def now(store: ProductStore, product_id: str) -> Product:
 
 
 async def receive(queue: NoticeQueue, seen: dict[str, list[int]]) -> None:
-    """Receive messages for ever, and note their versions."""
+    """Receive messages until cancelled, and record their versions."""
     while True:
         received = await queue.main.receive(wait=1)
         for message in received:
@@ -168,8 +168,8 @@ async def receive(queue: NoticeQueue, seen: dict[str, list[int]]) -> None:
 
 
 @pytest.mark.requires_dynamodb_local("shards that split, under relays that are killed")
-async def test_no_change_is_missing_and_none_out_of_order(dynamodb_local: str, ministack: str, table_name: str) -> None:
-    """With two relays, three kills and a rollover, each change is in the queue once, in its product's order."""
+async def test_every_change_is_queued_once_and_in_order(dynamodb_local: str, ministack: str, table_name: str) -> None:
+    """With two relays, three kills and a rollover; the order is that of each product's versions."""
     assert dynamodb_local
     async with hurried_engine() as engine:
         settings = settings_of(engine, ministack, table_name)
@@ -186,7 +186,7 @@ async def test_no_change_is_missing_and_none_out_of_order(dynamodb_local: str, m
             written = await write(table)
             expected = {product: list(range(2, version + 1)) for product, version in written.items() if version > 1}
             try:
-                with suppress(TimeoutError):  # what is missing is then said below
+                with suppress(TimeoutError):  # the assertions below report what is missing
                     await until(lambda: {product: sorted(each) for product, each in seen.items()} == expected)
             finally:
                 over.set()

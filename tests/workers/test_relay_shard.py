@@ -55,12 +55,12 @@ class ReaderHarness:
 
 
 def number_of(result: str) -> float:
-    """The number of stream records with this result so far."""
+    """Return the number of stream records with this result so far."""
     return REGISTRY.get_sample_value("vitrina_stream_records_total", {"result": result}) or 0.0
 
 
 def number_of_losses() -> float:
-    """How often records were lost so far."""
+    """Return how often records were lost so far."""
     return REGISTRY.get_sample_value("vitrina_stream_lost_total") or 0.0
 
 
@@ -99,7 +99,7 @@ async def test_an_open_shard_is_read_as_it_grows() -> None:
 
 
 async def test_the_checkpoint_waits_for_the_queue() -> None:
-    """During an outage of the queue the lease is renewed at the old position."""
+    """During a queue outage the lease is renewed with the old checkpoint."""
     harness = ReaderHarness(FakeShard(records=[change(2), change(3)]))
     harness.queue.troubles = outages(1_000_000)
     reading = asyncio.create_task(harness.read())
@@ -113,7 +113,7 @@ async def test_the_checkpoint_waits_for_the_queue() -> None:
 
 
 async def test_a_stop_during_an_outage_of_the_queue_loses_nothing() -> None:
-    """The lease is released at the old position."""
+    """The lease is released with the old checkpoint."""
     harness = ReaderHarness(FakeShard(records=[noise(1), change(2)]))
     harness.queue.troubles = outages(1_000_000)
     reading = asyncio.create_task(harness.read())
@@ -124,7 +124,7 @@ async def test_a_stop_during_an_outage_of_the_queue_loses_nothing() -> None:
 
 
 async def test_a_change_that_cannot_be_decoded_becomes_a_dead_letter() -> None:
-    """So does one that the queue rejects; one with an invalid key is only logged. None of them blocks the shard."""
+    """So does an event that the queue rejects; a record with an invalid key is only logged. None blocks the shard."""
     nameless = {
         "eventName": "INSERT",
         "dynamodb": change(5)["dynamodb"] | {"Keys": {"pk": {"S": "x"}, "sk": {"S": "y"}}},
@@ -145,7 +145,7 @@ async def test_a_change_that_cannot_be_decoded_becomes_a_dead_letter() -> None:
 
 
 async def test_an_expired_iterator_is_replaced() -> None:
-    """By one at the current position; a stream outage is handled in the same way."""
+    """By one at the current position. A stream outage is handled in the same way."""
     shard = FakeShard(records=[change(2), change(3)])
     harness = ReaderHarness(shard)
     reading = asyncio.create_task(harness.read())
@@ -170,7 +170,7 @@ async def test_trimmed_records_are_counted_as_lost() -> None:
 
 
 async def test_a_reader_that_loses_its_lease_stops() -> None:
-    """It does not release the lease, which is another relay's."""
+    """It must not release the lease, which another relay owns."""
     shard = FakeShard(records=[change(2)])
     harness = ReaderHarness(shard)
     reading = asyncio.create_task(harness.read())
@@ -184,7 +184,7 @@ async def test_a_reader_that_loses_its_lease_stops() -> None:
 
 
 async def test_a_reader_suspended_past_its_lease_sends_nothing() -> None:
-    """It knows by its own clock, without a request."""
+    """Its own clock shows that the lease has expired, without a request."""
     harness = ReaderHarness(FakeShard(records=[change(2)]), seconds=1000)
 
     async def freeze() -> None:
@@ -216,7 +216,7 @@ async def test_a_shard_unknown_to_the_stream_raises_shard_gone() -> None:
 
 
 async def test_a_cancelled_reader_leaves_no_task_running() -> None:
-    """It does not release the lease, which may be another relay's."""
+    """It must not release the lease, which another relay may own."""
     harness = ReaderHarness(FakeShard())
     before = len(asyncio.all_tasks())
     reading = asyncio.create_task(harness.read())

@@ -32,7 +32,7 @@ def taken(seen: dict[str, Lease], *, reading: set[str] | None = None, silent: se
 
 
 def test_each_shard_gets_a_lease_from_its_oldest_record_on() -> None:
-    """From the newest, records written before the discovery would be lost."""
+    """If it began at the newest one, records written before the discovery would be lost."""
     made = unleased(shards(a=None, b="a"), leases(Lease(shard_id="a")))
     assert made == [Lease(shard_id="b", parent="a", owner=None, checkpoint=TRIM_HORIZON)]
 
@@ -50,14 +50,14 @@ def test_a_child_is_read_after_its_parent() -> None:
 
 
 def test_a_single_relay_takes_all_leases() -> None:
-    """Those without an owner, and its own that it does not read, as after a restart."""
+    """Those without an owner, and its own that it is not reading, as after a restart."""
     seen = leases(*owned(None, "a", "b"), *owned("me", "c"))
     assert taken(seen, reading=set()) == {"a", "b", "c"}
     assert taken(seen) == {"a", "b"}
 
 
 def test_a_silent_relay_loses_its_shards() -> None:
-    """It does not count when the shares are computed."""
+    """It is not counted when the shares are computed."""
     seen = leases(*owned("dead", "a", "b", "c"), *owned("me", "d"))
     assert taken(seen, silent={"a", "b", "c"}) == {"a", "b", "c"}
 
@@ -76,14 +76,14 @@ def test_a_relay_takes_one_lease_from_the_largest_owner() -> None:
 
 
 def test_no_lease_is_taken_from_others_while_one_is_free() -> None:
-    """A free lease beyond this relay's share is for another relay."""
+    """Even a free lease that another relay is to take."""
     seen = leases(*owned("other", "a", "b", "c"), *owned(None, "d"))
     assert taken(seen) == {"d"}
 
 
 @given(st.lists(st.sampled_from([None, "r0", "r1", "r2", "gone"]), max_size=14), st.integers(1, 3))
 def test_relays_converge_to_even_shares(owners: list[str | None], relays: int) -> None:
-    """From any initial state every shard gets a reader, shares differ by at most one, and leases stop moving."""
+    """From any initial state, every shard gets a reader, shares differ by at most one, and leases stop moving."""
     alive = [f"r{number}" for number in range(relays)]
     seen = {str(number): Lease(shard_id=str(number), owner=owner) for number, owner in enumerate(owners)}
 

@@ -38,7 +38,7 @@ sys.exit(run_worker("test", work, Settings()))
         ("hangs", [signal.SIGTERM], 1, "shutdown_timed_out"),
     ],
 )
-def test_the_exit_code_and_the_log_tell_how_a_worker_ended(
+def test_the_exit_code_and_the_log_show_how_a_worker_ended(
     manner: str, signals: list[signal.Signals], code: int, logged: str
 ) -> None:
     ended, said = _run(manner, *signals, patience="1")
@@ -64,7 +64,7 @@ def _run(manner: str, *signals: signal.Signals, patience: str) -> tuple[int, str
         said = ""
         for number in signals:
             process.send_signal(number)
-            # Two of a kind that come at once are one.
+            # Two pending signals of one kind are delivered as one.
             while len(signals) > 1 and '"event":"stopping"' not in said:
                 said += process.stderr.readline()
         said += process.stderr.read()

@@ -15,7 +15,7 @@ NO_CALL = "none"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A write of a transaction. `when` is empty for an unconditional one; one of several keys or conditions applies."""
+    """A write of a transaction. `when` is empty if it is in every one; one of its keys and conditions applies."""
 
     when: str
     kind: str

@@ -101,7 +101,7 @@ class Call:
 
 
 class Recorder:
-    """Listens to clients; `looker` is a client of its own, which sees the items of a transaction before and after."""
+    """Records the requests of clients; `looker` is another client, which reads transaction items before and after."""
 
     def __init__(self, looker: "DynamoDBClient", table_name: str) -> None:
         self.calls: list[Call] = []
