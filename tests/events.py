@@ -9,7 +9,7 @@ from vitrina.ids import new_id
 START = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
 
 
-def price_changed(**fields: Any) -> PriceChanged:  # noqa: ANN401 - a field takes what its dataclass says
+def price_changed(**fields: Any) -> PriceChanged:  # noqa: ANN401 - each field has its own type
     """Return a price change."""
     version = fields.get("version", 2)
     values: dict[str, Any] = {

@@ -37,7 +37,7 @@ class Service:
         return self.app[SERVICES]
 
 
-def settings_for(endpoint: str, **options: Any) -> Settings:  # noqa: ANN401 - a setting's own field checks its value
+def settings_for(endpoint: str, **options: Any) -> Settings:  # noqa: ANN401 - each setting has its own type
     """Return settings of a table on an engine, with cheap password hashes and long timeouts."""
     defaults: dict[str, Any] = {
         "environment": "development",

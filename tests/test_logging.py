@@ -103,7 +103,7 @@ def test_libraries_log_the_same_way(read: Read) -> None:
     log.info("info %d", 1)
     log.warning("warning")
     log.error("failed", exc_info=KeyError("k"))
-    log.error("no exception", exc_info=True)  # noqa: LOG014 - a library's mistake
+    log.error("no exception", exc_info=True)  # noqa: LOG014 - the mistake of a library
     standard.getLogger("botocore").info("unseen: too chatty")
     with warnings.catch_warnings():
         warnings.simplefilter("always")

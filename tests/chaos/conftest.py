@@ -52,7 +52,7 @@ class Installation:
     folder: Path
     dice: random.Random = field(default_factory=lambda: random.Random(SEED))
 
-    def change_settings(self, **settings: Any) -> Settings:  # noqa: ANN401 - a setting's own field checks its value
+    def change_settings(self, **settings: Any) -> Settings:  # noqa: ANN401 - each setting has its own type
         """Change the settings of workers created from now on."""
         self.settings = self.settings.model_copy(update=settings)
         return self.settings

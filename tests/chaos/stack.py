@@ -182,7 +182,7 @@ def environment(settings: Settings) -> dict[str, str]:
     return {f"VITRINA_{name.upper()}": _text(getattr(settings, name)) for name in settings.model_fields_set}
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - whatever a setting holds
+def _text(value: Any) -> str:  # noqa: ANN401 - each setting has its own type
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return ",".join(value) if isinstance(value, tuple) else str(value)

@@ -41,7 +41,7 @@ def demo(data: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]
             process.communicate(timeout=30)
 
 
-def ask(url: str, *, body: object = None, token: str | None = None, method: str | None = None) -> Any:  # noqa: ANN401 - whatever the service says
+def ask(url: str, *, body: object = None, token: str | None = None, method: str | None = None) -> Any:  # noqa: ANN401 - any JSON
     """Send a request and return the JSON of the response."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     data = None if body is None else json.dumps(body).encode()

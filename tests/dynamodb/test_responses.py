@@ -111,7 +111,7 @@ def answers(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def exactly(answer: Any) -> tuple[Any, str]:  # noqa: ANN401 - any answer
+def exactly(answer: Any) -> tuple[Any, str]:  # noqa: ANN401 - any response
     """Return an object that is equal only to a value of the same types, since 1, 1.0 and True are equal in Python."""
     return answer, json.dumps(answer, sort_keys=True, default=repr)
 

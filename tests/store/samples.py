@@ -1,4 +1,4 @@
-# ruff: noqa: ANN401 - a field takes what its dataclass says
+# ruff: noqa: ANN401 - each field has its own type
 """Sample products and accounts, and short functions that write their versions."""
 
 from dataclasses import replace

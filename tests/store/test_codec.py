@@ -142,7 +142,7 @@ def test_absent_attributes_are_not_written() -> None:
 
 
 def test_a_missing_required_attribute_fails_on_write_and_not_on_read() -> None:
-    """A read may return None where the schema forbids it; the reader decides what to do."""
+    """A read may return None where the schema forbids it; the calling code decides how to handle it."""
     with pytest.raises(ValueError, match="product_id"):
         SkuItem.keyed(KEY).serialize()
     read = Item.from_raw_data({"pk": {"S": "a"}, "sk": {"S": "b"}, "type": {"S": "sku"}})

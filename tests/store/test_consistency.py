@@ -1,5 +1,5 @@
-# ruff: noqa: ANN401 - what wraps a call takes and gives whatever the call does
-"""The consistency check finds and repairs violations, leaves disputes to people, and tolerates concurrent writes."""
+# ruff: noqa: ANN401 - a wrapper has the types of the wrapped function
+"""The consistency check finds and repairs violations, leaves disputes to a person, and tolerates concurrent writes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator

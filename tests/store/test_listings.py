@@ -218,7 +218,7 @@ async def test_prices_sort_as_numbers_from_zero_to_the_highest(store: ProductSto
 async def test_a_deleted_product_is_only_in_the_listing_of_deleted_ones(
     store: ProductStore, listings: ProductListings
 ) -> None:
-    """By index, not by filter (R7); the latest deletion comes first, and restoring reverts it."""
+    """By index, not by filter (R7); the latest deletion comes first, and restoring moves the product back."""
     made = [await create(store, sku=f"S{number}") for number in range(5)]
     deleted = [await delete(store, one, minutes=minutes) for minutes, one in enumerate(made[:4], 1)]
     for sort in Sort:
@@ -262,7 +262,7 @@ async def test_a_products_changes_are_paged_newest_first(store: ProductStore, li
 async def test_each_price_ends_where_the_next_begins_across_pages(
     store: ProductStore, listings: ProductListings, limit: int
 ) -> None:
-    """Other changes lie between the six prices, and the end of a page's first price comes from the cursor."""
+    """Other changes lie between the six prices; the first price of a continued page also has its end."""
     latest = await create(store, price=Decimal("1.00"))
     for number in range(2, 7):
         latest = await edit(store, latest, minutes=number * 10, price=Decimal(number))

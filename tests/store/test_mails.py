@@ -83,7 +83,7 @@ async def test_a_retried_beginning_succeeds(harness: MailHarness, monkeypatch: p
     admin = await harness.admin()
     put = harness.table._writer.put_item
 
-    async def twice(**arguments: Any) -> object:  # noqa: ANN401 - as the client's
+    async def twice(**arguments: Any) -> object:  # noqa: ANN401 - the types of the client
         await put(**arguments)
         return await put(**arguments)
 

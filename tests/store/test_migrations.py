@@ -1,4 +1,4 @@
-# ruff: noqa: ANN401 - what wraps a call takes and gives whatever the call does
+# ruff: noqa: ANN401 - a wrapper has the types of the wrapped function
 """Migrations run once and tolerate repetition, interruption, parallel runners and a busy service (R16)."""
 
 import asyncio

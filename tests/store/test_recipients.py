@@ -86,8 +86,8 @@ async def test_concurrent_openings_of_a_window_lose_no_count(store: RecipientSto
     assert {window.closes_at for window in windows} == {at(15)}
 
 
-async def test_a_window_that_cannot_be_settled_is_a_conflict(store: RecipientStore, table: Table) -> None:
-    """After a few attempts: a window without an end is neither open nor closed."""
+async def test_a_window_without_an_end_is_a_conflict(store: RecipientStore, table: Table) -> None:
+    """After a few attempts, since it is neither open nor closed."""
     owner = new_id()
     await store.count(owner, 1, minutes=15, at=at(0))
     await table.update(Update(keys.mail_window(owner), [MailWindowItem.closes_at.remove()]))

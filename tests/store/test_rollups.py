@@ -242,7 +242,7 @@ async def test_progress_is_reported_for_each_page(table: Table, rollups: Rollups
 async def test_counting_does_not_block_the_event_loop(
     table: Table, rollups: Rollups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The long computations run in a thread."""
+    """Long computations run outside the event loop's thread."""
     await write(table, [view(PRODUCTS[0]) for _ in range(50)])
     threads: dict[str, threading.Thread] = {}
 

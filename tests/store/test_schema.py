@@ -1,4 +1,4 @@
-# ruff: noqa: ANN401 - what stands in for a client takes and gives whatever a real one does
+# ruff: noqa: ANN401 - a fake client has the types of a real one
 """Creating the table and updating an existing one are idempotent, whatever the initial state (R16)."""
 
 import asyncio

@@ -177,11 +177,11 @@ async def test_a_table_may_have_no_stream(settings: Settings, clients: Clients) 
 class Streams:
     """A fake client of DynamoDB Streams."""
 
-    def __init__(self, *answers: Any) -> None:  # noqa: ANN401 - an answer or an error
+    def __init__(self, *answers: Any) -> None:  # noqa: ANN401 - a response or an error
         self.answers = list(answers)
         self.asked: list[dict[str, Any]] = []
 
-    async def answer(self, **asked: Any) -> Any:  # noqa: ANN401 - DynamoDB's own answer
+    async def answer(self, **asked: Any) -> Any:  # noqa: ANN401 - a response of DynamoDB
         """Return the next response."""
         self.asked.append(asked)
         answer = self.answers.pop(0)

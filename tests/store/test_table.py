@@ -1,4 +1,4 @@
-# ruff: noqa: ANN401 - a scripted client takes and gives whatever a real one does
+# ruff: noqa: ANN401 - a fake client has the types of a real one
 """Requests to the table are counted and bounded in time, and each DynamoDB error becomes a named one."""
 
 import asyncio

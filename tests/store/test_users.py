@@ -74,7 +74,7 @@ async def test_an_id_is_used_once(store: UserStore) -> None:
 
 
 async def test_the_error_of_an_additional_step_takes_precedence(store: UserStore) -> None:
-    """The steps of `also` are part of the transaction, and their error wins."""
+    """The steps of `also` are part of the creation's transaction."""
     await create(store, email="uma@example.com")
     forbidden = Step(Check(keys.sku("x"), Item.pk.exists()), lambda _: PermissionError())
     with pytest.raises(PermissionError):

@@ -46,7 +46,7 @@ class RelayHarness:
         return look
 
     def is_stolen(self, shard_id: str) -> Callable[[], Awaitable[bool]]:
-        """Return a condition that takes a lease from its owner; false if a renewal came between."""
+        """Return a condition that takes a lease from its owner; false if the owner renewed the lease in between."""
 
         async def steal() -> bool:
             with suppress(LeaseLost):

@@ -86,7 +86,7 @@ async def consume(
     handler: FakeHandler,
     *,
     probe: Exception | None = None,
-    **options: Any,  # noqa: ANN401 - an option takes what its own parameter says
+    **options: Any,  # noqa: ANN401 - each option has its own type
 ) -> list[str]:
     """Consume all batches; returns a list with one element for each time that the mailer was woken."""
     woken: list[str] = []

@@ -35,7 +35,7 @@ class FakeDispatcher:
 class Changes:
     """A change store that returns `found` or raises it."""
 
-    def __init__(self, found: Any) -> None:  # noqa: ANN401 - an event, none, or what is raised
+    def __init__(self, found: Any) -> None:  # noqa: ANN401 - an event, None, or an error to raise
         self.found = found
 
     async def price_changed(self, _product_id: str, _version: int) -> PriceChanged | None:

@@ -1,4 +1,4 @@
-"""A shard is read to its end; the checkpoint follows the queue, and nothing is sent after the lease."""
+"""A shard is read to its end; its checkpoint never passes the queue, and nothing is sent after the lease expires."""
 
 import asyncio
 from typing import Any, cast

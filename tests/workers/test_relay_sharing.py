@@ -76,7 +76,6 @@ def test_a_relay_takes_one_lease_from_the_largest_owner() -> None:
 
 
 def test_no_lease_is_taken_from_others_while_one_is_free() -> None:
-    """Even a free lease that another relay is to take."""
     seen = leases(*owned("other", "a", "b", "c"), *owned(None, "d"))
     assert taken(seen) == {"d"}
 

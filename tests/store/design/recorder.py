@@ -45,10 +45,10 @@ class Written:
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """A call. `began` and `ended` are places in the order of all beginnings and ends.
+    """A request. `began` and `ended` are positions in the order of all beginnings and ends.
 
-    `code` is the function of ours that makes it, None where it is made in a task of its own. `count` is the number of
-    items that a batch found or wrote. A call is cancelled by a condition that did not hold.
+    `code` is the function of ours that made it, None if a separate task made it. `count` is the number of items that a
+    batch found or wrote. A request is cancelled if a condition failed.
     """
 
     operation: str
