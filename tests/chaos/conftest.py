@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.stack import MailServer, Storm, Worker, until
+from tests.chaos.stack import MailServer, PriceLoad, Worker, until
 from tests.engines import Engines
 from tests.service import drop_table, make_table, settings_for
 from tests.store import samples
@@ -46,7 +46,7 @@ class Installation:
 
     settings: Settings
     table: Table
-    storm: Storm
+    load: PriceLoad
     mail: MailServer
     admins: list[User]
     folder: Path
@@ -76,7 +76,7 @@ class Installation:
         items = await self._items_of(user)
         entries = [item for item in items if isinstance(item, NoticeItem)]
         waits = any(item.due for item in entries) or any(isinstance(item, MailItem) for item in items)
-        return len(entries) >= len(self.storm.told_to(user)) and not waits
+        return len(entries) >= len(self.load.told_to(user)) and not waits
 
     async def _items_of(self, user: User) -> list[Item]:
         return await every(self.table, Query(condition=Item.pk == keys.user(user.id).pk, consistent=True))
@@ -113,8 +113,8 @@ async def installation(
             table = Table(clients, name=settings.table_name, deadline=30)
             admins = await _hire(table)
             products = await _stock(table, admins[0])
-            storm = Storm(services, admins[:2], products)
-            yield Installation(settings, table, storm, mail, admins, tmp_path)
+            load = PriceLoad(services, admins[:2], products)
+            yield Installation(settings, table, load, mail, admins, tmp_path)
         await drop_table(settings)
 
 

@@ -130,7 +130,7 @@ class MailServer:
 
 
 @dataclass(slots=True)
-class Storm:
+class PriceLoad:
     """Changes prices; `moved` holds the product and version of each change, by the account that made it."""
 
     services: Services
@@ -139,7 +139,7 @@ class Storm:
     moved: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def blow(self, *, seconds: float, rate: float, dice: random.Random) -> None:
+    async def run(self, *, seconds: float, rate: float, dice: random.Random) -> None:
         """Change `rate` prices a second, each to a price that no product has had."""
         for number in range(int(seconds * rate)):
             product_id = self.products[number % len(self.products)]
@@ -153,7 +153,7 @@ class Storm:
             product_id,
             {"price": Decimal(1_000 + number) / 100},
             by=actor.id,
-            request_id=f"storm-{number}",
+            request_id=f"load-{number}",
             expected=None,
         )
         self.moved.setdefault(actor.id, []).append((product_id, product.version))

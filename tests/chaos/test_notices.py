@@ -31,7 +31,7 @@ async def check_all_were_told(installation: Installation) -> None:
         entries = await installation.inbox(admin)
         told = [(entry.product_id, entry.version) for entry in entries]
         assert len(told) == len(set(told)), "an entry is there twice"
-        assert set(told) == installation.storm.told_to(admin)
+        assert set(told) == installation.load.told_to(admin)
     for admin in installation.admins[:-1]:
         check_mails(installation, admin)
     assert not [mail for mail in installation.mail.mails if mail.to == installation.admins[-1].email]
@@ -43,7 +43,7 @@ def check_mails(installation: Installation, admin: User) -> None:
     for mail in installation.mail.mails:
         if mail.to == admin.email:
             copies[mail.message_id].append(mail)
-    assert sum(same[0].notices for same in copies.values()) == len(installation.storm.told_to(admin))
+    assert sum(same[0].notices for same in copies.values()) == len(installation.load.told_to(admin))
     for same in copies.values():
         attempts = [mail.attempt for mail in same]
         assert len(attempts) == len(set(attempts)), "two senders had one mail at the same time"
@@ -54,15 +54,15 @@ async def test_killed_workers_lose_and_duplicate_nothing(installation: Installat
     dice = installation.dice
     workers = [installation.worker(command) for command in ("relay", "relay", "notifier", "notifier")]
     with working(*workers):
-        storm = asyncio.create_task(installation.storm.blow(seconds=SECONDS, rate=RATE, dice=dice))
+        load = asyncio.create_task(installation.load.run(seconds=SECONDS, rate=RATE, dice=dice))
         for _ in range(KILLS):
             await asyncio.sleep(dice.uniform(0, 2 * SECONDS / KILLS))
             victim = dice.choice(workers)
             victim.kill()
             victim.start()
-        await storm
+        await load
         await check_all_were_told(installation)
-        assert installation.storm.number == int(SECONDS * RATE)
+        assert installation.load.number == int(SECONDS * RATE)
 
 
 async def test_a_relay_suspended_past_its_lease_duplicates_nothing(installation: Installation) -> None:
@@ -74,14 +74,14 @@ async def test_a_relay_suspended_past_its_lease_duplicates_nothing(installation:
     first, second = installation.worker("relay"), installation.worker("relay")
     notifier = installation.worker("notifier")
     with working(first, notifier):
-        storm = asyncio.create_task(installation.storm.blow(seconds=SECONDS, rate=RATE, dice=installation.dice))
+        load = asyncio.create_task(installation.load.run(seconds=SECONDS, rate=RATE, dice=installation.dice))
         await _reads(first)
         await asyncio.sleep(SECONDS / 4)
         first.freeze()
         with working(second):
             await _reads(second)
             first.wake()
-            await storm
+            await load
             await check_all_were_told(installation)
             assert "shard_lease_lost" in first.log() or "shard_lease_taken_over" in first.log()
             assert second.stop() == 0
@@ -90,10 +90,10 @@ async def test_a_relay_suspended_past_its_lease_duplicates_nothing(installation:
 async def test_invalid_messages_become_dead_letters_and_block_no_other(installation: Installation) -> None:
     """One has an unknown version, the other an incomplete change, which is delivered once it is repaired."""
     settings = installation.change_settings(queue_max_receives=3, notices_before_digest=1_000)
-    broken, *others = installation.storm.products
-    actor = installation.storm.actors[0]
+    broken, *others = installation.load.products
+    actor = installation.load.actors[0]
     change = _change(broken, actor)
-    installation.storm.products = others
+    installation.load.products = others
     async with aws.connect_queue(settings) as client:
         await ensure(client, settings)
         queue = NoticeQueue(client, name=settings.queue_name)
@@ -102,13 +102,13 @@ async def test_invalid_messages_become_dead_letters_and_block_no_other(installat
             await queue.main.send([Message(body=strange, group=others[0], deduplication_id="strange")])
             half = [ChangeItem.type.set(ChangeItem), ChangeItem.old_price.set("1.00")]
             await installation.table.update(Update(keys.change(broken, change.version), half))
-            await installation.storm.blow(seconds=3, rate=RATE, dice=installation.dice)
+            await installation.load.run(seconds=3, rate=RATE, dice=installation.dice)
             await until(lambda: _holds(queue.dead, 2), seconds=90)
             await check_all_were_told(installation)
             assert broken in await vitrina(installation, "queue", "dlq", "list")
             # Repair the item; the filter passes no stream record of this write.
             await installation.table.put(Put(change))
-            installation.storm.moved.setdefault(actor.id, []).append((broken, change.version))
+            installation.load.moved.setdefault(actor.id, []).append((broken, change.version))
             await vitrina(installation, "queue", "dlq", "replay")
             await check_all_were_told(installation)
             await until(lambda: _holds(queue.dead, 1), seconds=90)

@@ -85,7 +85,7 @@ async def spoil(table: Table, key: keys.Key) -> None:
     await table.update(Update(key, actions, Item.pk.exists()))
 
 
-async def furnish(table: Table) -> tuple[list[Product], list[User]]:
+async def fill(table: Table) -> tuple[list[Product], list[User]]:
     """Write 12 products, two of them deleted, and 4 accounts, and return them."""
     products, users = ProductStore(table), UserStore(table)
     made = [await create(products, name=f"N{number}") for number in range(12)]
@@ -134,7 +134,7 @@ async def test_the_baseline_refuses_a_table_with_foreign_items(table: Table, sai
 @pytest.mark.usefixtures("small_pages")
 async def test_only_items_with_wrong_index_keys_are_written(table: Table, said: list[Entry]) -> None:
     """Products, deleted ones included, and accounts; their versions stay, since no field of theirs has changed."""
-    products, accounts = await furnish(table)
+    products, accounts = await fill(table)
     wanted = [keys.product(one.id) for one in products] + [keys.user(one.id) for one in accounts]
     before = [await raw(table, key) for key in wanted]
     spoilt = [wanted[position] for position in (0, 3, 5, 12, 15)]
@@ -152,7 +152,7 @@ async def test_only_items_with_wrong_index_keys_are_written(table: Table, said: 
 async def test_a_finished_migration_runs_again_on_request(table: Table, said: list[Entry]) -> None:
     """From the beginning, with new counts; an unknown number is refused."""
     await migrate(table, said.append)
-    products, _ = await furnish(table)
+    products, _ = await fill(table)
     await spoil(table, keys.product(products[0].id))
     said.clear()
     await migrate(table, said.append, again=2)
@@ -204,7 +204,7 @@ async def test_an_interrupted_migration_resumes_at_its_last_checkpoint(
     table: Table, said: list[Entry], only: Callable[[Any], None]
 ) -> None:
     """Every item is visited; only those of the interrupted page are visited twice."""
-    await furnish(table)
+    await fill(table)
     visited: list[str] = []
     left = 8
 
@@ -236,7 +236,7 @@ async def test_a_migration_can_be_cancelled_at_every_request(
     table: Table, said: list[Entry], only: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As by Ctrl-C; the next run resumes at once."""
-    await furnish(table)
+    await fill(table)
     done: set[str] = set()
 
     async def visit(item: Item) -> bool:
@@ -342,7 +342,7 @@ async def test_a_retried_write_is_not_mistaken_for_another_run(
         return await update(**arguments)
 
     monkeypatch.setattr(table._writer, "update_item", twice)
-    await furnish(table)
+    await fill(table)
     await migrate(table, said.append)
     assert [(entry.seen, entry.state) for entry in await standing(table)] == [
         (0, State.FINISHED),
@@ -353,7 +353,7 @@ async def test_a_retried_write_is_not_mistaken_for_another_run(
 @pytest.mark.usefixtures("small_pages")
 async def test_throttled_requests_are_retried(table: Table, said: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
     """A few times a page; lasting throttling ends the run, and the next run resumes."""
-    products, _ = await furnish(table)
+    products, _ = await fill(table)
     for one in products:
         await spoil(table, keys.product(one.id))
     scan, failures = table.scan, 5

@@ -12,7 +12,7 @@ from vitrina.store.table import Table
 ALL = Query(condition=Item.pk == "P", consistent=True)
 
 
-async def furnish(table: Table, number: int) -> None:
+async def fill(table: Table, number: int) -> None:
     """Write items whose `tries` are their positions in the partition."""
     await table.put_many(LoginAttemptsItem.keyed(Key("P", f"{place:03d}"), tries=place) for place in range(number))
 
@@ -25,7 +25,7 @@ def tries(item: LoginAttemptsItem) -> int:
 @pytest.mark.parametrize("limit", [1, 3, 4, 5, 20])
 async def test_a_filter_does_not_shorten_a_page(table: Table, limit: int) -> None:
     """DynamoDB applies a limit before the filter; a page applies it after."""
-    await furnish(table, 20)
+    await fill(table, 20)
     for rest, wanted in [(LoginAttemptsItem.tries >= 15, range(15, 20)), (LoginAttemptsItem.tries < 4, range(4))]:
         query = Query(condition=Item.pk == "P", filter=rest, consistent=True)
         found: list[int] = []
@@ -43,7 +43,7 @@ async def test_a_filter_does_not_shorten_a_page(table: Table, limit: int) -> Non
 
 async def test_a_collection_is_read_to_its_end(table: Table) -> None:
     """However many requests that takes."""
-    await furnish(table, 20)
+    await fill(table, 20)
     for limit in (1000, 20, 7, 1):
         items = await every(table, ALL, limit=limit)
         assert [expect_type(item, LoginAttemptsItem).tries for item in items] == list(range(20))

@@ -132,7 +132,7 @@ def keyed(key: str) -> dict[str, str]:
     return {"Idempotency-Key": key}
 
 
-async def furnish(service: Service, anonymous: Client) -> Harness:
+async def fill(service: Service, anonymous: Client) -> Harness:
     """Create pages of products, deleted products and accounts, and sign three accounts in."""
     email = "super@example.com"
     await service.services.accounts.create_super_admin(email=email, password=PASSWORD, name="Sol Supervisor")

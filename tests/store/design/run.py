@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from tests.api.client import Client, Reply
 from tests.service import make_table, serving, settings_for
 from tests.store.design import accounts, notices, operations, products, reports
-from tests.store.design.harness import ROWS, furnish
+from tests.store.design.harness import ROWS, fill
 from tests.store.design.page import pattern_of
 from tests.store.design.recorder import Call, Recorder
 from vitrina import aws
@@ -56,7 +56,7 @@ async def measure(url: str) -> Measured:
         for module in (product_store, user_store):
             patch.setattr(module, "commit", _remembering(committed))
         async with aws.connect(settings) as clients, serving(settings) as service, aiohttp.ClientSession() as http:
-            harness = await furnish(service, Client(http, service.url))
+            harness = await fill(service, Client(http, service.url))
             sample = await _items(clients.writer, settings.table_name)
             recorder = Recorder(clients.writer, settings.table_name)
             recorder.attach(harness.table._writer, "writer")
