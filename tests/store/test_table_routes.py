@@ -37,7 +37,7 @@ class Stores:
         self.user: User
         self.session: Session
 
-    async def furnish(self) -> None:
+    async def fill(self) -> None:
         """Write one item of every kind; all writes go to the writer."""
         self.product = await edit(self.products, await create(self.products, sku="Lamp-1"), name="Other")
         self.user = user(email="uma@example.com")
@@ -115,7 +115,7 @@ async def stores(settings: Settings, dynamodb_local: str, ministack: str) -> Asy
         for client in (clients.writer, clients.reader):
             await client.create_table(**create_table_arguments(settings))
         stores = Stores(Table(clients, name=settings.table_name, deadline=30))
-        await stores.furnish()
+        await stores.fill()
         yield stores
         for client in (clients.writer, clients.reader):
             await client.delete_table(TableName=settings.table_name)
