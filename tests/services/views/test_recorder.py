@@ -63,8 +63,10 @@ async def test_a_reservation_ends_when_its_view_is_queued_or_its_context_ends() 
         recorder.reserve()
     await store.let_go()
     await reader
-    with recorder.reserve(), recorder.reserve():
+    with recorder.reserve(), recorder.reserve() as left:
         pass
+    with pytest.raises(RuntimeError):
+        await left.record(new_id(), address="192.0.2.1", user_agent="test", referrer=None)
 
 
 async def test_each_request_waits_for_the_commit_timeout_at_most() -> None:

@@ -151,7 +151,12 @@ class Reservation:
             self._recorder.release()
 
     async def record(self, product_id: str, *, address: str, user_agent: str, referrer: str | None) -> None:
-        """Store the view that the place is for. Returns when it is stored, or late after `commit_timeout`."""
+        """Store the view that the place is for. Returns when it is stored, or late after `commit_timeout`.
+
+        Raises RuntimeError if the place has been used or given back: a place is for one view.
+        """
+        if not self._held:
+            raise RuntimeError("this reservation has been used")
         self.__exit__()
         await self._recorder.submit(product_id, address, user_agent, referrer)
 
