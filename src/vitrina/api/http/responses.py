@@ -17,9 +17,9 @@ _JSON_HEADERS: Final = CIMultiDict({"Content-Type": JSON})
 
 
 class Resource(BaseModel):
-    """A response body, or a part of one."""
+    """A response body, or a part of one; `model_validate` takes a domain value with the same attributes."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
 def json_response(

@@ -20,7 +20,6 @@ from vitrina.api.schemas.accounts import (
     UserRegister,
     UserResource,
     session_resource,
-    user_resource,
 )
 from vitrina.domain.users import EVERY_ROLE, Role
 from vitrina.errors import (
@@ -55,7 +54,7 @@ async def register(request: Request[UserRegister, None]) -> web.Response:
         request,
         "register",
         lambda also: request.app[SERVICES].accounts.create(draft, also=also),
-        lambda user: created(user_resource(user), etag=user.version),
+        lambda user: created(UserResource.model_validate(user), etag=user.version),
     )
 
 

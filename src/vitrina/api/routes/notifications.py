@@ -15,7 +15,6 @@ from vitrina.api.schemas.notifications import (
     NotificationPreferencesPut,
     NotificationQuery,
     notification_resource,
-    preferences_resource,
 )
 from vitrina.domain.users import PRODUCT_MANAGERS
 from vitrina.errors import InvalidCursor, NotFound
@@ -68,7 +67,8 @@ async def read_all_notifications(request: Request[None, None]) -> web.Response:
 @routes.get(_PREFERENCES, allow=PRODUCT_MANAGERS, responses={200: NotificationPreferences})
 async def read_notification_preferences(request: Request[None, None]) -> web.Response:
     """Read how one's notices are mailed."""
-    return json_response(preferences_resource(await request.app[SERVICES].inbox.preferences(request.caller.id)))
+    preferences = await request.app[SERVICES].inbox.preferences(request.caller.id)
+    return json_response(NotificationPreferences.model_validate(preferences))
 
 
 @routes.put(_PREFERENCES, allow=PRODUCT_MANAGERS, responses={200: NotificationPreferences})
@@ -78,4 +78,4 @@ async def put_notification_preferences(request: Request[NotificationPreferencesP
     preferences = await request.app[SERVICES].inbox.set_preferences(
         request.caller.id, email=body.email, digest_minutes=body.digest_minutes, language=body.language
     )
-    return json_response(preferences_resource(preferences))
+    return json_response(NotificationPreferences.model_validate(preferences))

@@ -14,14 +14,13 @@ from vitrina.api.schemas.products import (
     ChangeEntry,
     DeletedProduct,
     ManagedProduct,
+    PriceEntry,
     PricePage,
     ProductCreate,
     ProductPatch,
     ProductQuery,
     ProductRestore,
     PublicProduct,
-    change_entry,
-    price_entry,
     product_resource,
     sees_all,
 )
@@ -171,7 +170,7 @@ async def list_product_history(request: Request[None, PageQuery]) -> web.Respons
         request,
         ("history", product_id),
         lambda start: request.app[SERVICES].products.history(product_id, limit=request.query.limit, start=start),
-        change_entry,
+        ChangeEntry.model_validate,
     )
 
 
@@ -193,7 +192,7 @@ async def list_product_prices(request: Request[None, PageQuery]) -> web.Response
         current=sees_all(request.principal),
     )
     content = PricePage(
-        items=[price_entry(period) for period in found.page.items],
+        items=[PriceEntry.model_validate(period) for period in found.page.items],
         next_cursor=None,
         lowest_last_30_days=found.lowest_last_30_days,
     )

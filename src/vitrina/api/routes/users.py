@@ -9,7 +9,7 @@ from vitrina.api.http.pagination import PageOf, list_response
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import RouteTable
-from vitrina.api.schemas.accounts import UserCreate, UserPatch, UserQuery, UserResource, user_resource
+from vitrina.api.schemas.accounts import UserCreate, UserPatch, UserQuery, UserResource
 from vitrina.domain.users import ACCOUNT_MANAGERS, EVERY_ROLE, Role, User
 from vitrina.errors import (
     Conflict,
@@ -40,7 +40,7 @@ async def create_user(request: Request[UserCreate, None]) -> web.Response:
         request,
         "users",
         lambda also: request.app[SERVICES].accounts.create(draft, also=also),
-        lambda user: created(user_resource(user), etag=user.version, location=f"/v1/users/{user.id}"),
+        lambda user: created(UserResource.model_validate(user), etag=user.version, location=f"/v1/users/{user.id}"),
     )
 
 
@@ -58,7 +58,7 @@ async def list_users(request: Request[None, UserQuery]) -> web.Response:
         request,
         ("users", role),
         lambda start: request.app[SERVICES].accounts.page(role=role, limit=limit, start=start),
-        user_resource,
+        UserResource.model_validate,
     )
 
 
@@ -98,7 +98,7 @@ async def change_user(request: Request[UserPatch, None]) -> web.Response:
     user = await request.app[SERVICES].accounts.change(
         request.parameter("user_id"), UserChanges(**fields), expected=request.if_match()
     )
-    return json_response(user_resource(user), etag=user.version)
+    return json_response(UserResource.model_validate(user), etag=user.version)
 
 
 @routes.delete(
@@ -117,4 +117,4 @@ async def delete_user(request: Request[None, None]) -> web.Response:
 def _single(request: Request[None, None], user: User) -> web.Response:
     if request.if_none_match(user.version):
         return json_response(status=304, etag=user.version)
-    return json_response(user_resource(user), etag=user.version)
+    return json_response(UserResource.model_validate(user), etag=user.version)

@@ -1,5 +1,6 @@
 """Accounts, sign-ins and sessions over HTTP: requests and responses."""
 
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -8,7 +9,7 @@ from vitrina.api.http.pagination import PageQuery
 from vitrina.api.http.responses import Resource
 from vitrina.api.http.validation import BodyModel
 from vitrina.api.schemas.fields import Email, Line, NewPassword, Secret, Time, absent
-from vitrina.domain.users import MAX_EMAIL, Role, Session, User, typed_email
+from vitrina.domain.users import MAX_EMAIL, Role, Session, typed_email
 
 
 class UserRegister(BodyModel):
@@ -96,18 +97,6 @@ class SessionResource(Resource):
     current: bool
 
 
-def user_resource(user: User) -> UserResource:
-    """Return an account as its owner and super_admins see it."""
-    return UserResource.model_validate(user, from_attributes=True)
-
-
 def session_resource(session: Session, current: str) -> SessionResource:
     """Return a session; `current` is the id of the session that sent the request."""
-    return SessionResource(
-        id=session.id,
-        user_agent=session.user_agent,
-        created_at=session.created_at,
-        refreshed_at=session.refreshed_at,
-        expires_at=session.expires_at,
-        current=session.id == current,
-    )
+    return SessionResource.model_validate(asdict(session) | {"current": session.id == current})

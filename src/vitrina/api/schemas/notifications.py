@@ -8,7 +8,7 @@ from vitrina.api.http.pagination import PageOf, PageQuery
 from vitrina.api.http.responses import Resource
 from vitrina.api.http.validation import BodyModel
 from vitrina.api.schemas.fields import Time
-from vitrina.domain.notices import EmailMode, Language, Notice, NoticePreferences
+from vitrina.domain.notices import EmailMode, Language, Notice
 
 _AMOUNT = Field(json_schema_extra={"pattern": r"^[0-9]+(\.[0-9]+)?$"}, examples=["19.99"])
 
@@ -100,8 +100,3 @@ def notification_resource(notice: Notice) -> NotificationResource:
         request_id=change.request_id,
         read_at=notice.read_at,
     )
-
-
-def preferences_resource(preferences: NoticePreferences) -> NotificationPreferences:
-    """Return how an account's notices are mailed."""
-    return NotificationPreferences.model_validate(preferences, from_attributes=True)

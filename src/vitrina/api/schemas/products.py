@@ -12,7 +12,7 @@ from vitrina.api.http.responses import Resource, render
 from vitrina.api.http.validation import BodyModel
 from vitrina.api.schemas.fields import Currency, Description, Line, Money, Price, Sku, Time, absent
 from vitrina.domain.money import DEFAULT_CURRENCY
-from vitrina.domain.products import Action, Change, PricePeriod, Product, Sort
+from vitrina.domain.products import Action, Product, Sort
 from vitrina.domain.text import MAX_NAME
 from vitrina.domain.users import PRODUCT_MANAGERS, Principal
 
@@ -138,24 +138,11 @@ def sees_all(viewer: Principal | None) -> bool:
 def product_resource(product: Product, viewer: Principal | None) -> PublicProduct:
     """Return the product with the fields that `viewer` may see."""
     if not sees_all(viewer):
-        return PublicProduct.model_validate(product, from_attributes=True)
-    if product.deleted_at is None:
-        return ManagedProduct.model_validate(product, from_attributes=True)
-    return DeletedProduct.model_validate(product, from_attributes=True)
+        return PublicProduct.model_validate(product)
+    return (ManagedProduct if product.deleted_at is None else DeletedProduct).model_validate(product)
 
 
 def rendered_product(product: Product) -> RenderedProduct:
     """Return the response for anonymous readers, whose caches must revalidate it each time (R11)."""
     headers = CIMultiDict({**REVALIDATED, "Content-Type": JSON, "ETag": f'"{product.version}"'})
     return RenderedProduct(render(product_resource(product, None)), headers)
-
-
-def change_entry(change: Change) -> ChangeEntry:
-    """Return an entry of a product's history."""
-    fields = {name: FieldChanged(before=moved.before, after=moved.after) for name, moved in change.changes.items()}
-    return ChangeEntry(version=change.version, action=change.action, at=change.at, by=change.by, changes=fields)
-
-
-def price_entry(period: PricePeriod) -> PriceEntry:
-    """Return an entry of a product's price history."""
-    return PriceEntry.model_validate(period, from_attributes=True)
