@@ -16,7 +16,6 @@ from vitrina.domain.reports import (
     pack_table,
     product_id_of,
     product_key,
-    unpack_table,
 )
 from vitrina.domain.views import PackedViews, View, pack, unpack
 from vitrina.errors import ValidationFailed
@@ -46,9 +45,8 @@ def test_a_packed_table_does_not_depend_on_the_order(counts: dict[uuid.UUID, Cou
     products = {product.bytes: each for product, each in counts.items()}
     table = pack_table(products)
     assert len(table) == 28 * len(products)
-    assert dict(unpack_table(table)) == products
     assert pack_table(dict(reversed(products.items()))) == table
-    assert [product_id_of(product) for product, _ in unpack_table(table)] == sorted(map(str, counts))
+    assert [product_id_of(table[at : at + 16]) for at in range(0, len(table), 28)] == sorted(map(str, counts))
 
 
 @pytest.mark.parametrize(

@@ -9,20 +9,12 @@ import click
 
 from vitrina.bootstrap import Services
 from vitrina.cli.progress import progress
-from vitrina.cli.running import (
-    PATIENCE,
-    CommandFailed,
-    UsageError,
-    load_settings,
-    output_file,
-    run,
-    temporary_files,
-)
+from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, load_settings, output_file, run, temporary_files
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.reports import GRACE, MOST_DAYS, Period, days_before
 from vitrina.errors import ValidationFailed
-from vitrina.services.analytics.report.data import ReportReader
+from vitrina.services.analytics.report.data import read_report
 from vitrina.services.analytics.report.page import render
 from vitrina.services.analytics.rollups import SegmentsGone
 from vitrina.store.rollups import RollupStore
@@ -129,8 +121,13 @@ async def _report(settings: Settings, period: Period, out: Path) -> None:
     async with Services(settings, patient=PATIENCE) as services:
         with progress() as display:
             task = display.add_task("Reading", total=len(period), unit="days")
-            reader = ReportReader(services.rollup_store, services.product_store, services.rollups)
-            data = await reader.read(period, day_done=lambda: display.advance(task))
+            data = await read_report(
+                services.rollup_store,
+                services.product_store,
+                services.rollups,
+                period,
+                day_done=lambda: display.advance(task),
+            )
     page = render(data, made_at=now()).encode()
     with output_file(out) as file:
         file.write(page)

@@ -24,6 +24,7 @@ NAMED_HOSTS: Final = 50
 
 _ROW: Final = struct.Struct(">16sIII")
 """A row of a packed table: product, views, distinct visitors, views by bots."""
+ROW_BYTES: Final = _ROW.size
 
 
 class Counts(NamedTuple):
@@ -33,12 +34,10 @@ class Counts(NamedTuple):
     unique_visitors: int = 0
     bots: int = 0
 
-
-class DayViews(NamedTuple):
-    """A day and its counts."""
-
-    day: date
-    counts: Counts
+    @property
+    def events(self) -> int:
+        """All views, also those by bots."""
+        return self.views + self.bots
 
 
 class HourViews(NamedTuple):
@@ -59,11 +58,11 @@ class DaySummary:
 
     day: date
     total: Counts
-    products: int
-    hours: Sequence[HourViews]
-    referrers: Sequence[tuple[str, int]]
-    direct: int
-    other: int
+    products: int = 0
+    hours: Sequence[HourViews] = (HourViews(0, 0),) * 24
+    referrers: Sequence[tuple[str, int]] = ()
+    direct: int = 0
+    other: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +131,3 @@ def only(packed: PackedViews, product: bytes) -> PackedViews:
 def pack_table(products: Mapping[bytes, Counts]) -> bytes:
     """Pack counts by product to 28 bytes each, ordered by product, so that equal counts give equal bytes."""
     return b"".join(_ROW.pack(product, *counts) for product, counts in sorted(products.items()))
-
-
-def unpack_table(table: bytes) -> Iterator[tuple[bytes, Counts]]:
-    """Yield the products and counts of a packed table."""
-    for product, views, unique_visitors, bots in _ROW.iter_unpack(table):
-        yield product, Counts(views, unique_visitors, bots)
-
-
-ROW_BYTES: Final = _ROW.size

@@ -224,20 +224,19 @@ def view_day(product_id: str, day: date) -> Key:
 VIEW_TALLY_PREFIX: Final = "SHARD#"
 
 
-def view_tallies(day: date, shard: int | None = None) -> Key:
-    """Return the partition of a closed day's tables and the prefix of the sort keys, of one shard or of all."""
-    return Key(f"VIEW_TALLIES#{day.isoformat()}", VIEW_TALLY_PREFIX + ("" if shard is None else f"{shard}#"))
+def view_tallies(day: date) -> str:
+    """Return the partition of a closed day's tables and summary."""
+    return f"VIEW_TALLIES#{day.isoformat()}"
 
 
 def view_tally(day: date, shard: int, part: int) -> Key:
     """Return the key of one part of a shard's table of a closed day."""
-    partition, prefix = view_tallies(day, shard)
-    return Key(partition, f"{prefix}{part:04d}")
+    return Key(view_tallies(day), f"{VIEW_TALLY_PREFIX}{shard}#{part:04d}")
 
 
 def view_summary(day: date) -> Key:
     """Return the key of the summary of a closed day."""
-    return Key(view_tallies(day).pk, "SUMMARY")
+    return Key(view_tallies(day), "SUMMARY")
 
 
 VIEW_ROLLUPS: Final = "VIEW_ROLLUPS"

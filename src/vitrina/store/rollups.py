@@ -8,16 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import date
 from typing import Final
 
-from vitrina.domain.reports import (
-    ROW_BYTES,
-    Counts,
-    DaySummary,
-    HourViews,
-    Period,
-    pack_table,
-    product_id_of,
-    unpack_table,
-)
+from vitrina.domain.reports import ROW_BYTES, Counts, DaySummary, HourViews, Period, pack_table, product_id_of
 from vitrina.store import keys
 from vitrina.store.items import Item, ViewDayItem, ViewRollupItem, ViewSummaryItem, ViewTallyItem, expect_type
 from vitrina.store.operations import Put, Query
@@ -52,18 +43,13 @@ class RollupStore:
         days = {item.sk.removeprefix(keys.VIEW_DAY_PREFIX): item for item in items if isinstance(item, ViewDayItem)}
         return {date.fromisoformat(day): _counts(item) for day, item in days.items()}
 
-    async def tables(self, day: date, shard: int | None = None) -> AsyncIterator[bytes]:
-        """Yield the packed tables of a day with a rollup, of one shard or of all; those of one call are joined."""
-        partition, prefix = keys.view_tallies(day, shard)
-        query = Query(condition=(Item.pk == partition) & Item.sk.startswith(prefix), consistent=True)
+    async def tables(self, day: date) -> AsyncIterator[bytes]:
+        """Yield the packed tables of a day with a rollup; those of one call are joined."""
+        condition = (Item.pk == keys.view_tallies(day)) & Item.sk.startswith(keys.VIEW_TALLY_PREFIX)
+        query = Query(condition=condition, consistent=True)
         async for items in pages(self._table, query, limit=_PARTS_OF_PAGE):
             if rows := b"".join(expect_type(item, ViewTallyItem).rows for item in items):
                 yield rows
-
-    async def events(self, day: date, shard: int) -> int:
-        """Return the number of views in a shard's rollup, including bots; 0 without a rollup."""
-        tables = [table async for table in self.tables(day, shard)]
-        return sum(counts.views + counts.bots for table in tables for _, counts in unpack_table(table))
 
     async def summary(self, day: date) -> DaySummary | None:
         """Return the summary of a day, None without a rollup: 1 call."""

@@ -6,15 +6,7 @@ from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import RouteTable
-from vitrina.api.schemas.analytics import (
-    DayEntry,
-    LeaderEntry,
-    LeaderReport,
-    LeadersQuery,
-    PeriodQuery,
-    ViewReport,
-)
-from vitrina.api.schemas.products import product_resource
+from vitrina.api.schemas.analytics import DayEntry, LeaderEntry, LeaderReport, LeadersQuery, PeriodQuery, ViewReport
 from vitrina.domain.users import PRODUCT_MANAGERS
 from vitrina.errors import NotFound, Overloaded
 
@@ -33,10 +25,10 @@ async def get_product_views(request: Request[None, PeriodQuery]) -> web.Response
             product_id=product_id,
             first=period.first,
             last=period.last,
-            total=sum(day.counts.views for day in days),
-            unique_visitors=sum(day.counts.unique_visitors for day in days),
-            bots=sum(day.counts.bots for day in days),
-            days=[DayEntry(day=day.day, **day.counts._asdict()) for day in days],
+            total=sum(counts.views for counts in days.values()),
+            unique_visitors=sum(counts.unique_visitors for counts in days.values()),
+            bots=sum(counts.bots for counts in days.values()),
+            days=[DayEntry(day=day, **counts._asdict()) for day, counts in days.items()],
         )
     )
 
@@ -47,14 +39,4 @@ async def list_top_products(request: Request[None, LeadersQuery]) -> web.Respons
     analytics = request.app[SERVICES].analytics
     period = analytics.period(request.query.first, request.query.last)
     leaders = await analytics.leaders(period, limit=request.query.limit)
-    items = [
-        LeaderEntry.model_validate(
-            {
-                "product": product_resource(leader.product, request.caller),
-                "views": leader.counts.views,
-                "unique_visitors": leader.counts.unique_visitors,
-            }
-        )
-        for leader in leaders
-    ]
-    return json_response(LeaderReport(items=items))
+    return json_response(LeaderReport(items=[LeaderEntry.model_validate(leader) for leader in leaders]))

@@ -10,7 +10,7 @@ import structlog
 
 from vitrina.clock import Clock, now
 from vitrina.domain.products import Product
-from vitrina.domain.reports import Counts, DayViews, Period, is_closed, pack_table, product_key
+from vitrina.domain.reports import Counts, Period, is_closed, pack_table
 from vitrina.errors import NoRoom, NotFound, Overloaded, Unavailable
 from vitrina.ids import is_id
 from vitrina.services.analytics.product_counts import ProductCounts
@@ -36,10 +36,11 @@ _LONGEST: Final = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leader:
-    """A product and its views over a period."""
+    """A product and its views over a period, without bots."""
 
     product: Product
-    counts: Counts
+    views: int
+    unique_visitors: int
 
 
 class Analytics:
@@ -72,7 +73,7 @@ class Analytics:
         """Return the period of a request, by default the last 30 days. Raises ValidationFailed."""
         return Period.of(first, last, today=self._clock().date())
 
-    async def of_product(self, product_id: str, period: Period) -> list[DayViews]:
+    async def of_product(self, product_id: str, period: Period) -> dict[date, Counts]:
         """Return the counts of a product, live or deleted, for each day of a period. Raises NotFound."""
         if not is_id(product_id):
             raise NotFound
@@ -84,14 +85,13 @@ class Analytics:
         counted = await self._store.of_product(product_id, period) if totals else {}
         # There are no views from before its creation.
         days = [day for day in self._uncounted(period, totals.keys()) if day >= product.created_at.date()]
-        packed = product_key(product_id)
-        counting = (self._rollups.count_product(day, product_id, packed, at_once=_READS_AT_ONCE) for day in days)
+        counting = (self._rollups.count_product(day, product_id, at_once=_READS_AT_ONCE) for day in days)
         try:
             live = await self._live(days, counting)
         except NoRoom as error:
             raise _unavailable(error) from error
-        found = {day: counted.get(day, Counts()) for day in totals} | dict(zip(days, live, strict=True))
-        return [DayViews(day, found.get(day, Counts())) for day in period]
+        found = counted | dict(zip(days, live, strict=True))
+        return {day: found.get(day, Counts()) for day in period}
 
     async def leaders(self, period: Period, *, limit: int) -> list[Leader]:
         """Return the products with the most views of people in a period; ties are ordered by id, that is by age.
@@ -107,10 +107,10 @@ class Analytics:
             adding = self._adding[period] = asyncio.create_task(self._add_up(period))
             adding.add_done_callback(lambda task: self._added_up(period, task))
         leaders = await asyncio.shield(adding)
-        first = dict(await asyncio.to_thread(leaders.most_viewed, limit))
+        first = await asyncio.to_thread(leaders.most_viewed, limit)
         products = await self._products.get_many(list(first))
         return [
-            Leader(product=products[product_id], counts=counts)
+            Leader(product=products[product_id], views=counts.views, unique_visitors=counts.unique_visitors)
             for product_id, counts in first.items()
             if product_id in products
         ]

@@ -50,8 +50,8 @@ class ProductCounts:
         counts = map(Counts, *(sums.column(name).to_pylist() for name in _NAMES))
         return dict(sorted(zip(sums.column("product").to_pylist(), counts, strict=True)))
 
-    def most_viewed(self, number: int) -> list[tuple[str, Counts]]:
-        """Return ids and counts of the products with the most views, at least one each; ties are ordered by id."""
+    def most_viewed(self, number: int) -> dict[str, Counts]:
+        """Return the counts of the products with the most views, at least one each, by id; ties are ordered by id."""
         sums = self._sums()
         seen = sums.filter(pc.greater(sums.column("views"), 0))
         order = pc.sort_indices(
@@ -59,7 +59,7 @@ class ProductCounts:
             sort_keys=[("views", "descending"), ("product", "ascending")],
         )
         rows = seen.take(order[:number]).to_pylist()
-        return [(product_id_of(row["product"]), Counts(row["views"], row["unique_visitors"])) for row in rows]
+        return {product_id_of(row["product"]): Counts(row["views"], row["unique_visitors"]) for row in rows}
 
     def _sums(self) -> pa.Table:
         with self._lock:

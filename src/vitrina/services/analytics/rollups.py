@@ -19,6 +19,7 @@ from vitrina.domain.reports import (
     is_closed,
     only,
     product_id_of,
+    product_key,
 )
 from vitrina.domain.views import PackedViews, shard_of
 from vitrina.errors import NoRoom, TableUnavailable
@@ -50,8 +51,9 @@ class Rollups:
         self._store = store
         self._clock = clock
 
-    async def count_product(self, day: date, product_id: str, product: bytes, *, at_once: int = 1) -> Counts:
+    async def count_product(self, day: date, product_id: str, *, at_once: int = 1) -> Counts:
         """Count a day of a product from the segments that may hold it, with `at_once` concurrent reads."""
+        product = product_key(product_id)
         with ViewCounter() as counter:
             pages = self._views.pages_of_product(day, product_id)
             await self._add(counter, pages, at_once=at_once, chosen=lambda packed: only(packed, product))
@@ -82,20 +84,14 @@ class Rollups:
         if not again and await self._store.totals(Period(day, day)):
             return False
         summary, products = await self.count_day(day, at_once=at_once, advance=advance)
+        if again and (earlier := await self._store.summary(day)) and summary.total.events < earlier.total.events:
+            raise SegmentsGone
         shards: list[dict[bytes, Counts]] = [{} for _ in range(keys.VIEW_SHARDS)]
         for product, counts in products.items():
             shards[shard_of(product_id_of(product), keys.VIEW_SHARDS)][product] = counts
-        if again:
-            await gather((self._check(day, *shard) for shard in enumerate(shards)), at_once=at_once)
         await gather((self._store.put_products(day, *shard) for shard in enumerate(shards)), at_once=at_once)
         await self._store.put_summary(summary)
         return True
-
-    async def _check(self, day: date, shard: int, products: dict[bytes, Counts]) -> None:
-        """Raise SegmentsGone if a shard has fewer views than its rollup counted."""
-        counted = sum(counts.views + counts.bots for counts in products.values())
-        if counted < await self._store.events(day, shard):
-            raise SegmentsGone
 
     async def _add(
         self,
