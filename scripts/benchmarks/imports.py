@@ -26,7 +26,7 @@ from vitrina.services.imports.importer import AT_ONCE, Importer
 from vitrina.services.imports.parsing import parse
 from vitrina.services.imports.plan import ImportPlan
 from vitrina.services.imports.rows import ImportOptions, Outcome
-from vitrina.store.operations import Write
+from vitrina.store.operations import Step
 from vitrina.store.products import ProductStore
 
 COUNT: Final = 10_000
@@ -42,8 +42,8 @@ class _Recorder:
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
 
-    async def transact(self, writes: Sequence[Write]) -> None:
-        self.items = [{write.kind: {"TableName": "import"} | write.arguments()} for write in writes]
+    async def commit(self, steps: Sequence[Step]) -> None:
+        self.items = [{step.write.kind: {"TableName": "import"} | step.write.arguments()} for step in steps]
 
 
 async def measure(_: Path, progress: Progress) -> Report:

@@ -11,7 +11,7 @@ from tests.service import Clock
 from vitrina.errors import Conflict, EmailTaken, IdempotencyInProgress, IdempotencyKeyReused, TableUnavailable
 from vitrina.services.idempotency import Idempotency
 from vitrina.store.idempotency import AlreadyAnswered, Claim, StoredResponse
-from vitrina.store.transactions import AlsoWrite
+from vitrina.store.operations import AlsoWrite
 
 FIRST = StoredResponse(status=201, headers={}, body=b"first")
 REFUSAL = StoredResponse(status=409, headers={}, body=b"taken")

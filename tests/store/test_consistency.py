@@ -17,7 +17,7 @@ from vitrina.store import consistency, keys
 from vitrina.store.codecs.accounts import user_item
 from vitrina.store.codecs.products import product_item
 from vitrina.store.consistency import check
-from vitrina.store.findings import Finding, Problem
+from vitrina.store.constraints import Finding, Problem
 from vitrina.store.items import DeletionItem, EmailItem, Item, SkuItem, SuperAdminsItem
 from vitrina.store.operations import Delete, Put
 from vitrina.store.products import ProductStore
@@ -273,7 +273,7 @@ async def test_an_item_changed_before_its_repair_is_examined_again(harness: Harn
     async def take_the_sku(harness: Harness) -> None:
         claimed.append(await create(harness.products, sku="LAMP-1"))
 
-    with interfering(harness, "transact", take_the_sku):
+    with interfering(harness, "commit", take_the_sku):
         assert await harness.check(repair=True) == [("disputed", "sku", False)]
     assert await harness.products.holder("lamp-1", consistent=True) == claimed[0].id
     assert await harness.products.get(made.id, consistent=True) == made
@@ -283,7 +283,7 @@ async def test_an_orphan_claimed_before_its_repair_is_kept(harness: Harness) -> 
     """It is no longer an orphan."""
     nobody = product(sku="Lamp-1")
     await harness.write(sku_item("Lamp-1", nobody.id))
-    with interfering(harness, "transact", lambda harness: harness.write(product_item(nobody))):
+    with interfering(harness, "commit", lambda harness: harness.write(product_item(nobody))):
         assert await harness.check(repair=True) == []
     assert await harness.products.holder("lamp-1", consistent=True) == nobody.id
 
@@ -297,13 +297,13 @@ async def test_an_item_that_keeps_changing_is_left_for_another_run(harness: Harn
     async def rename(harness: Harness) -> None:
         states.append(await edit(harness.products, states[-1], name=f"N{len(states)}"))
 
-    with interfering(harness, "transact", rename, times=99):
+    with interfering(harness, "commit", rename, times=99):
         assert await harness.check(repair=True) == [("missing", "sku", False)]
 
     async def conflict(_: Harness) -> None:
         raise Conflict
 
-    with interfering(harness, "transact", conflict, times=99):
+    with interfering(harness, "commit", conflict, times=99):
         assert await harness.check(repair=True) == [("missing", "sku", False)]
 
 

@@ -11,10 +11,9 @@ from vitrina.domain.products import Action, describe
 from vitrina.errors import Conflict, NotFound, SkuTaken
 from vitrina.store import keys
 from vitrina.store.items import ChangeItem, DeletionItem, PriceItem, SkuItem
-from vitrina.store.operations import Check, Query
+from vitrina.store.operations import Check, Query, Step
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
-from vitrina.store.transactions import Step
 
 
 @pytest.fixture

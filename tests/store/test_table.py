@@ -15,9 +15,8 @@ from vitrina.backoff import Backoff
 from vitrina.errors import Conflict, TableUnavailable
 from vitrina.store import keys, table as table_module
 from vitrina.store.items import EmailItem, Item, SkuItem
-from vitrina.store.operations import Check, Delete, Put, Query, Scan, Update
-from vitrina.store.table import MOST_PUTS, ConditionFailed, Table, TransactionFailed
-from vitrina.store.transactions import Step, commit
+from vitrina.store.operations import Check, Delete, Put, Query, Scan, Step, Update
+from vitrina.store.table import MOST_PUTS, ConditionFailed, Table
 
 KEY = keys.sku("lamp")
 CLAIM = SkuItem.keyed(KEY, product_id="1")
@@ -107,7 +106,7 @@ async def test_each_kind_of_outage_is_table_unavailable(error: Exception) -> Non
         lambda table: table.delete(Delete(KEY)),
         lambda table: table.put_many([CLAIM]),
         lambda table: table.delete_many([KEY]),
-        lambda table: table.transact([put]),
+        lambda table: table.commit([Step(put)]),
         lambda table: table.snapshot([KEY]),
     ]
     for call in calls:
@@ -121,7 +120,7 @@ async def test_each_kind_of_outage_is_table_unavailable(error: Exception) -> Non
 async def test_a_validation_error_is_not_an_outage() -> None:
     """It is a bug in our request, so it must stay visible."""
     table, _ = scripted(refusal("ValidationException"))
-    for call in (table.get(KEY, consistent=True), table.put(Put(CLAIM)), table.transact([Put(CLAIM)])):
+    for call in (table.get(KEY, consistent=True), table.put(Put(CLAIM)), table.commit([Step(Put(CLAIM))])):
         with pytest.raises(ClientError):
             await call
 
@@ -174,35 +173,30 @@ async def test_a_single_write_that_meets_a_transaction_is_a_conflict() -> None:
         await table.put(Put(CLAIM))
 
 
-async def test_a_failed_transaction_names_the_failed_conditions_and_items() -> None:
-    """By position; `commit` raises the error of the first one, made from the existing item."""
+async def test_a_failed_transaction_raises_the_first_failed_steps_error_from_its_item() -> None:
     error = cancelled("None", "ConditionalCheckFailed", "ConditionalCheckFailed", items={1: RAW})
     table, client = scripted(error)
-    with pytest.raises(TransactionFailed) as failed:
-        await table.transact([Put(CLAIM)] * 3)
-    assert {position: item and item.pk for position, item in failed.value.failed.items()} == {1: KEY.pk, 2: None}
-    assert str(failed.value) == "conditions failed: [1, 2]"
     steps = [
         Step(Check(KEY, Item.pk.exists()), lambda _: ValueError("first")),
         Step(Check(KEY, Item.pk.exists()), lambda item: KeyError(item and item.pk)),
         Step(Check(KEY, Item.pk.exists()), lambda _: ValueError("third")),
     ]
     with pytest.raises(KeyError, match=KEY.pk):
-        await commit(table, steps)
-    assert len(client.calls) == 2
+        await table.commit(steps)
+    assert len(client.calls) == 1
 
 
 async def test_a_failed_condition_of_an_unconditional_step_is_a_bug() -> None:
     """The step was declared wrongly, and the error names the item."""
     table, _ = scripted(cancelled("ConditionalCheckFailed", items={0: RAW}))
     with pytest.raises(AssertionError, match="without a condition"):
-        await commit(table, [Step(Put(CLAIM))])
+        await table.commit([Step(Put(CLAIM))])
 
 
 async def test_a_transaction_conflict_is_retried_with_the_same_token() -> None:
     """So a retry after a lost response is not applied twice (R6)."""
     table, client = scripted(cancelled("None", "TransactionConflict"), cancelled("TransactionConflict", "None"), {})
-    await table.transact([Put(CLAIM), Delete(KEY)])
+    await table.commit([Step(Put(CLAIM)), Step(Delete(KEY))])
     assert len(client.calls) == 3
     assert len({call["ClientRequestToken"] for call in client.calls}) == 1
 
@@ -230,15 +224,15 @@ async def test_lasting_conflicts_become_a_conflict_error() -> None:
     """After a few attempts; never a failed condition and never an outage."""
     table, client = scripted(cancelled("TransactionConflict"))
     with pytest.raises(Conflict):
-        await table.transact([Put(CLAIM)])
+        await table.commit([Step(Put(CLAIM))])
     assert len(client.calls) == 5
 
 
 async def test_a_failed_condition_takes_precedence_over_a_conflict() -> None:
     """A retry could not succeed."""
     table, client = scripted(cancelled("TransactionConflict", "ConditionalCheckFailed"))
-    with pytest.raises(TransactionFailed):
-        await table.transact([Put(CLAIM), Put(CLAIM)])
+    with pytest.raises(LookupError):
+        await table.commit([Step(Put(CLAIM)), Step(Put(CLAIM), lambda _: LookupError())])
     assert len(client.calls) == 1
 
 
@@ -247,14 +241,14 @@ async def test_a_throttled_transaction_is_an_outage(code: str) -> None:
     """DynamoDB may report the throttling as a cancellation."""
     table, _ = scripted(cancelled("None", code))
     with pytest.raises(TableUnavailable):
-        await table.transact([Put(CLAIM), Put(CLAIM)])
+        await table.commit([Step(Put(CLAIM))] * 2)
 
 
 async def test_an_invalid_transaction_is_not_an_outage() -> None:
     """For example, one with an item that is too large."""
     table, _ = scripted(cancelled("ValidationError"))
     with pytest.raises(ClientError):
-        await table.transact([Put(CLAIM)])
+        await table.commit([Step(Put(CLAIM))])
 
 
 async def test_only_unprocessed_keys_of_a_batch_are_requested_again() -> None:
@@ -338,7 +332,7 @@ async def test_calls_and_units_are_counted_for_the_request_and_for_the_process()
     )
     await table.query(Query(condition=Item.pk == "x"), limit=1)
     await table.get_many([KEY], consistent=True)
-    await table.transact([Put(CLAIM)])
+    await table.commit([Step(Put(CLAIM))])
     await table.put(Put(CLAIM))
     await table.delete(Delete(KEY))
     assert (request.calls, request.read_units, request.write_units) == (5, 2.5, 9.0)

@@ -20,8 +20,7 @@ from vitrina import aws
 from vitrina.errors import VitrinaError
 from vitrina.store import keys
 from vitrina.store.items import IdempotencyItem, Item, RawItem
-from vitrina.store.operations import Put
-from vitrina.store.transactions import Step
+from vitrina.store.operations import Put, Step
 
 pytestmark = [pytest.mark.requires_dynamodb_local("capacity units"), pytest.mark.timeout(600)]
 

@@ -10,10 +10,9 @@ from vitrina.domain.users import Role, User
 from vitrina.errors import Conflict, EmailTaken, LastSuperAdmin, NotFound
 from vitrina.store import keys
 from vitrina.store.items import EmailItem, Item, SuperAdminsItem
-from vitrina.store.operations import Check
+from vitrina.store.operations import Check, Step
 from vitrina.store.sessions import SessionStore
 from vitrina.store.table import Table
-from vitrina.store.transactions import Step
 from vitrina.store.users import UserStore
 
 

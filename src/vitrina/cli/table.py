@@ -14,7 +14,7 @@ from vitrina.cli.progress import progress
 from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, load_settings, run
 from vitrina.config import Settings
 from vitrina.store import consistency, schema
-from vitrina.store.findings import Finding
+from vitrina.store.constraints import Finding
 from vitrina.store.migrations.ledger import Entry, Lost, State
 from vitrina.store.migrations.m0001_baseline import ForeignItems
 from vitrina.store.migrations.runner import MIGRATIONS, migrate as run_migrations, standing

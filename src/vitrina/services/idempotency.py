@@ -8,7 +8,7 @@ from vitrina.clock import Clock, now
 from vitrina.errors import Conflict, IdempotencyInProgress
 from vitrina.services.fingerprints import fingerprint
 from vitrina.store.idempotency import AlreadyAnswered, Claim, IdempotencyStore, StoredResponse
-from vitrina.store.transactions import AlsoWrite, nothing_else
+from vitrina.store.operations import AlsoWrite, nothing_else
 
 T = TypeVar("T")
 

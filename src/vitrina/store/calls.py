@@ -13,6 +13,9 @@ from vitrina.store.operations import Arguments
 
 log = structlog.get_logger(__name__)
 
+Method = Callable[..., Awaitable[Any]]
+"""A method of a DynamoDB client."""
+
 _READS: Final = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
 _UNAVAILABLE: Final = frozenset({
     "AccessDeniedException",
@@ -32,12 +35,7 @@ _UNAVAILABLE: Final = frozenset({
 
 
 async def client_call(
-    operation: str,
-    method: Callable[..., Awaitable[Any]],
-    arguments: Arguments,
-    *,
-    deadline: float,
-    has_units: bool = True,
+    operation: str, method: Method, arguments: Arguments, *, deadline: float, has_units: bool = True
 ) -> Any:  # noqa: ANN401 - DynamoDB's own response
     """Call `method` and return its response. `deadline` is in seconds and includes the client's own retries.
 

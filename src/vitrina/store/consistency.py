@@ -5,19 +5,25 @@ violation is examined again at one moment, and repaired by one transaction that 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from vitrina.domain.pages import Position
 from vitrina.domain.users import Role
 from vitrina.errors import Conflict
-from vitrina.store.constraints import CONSTRAINTS
-from vitrina.store.findings import ConsistencyCheck, CountMismatch, Finding, MissingDependent, OrphanedItem
+from vitrina.store.constraints import (
+    CONSTRAINTS,
+    CountMismatch,
+    Finding,
+    MissingDependent,
+    OrphanedItem,
+    Suspicion,
+)
 from vitrina.store.items import Item, UserItem
 from vitrina.store.keys import Key
 from vitrina.store.operations import Scan
-from vitrina.store.table import MOST_KEYS, Table, TransactionFailed
+from vitrina.store.table import Table
 
 _SEGMENTS: Final = 4
 _PAGE: Final = 250
@@ -58,7 +64,7 @@ async def _pages(table: Table) -> AsyncIterator[list[Item]]:
         positions = {segment: end for segment, end in ends if end is not None}
 
 
-async def _suspected(table: Table, items: Sequence[Item]) -> list[ConsistencyCheck]:
+async def _suspected(table: Table, items: Sequence[Item]) -> list[Suspicion]:
     """Return the suspected violations: items that do not fit their stored counterparts."""
     missing = [
         (MissingDependent(constraint, item.key, expected.key), expected)
@@ -72,22 +78,15 @@ async def _suspected(table: Table, items: Sequence[Item]) -> list[ConsistencyChe
         for item in items
         if isinstance(item, constraint.dependent)
     ]
-    stored = await _read(table, [*(it.dependent_key for it, _ in missing), *(it.owner_key for it in orphaned)])
+    counterparts = [*(it.dependent_key for it, _ in missing), *(it.owner_key for it in orphaned)]
+    stored = await table.get_many(counterparts, consistent=False)
     return [
         *(it for it, expected in missing if not it.constraint.matches(expected, stored.get(it.dependent_key))),
         *(it for it in orphaned if not it.constraint.is_owned(it.dependent, stored.get(it.owner_key))),
     ]
 
 
-async def _read(table: Table, wanted: Iterable[Key]) -> dict[Key, Item]:
-    keys = list(dict.fromkeys(wanted))
-    found: dict[Key, Item] = {}
-    for first in range(0, len(keys), MOST_KEYS):
-        found |= await table.get_many(keys[first : first + MOST_KEYS], consistent=False)
-    return found
-
-
-async def _examine(table: Table, suspected: ConsistencyCheck, *, repair: bool) -> Finding | None:
+async def _examine(table: Table, suspected: Suspicion, *, repair: bool) -> Finding | None:
     """Examine a suspected violation and repair it; starts again if something changed in between."""
     finding: Finding | None = None
     for _ in range(_TRIES):
@@ -98,8 +97,8 @@ async def _examine(table: Table, suspected: ConsistencyCheck, *, repair: bool) -
             finding = diagnosis.finding
             if not repair or not diagnosis.repair:
                 return finding
-            await table.transact(diagnosis.repair)
-        except (TransactionFailed, Conflict):
+            await table.commit(diagnosis.repair)
+        except Conflict:
             continue
         return replace(finding, repaired=True)
     return finding

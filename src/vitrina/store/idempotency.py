@@ -1,16 +1,15 @@
 """Responses stored for idempotency keys, in the same transaction as the effect of the request."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from vitrina.clock import epoch_seconds
 from vitrina.errors import IdempotencyKeyReused
 from vitrina.store import keys
 from vitrina.store.items import IdempotencyItem, Item, expect_type
-from vitrina.store.operations import Put
+from vitrina.store.operations import Put, Step
 from vitrina.store.table import ConditionFailed, Table
-from vitrina.store.transactions import Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +59,11 @@ class IdempotencyStore:
         try:
             await self._table.put(_put(claim, response))
         except ConditionFailed as failure:
-            raise _lost_race(claim)(failure.item) from failure
+            raise _lost_race(claim, failure.item) from failure
 
     def step(self, claim: Claim, response: StoredResponse) -> Step:
         """Return the step that stores a response in the transaction of its request."""
-        return Step(_put(claim, response), _lost_race(claim))
+        return Step(_put(claim, response), partial(_lost_race, claim))
 
 
 def _put(claim: Claim, response: StoredResponse) -> Put:
@@ -89,8 +88,5 @@ def _response(item: IdempotencyItem, claim: Claim) -> StoredResponse:
     return StoredResponse(status=item.status, headers=item.headers, body=item.body)
 
 
-def _lost_race(claim: Claim) -> Callable[[Item | None], Exception]:
-    def explain(item: Item | None) -> Exception:
-        return AlreadyAnswered(_response(expect_type(item, IdempotencyItem), claim))
-
-    return explain
+def _lost_race(claim: Claim, item: Item | None) -> Exception:
+    return AlreadyAnswered(_response(expect_type(item, IdempotencyItem), claim))

@@ -1,8 +1,8 @@
 """DynamoDB operations as values: reads of many items, and the writes that transactions consist of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action, Update as UpdateExpression
@@ -10,6 +10,7 @@ from pynamodb.expressions.update import Action, Update as UpdateExpression
 from vitrina.store.items import Item
 from vitrina.store.keys import Index, Key
 
+T = TypeVar("T")
 Arguments = dict[str, Any]
 """Arguments of a client's method, as DynamoDB's API names them."""
 
@@ -138,3 +139,25 @@ class Check:
 
 
 Write = Put | Delete | Update | Check
+
+
+def _impossible(item: Item | None) -> Exception:
+    # Only type and key: attributes may be personal data, which must not reach a log.
+    return AssertionError(f"a write without a condition failed on {type(item).__name__} {item and item.pk}")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A write of a transaction; `otherwise` makes the error for a failed condition from the existing item, if any."""
+
+    write: Write
+    otherwise: Callable[[Item | None], Exception] = _impossible
+
+
+AlsoWrite = Callable[[T], Sequence[Step]]
+"""Returns further steps for the transaction that creates a value, given that value."""
+
+
+def nothing_else(_: object) -> Sequence[Step]:
+    """Return no further steps."""
+    return ()

@@ -15,9 +15,8 @@ from vitrina.store.codecs.products import (
     sku_claim,
 )
 from vitrina.store.items import DeletionItem, Item, ProductItem, SkuItem
-from vitrina.store.operations import Delete, Put
+from vitrina.store.operations import Delete, Put, Step
 from vitrina.store.table import Table
-from vitrina.store.transactions import Step, commit
 
 _ABSENT: Final = Item.pk.does_not_exist()
 
@@ -71,16 +70,13 @@ class ProductStore:
 
     async def create(self, product: Product, change: Change, *, also: Sequence[Step] = ()) -> None:
         """Write a new product and claim its SKU. Raises SkuTaken and the errors of the steps in `also`."""
-        await commit(
-            self._table,
-            [
-                *also,
-                self._claim_sku(product),
-                Step(Put(product_item(product), _ABSENT), _lost_race),
-                Step(Put(change_item(change))),
-                Step(Put(price_item(product))),
-            ],
-        )
+        await self._table.commit([
+            *also,
+            self._claim_sku(product),
+            Step(Put(product_item(product), _ABSENT), _lost_race),
+            Step(Put(change_item(change))),
+            Step(Put(price_item(product))),
+        ])  # fmt: skip
 
     async def update(self, before: Product, after: Product, change: Change) -> None:
         """Write the next version. Raises Conflict if `before` is not the stored version, NotFound, SkuTaken."""
@@ -89,31 +85,25 @@ class ProductStore:
             steps += [self._claim_sku(after), self._release_sku(before)]
         if change.moves_price:
             steps.append(Step(Put(price_item(after))))
-        await commit(self._table, steps)
+        await self._table.commit(steps)
 
     async def delete(self, before: Product, after: Product, change: Change) -> None:
         """Write the deleted version, release the SKU and put the marker (R7). Raises Conflict, NotFound."""
-        await commit(
-            self._table,
-            [
-                self._replace(before, after),
-                self._release_sku(before),
-                Step(Put(deletion_marker(after), _ABSENT), _lost_race),
-                Step(Put(change_item(change))),
-            ],
-        )
+        await self._table.commit([
+            self._replace(before, after),
+            self._release_sku(before),
+            Step(Put(deletion_marker(after), _ABSENT), _lost_race),
+            Step(Put(change_item(change))),
+        ])  # fmt: skip
 
     async def restore(self, before: Product, after: Product, change: Change) -> None:
         """Write the live version, claim its SKU and delete the marker (R7). Raises Conflict, NotFound, SkuTaken."""
-        await commit(
-            self._table,
-            [
-                self._replace(before, after),
-                self._claim_sku(after),
-                Step(Delete(keys.deletion(after.id), DeletionItem.original_sku == before.original_sku), _lost_race),
-                Step(Put(change_item(change))),
-            ],
-        )
+        await self._table.commit([
+            self._replace(before, after),
+            self._claim_sku(after),
+            Step(Delete(keys.deletion(after.id), DeletionItem.original_sku == before.original_sku), _lost_race),
+            Step(Put(change_item(change))),
+        ])  # fmt: skip
 
     def _replace(self, before: Product, after: Product) -> Step:
         return Step(Put(product_item(after), ProductItem.version == before.version), _lost_race)

@@ -1,18 +1,19 @@
 """The table. All requests for its data are sent by this class."""
 
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
 from vitrina.aws import Clients
 from vitrina.backoff import Backoff
+from vitrina.domain.pages import Position
 from vitrina.errors import Conflict, TableUnavailable
-from vitrina.store.calls import client_call
+from vitrina.store.calls import Method, client_call
 from vitrina.store.items import Item, RawItem
 from vitrina.store.keys import Key
-from vitrina.store.operations import Arguments, Delete, Expressions, Put, Query, Scan, Update, Write, raw_key
+from vitrina.store.operations import Arguments, Delete, Expressions, Put, Query, Scan, Step, Update, raw_key
 
 MOST_KEYS: Final = 100
 """The most items of a BatchGetItem, and the most operations of a transaction."""
@@ -23,6 +24,9 @@ _BACKOFF: Final = Backoff(first=0.02, longest=0.16)
 
 _THROTTLED: Final = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded"})
 
+ItemPage = tuple[list[Item], Position | None]
+"""Items, and the position of the next page, None at the end."""
+
 
 class ConditionFailed(Exception):
     """A condition was false. `item` is the stored item, None if there is none."""
@@ -30,14 +34,6 @@ class ConditionFailed(Exception):
     def __init__(self, item: Item | None) -> None:
         super().__init__("condition failed")
         self.item = item
-
-
-class TransactionFailed(Exception):
-    """Conditions of a transaction were false. `failed` has the stored items, by the positions of the operations."""
-
-    def __init__(self, failed: dict[int, Item | None]) -> None:
-        super().__init__(f"conditions failed: {sorted(failed)}")
-        self.failed = failed
 
 
 class Table:
@@ -56,21 +52,22 @@ class Table:
 
     async def get(self, key: Key, *, consistent: bool) -> Item | None:
         """Read one item: 0.5 units for each 4 KB, 1 if consistent."""
-        client = self._writer if consistent else self._reader
-        response = await self._call(
-            "GetItem", client.get_item, TableName=self.name, Key=raw_key(key), ConsistentRead=consistent
-        )
-        return _decoded(response.get("Item"))
+        found = await self.get_many_raw([key], consistent=consistent)
+        return _decoded(found[0] if found else None)
 
     async def get_many(self, keys: Sequence[Key], *, consistent: bool) -> dict[Key, Item]:
-        """Return up to `MOST_KEYS` items that exist, by key: 1 call, none without keys."""
-        items = [Item.from_raw_data(raw) for raw in await self.get_many_raw(keys, consistent=consistent)]
-        return {Key(item.pk, item.sk): item for item in items}
+        """Return the items that exist, by key: 1 call for each `MOST_KEYS`."""
+        wanted = list(dict.fromkeys(keys))
+        found: dict[Key, Item] = {}
+        for first in range(0, len(wanted), MOST_KEYS):
+            raw = await self.get_many_raw(wanted[first : first + MOST_KEYS], consistent=consistent)
+            found |= {item.key: item for item in map(Item.from_raw_data, raw)}
+        return found
 
     async def get_many_raw(
         self, keys: Sequence[Key], *, consistent: bool, attributes: Sequence[str] = ()
     ) -> list[RawItem]:
-        """Read as `get_many` does, without deserialising. `attributes` limits what is sent, not the units.
+        """Read up to `MOST_KEYS` items, without deserialising. `attributes` limits what is sent, not the units.
 
         One item is read by GetItem, which is faster than a batch of one.
         """
@@ -104,40 +101,35 @@ class Table:
                 return found
         raise TableUnavailable
 
-    async def query(
-        self, query: Query, *, limit: int, start: dict[str, str] | None = None
-    ) -> tuple[list[Item], dict[str, str] | None]:
-        """Read one page of a query. Returns it and the position of the next page, None at the end."""
+    async def query(self, query: Query, *, limit: int, start: Position | None = None) -> ItemPage:
+        """Read one page of a query."""
         raw, position = await self.query_raw(query, limit=limit, start=start)
         return [Item.from_raw_data(item) for item in raw], position
 
     async def query_raw(
-        self, query: Query, *, limit: int, start: dict[str, str] | None = None
-    ) -> tuple[list[RawItem], dict[str, str] | None]:
+        self, query: Query, *, limit: int, start: Position | None = None
+    ) -> tuple[list[RawItem], Position | None]:
         """Read as `query` does, without deserialising."""
         response, position = await self._query(query, _starting(start) | {"Limit": limit})
         return response["Items"], position
 
     async def count(self, query: Query) -> int:
         """Count the items of a query: the units of reading them, and 1 call for each MB."""
-        arguments: Arguments = {"Select": "COUNT"}
-        response, position = await self._query(query, arguments)
-        count = int(response["Count"])
-        while position is not None:
-            response, position = await self._query(query, arguments | _starting(position))
-            count += response["Count"]
-        return count
+        count, position = 0, None
+        while True:
+            response, position = await self._query(query, {"Select": "COUNT"} | _starting(position))
+            count += int(response["Count"])
+            if position is None:
+                return count
 
-    async def scan(
-        self, scan: Scan, *, limit: int, start: dict[str, str] | None = None
-    ) -> tuple[list[Item], dict[str, str] | None]:
-        """Read the next `limit` items of a scan. Returns those that pass its filter, and the next position."""
+    async def scan(self, scan: Scan, *, limit: int, start: Position | None = None) -> ItemPage:
+        """Read the next `limit` items of a scan, and return those that pass its filter."""
         arguments: Arguments = {"Segment": scan.segment, "TotalSegments": scan.segments, "Limit": limit}
         client = self._writer if scan.consistent else self._reader
         response, position = await self._page("Scan", client.scan, scan, arguments | _starting(start), Expressions())
         return [Item.from_raw_data(raw) for raw in response["Items"]], position
 
-    async def _query(self, query: Query, arguments: Arguments) -> tuple[Any, dict[str, str] | None]:
+    async def _query(self, query: Query, arguments: Arguments) -> tuple[Any, Position | None]:
         expressions = Expressions()
         arguments = arguments | {
             "KeyConditionExpression": expressions.write(query.condition),
@@ -149,13 +141,8 @@ class Table:
         return await self._page("Query", client.query, query, arguments, expressions)
 
     async def _page(
-        self,
-        operation: str,
-        method: Callable[..., Awaitable[Any]],
-        query: Query | Scan,
-        arguments: Arguments,
-        expressions: Expressions,
-    ) -> tuple[Any, dict[str, str] | None]:
+        self, operation: str, method: Method, query: Query | Scan, arguments: Arguments, expressions: Expressions
+    ) -> tuple[Any, Position | None]:
         arguments |= {"TableName": self.name, "ConsistentRead": query.consistent}
         if query.filter is not None:
             arguments["FilterExpression"] = expressions.write(query.filter)
@@ -177,27 +164,30 @@ class Table:
         response = await self._write("UpdateItem", self._writer.update_item, update, ReturnValues="ALL_NEW")
         return Item.from_raw_data(response["Attributes"])
 
-    async def transact(self, writes: Sequence[Write]) -> None:
-        """Execute all of `writes` or none. Raises TransactionFailed, and Conflict after repeated transaction conflicts.
+    async def commit(self, steps: Sequence[Step]) -> None:
+        """Write all steps or none.
 
+        If conditions fail, raises the error of the first such step, and Conflict after repeated transaction conflicts.
         The client request token makes retries after a lost response idempotent for ten minutes. It is set here because
         botocore would generate a new one for each call.
         """
+        writes = [step.write for step in steps]
         arguments: Arguments = {
             "TransactItems": [{write.kind: {"TableName": self.name} | write.arguments()} for write in writes],
             "ClientRequestToken": str(uuid.uuid4()),
         }
-        await self._transaction("TransactWriteItems", self._writer.transact_write_items, arguments)
+        await self._transaction("TransactWriteItems", self._writer.transact_write_items, arguments, steps)
 
     async def snapshot(self, keys: Sequence[Key]) -> dict[Key, Item]:
         """Return up to `MOST_KEYS` items at one moment, by key: 2 units for each 4 KB. Raises Conflict."""
         gets = [{"Get": {"TableName": self.name, "Key": raw_key(key)}} for key in keys]
-        arguments: Arguments = {"TransactItems": gets}
-        response = await self._transaction("TransactGetItems", self._writer.transact_get_items, arguments)
+        response = await self._transaction("TransactGetItems", self._writer.transact_get_items, {"TransactItems": gets})
         items = (_decoded(each.get("Item")) for each in response["Responses"])
         return {key: item for key, item in zip(keys, items, strict=True) if item is not None}
 
-    async def _transaction(self, operation: str, method: Callable[..., Awaitable[Any]], arguments: Arguments) -> Any:  # noqa: ANN401
+    async def _transaction(
+        self, operation: str, method: Method, arguments: Arguments, steps: Sequence[Step] = ()
+    ) -> Any:  # noqa: ANN401 - DynamoDB's own response
         for attempt in range(_TRIES):
             if attempt:
                 await _BACKOFF.sleep(attempt)
@@ -206,13 +196,9 @@ class Table:
             except ClientError as error:
                 reasons: Sequence[Mapping[str, Any]] = error.response.get("CancellationReasons", ())
                 codes = [reason.get("Code", "None") for reason in reasons]
-                failed = {
-                    position: _decoded(reason.get("Item"))
-                    for position, reason in enumerate(reasons)
-                    if reason.get("Code") == "ConditionalCheckFailed"
-                }
-                if failed:
-                    raise TransactionFailed(failed) from error
+                if "ConditionalCheckFailed" in codes:
+                    first = codes.index("ConditionalCheckFailed")
+                    raise steps[first].otherwise(_decoded(reasons[first].get("Item"))) from error
                 if _THROTTLED & set(codes):
                     raise TableUnavailable from error
                 if "TransactionConflict" not in codes:
@@ -221,8 +207,7 @@ class Table:
 
     async def put_many(self, items: Iterable[Item]) -> None:
         """Write up to `MOST_PUTS` items by one call, without conditions. Unprocessed items are sent again."""
-        pending: list[Any] = [{"PutRequest": {"Item": item.serialize()}} for item in items]
-        await self._write_many(pending)
+        await self._write_many([{"PutRequest": {"Item": item.serialize()}} for item in items])
 
     async def delete_many(self, keys: Iterable[Key]) -> None:
         """Delete items without conditions: 1 call for each `MOST_PUTS`."""
@@ -244,9 +229,7 @@ class Table:
                 return
         raise TableUnavailable
 
-    async def _write(
-        self, operation: str, method: Callable[..., Awaitable[Any]], write: Put | Delete | Update, **options: str
-    ) -> Any:  # noqa: ANN401 - DynamoDB's own response
+    async def _write(self, operation: str, method: Method, write: Put | Delete | Update, **options: str) -> Any:  # noqa: ANN401 - DynamoDB's own response
         try:
             return await self._call(operation, method, TableName=self.name, **write.arguments(), **options)
         except ClientError as error:
@@ -257,11 +240,11 @@ class Table:
                 raise Conflict from error
             raise
 
-    async def _call(self, operation: str, method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:  # noqa: ANN401
+    async def _call(self, operation: str, method: Method, **arguments: Any) -> Any:  # noqa: ANN401
         return await client_call(operation, method, arguments, deadline=self._deadline)
 
 
-def _starting(after: dict[str, str] | None) -> Arguments:
+def _starting(after: Position | None) -> Arguments:
     return {} if after is None else {"ExclusiveStartKey": {name: {"S": value} for name, value in after.items()}}
 
 

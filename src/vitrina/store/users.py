@@ -11,10 +11,9 @@ from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.codecs.accounts import email_claim, user_from, user_item
 from vitrina.store.items import EmailItem, Item, SessionItem, SuperAdminsItem, UserItem
-from vitrina.store.operations import Delete, Put, Query, Update
+from vitrina.store.operations import Delete, Put, Query, Step, Update
 from vitrina.store.paging import page
 from vitrina.store.table import Table
-from vitrina.store.transactions import Step, commit
 
 _ABSENT: Final = Item.pk.does_not_exist()
 _MOST_CLEARED: Final = 1_000
@@ -56,7 +55,7 @@ class UserStore:
         steps = [*also, _claim_email(user), Step(Put(user_item(user), _ABSENT), _lost_race)]
         if user.role is Role.SUPER_ADMIN:
             steps.append(_count_super_admin())
-        await commit(self._table, steps)
+        await self._table.commit(steps)
 
     async def update(self, before: User, after: User, *, keep_session: str | None = None) -> None:
         """Write the next version of an account.
@@ -82,7 +81,7 @@ class UserStore:
             steps.append(_discount_super_admin())
         if before.role is not Role.SUPER_ADMIN and after.role is Role.SUPER_ADMIN:
             steps.append(_count_super_admin())
-        await commit(self._table, steps)
+        await self._table.commit(steps)
 
     async def delete(self, user: User) -> None:
         """Delete an account and release its e-mail. Raises Conflict, NotFound, LastSuperAdmin."""
@@ -92,7 +91,7 @@ class UserStore:
         ]
         if user.role is Role.SUPER_ADMIN:
             steps.append(_discount_super_admin())
-        await commit(self._table, steps)
+        await self._table.commit(steps)
 
     async def clear(self, user_id: str) -> None:
         """Delete the other items in the partition of a deleted account: sessions, notices, preferences, mail.

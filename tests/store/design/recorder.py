@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 Place = Literal["writer", "reader"]
-GENERAL = frozenset({"calls.py", "table.py", "paging.py", "transactions.py"})
+GENERAL = frozenset({"calls.py", "table.py", "paging.py"})
 """Modules that every pattern uses; the calling function is outside them."""
 NOTHING = WriteUnits(0, 0)
 _READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})

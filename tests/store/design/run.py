@@ -17,10 +17,9 @@ from tests.store.design.page import pattern_of
 from tests.store.design.recorder import Call, Recorder
 from vitrina import aws
 from vitrina.config import Settings
-from vitrina.store import products as product_store, users as user_store
 from vitrina.store.items import RawItem
+from vitrina.store.operations import Step
 from vitrina.store.table import Table
-from vitrina.store.transactions import Step, commit
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -53,8 +52,7 @@ async def measure(url: str) -> Measured:
     await make_table(settings)
     committed: list[Sequence[Step]] = []
     with capture_logs(), pytest.MonkeyPatch.context() as patch:
-        for module in (product_store, user_store):
-            patch.setattr(module, "commit", _remembering(committed))
+        patch.setattr(Table, "commit", _remembering(committed))
         async with aws.connect(settings) as clients, serving(settings) as service, aiohttp.ClientSession() as http:
             harness = await fill(service, Client(http, service.url))
             sample = await _items(clients.writer, settings.table_name)
@@ -75,6 +73,8 @@ async def measure(url: str) -> Measured:
 
 
 def _remembering(committed: list[Sequence[Step]]) -> Callable[[Table, Sequence[Step]], Awaitable[None]]:
+    commit = Table.commit
+
     async def remember(table: Table, steps: Sequence[Step]) -> None:
         await commit(table, steps)
         committed.append(steps)

@@ -13,7 +13,7 @@ from vitrina.api.http.request import Request
 from vitrina.api.http.responses import render
 from vitrina.errors import EmailTaken, SkuTaken
 from vitrina.store.idempotency import StoredResponse
-from vitrina.store.transactions import AlsoWrite
+from vitrina.store.operations import AlsoWrite
 
 T = TypeVar("T")
 BodyT = TypeVar("BodyT", bound=BaseModel)

@@ -11,8 +11,8 @@ from vitrina.errors import EmailTaken, NotFound, SuperAdminProtected, Validation
 from vitrina.ids import is_id, new_id
 from vitrina.services.accounts.passwords import Passwords
 from vitrina.services.concurrency import KeyedLock
+from vitrina.store.operations import AlsoWrite, nothing_else
 from vitrina.store.sessions import SessionStore
-from vitrina.store.transactions import AlsoWrite, nothing_else
 from vitrina.store.users import UserStore
 
 

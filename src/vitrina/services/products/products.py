@@ -18,8 +18,8 @@ from vitrina.ids import is_id, new_id
 from vitrina.services.concurrency import KeyedLock
 from vitrina.services.products.cache import NoCache, ProductCache
 from vitrina.store.listings import ProductListings
+from vitrina.store.operations import AlsoWrite, nothing_else
 from vitrina.store.products import ProductStore
-from vitrina.store.transactions import AlsoWrite, nothing_else
 
 _OMNIBUS: Final = timedelta(days=30)
 """The period whose lowest price a shop must state (Directive 98/6/EC, article 6a)."""
