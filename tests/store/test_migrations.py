@@ -21,11 +21,10 @@ from vitrina.errors import TableUnavailable
 from vitrina.store import keys, migrations
 from vitrina.store.items import EmailItem, Item, ProductItem, SkuItem
 from vitrina.store.listings import ProductListings
-from vitrina.store.migrations import m0002_index_keys, runner, sweep as sweep_module
+from vitrina.store.migrations import ledger as ledger_module, m0002_index_keys, runner
 from vitrina.store.migrations.ledger import LEASE, Entry, Held, Ledger, Lost, State, claim
 from vitrina.store.migrations.m0001_baseline import ForeignItems
 from vitrina.store.migrations.runner import MIGRATIONS, migrate, standing
-from vitrina.store.migrations.sweep import sweep
 from vitrina.store.operations import Put, Scan, Update
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
@@ -56,9 +55,9 @@ def said() -> list[Entry]:
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scan few items between two checkpoints."""
-    monkeypatch.setattr(sweep_module, "PAGE", 3)
-    monkeypatch.setattr(sweep_module, "SEGMENTS", 2)
-    monkeypatch.setattr(sweep_module, "_BACKOFF", Backoff(first=0.001, longest=0.032, jitter=0))
+    monkeypatch.setattr(ledger_module, "PAGE", 3)
+    monkeypatch.setattr(ledger_module, "SEGMENTS", 2)
+    monkeypatch.setattr(ledger_module, "_BACKOFF", Backoff(first=0.001, longest=0.032, jitter=0))
 
 
 @pytest.fixture
@@ -189,7 +188,7 @@ async def test_a_concurrent_change_is_never_overwritten(
             )
         return found
 
-    monkeypatch.setattr(sweep_module, "SEGMENTS", 1)
+    monkeypatch.setattr(ledger_module, "SEGMENTS", 1)
     monkeypatch.setattr(table, "scan", meanwhile)
     await migrate(table, said.append)
     names = [(await store.get(one.id, consistent=True) or one).name for one in made[:2]]
@@ -216,8 +215,8 @@ async def test_an_interrupted_migration_resumes_at_its_last_checkpoint(
         visited.append(item.pk)
         return True
 
-    async def run(table: Table, ledger: Ledger) -> None:
-        await sweep(table, ledger, visit, only=Item.type.is_in(ProductItem))
+    async def run(_: Table, ledger: Ledger) -> None:
+        await ledger.sweep(visit, only=Item.type.is_in(ProductItem))
 
     only(run)
     with pytest.raises(InterruptedError):
@@ -243,8 +242,8 @@ async def test_a_migration_can_be_cancelled_at_every_request(
         done.add(item.pk)
         return True
 
-    async def run(table: Table, ledger: Ledger) -> None:
-        await sweep(table, ledger, visit, only=Item.type.is_in(SkuItem))
+    async def run(_: Table, ledger: Ledger) -> None:
+        await ledger.sweep(visit, only=Item.type.is_in(SkuItem))
 
     only(run)
     call, budget = table._call, 0

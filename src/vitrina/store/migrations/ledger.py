@@ -5,24 +5,35 @@ lets the lease expire, the next run continues from the last checkpoint. Clocks t
 let two runs work at once; that is wasteful but harmless, since migrations are idempotent.
 """
 
-from collections.abc import Callable
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, cast
 
+from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
+from vitrina.backoff import Backoff
 from vitrina.clock import Clock
+from vitrina.domain.pages import Position
+from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.items import Item, MigrationItem, expect_type
-from vitrina.store.operations import Query, Update
+from vitrina.store.operations import Query, Scan, Update
 from vitrina.store.paging import every
 from vitrina.store.table import ConditionFailed, Table
 
 LEASE: Final = timedelta(seconds=60)
 """Much longer than the time between two checkpoints."""
+SEGMENTS: Final = 8
+PAGE: Final = 100
+"""Items that a sweep reads in each segment between two checkpoints."""
+_TRIES: Final = 7
+_BACKOFF: Final = Backoff(first=0.1, longest=3.2, jitter=0)
 
 
 class State(StrEnum):
@@ -93,13 +104,52 @@ class Ledger:
         """Release the entry, so that the next run can continue at once. Raises Lost."""
         await self._update([MigrationItem.held_until.remove()])
 
+    async def sweep(self, visit: Callable[[Item], Awaitable[bool]], *, only: Condition) -> None:
+        """Visit every item of the table that passes `only` and exists for the whole time, in parallel segments.
+
+        `visit` returns whether it wrote the item, and may be called with the same item again: a round reads a page of
+        each segment and ends with a checkpoint, so an interruption repeats at most one round. Raises Lost,
+        TableUnavailable after seven failed tries (6 s), and the errors of `visit`.
+        """
+        # The number of stored positions is the number of segments, which determines the segment of each item.
+        positions: list[Position | None] = self.position or [{}] * SEGMENTS
+
+        async def turn(segment: int) -> tuple[Position | None, int, int]:
+            start = positions[segment]
+            if start is None:
+                return None, 0, 0
+            scan = Scan(filter=only, segment=segment, segments=len(positions), consistent=True)
+            for attempt in itertools.count(1):
+                try:
+                    items, end = await self._table.scan(scan, limit=PAGE, start=start or None)
+                    changed = sum([await visit(item) for item in items])
+                except TableUnavailable:
+                    if attempt == _TRIES:
+                        raise
+                    await _BACKOFF.sleep(attempt)
+                else:
+                    break
+            return end, len(items), changed
+
+        while any(position is not None for position in positions):
+            # Waits for each turn even after a failure: no write may follow the end of the run.
+            turns = await asyncio.gather(*map(turn, range(len(positions))), return_exceptions=True)
+            done = [result for result in turns if not isinstance(result, BaseException)]
+            for result in turns:
+                if isinstance(result, BaseException):
+                    raise result
+            positions = [end for end, _, _ in done]
+            await self.checkpoint(
+                positions, seen=sum(seen for _, seen, _ in done), changed=sum(changed for _, _, changed in done)
+            )
+
     async def _update(self, actions: list[Action]) -> None:
         key = keys.Key(self._item.pk, self._item.sk)
         try:
             item = await self._table.update(Update(key, actions, MigrationItem.runner == self._item.runner))
         except ConditionFailed as failure:
             raise Lost from failure
-        self._item = _entry_item(item)
+        self._item = expect_type(item, MigrationItem)
         self._report(_entry(self._item, self._clock()))
 
 
@@ -122,9 +172,9 @@ async def claim(table: Table, number: int, name: str, *, clock: Clock, report: R
         MigrationItem.finished_at.does_not_exist() & released,
     )
     try:
-        item = _entry_item(await table.update(take))
+        item = expect_type(await table.update(take), MigrationItem)
     except ConditionFailed as failure:
-        item = _entry_item(failure.item)
+        item = expect_type(failure.item, MigrationItem)
         there = _entry(item, at)
         if there.state is State.FINISHED:
             return None
@@ -133,15 +183,10 @@ async def claim(table: Table, number: int, name: str, *, clock: Clock, report: R
     return Ledger(table, item, clock=clock, report=report)
 
 
-_OF_A_RUN: Final = (
-    MigrationItem.started_at, MigrationItem.finished_at, MigrationItem.held_until, MigrationItem.seen,
-    MigrationItem.changed,
-)  # fmt: skip
-
-
 async def reopen(table: Table, number: int) -> bool:
     """Reset a finished migration so that it runs again from the beginning; False if it is not finished."""
-    actions = [attribute.remove() for attribute in _OF_A_RUN]
+    names = ("started_at", "finished_at", "held_until", "seen", "changed")
+    actions = [getattr(MigrationItem, name).remove() for name in names]
     try:
         await table.update(Update(keys.migration(number), actions, MigrationItem.finished_at.exists()))
     except ConditionFailed:
@@ -152,11 +197,7 @@ async def reopen(table: Table, number: int) -> bool:
 async def entries(table: Table, *, at: datetime) -> dict[int, Entry]:
     """Return the entries of the ledger by number."""
     items = await every(table, Query(condition=Item.pk == keys.MIGRATIONS, consistent=True))
-    return {entry.number: entry for entry in (_entry(_entry_item(item), at) for item in items)}
-
-
-def _entry_item(item: Item | None) -> MigrationItem:
-    return expect_type(item, MigrationItem)
+    return {entry.number: entry for entry in (_entry(expect_type(item, MigrationItem), at) for item in items)}
 
 
 def _entry(item: MigrationItem, at: datetime) -> Entry:

@@ -9,7 +9,6 @@ from vitrina.store.codecs.accounts import user_from, user_item
 from vitrina.store.codecs.products import product_from, product_item
 from vitrina.store.items import Item, ProductItem, UserItem
 from vitrina.store.migrations.ledger import Ledger
-from vitrina.store.migrations.sweep import sweep
 from vitrina.store.operations import Update
 from vitrina.store.table import ConditionFailed, Table
 
@@ -34,7 +33,7 @@ async def run(table: Table, ledger: Ledger) -> None:
                 return True
         return False
 
-    await sweep(table, ledger, visit, only=Item.type.is_in(ProductItem, UserItem))
+    await ledger.sweep(visit, only=Item.type.is_in(ProductItem, UserItem))
 
 
 def _correction(item: ProductItem | UserItem) -> Update | None:
