@@ -27,7 +27,6 @@ from vitrina.services.idempotency import Idempotency
 from vitrina.services.products.cache import NoCache, ProductCache
 from vitrina.services.products.products import Products
 from vitrina.store import keys
-from vitrina.store.changes import ChangeStore
 from vitrina.store.idempotency import IdempotencyStore
 from vitrina.store.inbox import InboxStore
 from vitrina.store.listings import ProductListings
@@ -120,11 +119,6 @@ class Services(AbstractAsyncContextManager["Services"]):
     def product_listings(self) -> ProductListings:
         """Lists of products, of changes and of prices."""
         return ProductListings(self.table)
-
-    @cached_property
-    def change_store(self) -> ChangeStore:
-        """Changes of products, by the ids that messages carry."""
-        return ChangeStore(self.table)
 
     @cached_property
     def user_store(self) -> UserStore:

@@ -72,7 +72,7 @@ async def test_a_former_owner_cannot_write_to_a_lease(leases: LeaseStore) -> Non
     """Neither a checkpoint nor the end; the new owner's lease stays unchanged."""
     mine = await leases.take(await made(leases), owner="a")
     theirs = await leases.take((await leases.all())[SHARD], owner="b")
-    for late in (leases.renew(mine, checkpoint="99"), leases.give_back(mine, checkpoint=SHARD_END)):
+    for late in (leases.renew(mine, checkpoint="99"), leases.renew(mine, checkpoint=SHARD_END, release=True)):
         with pytest.raises(LeaseLost):
             await late
     assert (await leases.all())[SHARD] == theirs
@@ -81,7 +81,7 @@ async def test_a_former_owner_cannot_write_to_a_lease(leases: LeaseStore) -> Non
 async def test_a_released_lease_has_no_owner(leases: LeaseStore) -> None:
     """It keeps the checkpoint, and another relay can take it at once."""
     mine = await leases.take(await made(leases), owner="a")
-    await leases.give_back(mine, checkpoint=SHARD_END)
+    await leases.renew(mine, checkpoint=SHARD_END, release=True)
     seen = (await leases.all())[SHARD]
     assert (seen.owner, seen.checkpoint, seen.has_ended) == (None, SHARD_END, True)
     assert (await leases.take(seen, owner="b")).owner == "b"

@@ -10,14 +10,15 @@ from tests.store.samples import create, delete, edit, restore
 from vitrina.aws import Clients, connect_streams
 from vitrina.config import Settings
 from vitrina.errors import TableUnavailable
-from vitrina.store.changes import ChangeStore, ChangeUnreadable
 from vitrina.store.definition import create_table_arguments
 from vitrina.store.items import ChangeItem
 from vitrina.store.keys import Key, change, named_change
+from vitrina.store.listings import ProductListings
 from vitrina.store.operations import Update
 from vitrina.store.products import ProductStore
 from vitrina.store.stream import (
     FILTER,
+    ChangeUnreadable,
     IteratorExpired,
     Record,
     ShardGone,
@@ -150,13 +151,13 @@ async def test_the_stream_contains_each_price_change(clients: Clients, settings:
         assert list(rest.records) == list(page.records[4:])
         with pytest.raises((ShardGone, TableUnavailable, ClientError)):
             await stream.iterator("shardId-00000000000000000000-99999999", after=None)
-    changes = ChangeStore(table)
-    assert [await changes.price_changed(each.product_id, each.version) for each in found] == found
-    assert await changes.price_changed(made.id, 3) is None
-    assert await changes.price_changed(made.id, 99) is None
+    listings = ProductListings(table)
+    assert [await listings.price_change(each.product_id, each.version) for each in found] == found
+    assert await listings.price_change(made.id, 3) is None
+    assert await listings.price_change(made.id, 99) is None
     await table.update(Update(change(made.id, 2), [ChangeItem.sku.remove()]))
     with pytest.raises(ChangeUnreadable, match="without sku"):
-        await changes.price_changed(made.id, 2)
+        await listings.price_change(made.id, 2)
 
 
 async def test_without_a_table_there_is_no_stream(clients: Clients, settings: Settings) -> None:

@@ -8,7 +8,7 @@ from vitrina.domain.notices import PriceChanged
 from vitrina.errors import TableUnavailable
 from vitrina.queue.messages import ChangeUnread, encode
 from vitrina.services.notifications.dispatch import DispatchResult
-from vitrina.store.changes import ChangeUnreadable
+from vitrina.store.stream import ChangeUnreadable
 from vitrina.workers.notification_handler import NotificationHandler
 
 ONE, TWO = notice(1).change, notice(2).change
@@ -33,12 +33,12 @@ class FakeDispatcher:
 
 
 class Changes:
-    """A change store that returns `found` or raises it."""
+    """Stands in for the listings: returns `found` or raises it."""
 
     def __init__(self, found: Any) -> None:  # noqa: ANN401 - an event, None, or an error to raise
         self.found = found
 
-    async def price_changed(self, _product_id: str, _version: int) -> PriceChanged | None:
+    async def price_change(self, _product_id: str, _version: int) -> PriceChanged | None:
         if isinstance(self.found, Exception):
             raise self.found
         return self.found  # type: ignore[no-any-return]

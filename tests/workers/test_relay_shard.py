@@ -23,13 +23,13 @@ class FakeLeases:
         self.given_back: list[str] = []
         self.troubles: list[Exception] = []
 
-    async def renew(self, _lease: Lease, *, checkpoint: str) -> None:
+    async def renew(self, _lease: Lease, *, checkpoint: str, release: bool = False) -> None:
+        if release:
+            self.given_back.append(checkpoint)
+            return
         if self.troubles:
             raise self.troubles.pop(0)
         self.renewals.append(checkpoint)
-
-    async def give_back(self, _lease: Lease, *, checkpoint: str) -> None:
-        self.given_back.append(checkpoint)
 
 
 class ReaderHarness:

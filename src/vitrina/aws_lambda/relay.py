@@ -15,7 +15,7 @@ from vitrina.bootstrap import open_queue
 from vitrina.errors import QueueUnavailable
 from vitrina.queue.notices import NoticeQueue
 from vitrina.store.stream import Record, passes, sequence_number
-from vitrina.workers.relay_records import changes_in, deliver
+from vitrina.workers.relay_shard import changes_in, deliver
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse

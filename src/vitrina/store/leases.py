@@ -3,7 +3,8 @@
 Each process has a new owner name when it starts, so `owner = <name>` is a sufficient condition for a renewal.
 """
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from vitrina.store import keys
@@ -53,18 +54,9 @@ class LeaseStore:
 
     async def create(self, lease: Lease) -> None:
         """Write the lease of a new shard, unless another relay has already done so."""
-        item = LeaseItem.keyed(
-            keys.lease(self._label, lease.shard_id),
-            shard_id=lease.shard_id,
-            parent=lease.parent,
-            owner=lease.owner,
-            counter=lease.counter,
-            checkpoint=lease.checkpoint,
-        )
-        try:
+        item = LeaseItem.keyed(keys.lease(self._label, lease.shard_id), **asdict(lease))
+        with suppress(ConditionFailed):
             await self._table.put(Put(item, Item.pk.does_not_exist()))
-        except ConditionFailed:
-            return
 
     async def take(self, lease: Lease, *, owner: str) -> Lease:
         """Assign an unchanged lease to `owner` and return it. Raises LeaseLost if it has changed."""
@@ -82,21 +74,14 @@ class LeaseStore:
                 return _lease_from(failure.item)
             raise LeaseLost from failure
 
-    async def renew(self, lease: Lease, *, checkpoint: str) -> None:
-        """Renew the lease and store the checkpoint in one write. Raises LeaseLost."""
-        await self._write(lease, checkpoint, gives_back=False)
-
-    async def give_back(self, lease: Lease, *, checkpoint: str) -> None:
-        """Store the checkpoint and release the lease. Raises LeaseLost."""
-        await self._write(lease, checkpoint, gives_back=True)
-
     async def delete(self, lease: Lease) -> None:
         """Delete the lease of a shard that the stream no longer has."""
         await self._table.delete(Delete(keys.lease(self._label, lease.shard_id)))
 
-    async def _write(self, lease: Lease, checkpoint: str, *, gives_back: bool) -> None:
+    async def renew(self, lease: Lease, *, checkpoint: str, release: bool = False) -> None:
+        """Store the checkpoint, and renew or release the lease, in one write. Raises LeaseLost."""
         actions = [LeaseItem.counter.set(LeaseItem.counter + 1), LeaseItem.checkpoint.set(checkpoint)]
-        if gives_back:
+        if release:
             actions.append(LeaseItem.owner.remove())
         write = Update(keys.lease(self._label, lease.shard_id), actions, LeaseItem.owner == lease.owner)
         try:

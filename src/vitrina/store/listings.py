@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Final
 
+from vitrina.domain.notices import PriceChanged
 from vitrina.domain.pages import Page, Position
 from vitrina.domain.products import Change, PricePeriod, Product, Sort
 from vitrina.store import keys
@@ -10,6 +11,7 @@ from vitrina.store.codecs.products import change_from, price_from, product_from
 from vitrina.store.items import ChangeItem, Item, PriceItem, ProductItem
 from vitrina.store.operations import Query
 from vitrina.store.paging import page
+from vitrina.store.stream import price_changed_from
 from vitrina.store.table import Table
 
 _LISTING: Final = {
@@ -59,6 +61,11 @@ class ProductListings:
         condition = (Item.pk == keys.product(product_id).pk) & Item.sk.startswith(keys.CHANGE_PREFIX)
         query = Query(condition=condition, descending=True, consistent=True)
         return await page(self._table, query, ChangeItem, change_from, limit=limit, start=start)
+
+    async def price_change(self, product_id: str, version: int) -> PriceChanged | None:
+        """Read one change; None if there is none or it changed no price. Raises ChangeUnreadable."""
+        found = await self._table.get_many_raw([keys.change(product_id, version)], consistent=True)
+        return price_changed_from(product_id, version, found[0]) if found and "old_price" in found[0] else None
 
     async def prices(
         self, product_id: str, *, limit: int, start: Position | None, consistent: bool

@@ -1,10 +1,11 @@
-"""The table's stream: its shards, their records, and the filter for price changes (table_design.md, section 8).
+"""The table's stream (table_design.md, section 8): its shards, their records, and the price changes in them (R9).
 
 Records are decoded only after they have passed the filter, so most are never decoded.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
@@ -12,8 +13,9 @@ from botocore.exceptions import ClientError
 from vitrina.aws import Clients
 from vitrina.domain.notices import PriceChanged
 from vitrina.errors import TableUnavailable
+from vitrina.store import keys
 from vitrina.store.calls import client_call
-from vitrina.store.changes import price_changed_from
+from vitrina.store.items import ChangeItem, Item, RawItem
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
@@ -41,6 +43,16 @@ class Trimmed(Exception):
 
 class ShardGone(Exception):
     """The stream has no such shard, or no longer."""
+
+
+class ChangeUnreadable(Exception):
+    """A change item is malformed. `reason` quotes none of its contents."""
+
+    def __init__(self, product_id: str, version: int, reason: str) -> None:
+        super().__init__(f"change {product_id}-{version}: {reason}")
+        self.product_id = product_id
+        self.version = version
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,12 +162,44 @@ def passes(value: object, pattern: Mapping[str, Any] | Sequence[Any] = FILTER) -
     )
 
 
-def price_changed(record: Record) -> PriceChanged:
-    """Return the event of a record that passed the filter. Raises as `price_changed_from` does."""
-    return price_changed_from(record["dynamodb"]["Keys"], record["dynamodb"]["NewImage"])
-
-
 def sequence_number(record: Record) -> str:
     """Return the sequence number of a record, its position in the shard."""
     number: str = record["dynamodb"]["SequenceNumber"]
     return number
+
+
+def price_changed(record: Record) -> PriceChanged:
+    """Return the event of a record that passed the filter.
+
+    Raises ChangeUnreadable, and ValueError if the record's key is not the key of a change.
+    """
+    key: RawItem = record["dynamodb"]["Keys"]
+    product_id, version = keys.named_change(keys.Key(key["pk"]["S"], key["sk"]["S"]))
+    return price_changed_from(product_id, version, record["dynamodb"]["NewImage"])
+
+
+def price_changed_from(product_id: str, version: int, image: RawItem) -> PriceChanged:
+    """Return the event of a price change from the change item. Raises ChangeUnreadable."""
+    try:
+        item = Item.from_raw_data(image)
+    except Exception as error:
+        # PynamoDB passes on any exception of an attribute's class or of the standard library.
+        raise ChangeUnreadable(product_id, version, type(error).__name__) from error
+    if not isinstance(item, ChangeItem):
+        raise ChangeUnreadable(product_id, version, "not a change item")
+    fields: dict[str, Any] = {
+        "sku": item.sku,
+        "name": item.name,
+        "old_price": item.old_price,
+        "old_currency": item.old_currency,
+        "price": item.price,
+        "currency": item.currency,
+        "changed_at": item.at,
+        "changed_by": item.by,
+        "request_id": item.request_id,
+    }
+    # PynamoDB does not report missing attributes.
+    if missing := [name for name, value in fields.items() if value is None]:
+        raise ChangeUnreadable(product_id, version, f"without {', '.join(missing)}")
+    fields["changed_at"] = fields["changed_at"].astimezone(UTC)
+    return PriceChanged(product_id=product_id, version=version, **fields)

@@ -9,7 +9,8 @@ from vitrina.domain.notices import PriceChanged
 from vitrina.errors import VitrinaError
 from vitrina.queue.messages import ChangeUnread, MessageUnreadable, decode
 from vitrina.services.notifications.dispatch import NoticeDispatcher
-from vitrina.store.changes import ChangeStore, ChangeUnreadable
+from vitrina.store.listings import ProductListings
+from vitrina.store.stream import ChangeUnreadable
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +32,7 @@ class Outcome:
 class NotificationHandler:
     """Decodes messages and dispatches their events; reads from `changes` the events that a message only names."""
 
-    def __init__(self, dispatcher: NoticeDispatcher, changes: ChangeStore) -> None:
+    def __init__(self, dispatcher: NoticeDispatcher, changes: ProductListings) -> None:
         self._dispatcher = dispatcher
         self._changes = changes
 
@@ -69,7 +70,7 @@ class NotificationHandler:
     async def _event(self, body: str) -> PriceChanged | None:
         event = decode(body)
         if isinstance(event, ChangeUnread):
-            return await self._changes.price_changed(event.product_id, event.version)
+            return await self._changes.price_change(event.product_id, event.version)
         return event
 
     async def _dispatch(self, events: Mapping[str, PriceChanged], outcome: Outcome) -> None:

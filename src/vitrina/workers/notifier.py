@@ -39,7 +39,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     async with Services(settings) as services:
         yield Parts(
             services=services,
-            handler=NotificationHandler(services.notice_dispatcher, services.change_store),
+            handler=NotificationHandler(services.notice_dispatcher, services.product_listings),
             mailer=await services.open_mailer(),
         )
 

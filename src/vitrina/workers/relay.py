@@ -13,9 +13,8 @@ Several relays share the shards. Requests of an idle relay, with `L` = `relay_le
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -27,8 +26,7 @@ from vitrina.ids import new_id
 from vitrina.store.leases import SHARD_END, Lease, LeaseLost, LeaseStore
 from vitrina.store.stream import Shard, ShardGone, Stream, find_stream
 from vitrina.workers import relay_sharing as sharing
-from vitrina.workers.relay_records import EventSink
-from vitrina.workers.relay_shard import RENEWALS, HeldLease, Monotonic, Records, ShardReader
+from vitrina.workers.relay_shard import RENEWALS, EventSink, HeldLease, Monotonic, Records, ShardReader
 from vitrina.workers.running import pause, wait_for_any
 
 log = structlog.get_logger(__name__)
@@ -39,18 +37,12 @@ _STREAM_POLL_INTERVAL: Final = 5.0
 """Seconds between two polls for a stream that does not exist yet."""
 
 
-class ShardedRecords(Records, Protocol):
-    """A source of records that lists its shards: `vitrina.store.stream.Stream`."""
-
-    async def shards(self) -> dict[str, Shard]: ...  # noqa: D102
-
-
 class Relay:
     """One relay on one stream, which it may share with other relays; times are in seconds."""
 
     def __init__(
         self,
-        stream: ShardedRecords,
+        stream: Records,
         leases: LeaseStore,
         queue: EventSink,
         *,
@@ -98,15 +90,11 @@ class Relay:
         """Read the leases, list the shards if that is due, and take leases."""
         leases = await self._leases.all()
         self._cancel_lost_readers(leases)
-        if self._must_discover(leases):
+        is_due = self._discovered is None or self._monotonic() - self._discovered >= self._discovery_interval
+        if is_due or self._gone or sharing.childless(self._shards, leases):
             await self._discover(leases)
         for lease in sharing.to_take(leases, me=self.owner, reading=self.reading, silent=self._silent(leases)):
             await self._take(lease, stop)
-
-    def _must_discover(self, leases: dict[str, Lease]) -> bool:
-        if self._discovered is None or self._gone or sharing.childless(self._shards, leases):
-            return True
-        return self._monotonic() - self._discovered >= self._discovery_interval
 
     async def _discover(self, leases: dict[str, Lease]) -> None:
         """List the shards, create missing leases and delete finished ones; updates `leases`."""
@@ -127,7 +115,7 @@ class Relay:
         """Mark a shard as read whose records expired unread, so that its children do not wait for ever."""
         with suppress(LeaseLost):  # Another relay does the same.
             mine = await self._leases.take(lease, owner=self.owner)
-            await self._leases.give_back(mine, checkpoint=SHARD_END)
+            await self._leases.renew(mine, checkpoint=SHARD_END, release=True)
             metrics.STREAM_LOST.inc()
             log.error("shard_expired_unread", shard_id=lease.shard_id, after=lease.checkpoint)
 
@@ -196,6 +184,17 @@ async def relay(
             except TableUnavailable:
                 return None
 
+        async def watch(stream: Stream, over: asyncio.Event) -> None:
+            """Set `over` when `stop` is set or when the table has a new stream, as after it was created again."""
+            while not stop.is_set():
+                await pause(stop, discovery_interval)
+                found = None if stop.is_set() else await latest()
+                if found is not None and found.arn != stream.arn:
+                    metrics.STREAM_LOST.inc()
+                    log.error("stream_replaced", stream=stream.label, by=found.label)
+                    break
+            over.set()
+
         while not stop.is_set():
             stream = await latest()
             if stream is None:
@@ -213,27 +212,8 @@ async def relay(
                 discovery_interval=discovery_interval,
             )
             over = asyncio.Event()
-            watching = asyncio.create_task(_watch(stream, latest, stop, over, interval=discovery_interval))
+            watching = asyncio.create_task(watch(stream, over))
             try:
                 await current.run(over)
             finally:
                 watching.cancel()
-
-
-async def _watch(
-    stream: Stream,
-    latest: Callable[[], Awaitable[Stream | None]],
-    stop: asyncio.Event,
-    over: asyncio.Event,
-    *,
-    interval: float,
-) -> None:
-    """Set `over` when `stop` is set or when the table has a new stream, as after it was created again."""
-    while not stop.is_set():
-        await pause(stop, interval)
-        found = None if stop.is_set() else await latest()
-        if found is not None and found.arn != stream.arn:
-            metrics.STREAM_LOST.inc()
-            log.error("stream_replaced", stream=stream.label, by=found.label)
-            break
-    over.set()

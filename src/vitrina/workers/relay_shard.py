@@ -1,25 +1,39 @@
-"""Reads one shard from its checkpoint to its end, for as long as the relay holds its lease."""
+"""Reads one shard from its checkpoint to its end, and sends its price changes to the queue.
+
+`changes_in` and `deliver` serve the Lambda function too.
+"""
 
 import asyncio
-import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import structlog
 
-from vitrina import metrics
+from vitrina import clock, metrics
 from vitrina.backoff import Backoff
+from vitrina.domain.notices import PriceChanged
 from vitrina.errors import Conflict, QueueUnavailable, TableUnavailable
+from vitrina.queue.channel import no_check
+from vitrina.queue.messages import ChangeUnread
 from vitrina.store.leases import SHARD_END, TRIM_HORIZON, Lease, LeaseLost, LeaseStore
-from vitrina.store.stream import IteratorExpired, RecordPage, Trimmed, sequence_number
-from vitrina.workers.relay_records import Changes, EventSink, changes_in, deliver
+from vitrina.store.stream import (
+    ChangeUnreadable,
+    IteratorExpired,
+    Record,
+    RecordPage,
+    Shard,
+    Trimmed,
+    passes,
+    price_changed,
+    sequence_number,
+)
 from vitrina.workers.running import pause
 
 log = structlog.get_logger(__name__)
 
 _RETRY: Final = Backoff(first=0.1, longest=5, jitter=0.5)
-_FIRST_IDLE_PAUSE: Final = 0.1
 _BUSY: Final = 10
 """Records of a page after which the next is read without a pause: more than the relays' own lease renewals write."""
 RENEWALS: Final = 3
@@ -31,15 +45,73 @@ Monotonic = Callable[[], float]
 class Records(Protocol):
     """A source of records: `vitrina.store.stream.Stream`."""
 
+    async def shards(self) -> dict[str, Shard]: ...  # noqa: D102
     async def iterator(self, shard_id: str, *, after: str | None) -> str: ...  # noqa: D102
     async def page(self, iterator: str) -> RecordPage: ...  # noqa: D102
+
+
+class EventSink(Protocol):
+    """The destination of changes: `vitrina.queue.notices.NoticeQueue`."""
+
+    async def send(self, events: Sequence[PriceChanged], *, check: Callable[[], None]) -> list[PriceChanged]: ...  # noqa: D102
+    async def dead_letter(self, unread: ChangeUnread) -> None: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class Changes:
+    """Changes that are still to be sent: price changes, and changes that could not be decoded."""
+
+    events: list[PriceChanged] = field(default_factory=list)
+    unread: list[ChangeUnread] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.events) + len(self.unread)
+
+
+def changes_in(records: Iterable[Record]) -> Changes:
+    """Return the changes among the records that pass the filter; only those are decoded."""
+    changes = Changes()
+    for record in filter(passes, records):
+        try:
+            changes.events.append(price_changed(record))
+        except ChangeUnreadable as error:
+            unread = ChangeUnread(product_id=error.product_id, version=error.version, reason=error.reason)
+            changes.unread.append(unread)
+        except ValueError:
+            log.exception("change_key_invalid", sequence_number=sequence_number(record))
+    return changes
+
+
+async def deliver(changes: Changes, queue: EventSink, *, check: Callable[[], None] = no_check) -> None:
+    """Send `changes` to the queue, and to the dead letters what cannot be decoded or is rejected; empties `changes`.
+
+    `check` is called before each request to the queue; what it raises is propagated. Raises QueueUnavailable; `changes`
+    then holds everything that was not sent, and possibly some that was, so that the same call can be repeated.
+    """
+    if changes.events:
+        refused = await queue.send(changes.events, check=check)
+        metrics.STREAM_RECORDS.labels("relayed").inc(len(changes.events) - len(refused))
+        # The change's own time, because DynamoDB Local truncates the record's time to the minute.
+        metrics.STREAM_LAG.set((clock.now() - changes.events[-1].changed_at).total_seconds())
+        changes.unread += [
+            ChangeUnread(product_id=event.product_id, version=event.version, reason="refused by the queue")
+            for event in refused
+        ]
+        changes.events.clear()
+    while changes.unread:
+        check()
+        unread = changes.unread[0]
+        await queue.dead_letter(unread)
+        del changes.unread[0]
+        metrics.STREAM_RECORDS.labels("parked").inc()
+        log.error("change_dead_lettered", product_id=unread.product_id, version=unread.version, reason=unread.reason)
 
 
 class HeldLease:
     """A lease that was requested at `since` and is valid for `seconds`, both by this process's monotonic clock.
 
-    Other relays wait for the same time after they see a renewal, which is always later. So a process that was suspended
-    past its lease detects that by itself, without a request.
+    Other relays wait for the same time after they see a renewal, which is later: a process that was suspended past its
+    lease detects that by itself.
     """
 
     def __init__(
@@ -73,7 +145,7 @@ class HeldLease:
 
     async def release(self) -> None:
         """Release the lease at the current position, where another relay can go on at once. Raises LeaseLost."""
-        await self._leases.give_back(self._lease, checkpoint=self.position)
+        await self._leases.renew(self._lease, checkpoint=self.position, release=True)
 
 
 class ShardReader:
@@ -83,18 +155,12 @@ class ShardReader:
     """
 
     def __init__(
-        self,
-        records: Records,
-        queue: EventSink,
-        held: HeldLease,
-        *,
-        idle_interval: float,
-        backoff: Backoff = _RETRY,
+        self, records: Records, queue: EventSink, held: HeldLease, *, idle_interval: float, backoff: Backoff = _RETRY
     ) -> None:
         self._records = records
         self._queue = queue
         self._held = held
-        self._idle = Backoff(first=_FIRST_IDLE_PAUSE, longest=idle_interval, jitter=0)
+        self._idle = Backoff(first=0.1, longest=idle_interval, jitter=0)
         self._backoff = backoff
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -171,14 +237,15 @@ class ShardReader:
 
         Returns False if `stop` was set before all were sent: then the checkpoint must not advance.
         """
-        for failures in itertools.count(1):
+        failures = 0
+        while True:
             try:
                 await deliver(changes, self._queue, check=self._held.check)
             except QueueUnavailable:
+                failures += 1
                 log.warning("changes_not_sent", shard_id=self._held.shard_id, waiting=len(changes))
                 await pause(stop, self._backoff.pause(failures))
                 if stop.is_set():
                     return False
             else:
-                break
-        return True
+                return True

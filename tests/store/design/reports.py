@@ -8,8 +8,8 @@ from vitrina.clock import now
 from vitrina.domain.reports import GRACE
 from vitrina.domain.views import View, midnight_ms
 from vitrina.services.analytics.rollups import Rollups
-from vitrina.store.changes import ChangeStore
 from vitrina.store.leases import Lease, LeaseStore
+from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore
 from vitrina.store.views import ViewStore
@@ -108,7 +108,7 @@ async def _lease_a_shard(leases: LeaseStore) -> None:
     await leases.create(shard)
     mine = await leases.take((await leases.all())[shard.shard_id], owner="a")
     await leases.renew(mine, checkpoint="100")
-    await leases.give_back(mine, checkpoint="200")
+    await leases.renew(mine, checkpoint="200", release=True)
     await leases.delete(mine)
 
 
@@ -121,4 +121,4 @@ plain(
 @row("vitrina notifier, a change that the relay could not decode")
 async def _(h: Harness) -> Work:
     product = await h.repriced()
-    return ChangeStore(h.table).price_changed(product["id"], product["version"])
+    return ProductListings(h.table).price_change(product["id"], product["version"])
