@@ -13,7 +13,7 @@ import pytest
 from tests.store.samples import at, create, delete, edit, product, restore, user
 from vitrina.domain.users import Role
 from vitrina.errors import Conflict
-from vitrina.store import consistency, keys
+from vitrina.store import consistency, keys, table as table_module
 from vitrina.store.codecs.accounts import user_item
 from vitrina.store.codecs.products import product_item
 from vitrina.store.consistency import check
@@ -193,7 +193,7 @@ async def test_a_wrong_count_of_super_admins_is_corrected(harness: Harness, said
 async def test_a_large_table_is_scanned_page_by_page(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """No item is missed between pages, and progress counts every item scanned."""
     monkeypatch.setattr(consistency, "_PAGE", 3)
-    monkeypatch.setattr(consistency, "MOST_KEYS", 4)
+    monkeypatch.setattr(table_module, "MOST_KEYS", 4)
     made = [await create(harness.products, sku=f"S{number}") for number in range(30)]
     for one in made[::5]:
         await harness.lose(keys.sku(one.sku))

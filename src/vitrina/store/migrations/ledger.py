@@ -6,7 +6,6 @@ let two runs work at once; that is wasteful but harmless, since migrations are i
 """
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -119,17 +118,18 @@ class Ledger:
             if start is None:
                 return None, 0, 0
             scan = Scan(filter=only, segment=segment, segments=len(positions), consistent=True)
-            for attempt in itertools.count(1):
+            failures = 0
+            while True:
                 try:
                     items, end = await self._table.scan(scan, limit=PAGE, start=start or None)
                     changed = sum([await visit(item) for item in items])
                 except TableUnavailable:
-                    if attempt == _TRIES:
+                    failures += 1
+                    if failures == _TRIES:
                         raise
-                    await _BACKOFF.sleep(attempt)
+                    await _BACKOFF.sleep(failures)
                 else:
-                    break
-            return end, len(items), changed
+                    return end, len(items), changed
 
         while any(position is not None for position in positions):
             # Waits for each turn even after a failure: no write may follow the end of the run.
