@@ -14,7 +14,7 @@ from vitrina.domain.views import VISITOR_BYTES, View, pack
 from vitrina.errors import NoRoom
 from vitrina.services.analytics import product_counts, view_counter as module
 from vitrina.services.analytics.view_counter import Totals, ViewCounter
-from vitrina.services.views import columns
+from vitrina.services.exports import columns
 
 
 @pytest.fixture(params=["in memory", "on disk"])

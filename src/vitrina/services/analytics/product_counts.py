@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vitrina.domain.reports import ROW_BYTES, Counts, product_id_of
-from vitrina.services.views import columns
+from vitrina.services.exports import columns
 
 _LEAST_SUMS: Final = 256
 """Fewer sums count as this many, so that small parts are not summed one by one."""

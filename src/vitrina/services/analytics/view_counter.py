@@ -20,7 +20,7 @@ from vitrina.domain.reports import OTHER, Counts
 from vitrina.domain.views import BOT, VIEW_BYTES, PackedViews
 from vitrina.errors import NoRoom
 from vitrina.services.analytics.product_counts import ProductCounts
-from vitrina.services.views import columns
+from vitrina.services.exports import columns
 
 _MOST_IN_MEMORY: Final = 100_000
 """Views whose pairs are kept in memory, at 28 bytes each."""

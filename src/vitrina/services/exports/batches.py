@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from vitrina.domain.reports import product_id_of
 from vitrina.domain.views import BOT, VIEW_BYTES, midnight_ms
-from vitrina.services.views import columns
+from vitrina.services.exports import columns
 from vitrina.store.views import Segment
 
 CACHED_PRODUCTS: Final = 16_384

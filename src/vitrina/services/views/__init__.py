@@ -1,1 +1,1 @@
-"""View events: how they are recorded and unpacked (R11)."""
+"""Recording of view events (R11)."""
