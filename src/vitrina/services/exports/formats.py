@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vitrina.domain.text import escape_cell
-from vitrina.services.exports.batches import CACHED_PRODUCTS, EventBatch
+from vitrina.services.exports.columns import CACHED_PRODUCTS, EventBatch
 
 _NAMES: Final = pa.dictionary(pa.int32(), pa.string())
 _SCHEMA: Final = pa.schema(

@@ -17,7 +17,7 @@ from typing import Final, ParamSpec, Self, TypeVar
 from vitrina.domain.reports import Period
 from vitrina.errors import Overloaded
 from vitrina.services.concurrency import ahead, in_turn
-from vitrina.services.exports.batches import EventBatch, decode, products_of
+from vitrina.services.exports.columns import EventBatch, decode, products_of
 from vitrina.services.exports.formats import Encoder, Format, Skus, new_encoder
 from vitrina.services.exports.source import Day, ViewSource
 from vitrina.store.views import Segment
