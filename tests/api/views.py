@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 from tests.api.client import Client
 from tests.service import Service
+from tests.stored_views import StoredView, read
 from vitrina.store import keys
-from vitrina.store.views import StoredView, ViewStore
+from vitrina.store.views import ViewStore
 
 _DAY = 86_400_000
 
@@ -16,7 +17,7 @@ async def stored_views(service: Service, product_id: str, *, days_on: int = 0) -
     """Return every view of a product on today's date, or `days_on` days later, in the order of storage."""
     store = ViewStore(service.services.table)
     day = datetime.fromtimestamp((_now_ms(service) + days_on * _DAY) / 1000, UTC).date()
-    shards = [[view async for view in store.read(day, shard)] for shard in range(keys.VIEW_SHARDS)]
+    shards = [[view async for view in read(store, day, shard)] for shard in range(keys.VIEW_SHARDS)]
     return [stored for stored in itertools.chain(*shards) if stored.view.product_id == product_id]
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tests.services.packed_views import MIDNIGHT_MS, PRODUCTS, VIEWS
+from tests.stored_views import unpack
 from vitrina.domain.reports import (
     MOST_DAYS,
     Counts,
@@ -17,7 +18,7 @@ from vitrina.domain.reports import (
     product_id_of,
     product_key,
 )
-from vitrina.domain.views import PackedViews, View, pack, unpack
+from vitrina.domain.views import PackedViews, View, pack
 from vitrina.errors import ValidationFailed
 
 DAY = date(2026, 11, 24)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings as hypothesis, strategies as st
 
 from tests.service import Clock
+from tests.stored_views import read
 from vitrina.domain.reports import Counts, DaySummary, Period, pack_table, product_key
 from vitrina.domain.views import View, shard_of
 from vitrina.errors import NoRoom, TableUnavailable
@@ -65,7 +66,7 @@ async def write(table: Table, views: Sequence[View]) -> None:
 
 async def recount(table: Table, day: date) -> dict[str, Counts]:
     """Count a day's views the simplest way."""
-    views = [one.view for shard in range(keys.VIEW_SHARDS) async for one in ViewStore(table).read(day, shard)]
+    views = [one.view for shard in range(keys.VIEW_SHARDS) async for one in read(ViewStore(table), day, shard)]
     return {
         product_id: Counts(
             views=sum(each.product_id == product_id and not each.bot for each in views),

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.store.samples import START, at, create, edit, session, user
+from tests.stored_views import read
 from vitrina.aws import connect
 from vitrina.config import Settings
 from vitrina.domain.products import Product, Sort
@@ -62,7 +63,7 @@ Read = Callable[[Stores], Awaitable[object]]
 
 async def views_of_today(stores: Stores) -> list[object]:
     """Read the views of the product's shard."""
-    return [view for shard in range(8) async for view in stores.views.read(START.date(), shard)]
+    return [view for shard in range(8) async for view in read(stores.views, START.date(), shard)]
 
 
 TO_WRITER: dict[str, Read] = {

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tests.store.samples import START
+from tests.stored_views import StoredView, read, unpack
 from vitrina.backoff import Backoff
-from vitrina.domain.views import MOST_IN_SEGMENT, PackedViews, View, shard_of, unpack
+from vitrina.domain.views import MOST_IN_SEGMENT, PackedViews, View, shard_of
 from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id, time_ms
 from vitrina.store import keys
 from vitrina.store.operations import Query
 from vitrina.store.table import Table
-from vitrina.store.views import StoredView, ViewStore
+from vitrina.store.views import ViewStore
 
 NO_TABLE: Any = None
 TODAY = START.date()
@@ -36,7 +37,7 @@ def view(product_id: str, *, ms: int = 0, referrer_host: str | None = None, bot:
 
 async def stored(store: ViewStore, day: date, *, page: int = 200) -> list[StoredView]:
     """Read all views of a day."""
-    return [one for shard in range(keys.VIEW_SHARDS) async for one in store.read(day, shard, page=page)]
+    return [one for shard in range(keys.VIEW_SHARDS) async for one in read(store, day, shard, page=page)]
 
 
 async def of_product(store: ViewStore, product_id: str) -> list[View]:

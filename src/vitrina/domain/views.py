@@ -3,9 +3,8 @@
 import hashlib
 import hmac
 import struct
-import uuid
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final, NamedTuple
@@ -31,11 +30,6 @@ class View(NamedTuple):
     visitor: bytes
     referrer_host: str | None
     bot: bool
-
-    @property
-    def day(self) -> date:
-        """The day, UTC."""
-        return day_of(self.at_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,16 +81,3 @@ def pack(views: Sequence[View]) -> PackedViews:
         product = bytes.fromhex(product_id.replace("-", ""))
         events += _RECORD.pack(product, visitor, at_ms % DAY_MS, referrer, BOT if bot else 0)
     return PackedViews(events=bytes(events), referrers=list(referrers))
-
-
-def unpack(packed: PackedViews, day: date) -> Iterator[View]:
-    """Yield the views of `day`, unpacked."""
-    midnight = midnight_ms(day)
-    for product, visitor, of_day_ms, referrer, flags in _RECORD.iter_unpack(packed.events):
-        yield View(
-            product_id=str(uuid.UUID(bytes=product)),
-            at_ms=midnight + of_day_ms,
-            visitor=visitor,
-            referrer_host=packed.referrers[referrer - 1] if referrer else None,
-            bot=bool(flags & BOT),
-        )

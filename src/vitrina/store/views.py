@@ -24,7 +24,6 @@ from vitrina.domain.views import (
     day_of,
     pack,
     shard_of,
-    unpack,
 )
 from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id
@@ -46,13 +45,6 @@ _BACKOFF: Final = Backoff(first=1, longest=16, jitter=0.5)
 _NO_REFERRERS: Final = {"S": ""}
 _QUOTED: Final = 4
 """Bytes that JSON adds to a host in a list: quotes, comma, space."""
-
-
-class StoredView(NamedTuple):
-    """A view and its id, which consists of the segment's id and the view's position in it."""
-
-    event_id: str
-    view: View
 
 
 class Segment(NamedTuple):
@@ -86,13 +78,6 @@ class ViewStore:
         """Write segments: 1 call for each `MOST_PUTS`. Idempotent."""
         for first in range(0, len(segments), MOST_PUTS):
             await self._table.put_many(segments[first : first + MOST_PUTS])
-
-    async def read(self, day: date, shard: int, *, page: int = 200) -> AsyncIterator[StoredView]:
-        """Yield the views of a day in a shard's partition, by segment; a call reads `page` segments."""
-        async for segments in self.pages(day, shard, page=page):
-            for segment in segments:
-                for place, view in enumerate(unpack(segment.packed, day)):
-                    yield StoredView(f"{segment.id}-{place}", view)
 
     def pages(self, day: date, shard: int, *, page: int = 1_000, tries: int = 1) -> AsyncIterator[list[Segment]]:
         """Yield the packed segments of a day in one shard's partition, those of the shard before mixed ones.

@@ -9,8 +9,8 @@ import pytest
 from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, raw
 from tests.api.views import stored_views
 from tests.service import Service
+from tests.stored_views import StoredView
 from vitrina.store.operations import Scan
-from vitrina.store.views import StoredView
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 

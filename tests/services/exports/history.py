@@ -6,7 +6,8 @@ from datetime import date
 from itertools import islice
 from typing import Any, cast
 
-from vitrina.domain.views import PackedViews, View, unpack
+from tests.stored_views import unpack
+from vitrina.domain.views import PackedViews, View
 from vitrina.services.exports.source import Day
 from vitrina.store import keys
 from vitrina.store.table import Table

@@ -5,6 +5,7 @@ from typing import Final
 
 from tests.api.client import ok
 from tests.store.design.harness import Harness, Work, described, keyed, plain, product, row
+from tests.stored_views import read
 from vitrina.domain.views import View, day_of, shard_of
 from vitrina.ids import new_id
 from vitrina.store import keys
@@ -207,7 +208,7 @@ async def _(h: Harness) -> Work:
     views = [View(of_shard(shard), now_ms, bytes(12), None, bot=False) for shard in range(keys.VIEW_SHARDS)]
     await store.put([segment for view in views for segment in store.segments([view])])
 
-    async def read(shard: int) -> list[object]:
-        return [view async for view in store.read(day_of(now_ms), shard)]
+    async def read_shard(shard: int) -> list[object]:
+        return [view async for view in read(store, day_of(now_ms), shard)]
 
-    return asyncio.gather(*map(read, range(keys.VIEW_SHARDS)))
+    return asyncio.gather(*map(read_shard, range(keys.VIEW_SHARDS)))
