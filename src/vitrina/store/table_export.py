@@ -5,9 +5,9 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3TableExport.O
 
 import gzip
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
+from itertools import starmap
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -43,22 +43,12 @@ class FoundSku(NamedTuple):
     sku: str
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    path: Path
-    items: int | None
-
-
 class TableExport:
     """An export with its manifests, or a folder of `.json.gz` files alone, whose time `at` is unknown."""
 
     def __init__(self, folder: Path) -> None:
         """Raise TableExportRefused if files are missing or the export is of another kind."""
-        self.at: datetime | None = None
-        if (folder / _SUMMARY).exists():
-            self._files, self.at = _manifest(folder)
-        else:
-            self._files = _bare(folder)
+        self._files, self.at = _manifest(folder) if (folder / _SUMMARY).exists() else (_bare(folder), None)
         self.files = len(self._files)
 
     def read(self) -> Iterator[Iterator[FoundSegment | FoundSku]]:
@@ -66,22 +56,22 @@ class TableExport:
 
         Raises TableExportRefused.
         """
-        return map(self._read, self._files)
+        return starmap(self._read, self._files.items())
 
-    def _read(self, file: _File) -> Iterator[FoundSegment | FoundSku]:
+    def _read(self, path: Path, expected: int | None) -> Iterator[FoundSegment | FoundSku]:
         items = 0
         try:
-            with gzip.open(file.path) as lines:
+            with gzip.open(path) as lines:
                 for line in lines:
                     items += 1
                     if found := self._found(orjson.loads(line)["Item"]):
                         yield found
         except (OSError, EOFError, zlib.error) as error:
-            raise TableExportRefused(f"{file.path} can't be read: {error}") from error
+            raise TableExportRefused(f"{path} can't be read: {error}") from error
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-            raise TableExportRefused(f"{file.path} is not an export in DynamoDB JSON (line {items})") from error
-        if file.items is not None and items != file.items:
-            raise TableExportRefused(f"{file.path} has {items:,} items, and should have {file.items:,}")
+            raise TableExportRefused(f"{path} is not an export in DynamoDB JSON (line {items})") from error
+        if expected is not None and items != expected:
+            raise TableExportRefused(f"{path} has {items:,} items, and should have {expected:,}")
 
     def _found(self, item: dict[str, Any]) -> FoundSegment | FoundSku | None:
         match item.get("type", {}).get("S"):
@@ -99,15 +89,13 @@ class TableExport:
                 return None
 
 
-def _manifest(folder: Path) -> tuple[list[_File], datetime]:
-    """Return the files that the manifests list, and the time of the export."""
+def _manifest(folder: Path) -> tuple[Mapping[Path, int | None], datetime]:
+    """Return the files that the manifests list with their numbers of items, and the time of the export."""
     try:
         summary = orjson.loads((folder / _SUMMARY).read_bytes())
         lines = (folder / _FILES).read_bytes().splitlines()
         listed = [orjson.loads(line) for line in lines if line.strip()]
-        files = [
-            _File(folder / "data" / entry["dataFileS3Key"].rpartition("/")[2], entry["itemCount"]) for entry in listed
-        ]
+        files = {folder / "data" / entry["dataFileS3Key"].rpartition("/")[2]: entry["itemCount"] for entry in listed}
         kind, of, at = summary["outputFormat"], summary.get("exportType", "FULL_EXPORT"), summary["exportTime"]
     except FileNotFoundError as error:
         raise TableExportRefused(f"{error.filename} is missing") from error
@@ -115,14 +103,14 @@ def _manifest(folder: Path) -> tuple[list[_File], datetime]:
         raise TableExportRefused(f"{folder}: its manifests are not those of an export") from error
     if kind != "DYNAMODB_JSON" or of != "FULL_EXPORT":
         raise TableExportRefused(f"{folder} is a {of} in {kind}: only a FULL_EXPORT in DYNAMODB_JSON will do")
-    missing = [file.path for file in files if not file.path.exists()]
+    missing = [path for path in files if not path.exists()]
     if missing:
         raise TableExportRefused(f"{len(missing)} of {len(files)} files are missing, {missing[0]} among them")
     return files, from_rfc3339(at)
 
 
-def _bare(folder: Path) -> list[_File]:
+def _bare(folder: Path) -> Mapping[Path, int | None]:
     files = sorted({*folder.glob("*.json.gz"), *folder.glob("data/*.json.gz")})
     if not files:
         raise TableExportRefused(f"{folder} has no manifest-summary.json and no .json.gz files")
-    return [_File(path, None) for path in files]
+    return dict.fromkeys(files)

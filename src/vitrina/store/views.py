@@ -79,35 +79,29 @@ class ViewStore:
         for first in range(0, len(segments), MOST_PUTS):
             await self._table.put_many(segments[first : first + MOST_PUTS])
 
-    def pages(self, day: date, shard: int, *, page: int = 1_000, tries: int = 1) -> AsyncIterator[list[Segment]]:
+    async def pages(
+        self, day: date, shard: int, *, only_mixed: bool = False, page: int = 1_000, tries: int = 1
+    ) -> AsyncIterator[list[Segment]]:
         """Yield the packed segments of a day in one shard's partition, those of the shard before mixed ones.
 
         Each list is the result of a call: up to `page` segments, at most 1 MB. Long exports set `tries`: each page is
         tried so many times, with pauses, before TableUnavailable is raised.
         """
-        return self._pages(Query(condition=Item.pk == keys.view_segments(day, shard)), page, tries)
-
-    def pages_of_product(self, day: date, product_id: str) -> list[AsyncIterator[list[Segment]]]:
-        """Return iterators of the pages that may have views of a product: its shard's, and mixed ones of others."""
-        own = shard_of(product_id, keys.VIEW_SHARDS)
-        return [
-            self.pages(day, shard) if shard == own else self._mixed_pages(day, shard)
-            for shard in range(keys.VIEW_SHARDS)
-        ]
-
-    def _mixed_pages(self, day: date, shard: int) -> AsyncIterator[list[Segment]]:
-        partition = Item.pk == keys.view_segments(day, shard)
-        return self._pages(Query(condition=partition & Item.sk.startswith(keys.MIXED_PREFIX)), page=1_000, tries=1)
-
-    async def _pages(self, query: Query, page: int, tries: int) -> AsyncIterator[list[Segment]]:
-        limit = min(page, _LARGEST)
-        items, position = await self._page(query, limit, None, tries)
+        condition = Item.pk == keys.view_segments(day, shard)
+        if only_mixed:
+            condition &= Item.sk.startswith(keys.MIXED_PREFIX)
+        query, limit, position = Query(condition=condition), min(page, _LARGEST), None
         while True:
+            items, position = await self._page(query, limit, position, tries)
             yield self._unexpired(items)
             if position is None:
                 return
             limit = min(page, _fitting(items) or limit)
-            items, position = await self._page(query, limit, position, tries)
+
+    def pages_of_product(self, day: date, product_id: str) -> list[AsyncIterator[list[Segment]]]:
+        """Return iterators of the pages that may have views of a product: its shard's, and mixed ones of others."""
+        own = shard_of(product_id, keys.VIEW_SHARDS)
+        return [self.pages(day, shard, only_mixed=shard != own) for shard in range(keys.VIEW_SHARDS)]
 
     async def _page(
         self, query: Query, limit: int, start: dict[str, str] | None, tries: int

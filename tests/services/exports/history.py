@@ -36,11 +36,11 @@ class History:
             segment = Segment(keys.segment_id(item.sk), packed)
             self._segments.setdefault(keys.day_and_shard(item.pk), []).append((item.sk, segment))
 
-    async def open(self, day: date) -> Day:
+    def open(self, day: date) -> Day:
         """Start to read a day."""
         self.opened.append(day)
         pages = [self._pages(day, shard) for shard in range(keys.VIEW_SHARDS)]
-        return await Day.open(day, pages, free=asyncio.Semaphore(4))
+        return Day(day, pages, free=asyncio.Semaphore(4))
 
     async def skus(self, product_ids: Sequence[str]) -> Mapping[str, str]:
         """Return the SKUs of the known products."""

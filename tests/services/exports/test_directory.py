@@ -110,7 +110,7 @@ def test_progress_never_goes_back() -> None:
             yield [segment(hour) for hour in hours]
 
     async def read() -> list[float]:
-        day = await Day.open(DAY, [pages(1, 9, 23), pages(5, 12)], free=asyncio.Semaphore(2))
+        day = Day(DAY, [pages(1, 9, 23), pages(5, 12)], free=asyncio.Semaphore(2))
         return [day.passed async for _ in day.segments()]
 
     reported = asyncio.run(read())
@@ -157,10 +157,14 @@ def test_days_without_views_are_in_the_manifest_even_if_the_export_fails(tmp_pat
     source = History([])
 
     class Interrupted(History):
-        async def open(self, day: date) -> Day:
+        def open(self, day: date) -> Day:
             if day == OPEN:
-                raise KeyError("interrupted")
-            return await super().open(day)
+                return Day(day, [self._failed()], free=asyncio.Semaphore(1))
+            return super().open(day)
+
+        async def _failed(self) -> AsyncIterator[list[Segment]]:
+            raise KeyError("interrupted")
+            yield
 
     with pytest.raises(KeyError):
         export(tmp_path, Interrupted([]))

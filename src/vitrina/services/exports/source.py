@@ -1,10 +1,10 @@
 """Reads the segments of a day for an export: all shards concurrently, in an order that never changes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from datetime import date
 from itertools import chain
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
 from vitrina.domain.views import DAY_MS, midnight_ms
 from vitrina.ids import time_ms
@@ -23,8 +23,8 @@ _PAGES_AT_ONCE: Final = 8
 class ViewSource(Protocol):
     """What an export reads."""
 
-    async def open(self, day: date) -> "Day":
-        """Start to read a day; returns when the first pages have been read."""
+    def open(self, day: date) -> "Day":
+        """Start to read a day."""
 
     async def skus(self, product_ids: Sequence[str]) -> Mapping[str, str]:
         """Return the SKUs of those products that are known, by product id."""
@@ -39,10 +39,10 @@ class LiveSource:
         self._tries = tries
         self._free = asyncio.Semaphore(_PAGES_AT_ONCE)
 
-    async def open(self, day: date) -> "Day":
-        """Start to read a day: up to 1 MB of each shard. Raises TableUnavailable."""
+    def open(self, day: date) -> "Day":
+        """Start to read a day: up to 1 MB of each shard."""
         pages = [self._views.pages(day, shard, tries=self._tries) for shard in range(keys.VIEW_SHARDS)]
-        return await Day.open(day, pages, free=self._free)
+        return Day(day, pages, free=self._free)
 
     async def skus(self, product_ids: Sequence[str]) -> Mapping[str, str]:
         """Return current SKUs by eventually consistent reads of 100 products each. Raises TableUnavailable."""
@@ -59,7 +59,7 @@ class _Shard:
     def __init__(self, pages: AsyncIterator[list[Segment]], free: asyncio.Semaphore) -> None:
         self._pages = pages
         self._free = free
-        self._next = self._fetch()
+        self._next = asyncio.create_task(self._page())
         self.rest: list[Segment] = []
         self._ended = False
 
@@ -70,7 +70,7 @@ class _Shard:
             if page is None:
                 self._ended = True
                 return False
-            self._next = self._fetch()
+            self._next = asyncio.create_task(self._page())
             self.rest = page
         return True
 
@@ -88,12 +88,9 @@ class _Shard:
         self._next.cancel()
         await asyncio.gather(self._next, return_exceptions=True)
 
-    def _fetch(self) -> asyncio.Task[list[Segment] | None]:
-        async def fetch() -> list[Segment] | None:
-            async with self._free:
-                return await anext(self._pages, None)
-
-        return asyncio.create_task(fetch())
+    async def _page(self) -> list[Segment] | None:
+        async with self._free:
+            return await anext(self._pages, None)
 
 
 class Day:
@@ -103,26 +100,17 @@ class Day:
     shards are read concurrently. A merge by time would wait for one shard after the other wherever one is ahead.
     """
 
-    def __init__(self, day: date, shards: Sequence[_Shard]) -> None:
+    def __init__(self, day: date, shards: Iterable[AsyncIterator[list[Segment]]], *, free: asyncio.Semaphore) -> None:
+        """Start to read the pages of a day's shards, with as many concurrent reads as `free` allows."""
         self.day = day
         self.passed = 0.0
         self._midnight_ms = midnight_ms(day)
-        self._shards = shards
+        self._shards = [_Shard(pages, free) for pages in shards]
 
-    @classmethod
-    async def open(cls, day: date, shards: Sequence[AsyncIterator[list[Segment]]], *, free: asyncio.Semaphore) -> Self:
-        """Start to read the pages of a day's shards, with as many concurrent reads as `free` allows.
-
-        Returns when each shard has its first page; raises what reading raises.
-        """
-        opened = cls(day, [_Shard(pages, free) for pages in shards])
-        try:
-            for shard in opened._shards:
-                await shard.fill()
-        except BaseException:
-            await opened.close()
-            raise
-        return opened
+    async def ready(self) -> None:
+        """Wait for the first page of each shard; raises what reading raises."""
+        for shard in self._shards:
+            await shard.fill()
 
     async def segments(self) -> AsyncGenerator[Sequence[Segment], None]:
         """Yield the segments of the pages at hand, then of the next ones. Raises what reading raises."""

@@ -57,9 +57,9 @@ class StagedSource:
                 raise TableExportRefused("it has the same items twice: is it more than one export?") from error
             yield cls(database)
 
-    async def open(self, day: date) -> Day:
+    def open(self, day: date) -> Day:
         """Start to read a day, in the same order as from the table."""
-        return await Day.open(day, [self._pages(day, shard) for shard in range(keys.VIEW_SHARDS)], free=self._free)
+        return Day(day, [self._pages(day, shard) for shard in range(keys.VIEW_SHARDS)], free=self._free)
 
     async def skus(self, product_ids: Sequence[str]) -> Mapping[str, str]:
         """Return the SKUs at the time of the table's export, by product id."""

@@ -5,13 +5,14 @@ read-ahead is bounded: two pages of each shard and two batches of a day, and the
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from itertools import chain
+from itertools import islice
 from typing import Final, ParamSpec, Self, TypeVar
 
 from vitrina.domain.reports import Period
@@ -42,14 +43,10 @@ class Progress:
 Report = Callable[[Progress], object]
 
 
-def _silent(_: Progress) -> None:
-    pass
-
-
 class Exporter:
     """Encodes days of a source. A context, which owns two threads: one decodes while the other encodes."""
 
-    def __init__(self, source: ViewSource, *, report: Report = _silent) -> None:
+    def __init__(self, source: ViewSource, *, report: Report = lambda _: None) -> None:
         self._source = source
         self._report = report
         self._skus: dict[str, str | None] = {}
@@ -65,25 +62,20 @@ class Exporter:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def days(self, days: Iterable[date]) -> AsyncGenerator[Day, None]:
-        """Open days in turn, each while the one before is being encoded. Close the iterator."""
-        following: asyncio.Task[Day] | None = None
-        opened: Day | None = None
+        """Yield days in turn, each of which is opened while the one before is being encoded. Close the iterator."""
+        opened: deque[Day] = deque()
+        rest = map(self._source.open, days)
         try:
-            for day in chain(days, [None]):
-                previous = following
-                following = None if day is None else asyncio.create_task(self._source.open(day))
-                if previous is not None:
-                    opened = await previous
-                    yield opened
-                    await self._done(opened)
+            opened.extend(islice(rest, 1))
+            while opened:
+                opened.extend(islice(rest, 1))
+                yield opened[0]
+                await opened.popleft().close()
+                self._days += 1
+                self._report(Progress(days=self._days, rows=self.rows))
         finally:
-            if following is not None:
-                following.cancel()
-                for left in await asyncio.gather(following, return_exceptions=True):
-                    if not isinstance(left, BaseException):
-                        await left.close()
-            if opened is not None:
-                await opened.close()
+            for day in opened:
+                await day.close()
 
     async def stream(self, days: Iterable[date], encoder: Encoder) -> AsyncGenerator[memoryview, None]:
         """Yield days as one file, the first piece once the first pages have been read. Close the iterator."""
@@ -91,6 +83,7 @@ class Exporter:
         async with aclosing(self.days(days)) as opened:
             async for day in opened:
                 if not began:
+                    await day.ready()
                     yield memoryview(encoder.begin())
                     began = True
                 async with aclosing(self._encoded(day, encoder)) as pieces:
@@ -144,11 +137,6 @@ class Exporter:
                 found = await self._source.skus(wanted)
                 known |= {product_id: found.get(product_id) for product_id in wanted}
             return [known[product_id] for product_id in product_ids]
-
-    async def _done(self, day: Day) -> None:
-        await day.close()
-        self._days += 1
-        self._report(Progress(days=self._days, rows=self.rows))
 
 
 class LimitedExports:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, date, datetime
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -13,10 +12,9 @@ import structlog
 
 from vitrina import clock, metrics
 from vitrina.backoff import Backoff
-from vitrina.domain.views import DAY_MS, View, visitor_hash, visitor_key
+from vitrina.domain.views import DAY_MS, View, day_of, visitor_hash, visitor_key
 from vitrina.errors import Overloaded, TableUnavailable
 from vitrina.services.batching import Batcher
-from vitrina.store.items import ViewSegmentItem
 from vitrina.store.views import ViewStore
 
 log = structlog.get_logger(__name__)
@@ -70,7 +68,7 @@ class ViewRecorder:
         return Reservation(self)
 
     def release(self) -> None:
-        """Count a reservation off; only `Reservation` calls this and `submit`."""
+        """Count a reservation off; only `Reservation` calls this."""
         self._reserved -= 1
 
     def submit(self, product_id: str, address: str, user_agent: str, referrer: str | None) -> asyncio.Future[None]:
@@ -98,7 +96,12 @@ class ViewRecorder:
         metrics.VIEWS_QUEUED.set(len(self._batcher))
         failures = 0
         try:
-            while not await self._put(segments):
+            while True:
+                try:
+                    await self._store.put(segments)
+                    break
+                except TableUnavailable:
+                    log.warning("views_not_stored_yet", number=len(self._batcher))
                 failures += 1
                 await _BACKOFF.sleep(failures)
         except Exception:
@@ -110,19 +113,10 @@ class ViewRecorder:
         metrics.VIEWS_QUEUED.set(len(self._batcher) - len(views))
         return [None] * len(views)
 
-    async def _put(self, segments: list[ViewSegmentItem]) -> bool:
-        try:
-            await self._store.put(segments)
-        except TableUnavailable:
-            log.warning("views_not_stored_yet", number=len(self._batcher))
-            return False
-        return True
-
     def _visitor(self, at_ms: int, address: str, user_agent: str) -> tuple[bytes, bool]:
         day_number = at_ms // DAY_MS
         if day_number != self._day_number:
-            day: date = datetime.fromtimestamp(at_ms / 1000, UTC).date()
-            self._day_number, self._day_key = day_number, visitor_key(self._secret, day)
+            self._day_number, self._day_key = day_number, visitor_key(self._secret, day_of(at_ms))
             self._visitors.clear()
         known = self._visitors.get((address, user_agent))
         if known is None:
