@@ -281,7 +281,7 @@ async def test_background_rollups_continue_after_an_outage(
     query = ViewStore.pages
     bad = keys.view_segments(DAY, 0)
 
-    def failing(self: ViewStore, day: date, shard: int, **options: int) -> AsyncIterator[list[Segment]]:
+    def failing(self: ViewStore, day: date, shard: int, **options: bool) -> AsyncIterator[list[Segment]]:
         if keys.view_segments(day, shard) == bad:
             raise failure
         return query(self, day, shard, **options)

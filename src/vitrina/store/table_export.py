@@ -48,7 +48,7 @@ class TableExport:
 
     def __init__(self, folder: Path) -> None:
         """Raise TableExportRefused if files are missing or the export is of another kind."""
-        self._files, self.at = _manifest(folder) if (folder / _SUMMARY).exists() else (_bare(folder), None)
+        self._files, self.at = _manifest(folder) if (folder / _SUMMARY).exists() else _bare(folder)
         self.files = len(self._files)
 
     def read(self) -> Iterator[Iterator[FoundSegment | FoundSku]]:
@@ -89,7 +89,7 @@ class TableExport:
                 return None
 
 
-def _manifest(folder: Path) -> tuple[Mapping[Path, int | None], datetime]:
+def _manifest(folder: Path) -> tuple[Mapping[Path, int | None], datetime | None]:
     """Return the files that the manifests list with their numbers of items, and the time of the export."""
     try:
         summary = orjson.loads((folder / _SUMMARY).read_bytes())
@@ -109,8 +109,8 @@ def _manifest(folder: Path) -> tuple[Mapping[Path, int | None], datetime]:
     return files, from_rfc3339(at)
 
 
-def _bare(folder: Path) -> Mapping[Path, int | None]:
+def _bare(folder: Path) -> tuple[Mapping[Path, int | None], datetime | None]:
     files = sorted({*folder.glob("*.json.gz"), *folder.glob("data/*.json.gz")})
     if not files:
         raise TableExportRefused(f"{folder} has no manifest-summary.json and no .json.gz files")
-    return dict.fromkeys(files)
+    return dict.fromkeys(files), None

@@ -159,12 +159,12 @@ def test_days_without_views_are_in_the_manifest_even_if_the_export_fails(tmp_pat
     class Interrupted(History):
         def open(self, day: date) -> Day:
             if day == OPEN:
-                return Day(day, [self._failed()], free=asyncio.Semaphore(1))
+                return Day(day, [self._failing()], free=asyncio.Semaphore(1))
             return super().open(day)
 
-        async def _failed(self) -> AsyncIterator[list[Segment]]:
+        async def _failing(self) -> AsyncIterator[list[Segment]]:
+            yield []
             raise KeyError("interrupted")
-            yield
 
     with pytest.raises(KeyError):
         export(tmp_path, Interrupted([]))
