@@ -16,13 +16,13 @@ from vitrina.api.http.body import JSON
 from vitrina.api.http.problems import CONTENT_TYPE, TABLE
 from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.api.openapi.components import SCHEMAS
-from vitrina.api.openapi.document import errors_of
+from vitrina.api.openapi.document import errors_of, headers_of
 
 Json = dict[str, Any]
 SCHEMA: Final = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 _IDS: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:vitrina:postman")
 _ALWAYS: Final = ("ETag", "Location")
-"""Headers that a successful response always has if the route declares them."""
+"""Headers that a successful response always has if the route has them."""
 _DESCRIPTION: Final = """\
 Every operation, in an order that runs from top to bottom, any number of times: names are new in each run.
 
@@ -155,7 +155,7 @@ def _tests(step: Step, route: Route) -> list[str]:
     if step.code:
         lines.append(_test(f"is {step.code}", f"pm.expect(body.code).to.equal({_js(step.code)})"))
     else:
-        names = [name for name in _ALWAYS if name in route.response_headers]
+        names = [name for name in _ALWAYS if name in headers_of(route)]
         lines += [_test(f"has {name}", f"pm.response.to.have.header({_js(name)})") for name in names]
     lines += [_test(fact, f"pm.expect({expression}).to.be.true") for fact, expression in step.facts.items()]
     return lines + [f"pm.collectionVariables.set({_js(name)}, {value});" for name, value in step.keep.items()]

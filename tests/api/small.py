@@ -13,8 +13,9 @@ from pydantic import BaseModel, Field
 from vitrina.api.application import new_application
 from vitrina.api.http.app_keys import AUTHENTICATOR
 from vitrina.api.http.body import JSON, MERGE_PATCH
+from vitrina.api.http.pagination import PageQuery
 from vitrina.api.http.request import Request
-from vitrina.api.http.responses import json_response, not_modified
+from vitrina.api.http.responses import conditional_response, json_response
 from vitrina.api.http.routing import PUBLIC, Route, new_route
 from vitrina.api.http.validation import BodyModel, QueryInt, QueryModel
 from vitrina.api.server.process import listening
@@ -103,11 +104,15 @@ async def listing(request: Request[None, Window]) -> web.StreamResponse:
     return json_response(request.query, headers={"Link": request.next_link("abc=")})
 
 
+async def paged(request: Request[None, PageQuery]) -> web.StreamResponse:
+    """Return the parameters of a page."""
+    return json_response(request.query)
+
+
 async def tagged(request: Request[None, None]) -> web.StreamResponse:
     """Return an object with a version."""
-    if request.if_none_match(3):
-        return not_modified(3)
-    return json_response(b'{"version":3}', etag=3, headers={"Cache-Control": "public, max-age=1"})
+    cached = {"Cache-Control": "public, max-age=1"}
+    return conditional_response(request, b'{"version":3}', etag=3, headers=cached)
 
 
 async def change(request: Request[None, None]) -> web.StreamResponse:
@@ -153,8 +158,9 @@ ROUTES: Final = (
     _route("POST", "/v1/touch", touch, responses={200: Made}, rate_limited=True),
     _route("PATCH", "/v1/widgets/{id}", make, media_types=(JSON, MERGE_PATCH), conditional=True),
     _route("GET", "/v1/widgets", listing, response_headers=("Link",)),
+    _route("GET", "/v1/pages", paged),
     _route("GET", "/v1/widgets/{id}", tagged, conditional=True, parameters={"id": "The widget's id."}),
-    _route("DELETE", "/v1/widgets/{id}", change, conditional=True, errors=(NotFound,)),
+    _route("DELETE", "/v1/widgets/{id}", change, conditional=True),
     _route("GET", "/v1/fail", fail, errors=(SkuTaken, NotFound)),
     _route("GET", "/v1/sleep", sleep),
     _route("GET", "/v1/sleep-long", sleep, deadline=False),

@@ -21,17 +21,7 @@ from vitrina.api.http.proxies import ProxyHeaders
 from vitrina.api.http.request import Request
 from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.api.openapi import document as openapi
-from vitrina.api.routes import (
-    analytics,
-    auth,
-    docs,
-    exports,
-    notifications,
-    ops,
-    product_reads,
-    products,
-    users,
-)
+from vitrina.api.routes import analytics, auth, docs, exports, notifications, ops, product_reads, products, users
 from vitrina.api.schemas.products import rendered_product
 from vitrina.api.server.process import protocol_options
 from vitrina.api.server.readiness import READINESS, Readiness

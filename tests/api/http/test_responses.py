@@ -7,7 +7,7 @@ from enum import StrEnum
 import pytest
 from pydantic import BaseModel, Field
 
-from vitrina.api.http.responses import json_response, not_modified, render
+from vitrina.api.http.responses import json_response, render
 
 
 class Colour(StrEnum):
@@ -54,7 +54,7 @@ def test_a_response_without_a_body_has_no_content_type() -> None:
     empty = json_response(status=204)
     assert empty.body is None
     assert dict(empty.headers) == {}
-    assert dict(not_modified(3).headers) == {"ETag": '"3"'}
+    assert dict(json_response(status=304, etag=3).headers) == {"ETag": '"3"'}
 
 
 def test_responses_do_not_share_headers() -> None:

@@ -24,9 +24,11 @@ from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.api.openapi.document import document, errors_of
 from vitrina.errors import (
     AuthenticationRequired,
+    Conflict,
     Forbidden,
     IdempotencyInProgress,
     IdempotencyKeyReused,
+    InvalidCursor,
     InvalidToken,
     NotFound,
     RateLimited,
@@ -98,8 +100,9 @@ def test_the_document_has_every_route_that_is_not_hidden(small_document: dict[st
         ("POST", "/v1/widgets", _BODY | {IdempotencyKeyReused, IdempotencyInProgress}),
         ("POST", "/v1/touch", _BODY | {RateLimited}),
         ("GET", "/v1/widgets", {ValidationFailed}),
-        ("GET", "/v1/widgets/{id}", set()),
-        ("DELETE", "/v1/widgets/{id}", {NotFound, VersionMismatch}),
+        ("GET", "/v1/widgets/{id}", {NotFound}),
+        ("DELETE", "/v1/widgets/{id}", {NotFound, VersionMismatch, Conflict}),
+        ("GET", "/v1/pages", {ValidationFailed, InvalidCursor}),
         ("GET", "/v1/fail", {SkuTaken, NotFound}),
     ],
 )
@@ -156,6 +159,7 @@ def test_bodies_queries_paths_and_headers_are_described(small_document: dict[str
     assert read["responses"].keys() >= {"200", "304"}
     assert read["responses"]["304"]["headers"].keys() == {"X-Request-ID", "ETag"}
     assert {"$ref": "#/components/parameters/IfMatch"} in paths["/v1/widgets/{id}"]["delete"]["parameters"]
+    assert "Link" in paths["/v1/pages"]["get"]["responses"]["200"]["headers"]
     assert paths["/v1/stream"]["get"]["responses"]["200"]["content"] == {"text/plain": {}, "text/csv": {}}
     widget = small_document["components"]["schemas"]["Widget"]
     assert widget["additionalProperties"] is False

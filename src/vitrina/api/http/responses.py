@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from aiohttp import web
@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 from pydantic import BaseModel, ConfigDict
 
 from vitrina.api.http.body import JSON
+from vitrina.api.http.request import Request
 from vitrina.clock import rfc3339
 
 _JSON_HEADERS: Final = CIMultiDict({"Content-Type": JSON})
@@ -45,9 +46,13 @@ def json_response(
     return response
 
 
-def not_modified(etag: int | str, *, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return 304: the version that the client has is still current (RFC 9110 section 15.4.5)."""
-    return json_response(status=304, etag=etag, headers=headers)
+def conditional_response(
+    request: Request[Any, Any], content: BaseModel | bytes, *, etag: int | str, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Return `content`, or 304 if `If-None-Match` names `etag` (RFC 9110 section 13.1.2)."""
+    if request.if_none_match(etag):
+        return json_response(status=304, etag=etag, headers=headers)
+    return json_response(content, etag=etag, headers=headers)
 
 
 def render(model: BaseModel) -> bytes:

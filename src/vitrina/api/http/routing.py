@@ -47,12 +47,12 @@ _PARAMETER: Final = re.compile(r"\{(\w+)[^}]*\}")
 class Route:
     """One method of one path.
 
-    `allow` has no default: a route without a policy does not exist. `errors` are those that the handler's own work can
-    raise; `openapi.document.errors_of` adds those that follow from the rest of the declaration (401, 403, 413, 415,
-    422, 429, 503 and so on). A handler with `late_authentication` awaits `request.authenticate` itself, concurrently
-    with its own read. A route that `ignores_tokens` is for probes and scrapers, which may send a token that is meant
-    for another service. `conditional` routes honour `If-None-Match` (GET) or `If-Match`, and send an `ETag`.
-    `parameters` describes those of the path. `deadline` is False for responses that may stream for longer than
+    `allow` has no default: a route without a policy does not exist. `errors` and `response_headers` are those of the
+    handler's own work; `openapi.document` adds what follows from the rest of the declaration (401, 403, 404, 413, 415,
+    422, 429, 503, `Link`, `ETag` and so on). A handler with `late_authentication` awaits `request.authenticate` itself,
+    concurrently with its own read. A route that `ignores_tokens` is for probes and scrapers, which may send a token
+    that is meant for another service. `conditional` routes honour `If-None-Match` (GET) or `If-Match`, and send an
+    `ETag`. `parameters` describes those of the path. `deadline` is False for responses that may stream for longer than
     `Settings.request_timeout`. The OpenAPI document leaves out routes that are not `documented`.
     """
 

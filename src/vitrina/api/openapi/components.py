@@ -117,8 +117,3 @@ _SAMPLES: Final[dict[type[VitrinaError], VitrinaError]] = {
 def example(error: type[VitrinaError], path: str) -> Json:
     """Return an example of the problem that `error` becomes, with a sample of its members."""
     return {"value": describe(_SAMPLES.get(error) or error(), instance=path)}
-
-
-def phrase(status: int) -> str:
-    """Return the reason phrase of a status."""
-    return HTTPStatus(status).phrase

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cache
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -12,37 +13,18 @@ from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
+from vitrina import errors
+from vitrina.api.http import problems
 from vitrina.api.http.body import JSON
-from vitrina.api.http.problems import (
-    CONTENT_TYPE,
-    TABLE,
-    BadRequest,
-    MalformedJson,
-    PayloadTooLarge,
-    RequestTimeout,
-    UnsupportedMediaType,
-)
+from vitrina.api.http.pagination import PageQuery
+from vitrina.api.http.problems import CONTENT_TYPE, TABLE
 from vitrina.api.http.request import Request
-from vitrina.api.http.responses import json_response, not_modified
+from vitrina.api.http.responses import conditional_response
 from vitrina.api.http.routing import PUBLIC, Content, Route, new_route
 from vitrina.api.openapi import components as parts
 from vitrina.config import Settings
 from vitrina.domain.users import EVERY_ROLE
-from vitrina.errors import (
-    AuthenticationRequired,
-    Forbidden,
-    IdempotencyInProgress,
-    IdempotencyKeyReused,
-    InvalidCredentials,
-    InvalidToken,
-    RateLimited,
-    TableUnavailable,
-    Unavailable,
-    ValidationFailed,
-    VersionMismatch,
-    VitrinaError,
-    WrongPassword,
-)
+from vitrina.errors import VitrinaError
 
 Json = dict[str, Any]
 _REFERENCE: Final = "#/components/schemas/{model}"
@@ -92,10 +74,7 @@ def route(routes: Sequence[Route], settings: Settings) -> Route:
     async def openapi(request: Request[None, None]) -> web.StreamResponse:
         """Return this document."""
         body, etag = await asyncio.to_thread(rendered)
-        headers = {"Cache-Control": "no-cache"}
-        if request.if_none_match(etag):
-            return not_modified(etag, headers=headers)
-        return json_response(body, etag=etag, headers=headers)
+        return conditional_response(request, body, etag=etag, headers={"Cache-Control": "no-cache"})
 
     itself = new_route(
         "GET",
@@ -112,22 +91,45 @@ def route(routes: Sequence[Route], settings: Settings) -> Route:
 
 def errors_of(route: Route) -> tuple[type[VitrinaError], ...]:
     """Return every error that a route can respond with: those it declares, and those its declaration implies."""
-    found: list[type[VitrinaError]] = [BadRequest, *route.errors, Unavailable]
+    found: list[type[VitrinaError]] = [problems.BadRequest, *route.errors, errors.Unavailable]
     if not route.ignores_tokens:
-        found += [InvalidToken, TableUnavailable]
+        found += [errors.InvalidToken, errors.TableUnavailable]
     if route.allow is not PUBLIC:
-        found += [AuthenticationRequired] + [Forbidden] * (route.allow != EVERY_ROLE)
+        found += [errors.AuthenticationRequired] + [errors.Forbidden] * (route.allow != EVERY_ROLE)
+    if route.path_parameters:
+        found.append(errors.NotFound)
     if route.body is not None:
-        found += [MalformedJson, UnsupportedMediaType, PayloadTooLarge, RequestTimeout, ValidationFailed]
+        found += [problems.MalformedJson, problems.UnsupportedMediaType, problems.PayloadTooLarge]
+        found += [problems.RequestTimeout, errors.ValidationFailed]
     if route.query is not None:
-        found.append(ValidationFailed)
+        found.append(errors.ValidationFailed)
+    if _is_paged(route):
+        found.append(errors.InvalidCursor)
     if route.idempotent:
-        found += [IdempotencyKeyReused, IdempotencyInProgress, ValidationFailed]
+        found += [errors.IdempotencyKeyReused, errors.IdempotencyInProgress, errors.ValidationFailed]
     if route.conditional and route.method != "GET":
-        found.append(VersionMismatch)
+        found += [errors.VersionMismatch, errors.Conflict]
     if route.rate_limited:
-        found.append(RateLimited)
+        found.append(errors.RateLimited)
     return tuple(error for error in TABLE if error in found)
+
+
+def headers_of(route: Route) -> list[str]:
+    """Return the headers of a success: those that a route declares, and those that its declaration implies."""
+    found = list(route.response_headers)
+    if route.conditional and None not in route.responses.values():
+        found.append("ETag")
+    if _is_paged(route):
+        found.append("Link")
+    if route.idempotent:
+        found.append("Idempotency-Replayed")
+    if route.rate_limited:
+        found += parts.RATE_LIMIT_HEADERS
+    return found
+
+
+def _is_paged(route: Route) -> bool:
+    return route.query is not None and issubclass(route.query, PageQuery)
 
 
 def _operation(route: Route, queries: list[Json], references: dict[type[BaseModel], Json]) -> Json:
@@ -206,34 +208,27 @@ def _model_schemas(routes: Iterable[Route]) -> tuple[dict[type[BaseModel], Json]
 def _responses(route: Route, references: dict[type[BaseModel], Json]) -> dict[int, Json]:
     responses: dict[int, Json] = {}
     for status, content in route.responses.items():
-        headers = list(route.response_headers)
-        if route.conditional and content is not None:
-            headers.append("ETag")
-        if route.idempotent:
-            headers.append("Idempotency-Replayed")
-        if route.rate_limited:
-            headers += parts.RATE_LIMIT_HEADERS
         responses[status] = {
-            "description": parts.phrase(status),
-            "headers": _headers(headers),
+            "description": HTTPStatus(status).phrase,
+            "headers": _headers(headers_of(route)),
             **_content(content, references),
         }
     if route.conditional and route.method == "GET":
-        responses[304] = {"description": parts.phrase(304), "headers": _headers(["ETag"])}
+        responses[304] = {"description": HTTPStatus.NOT_MODIFIED.phrase, "headers": _headers(["ETag"])}
     by_status: dict[int, list[type[VitrinaError]]] = {}
     for error in errors_of(route):
         by_status.setdefault(TABLE[error].status.value, []).append(error)
-    for status, errors in by_status.items():
+    for status, found in by_status.items():
         headers = list(parts.ERROR_HEADERS.get(status, ()))
-        if {InvalidCredentials, WrongPassword}.intersection(errors):
+        if {errors.InvalidCredentials, errors.WrongPassword}.intersection(found):
             headers += parts.RATE_LIMIT_HEADERS
         responses[status] = {
-            "description": "; ".join(TABLE[error].title for error in errors),
+            "description": "; ".join(TABLE[error].title for error in found),
             "headers": _headers(headers),
             "content": {
                 CONTENT_TYPE: {
                     "schema": {"$ref": _REFERENCE.format(model="Problem")},
-                    "examples": {TABLE[error].code: parts.example(error, route.template) for error in errors},
+                    "examples": {TABLE[error].code: parts.example(error, route.template) for error in found},
                 }
             },
         }

@@ -8,12 +8,12 @@ from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import RouteTable
 from vitrina.api.schemas.analytics import DayEntry, LeaderEntry, LeaderReport, LeadersQuery, PeriodQuery, ViewReport
 from vitrina.domain.users import PRODUCT_MANAGERS
-from vitrina.errors import NotFound, Overloaded
+from vitrina.errors import Overloaded
 
 routes = RouteTable("analytics")
 
 
-@routes.get("/v1/products/{product_id}/views", allow=PRODUCT_MANAGERS, responses={200: ViewReport}, errors=(NotFound,))
+@routes.get("/v1/products/{product_id}/views", allow=PRODUCT_MANAGERS, responses={200: ViewReport})
 async def get_product_views(request: Request[None, PeriodQuery]) -> web.Response:
     """Count a product's views, day by day, people and bots apart."""
     product_id = request.parameter("product_id")

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from aiohttp import web
 
 from vitrina.api.http.request import Request
-from vitrina.api.http.responses import json_response, not_modified
+from vitrina.api.http.responses import conditional_response
 from vitrina.api.http.routing import PUBLIC, RouteTable
 from vitrina.errors import NotFound
 
@@ -70,9 +70,9 @@ async def docs(request: Request[None, None]) -> web.StreamResponse:
         "Content-Security-Policy": _POLICY,
         "Content-Type": "text/html; charset=utf-8",
     }
-    if request.if_none_match(assets.version):
-        return not_modified(assets.version, headers=headers)
-    return json_response(_PAGE.format(version=assets.version).encode(), etag=assets.version, headers=headers)
+    return conditional_response(
+        request, _PAGE.format(version=assets.version).encode(), etag=assets.version, headers=headers
+    )
 
 
 @routes.get(
@@ -88,10 +88,8 @@ async def docs_asset(request: Request[None, None]) -> web.StreamResponse:
     name = request.parameter("name")
     if request.parameter("version") != assets.version or name not in assets.files:
         raise NotFound
-    if request.if_none_match(assets.version):
-        return not_modified(assets.version, headers={"Cache-Control": _FOR_GOOD})
     headers = {"Cache-Control": _FOR_GOOD, "Content-Type": _MEDIA_TYPES[name]}
-    return json_response(assets.files[name], etag=assets.version, headers=headers)
+    return conditional_response(request, assets.files[name], etag=assets.version, headers=headers)
 
 
 @cache

@@ -17,19 +17,12 @@ from vitrina.api.schemas.notifications import (
     notification_resource,
 )
 from vitrina.domain.users import PRODUCT_MANAGERS
-from vitrina.errors import InvalidCursor, NotFound
 
 routes = RouteTable("notifications")
 _PREFERENCES: Final = "/v1/me/notification-preferences"
 
 
-@routes.get(
-    "/v1/notifications",
-    allow=PRODUCT_MANAGERS,
-    responses={200: NotificationPage},
-    errors=(InvalidCursor,),
-    response_headers=("Link",),
-)
+@routes.get("/v1/notifications", allow=PRODUCT_MANAGERS, responses={200: NotificationPage})
 async def list_notifications(request: Request[None, NotificationQuery]) -> web.Response:
     """List one's own notices, newest first.
 
@@ -45,9 +38,7 @@ async def list_notifications(request: Request[None, NotificationQuery]) -> web.R
     return page_response(request, query, found.page, content)
 
 
-@routes.post(
-    "/v1/notifications/{notification_id}/read", allow=PRODUCT_MANAGERS, responses={204: None}, errors=(NotFound,)
-)
+@routes.post("/v1/notifications/{notification_id}/read", allow=PRODUCT_MANAGERS, responses={204: None})
 async def read_notification(request: Request[None, None]) -> web.Response:
     """Mark a notice as read; repeating it changes nothing."""
     await request.app[SERVICES].inbox.mark_read(request.caller.id, request.parameter("notification_id"))

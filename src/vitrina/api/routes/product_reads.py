@@ -1,14 +1,14 @@
 """Reads of one product over HTTP: anonymous ones are cached and counted (R4, R11), others always read the table."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from aiohttp import web
 
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.request import Request
-from vitrina.api.http.responses import json_response
+from vitrina.api.http.responses import conditional_response, json_response
 from vitrina.api.http.routing import PUBLIC, RouteTable
 from vitrina.api.schemas.products import REVALIDATED, RenderedProduct, SeenProduct, product_resource, sees_all
 from vitrina.domain.products import Product, is_sku
@@ -16,7 +16,6 @@ from vitrina.domain.users import Principal
 from vitrina.errors import NotFound, Overloaded
 from vitrina.ids import is_id
 from vitrina.services.products.cache import Cached, CachedProduct
-from vitrina.services.views.recorder import Reservation
 
 ONE_PRODUCT: Final = "/v1/products/{product_id:(?!deleted$)[^/]+}"
 """The path of a product, with a pattern that leaves `/v1/products/deleted` to the list of deleted products."""
@@ -31,8 +30,7 @@ routes = RouteTable("products")
     allow=PUBLIC,
     late_authentication=True,
     responses={200: SeenProduct},
-    errors=(NotFound, Overloaded),
-    response_headers=("ETag",),
+    errors=(Overloaded,),
     conditional=True,
 )
 async def read_product(request: Request[None, None]) -> web.Response:
@@ -42,16 +40,9 @@ async def read_product(request: Request[None, None]) -> web.Response:
     products too.
     """
     services, product_id = request.app[SERVICES], request.parameter("product_id")
-    if not is_id(product_id):
-        await request.authenticate()
-        raise NotFound
-    if "Authorization" not in request.raw.headers:
-        with services.views.reserve() as view:
-            return await _anonymous_response(request, view, await services.product_cache.by_id(product_id))
-    viewer, product = await _authenticated_read(request, services.products.get(product_id))
-    if product.deleted_at is not None and not sees_all(viewer):
-        raise NotFound
-    return _signed_in_response(request, product, viewer)
+    return await _read(
+        request, product_id, valid=is_id(product_id), cached=services.product_cache.by_id, stored=services.products.get
+    )
 
 
 @routes.get(
@@ -59,8 +50,7 @@ async def read_product(request: Request[None, None]) -> web.Response:
     allow=PUBLIC,
     late_authentication=True,
     responses={200: SeenProduct},
-    errors=(NotFound, Overloaded),
-    response_headers=("ETag",),
+    errors=(Overloaded,),
     conditional=True,
 )
 async def read_product_by_sku(request: Request[None, None]) -> web.Response:
@@ -69,41 +59,48 @@ async def read_product_by_sku(request: Request[None, None]) -> web.Response:
     An anonymous read is recorded as a view; HEAD, 304 and the reads of signed-in people are not.
     """
     services, sku = request.app[SERVICES], request.parameter("sku")
-    if not is_sku(sku):
+    return await _read(
+        request, sku, valid=is_sku(sku), cached=services.product_cache.by_sku, stored=services.products.get_by_sku
+    )
+
+
+async def _read(
+    request: Request[None, None],
+    name: str,
+    *,
+    valid: bool,
+    cached: Callable[[str], Awaitable[Cached[CachedProduct[RenderedProduct]]]],
+    stored: Callable[[str], Coroutine[Any, Any, Product]],
+) -> web.Response:
+    """Respond with the product of an id or a SKU.
+
+    Anonymous readers get it from the cache once the view is stored; a 304 and the response to a HEAD are no views.
+    """
+    if not valid:
         await request.authenticate()
         raise NotFound
-    if "Authorization" not in request.raw.headers:
-        with services.views.reserve() as view:
-            return await _anonymous_response(request, view, await services.product_cache.by_sku(sku))
-    viewer, product = await _authenticated_read(request, services.products.get_by_sku(sku))
-    return _signed_in_response(request, product, viewer)
-
-
-async def _anonymous_response(
-    request: Request[None, None], view: Reservation, cached: Cached[CachedProduct[RenderedProduct]]
-) -> web.Response:
-    """Respond from the cache, once the view is stored; a 304 and the response to a HEAD are no views."""
-    product, content = cached.value.product, cached.value.content
-    if request.if_none_match(product.version):
-        return json_response(status=304, etag=product.version, headers=REVALIDATED)
-    if not request.is_head:
-        await view.record(
-            product.id,
-            address=request.address,
-            user_agent=request.user_agent,
-            referrer=request.raw.headers.get("Referer"),
-        )
+    if "Authorization" in request.raw.headers:
+        viewer, product = await _authenticated_read(request, stored(name))
+        if product.deleted_at is not None and not sees_all(viewer):
+            raise NotFound
+        return conditional_response(request, product_resource(product, viewer), etag=product.version)
+    with request.app[SERVICES].views.reserve() as view:
+        found = await cached(name)
+        product, content = found.value.product, found.value.content
+        if request.if_none_match(product.version):
+            return json_response(status=304, etag=product.version, headers=REVALIDATED)
+        if not request.is_head:
+            await view.record(
+                product.id,
+                address=request.address,
+                user_agent=request.user_agent,
+                referrer=request.raw.headers.get("Referer"),
+            )
     headers = content.headers.copy()
-    if cached.age is not None:
+    if found.age is not None:
         headers["Warning"] = _STALE
-        headers["Age"] = str(int(cached.age))
+        headers["Age"] = str(int(found.age))
     return web.Response(body=content.body, headers=headers)
-
-
-def _signed_in_response(request: Request[None, None], product: Product, viewer: Principal | None) -> web.Response:
-    if request.if_none_match(product.version):
-        return json_response(status=304, etag=product.version)
-    return json_response(product_resource(product, viewer), etag=product.version)
 
 
 async def _authenticated_read(

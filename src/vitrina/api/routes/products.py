@@ -27,14 +27,7 @@ from vitrina.api.schemas.products import (
 from vitrina.domain.products import ProductDraft, Sort
 from vitrina.domain.text import fold
 from vitrina.domain.users import PRODUCT_MANAGERS
-from vitrina.errors import (
-    Conflict,
-    InvalidCursor,
-    NotDeleted,
-    NotFound,
-    SkuTaken,
-    ValidationFailed,
-)
+from vitrina.errors import Conflict, NotDeleted, SkuTaken, ValidationFailed
 
 routes = RouteTable("products")
 
@@ -62,13 +55,7 @@ async def create_product(request: Request[ProductCreate, None]) -> web.Response:
     )
 
 
-@routes.get(
-    "/v1/products",
-    allow=PUBLIC,
-    responses={200: PageOf[ManagedProduct | PublicProduct]},
-    errors=(InvalidCursor,),
-    response_headers=("Link",),
-)
+@routes.get("/v1/products", allow=PUBLIC, responses={200: PageOf[ManagedProduct | PublicProduct]})
 async def list_products(request: Request[None, ProductQuery]) -> web.Response:
     """List live products."""
     query = request.query
@@ -91,8 +78,7 @@ async def list_products(request: Request[None, ProductQuery]) -> web.Response:
     allow=PRODUCT_MANAGERS,
     media_types=(JSON, MERGE_PATCH),
     responses={200: ManagedProduct},
-    errors=(NotFound, Conflict, SkuTaken),
-    response_headers=("ETag",),
+    errors=(SkuTaken,),
     conditional=True,
 )
 async def change_product(request: Request[ProductPatch, None]) -> web.Response:
@@ -107,9 +93,7 @@ async def change_product(request: Request[ProductPatch, None]) -> web.Response:
     return json_response(product_resource(product, request.caller), etag=product.version)
 
 
-@routes.delete(
-    ONE_PRODUCT, allow=PRODUCT_MANAGERS, responses={204: None}, errors=(NotFound, Conflict), conditional=True
-)
+@routes.delete(ONE_PRODUCT, allow=PRODUCT_MANAGERS, responses={204: None}, conditional=True)
 async def delete_product(request: Request[None, None]) -> web.Response:
     """Delete a product softly."""
     await request.app[SERVICES].products.delete(
@@ -121,13 +105,7 @@ async def delete_product(request: Request[None, None]) -> web.Response:
     return json_response(status=204)
 
 
-@routes.get(
-    "/v1/products/deleted",
-    allow=PRODUCT_MANAGERS,
-    responses={200: PageOf[DeletedProduct]},
-    errors=(InvalidCursor,),
-    response_headers=("Link",),
-)
+@routes.get("/v1/products/deleted", allow=PRODUCT_MANAGERS, responses={200: PageOf[DeletedProduct]})
 async def list_deleted_products(request: Request[None, PageQuery]) -> web.Response:
     """List deleted products, the newest deletion first."""
     return await list_response(
@@ -142,7 +120,7 @@ async def list_deleted_products(request: Request[None, PageQuery]) -> web.Respon
     "/v1/products/{product_id}/restore",
     allow=PRODUCT_MANAGERS,
     responses={200: ManagedProduct},
-    errors=(NotFound, NotDeleted, SkuTaken, Conflict),
+    errors=(NotDeleted, SkuTaken, Conflict),
     response_headers=("ETag",),
 )
 async def restore_product(request: Request[ProductRestore | None, None]) -> web.Response:
@@ -156,13 +134,7 @@ async def restore_product(request: Request[ProductRestore | None, None]) -> web.
     return json_response(product_resource(product, request.caller), etag=product.version)
 
 
-@routes.get(
-    "/v1/products/{product_id}/history",
-    allow=PRODUCT_MANAGERS,
-    responses={200: PageOf[ChangeEntry]},
-    errors=(NotFound, InvalidCursor),
-    response_headers=("Link",),
-)
+@routes.get("/v1/products/{product_id}/history", allow=PRODUCT_MANAGERS, responses={200: PageOf[ChangeEntry]})
 async def list_product_history(request: Request[None, PageQuery]) -> web.Response:
     """List a product's changes, newest first."""
     product_id = request.parameter("product_id")
@@ -174,13 +146,7 @@ async def list_product_history(request: Request[None, PageQuery]) -> web.Respons
     )
 
 
-@routes.get(
-    "/v1/products/{product_id}/prices",
-    allow=PUBLIC,
-    responses={200: PricePage},
-    errors=(NotFound, InvalidCursor),
-    response_headers=("Link",),
-)
+@routes.get("/v1/products/{product_id}/prices", allow=PUBLIC, responses={200: PricePage})
 async def list_product_prices(request: Request[None, PageQuery]) -> web.Response:
     """List a product's prices, newest first."""
     product_id = request.parameter("product_id")

@@ -7,18 +7,11 @@ from vitrina.api.http.body import JSON, MERGE_PATCH
 from vitrina.api.http.idempotency import create_once, created
 from vitrina.api.http.pagination import PageOf, list_response
 from vitrina.api.http.request import Request
-from vitrina.api.http.responses import json_response
+from vitrina.api.http.responses import conditional_response, json_response
 from vitrina.api.http.routing import RouteTable
 from vitrina.api.schemas.accounts import UserCreate, UserPatch, UserQuery, UserResource
-from vitrina.domain.users import ACCOUNT_MANAGERS, EVERY_ROLE, Role, User
-from vitrina.errors import (
-    Conflict,
-    EmailTaken,
-    InvalidCursor,
-    NotFound,
-    Overloaded,
-    SuperAdminProtected,
-)
+from vitrina.domain.users import ACCOUNT_MANAGERS, EVERY_ROLE, Role
+from vitrina.errors import Conflict, EmailTaken, Overloaded, SuperAdminProtected
 from vitrina.services.accounts.accounts import UserChanges, UserDraft
 
 routes = RouteTable("users")
@@ -44,13 +37,7 @@ async def create_user(request: Request[UserCreate, None]) -> web.Response:
     )
 
 
-@routes.get(
-    "/v1/users",
-    allow=ACCOUNT_MANAGERS,
-    responses={200: PageOf[UserResource]},
-    errors=(InvalidCursor,),
-    response_headers=("Link",),
-)
+@routes.get("/v1/users", allow=ACCOUNT_MANAGERS, responses={200: PageOf[UserResource]})
 async def list_users(request: Request[None, UserQuery]) -> web.Response:
     """List accounts, newest first."""
     role, limit = request.query.role, request.query.limit
@@ -62,23 +49,18 @@ async def list_users(request: Request[None, UserQuery]) -> web.Response:
     )
 
 
-@routes.get(
-    "/v1/users/{user_id}",
-    allow=ACCOUNT_MANAGERS,
-    responses={200: UserResource},
-    errors=(NotFound,),
-    response_headers=("ETag",),
-    conditional=True,
-)
+@routes.get("/v1/users/{user_id}", allow=ACCOUNT_MANAGERS, responses={200: UserResource}, conditional=True)
 async def read_user(request: Request[None, None]) -> web.Response:
     """Read an account."""
-    return _single(request, await request.app[SERVICES].accounts.get(request.parameter("user_id")))
+    user = await request.app[SERVICES].accounts.get(request.parameter("user_id"))
+    return conditional_response(request, UserResource.model_validate(user), etag=user.version)
 
 
-@routes.get("/v1/me", allow=EVERY_ROLE, responses={200: UserResource}, response_headers=("ETag",), conditional=True)
+@routes.get("/v1/me", allow=EVERY_ROLE, responses={200: UserResource}, conditional=True)
 async def read_own_account(request: Request[None, None]) -> web.Response:
     """Read one's own account."""
-    return _single(request, request.caller.user)
+    user = request.caller.user
+    return conditional_response(request, UserResource.model_validate(user), etag=user.version)
 
 
 @routes.patch(
@@ -86,8 +68,7 @@ async def read_own_account(request: Request[None, None]) -> web.Response:
     allow=ACCOUNT_MANAGERS,
     media_types=(JSON, MERGE_PATCH),
     responses={200: UserResource},
-    errors=(NotFound, SuperAdminProtected, EmailTaken, Conflict, Overloaded),
-    response_headers=("ETag",),
+    errors=(SuperAdminProtected, EmailTaken, Overloaded),
     conditional=True,
 )
 async def change_user(request: Request[UserPatch, None]) -> web.Response:
@@ -105,16 +86,10 @@ async def change_user(request: Request[UserPatch, None]) -> web.Response:
     "/v1/users/{user_id}",
     allow=ACCOUNT_MANAGERS,
     responses={204: None},
-    errors=(NotFound, SuperAdminProtected, Conflict),
+    errors=(SuperAdminProtected,),
     conditional=True,
 )
 async def delete_user(request: Request[None, None]) -> web.Response:
     """Delete an account and end its sessions."""
     await request.app[SERVICES].accounts.delete(request.parameter("user_id"), expected=request.if_match())
     return json_response(status=204)
-
-
-def _single(request: Request[None, None], user: User) -> web.Response:
-    if request.if_none_match(user.version):
-        return json_response(status=304, etag=user.version)
-    return json_response(UserResource.model_validate(user), etag=user.version)
