@@ -3,27 +3,29 @@
     async with Services(settings) as services:
         product = await services.products.get(product_id)
 
-Everything is a lazy property: what nobody asks for is neither imported nor built, so a command or a Lambda function
-loads only its own libraries. What a property built is closed when the context ends, the last one built first.
+Services are lazy properties, so a command or a Lambda function imports the libraries of what it uses alone. The end of
+the context closes what was built, the last one first.
 """
 # ruff: noqa: PLC0415 - pyarrow alone takes 0.1 s and 40 MB, and JWT, templates and password rules as long together
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
 from vitrina import aws, clock as clocks
-from vitrina.clock import Clock
 from vitrina.config import Settings
 from vitrina.domain.products import Product
 from vitrina.mail.transport import open_transport
 from vitrina.queue.notices import NoticeQueue
+from vitrina.services.accounts.throttle import Throttle
 from vitrina.services.cursors import Cursors
+from vitrina.services.exports.source import LiveSource
 from vitrina.services.idempotency import Idempotency
+from vitrina.services.notifications.dispatch import NoticeDispatcher, default_preferences
+from vitrina.services.notifications.inbox import Inbox
 from vitrina.services.products.cache import NoCache, ProductCache
 from vitrina.services.products.products import Products
 from vitrina.store import keys
@@ -45,11 +47,8 @@ if TYPE_CHECKING:
     from vitrina.services.accounts.authentication import Authentication
     from vitrina.services.accounts.passwords import Passwords
     from vitrina.services.analytics.analytics import Analytics
-    from vitrina.services.analytics.rollups import RollupQueue, Rollups
-    from vitrina.services.exports.source import LiveSource
+    from vitrina.services.analytics.rollups import Rollups
     from vitrina.services.exports.stream import LimitedExports
-    from vitrina.services.notifications.dispatch import NoticeDispatcher
-    from vitrina.services.notifications.inbox import Inbox
     from vitrina.services.notifications.mailer import Mailer
     from vitrina.services.views.recorder import ViewRecorder
 
@@ -63,20 +62,19 @@ async def open_queue(settings: Settings) -> AsyncIterator[NoticeQueue]:
         yield NoticeQueue(client, name=settings.queue_name)
 
 
-class Services(AbstractAsyncContextManager["Services"]):
+class Services:
     """Every store and service over one connection to the table; use it as an async context manager.
 
     `clock` is the time of all services. `patient` is for commands, the demo and tests, where no client waits: one
-    response of DynamoDB may then take so many seconds (or `read_timeout`, if that is longer), and a call with its
-    retries twice as many; without it a call takes 2.5 s at most. `render` makes of a product what `product_cache`
-    keeps for anonymous readers; without it `products` has no cache to keep up to date.
+    response of DynamoDB may then take so many seconds (or `read_timeout`, if longer), and a call with its retries
+    twice as many, not 2.5 s. `render` makes what `product_cache` keeps of a product; without it there is no cache.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
-        clock: Clock = clocks.now,
+        clock: clocks.Clock = clocks.now,
         patient: float | None = None,
         render: Callable[[Product], Any] | None = None,
     ) -> None:
@@ -84,75 +82,29 @@ class Services(AbstractAsyncContextManager["Services"]):
             settings = settings.model_copy(update={"read_timeout": max(settings.read_timeout, patient)})
         self.settings = settings
         self._clock = clock
-        self._patient = patient
+        self._limits = {} if patient is None else {"deadline": 2 * settings.read_timeout}
         self._render = render
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         self.clients = await self._stack.enter_async_context(aws.connect(self.settings))
+        self.table = table = Table(self.clients, name=self.settings.table_name, **self._limits)
+        self.product_store = ProductStore(table)
+        self.product_listings = ProductListings(table)
+        self.user_store = UserStore(table)
+        self.session_store = SessionStore(table)
+        self.view_store = ViewStore(table, retention_days=self.settings.views_retention_days)
+        self.rollup_store = RollupStore(table)
+        self.inbox_store = InboxStore(table, retention_days=self.settings.notice_retention_days)
+        self.recipient_store = RecipientStore(table, defaults=default_preferences(self.settings))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._stack.__aexit__(kind, error, traceback)
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
 
     async def probe(self, *, consistent: bool = False) -> None:
         """Raise TableUnavailable unless the table answers: 1 call, to the writer's endpoint if `consistent`."""
         await self.table.get(keys.SUPER_ADMINS, consistent=consistent)  # The item need not exist.
-
-    # Stores
-
-    @cached_property
-    def table(self) -> Table:
-        """The table."""
-        if self._patient is None:
-            return Table(self.clients, name=self.settings.table_name)
-        return Table(self.clients, name=self.settings.table_name, deadline=2 * self.settings.read_timeout)
-
-    @cached_property
-    def product_store(self) -> ProductStore:
-        """Products."""
-        return ProductStore(self.table)
-
-    @cached_property
-    def product_listings(self) -> ProductListings:
-        """Lists of products, of changes and of prices."""
-        return ProductListings(self.table)
-
-    @cached_property
-    def user_store(self) -> UserStore:
-        """Accounts."""
-        return UserStore(self.table)
-
-    @cached_property
-    def session_store(self) -> SessionStore:
-        """Sessions."""
-        return SessionStore(self.table)
-
-    @cached_property
-    def view_store(self) -> ViewStore:
-        """View segments."""
-        return ViewStore(self.table, retention_days=self.settings.views_retention_days)
-
-    @cached_property
-    def rollup_store(self) -> RollupStore:
-        """Rollups of closed days."""
-        return RollupStore(self.table)
-
-    @cached_property
-    def inbox_store(self) -> InboxStore:
-        """Inbox entries."""
-        return InboxStore(self.table, retention_days=self.settings.notice_retention_days)
-
-    @cached_property
-    def recipient_store(self) -> RecipientStore:
-        """Who receives notices, and how."""
-        from vitrina.services.notifications.dispatch import default_preferences
-
-        return RecipientStore(self.table, defaults=default_preferences(self.settings))
-
-    # Products and views
 
     @cached_property
     def products(self) -> Products:
@@ -194,29 +146,19 @@ class Services(AbstractAsyncContextManager["Services"]):
         return Rollups(self.view_store, self.rollup_store, clock=self._clock)
 
     @cached_property
-    def rollup_queue(self) -> "RollupQueue":
-        """The background rollups that reports ask for."""
+    def analytics(self) -> "Analytics":
+        """Counts of views over days; closed days without a rollup are rolled up in the background."""
+        from vitrina.services.analytics.analytics import Analytics
         from vitrina.services.analytics.rollups import RollupQueue
 
         queue = RollupQueue(self.rollups)
         self._stack.push_async_callback(queue.close)
-        return queue
-
-    @cached_property
-    def analytics(self) -> "Analytics":
-        """Counts of views over days."""
-        from vitrina.services.analytics.analytics import Analytics
-
-        analytics = Analytics(
-            self.rollup_store, self.product_store, self.rollups, queue=self.rollup_queue, clock=self._clock
-        )
+        analytics = Analytics(self.rollup_store, self.product_store, self.rollups, queue=queue, clock=self._clock)
         self._stack.push_async_callback(analytics.close)
         return analytics
 
-    def view_source(self, *, tries: int = 1) -> "LiveSource":
+    def view_source(self, *, tries: int = 1) -> LiveSource:
         """Return the views as an export reads them from the table; a page is tried `tries` times."""
-        from vitrina.services.exports.source import LiveSource
-
         return LiveSource(self.view_store, self.product_store, tries=tries)
 
     @cached_property
@@ -225,8 +167,6 @@ class Services(AbstractAsyncContextManager["Services"]):
         from vitrina.services.exports.stream import LimitedExports
 
         return LimitedExports(self.view_source())
-
-    # Accounts
 
     @cached_property
     def passwords(self) -> "Passwords":
@@ -248,43 +188,35 @@ class Services(AbstractAsyncContextManager["Services"]):
     def authentication(self) -> "Authentication":
         """Sign-in, tokens and sessions. Raises ValueError without the settings' secrets."""
         from vitrina.services.accounts.authentication import Authentication
-        from vitrina.services.accounts.throttle import Throttle
         from vitrina.services.accounts.tokens import Tokens
 
         settings = self.settings
-        throttle = Throttle(
-            LoginAttemptStore(self.table),
-            key=settings.derive_key("throttle"),
-            limit=settings.login_limit,
-            address_limit=settings.login_address_limit,
-            account_limit=settings.login_account_limit,
-            clock=self._clock,
-        )
         return Authentication(
             self.user_store,
             self.session_store,
             passwords=self.passwords,
             tokens=Tokens(settings.token_keys),
-            throttle=throttle,
+            throttle=Throttle(
+                LoginAttemptStore(self.table),
+                key=settings.derive_key("throttle"),
+                limit=settings.login_limit,
+                address_limit=settings.login_address_limit,
+                account_limit=settings.login_account_limit,
+                clock=self._clock,
+            ),
             access_lifetime=settings.access_token_lifetime,
             refresh_lifetime=settings.refresh_token_lifetime,
             clock=self._clock,
         )
 
-    # Notifications
-
     @cached_property
-    def inbox(self) -> "Inbox":
+    def inbox(self) -> Inbox:
         """The notices of an admin, and how they are mailed."""
-        from vitrina.services.notifications.inbox import Inbox
-
         return Inbox(self.inbox_store, self.recipient_store, clock=self._clock)
 
     @cached_property
-    def notice_dispatcher(self) -> "NoticeDispatcher":
+    def notice_dispatcher(self) -> NoticeDispatcher:
         """Writes the inbox entries of price changes."""
-        from vitrina.services.notifications.dispatch import NoticeDispatcher
-
         return NoticeDispatcher(
             self.inbox_store,
             self.recipient_store,
@@ -300,17 +232,11 @@ class Services(AbstractAsyncContextManager["Services"]):
         transport = await self._stack.enter_async_context(open_transport(self.settings))
         return Mailer(MailStore(self.table), transport, self.settings, clock=self._clock)
 
-    # HTTP's requests, whose keys derive from the settings' secret
-
     @cached_property
     def idempotency(self) -> Idempotency:
         """Claims of idempotency keys. Raises ValueError without the settings' secrets."""
-        return Idempotency(
-            IdempotencyStore(self.table),
-            key=self.settings.derive_key("idempotency"),
-            lifetime=self.settings.idempotency_lifetime,
-            clock=self._clock,
-        )
+        key, lifetime = self.settings.derive_key("idempotency"), self.settings.idempotency_lifetime
+        return Idempotency(IdempotencyStore(self.table), key=key, lifetime=lifetime, clock=self._clock)
 
     @cached_property
     def cursors(self) -> Cursors:
@@ -319,6 +245,5 @@ class Services(AbstractAsyncContextManager["Services"]):
 
 
 async def _drain(views: "ViewRecorder", seconds: float) -> None:
-    lost = await views.drain(seconds=seconds)
-    if lost:
+    if lost := await views.drain(seconds=seconds):
         log.error("views_lost", number=lost)
