@@ -13,6 +13,8 @@ SHORTEST_KEY = 32
 """Bytes. RFC 7518 section 3.2: a key of HS256 is at least as long as its hash."""
 
 Words = Annotated[tuple[str, ...], NoDecode]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
 
 
 class Settings(BaseSettings):
@@ -34,23 +36,19 @@ class Settings(BaseSettings):
     reader_endpoint: str | None = Field(
         None, description="Endpoint of reads that may be stale (a replica, a DAX-style proxy); empty: the writer's."
     )
-    connect_timeout: float = Field(0.5, gt=0, description="Timeout for opening a connection to DynamoDB.")
-    read_timeout: float = Field(1.0, gt=0, description="Timeout for one response of DynamoDB.")
+    connect_timeout: Seconds = Field(0.5, description="Timeout for opening a connection to DynamoDB.")
+    read_timeout: Seconds = Field(1.0, description="Timeout for one response of DynamoDB.")
     # Notices to admins
-    queue_name: str = Field(
-        "vitrina-notices", description="Name of the queue of notices, without SQS's suffix `.fifo`."
-    )
+    queue_name: str = Field("vitrina-notices", description="Name of the queue of notices, without the suffix `.fifo`.")
     queue_endpoint: str | None = Field(None, description="Endpoint of SQS; empty: AWS.")
-    queue_visibility_timeout: int = Field(
-        60, ge=2, description="How long a received message stays hidden from other consumers."
+    queue_visibility_timeout: int = Field(60, ge=2, description="How long a received message is hidden from others.")
+    queue_max_receives: Count = Field(5, description="Attempts at a message before it becomes a dead letter.")
+    relay_lease_time: Seconds = Field(
+        10.0, description="How long a relay may fail to renew its leases before another relay takes its shards."
     )
-    queue_max_receives: int = Field(5, ge=1, description="Attempts at a message before it becomes a dead letter.")
-    relay_lease_time: float = Field(
-        10.0, gt=0, description="How long a relay may fail to renew its leases before another relay takes its shards."
-    )
-    relay_idle_interval: float = Field(1.0, gt=0, description="Pause between two reads of a shard without new records.")
+    relay_idle_interval: Seconds = Field(1.0, description="Pause between two reads of a shard without new records.")
     notify_actor: bool = Field(default=False, description="Also notify the admin who changed the price.")
-    notice_retention_days: int = Field(90, ge=1, description="Days for which inbox entries are kept.")
+    notice_retention_days: Count = Field(90, description="Days for which inbox entries are kept.")
     notices_before_digest: int = Field(
         3, ge=0, description="Notices in a digest window that are mailed at once; later ones wait for the digest."
     )
@@ -62,18 +60,13 @@ class Settings(BaseSettings):
     )
     # Mail
     mail_transport: Literal["smtp", "ses", "directory"] = Field(
-        "smtp",
-        description="`smtp`, `ses`, or `directory`, which writes each mail to a file and is meant for development.",
+        "smtp", description="`smtp`, `ses`, or for development `directory`, which writes each mail to a file."
     )
     mail_from: str = Field("Vitrina <vitrina@localhost>", description="Sender of mail.")
     mail_directory: str = Field("", description="Directory to which the transport `directory` writes.")
-    mail_timeout: float = Field(10.0, gt=0, description="Timeout for sending one mail.")
-    mail_attempts: int = Field(
-        8, ge=1, description="Attempts at a mail, with growing pauses between them, before it is given up."
-    )
-    mail_lease_time: float = Field(
-        60.0, gt=0, description="How long a notifier has a mail to itself; after that another notifier sends it."
-    )
+    mail_timeout: Seconds = Field(10.0, description="Timeout for sending one mail.")
+    mail_attempts: Count = Field(8, description="Attempts at a mail, with growing pauses, before it is given up.")
+    mail_lease_time: Seconds = Field(60.0, description="How long a mail is one notifier's; then another sends it.")
     smtp_host: str = Field("localhost", description="Host of the mail server.")
     smtp_port: int = Field(25, ge=1, le=65_535, description="Port of the mail server.")
     smtp_security: Literal["none", "starttls", "tls"] = Field(
@@ -97,42 +90,32 @@ class Settings(BaseSettings):
         "fingerprints are derived.",
     )
     # Accounts and sessions
-    access_token_lifetime: int = Field(900, ge=1, description="Lifetime of an access token.")
-    refresh_token_lifetime: int = Field(30 * 86_400, ge=1, description="How long a session lives without a refresh.")
+    access_token_lifetime: Count = Field(900, description="Lifetime of an access token.")
+    refresh_token_lifetime: Count = Field(30 * 86_400, description="How long a session lives without a refresh.")
     bcrypt_cost: int = Field(12, ge=4, le=16, description="Work factor of bcrypt (log2 of the rounds).")
-    password_wait: float = Field(
-        2.0, gt=0, description="How long a password check may wait for a thread before the response is 503."
-    )
-    login_limit: int = Field(
+    password_wait: Seconds = Field(2.0, description="How long a password check may wait for a thread; then 503.")
+    login_limit: Count = Field(
         10,
-        ge=1,
         description="Failed sign-ins for one account from one address in 15 minutes; also wrong current passwords in "
         "one session.",
     )
-    login_address_limit: int = Field(100, ge=1, description="Failed sign-ins from one address in 15 minutes.")
-    login_account_limit: int = Field(
+    login_address_limit: Count = Field(100, description="Failed sign-ins from one address in 15 minutes.")
+    login_account_limit: Count = Field(
         100,
-        ge=1,
         description="Failed sign-ins on one account in 15 minutes; above it each address has two attempts at that "
         "account.",
     )
-    idempotency_lifetime: int = Field(86_400, ge=1, description="How long an idempotency key is remembered.")
+    idempotency_lifetime: Count = Field(86_400, description="How long an idempotency key is remembered.")
     # Anonymous reads and views
-    product_cache_ttl: float = Field(
-        1.0, ge=0, description="How stale an anonymous product read may be; 0: never stale."
-    )
+    product_cache_ttl: float = Field(1.0, ge=0, description="How stale anonymous product reads may be; 0: never stale.")
     stale_if_error: float = Field(
         30.0, ge=0, description="How much longer a cached response may be served while the table does not respond."
     )
-    view_commit_timeout: float = Field(
-        0.25, gt=0, description="How long a response waits until its view is stored; after that the view stays queued."
+    view_commit_timeout: Seconds = Field(
+        0.25, description="How long a response waits until its view is stored; after that the view stays queued."
     )
-    view_queue: int = Field(
-        50_000, ge=1, description="Views that may wait to be stored; above it anonymous reads get 503."
-    )
-    views_retention_days: int = Field(
-        0, ge=0, le=36_500, description="Days for which view segments are kept; 0: forever."
-    )
+    view_queue: Count = Field(50_000, description="Views that may wait to be stored; above it anonymous reads get 503.")
+    views_retention_days: int = Field(0, ge=0, le=36_500, description="Days that view segments are kept; 0: forever.")
     # HTTP
     host: str = Field("127.0.0.1", description="Address on which the API listens.")
     port: int = Field(8080, ge=0, le=65_535, description="Port on which the API listens; 0: any free one.")
@@ -140,20 +123,14 @@ class Settings(BaseSettings):
     trusted_proxies: Words = Field(
         (), description="Networks, comma-separated, whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted."
     )
-    cors_origins: Words = Field(
-        (), description="Origins, comma-separated, that may call the API from a browser; `*`: all."
-    )
-    body_timeout: float = Field(10.0, gt=0, description="Timeout for receiving a request's body.")
-    request_timeout: float = Field(
-        2.9, gt=0, description="Timeout for the response once the body has been received; then 503."
-    )
-    keepalive_timeout: float = Field(75.0, gt=0, description="How long an idle connection stays open.")
+    cors_origins: Words = Field((), description="Origins, comma-separated, that may call from a browser; `*`: all.")
+    body_timeout: Seconds = Field(10.0, description="Timeout for receiving a request's body.")
+    request_timeout: Seconds = Field(2.9, description="Timeout for the response once the body is received; then 503.")
+    keepalive_timeout: Seconds = Field(75.0, description="How long an idle connection stays open.")
     drain_delay: float = Field(
         0.0, ge=0, description="Pause between failing readiness and closing the port, for load balancers to notice."
     )
-    shutdown_timeout: float = Field(
-        25.0, gt=0, description="How long a stop waits for requests in flight and queued views."
-    )
+    shutdown_timeout: Seconds = Field(25.0, description="How long a stop waits for requests and queued views.")
     docs: bool = Field(default=True, description="Serve the interactive page at `/docs`.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged: `debug`, `info`, `warning` or `error`."
