@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import aioboto3
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 _POOL_SIZE: Final = 64
 """Connections kept to each endpoint."""
-_LONGEST_POLL: Final = 20.0
-"""The longest wait of a receive in SQS, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +31,7 @@ class Clients:
     writer: "DynamoDBClient"
 
 
-def client_config(settings: Settings, *, read_timeout: float | None = None) -> AioConfig:
+def client_config(settings: Settings, *, read_timeout: float | None = None, attempts: int = 2) -> AioConfig:
     """Return the configuration of a client.
 
     With its defaults botocore would wait 60 s and retry for half a minute. Parameters are not validated, which saves a
@@ -43,7 +42,7 @@ def client_config(settings: Settings, *, read_timeout: float | None = None) -> A
         read_timeout=read_timeout or settings.read_timeout,
         max_pool_connections=_POOL_SIZE,
         parameter_validation=False,
-        retries={"mode": "standard", "total_max_attempts": 2},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         user_agent="vitrina",
         tcp_keepalive=True,
     )
@@ -55,42 +54,31 @@ async def connect(settings: Settings) -> AsyncIterator[Clients]:
     core = get_session()
     extend_clients(core)
     session = aioboto3.Session(region_name=settings.region, botocore_session=core)
-    config = client_config(settings)
+    client = partial(session.client, "dynamodb", config=client_config(settings))
     async with AsyncExitStack() as stack:
-        writer = await stack.enter_async_context(
-            session.client("dynamodb", endpoint_url=settings.writer_endpoint, config=config)
-        )
-        reader = writer
+        writer = reader = await stack.enter_async_context(client(endpoint_url=settings.writer_endpoint))
         if settings.reader_endpoint and settings.reader_endpoint != settings.writer_endpoint:
-            reader = await stack.enter_async_context(
-                session.client("dynamodb", endpoint_url=settings.reader_endpoint, config=config)
-            )
+            reader = await stack.enter_async_context(client(endpoint_url=settings.reader_endpoint))
         yield Clients(reader=reader, writer=writer)
 
 
 def connect_streams(settings: Settings) -> AbstractAsyncContextManager["DynamoDBStreamsClient"]:
     """Return a client of the table's stream, at the writer's endpoint. A page of records may be 1 MB."""
     config = client_config(settings, read_timeout=max(settings.read_timeout, 10.0))
-    client: Any = aioboto3.Session(region_name=settings.region).client(
-        "dynamodbstreams", endpoint_url=settings.writer_endpoint, config=config
-    )
-    return client  # type: ignore[no-any-return]
+    return _client("dynamodbstreams", settings, settings.writer_endpoint, config)  # type: ignore[no-any-return]
 
 
 def connect_queue(settings: Settings) -> AbstractAsyncContextManager["SQSClient"]:
-    """Return a client of SQS. Its read timeout exceeds the longest wait of a receive."""
-    config = client_config(settings, read_timeout=_LONGEST_POLL + 5)
-    client: Any = aioboto3.Session(region_name=settings.region).client(
-        "sqs", endpoint_url=settings.queue_endpoint, config=config
-    )
-    return client  # type: ignore[no-any-return]
+    """Return a client of SQS. Its read timeout exceeds the longest wait of a receive, 20 s."""
+    config = client_config(settings, read_timeout=25.0)
+    return _client("sqs", settings, settings.queue_endpoint, config)  # type: ignore[no-any-return]
 
 
 def connect_mail(settings: Settings) -> AbstractAsyncContextManager["SESV2Client"]:
     """Return a client of SES without retries, since each retry could send a mail again; the mailer decides on them."""
-    config = client_config(settings, read_timeout=settings.mail_timeout)
-    config = config.merge(AioConfig(retries={"mode": "standard", "total_max_attempts": 1}))
-    client: Any = aioboto3.Session(region_name=settings.region).client(
-        "sesv2", endpoint_url=settings.ses_endpoint, config=config
-    )
-    return client  # type: ignore[no-any-return]
+    config = client_config(settings, read_timeout=settings.mail_timeout, attempts=1)
+    return _client("sesv2", settings, settings.ses_endpoint, config)  # type: ignore[no-any-return]
+
+
+def _client(service: str, settings: Settings, endpoint: str | None, config: AioConfig) -> Any:  # noqa: ANN401
+    return aioboto3.Session(region_name=settings.region).client(service, endpoint_url=endpoint, config=config)

@@ -27,16 +27,8 @@ from pybase64 import b64decode, b64encode_as_string
 from yarl import URL
 
 _OPERATIONS: Final = frozenset({
-    "BatchGetItem",
-    "BatchWriteItem",
-    "DeleteItem",
-    "GetItem",
-    "PutItem",
-    "Query",
-    "Scan",
-    "TransactGetItems",
-    "TransactWriteItems",
-    "UpdateItem",
+    "BatchGetItem", "BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "TransactGetItems",
+    "TransactWriteItems", "UpdateItem",
 })  # fmt: skip
 _REFUSED: Final = 300
 _METHOD: Final = "POST"
