@@ -2,42 +2,29 @@
 
 import click
 
-from vitrina.cli import LazyCommand, LazyGroup
+from vitrina.cli import LazyGroup
 
-main = LazyGroup(
-    "vitrina",
-    "An asynchronous product catalogue on one DynamoDB table.",
-    {
-        "api": LazyCommand("vitrina.cli.api:api", "Serve the HTTP API."),
-        "relay": LazyCommand("vitrina.cli.workers:relay", "Copy price changes from the stream to the queue."),
-        "notifier": LazyCommand(
-            "vitrina.cli.workers:notifier", "Notify admins of price changes, by inbox and by mail."
-        ),
-        "queue": LazyCommand("vitrina.cli.queue:queue", "Create and monitor the queue; manage its dead letters."),
-        "table": LazyCommand("vitrina.cli.table:table", "Create, describe, migrate and check the table."),
-        "products": LazyGroup(
-            "products",
-            "Import and export products.",
-            {
-                "import": LazyCommand(
-                    "vitrina.cli.product_import:import_products", "Create and update products from CSV or JSON Lines."
-                ),
-                "export": LazyCommand("vitrina.cli.product_export:export", "Write all products as CSV or JSON Lines."),
-            },
-        ),
-        "users": LazyCommand("vitrina.cli.users:users", "Create and remove super_admins."),
-        "views": LazyGroup(
-            "views",
-            "Roll up, report and export the history of views.",
-            {
-                "rollup": LazyCommand("vitrina.cli.view_reports:rollup", "Count the views of closed days."),
-                "export": LazyCommand("vitrina.cli.view_export:export", "Write views as files, one row per view."),
-                "report": LazyCommand("vitrina.cli.view_reports:report", "Write a page of charts."),
-            },
-        ),
-        "openapi": LazyCommand("vitrina.cli.api:openapi", "Print the OpenAPI document."),
-    },
-)
+products = {
+    "import": ("vitrina.cli.product_import:import_products", "Create and update products from CSV or JSON Lines."),
+    "export": ("vitrina.cli.product_export:export", "Write all products as CSV or JSON Lines."),
+}
+views = {
+    "rollup": ("vitrina.cli.view_reports:rollup", "Count the views of closed days."),
+    "export": ("vitrina.cli.view_export:export", "Write views as files, one row per view."),
+    "report": ("vitrina.cli.view_reports:report", "Write a page of charts."),
+}
+commands: dict[str, tuple[str, str] | LazyGroup] = {
+    "api": ("vitrina.cli.api:api", "Serve the HTTP API."),
+    "relay": ("vitrina.cli.workers:relay", "Copy price changes from the stream to the queue."),
+    "notifier": ("vitrina.cli.workers:notifier", "Notify admins of price changes, by inbox and by mail."),
+    "queue": ("vitrina.cli.queue:queue", "Create and monitor the queue; manage its dead letters."),
+    "table": ("vitrina.cli.table:table", "Create, describe, migrate and check the table."),
+    "products": LazyGroup("products", "Import and export products.", products),
+    "users": ("vitrina.cli.users:users", "Create and remove super_admins."),
+    "views": LazyGroup("views", "Roll up, report and export the history of views.", views),
+    "openapi": ("vitrina.cli.api:openapi", "Print the OpenAPI document."),
+}
+main = LazyGroup("vitrina", "An asynchronous product catalogue on one DynamoDB table.", commands)
 
 click.version_option(package_name="vitrina")(main)
 

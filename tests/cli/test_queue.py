@@ -72,7 +72,7 @@ def test_dead_letters_are_listed_replayed_and_purged(vitrina: Vitrina) -> None:
     assert "canary" not in "".join(listed)
     assert "received 1 times  unreadable: message: json_invalid" in listed[0]
     assert "ChangeUnread p-3" in listed[1]
-    letters = [json.loads(line) for line in vitrina("queue", "dlq", "list", "--json").output.splitlines()]
+    letters = json.loads(vitrina("queue", "dlq", "list", "--json").output)["dead_letters"]
     assert [letter["body"] for letter in letters] == ["strange canary", unread, "third"]
 
     one = vitrina("queue", "dlq", "replay", "--id", letters[1]["id"])

@@ -1,15 +1,17 @@
-"""What the commands share: settings, files, and expected failures reported as one sentence."""
+"""What the commands share: settings, output, files, and expected failures reported as one sentence."""
 
 import asyncio
+import functools
+import json
 import logging
 import os
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import IO, Any, Concatenate, Final, ParamSpec, TypeVar
 
 import click
 import structlog
@@ -21,6 +23,7 @@ from vitrina.errors import NoRoom, QueueUnavailable, TableUnavailable, VitrinaEr
 from vitrina.files import whole_file
 
 T = TypeVar("T")
+P = ParamSpec("P")
 PATIENCE: Final = 10.0
 """Seconds to wait for one response of the table (`Services(patient=…)`): no HTTP client waits for it."""
 
@@ -35,6 +38,17 @@ class UsageError(CommandFailed):
     """Ends a command with a message and exit code 2: an argument or a setting is invalid."""
 
     exit_code = 2
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as one JSON object; messages go to standard error."
+)
+"""The option of every command that reports; the command ends with `print_result`."""
+
+
+def print_result(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:
+    """Print a command's result on standard output: as a JSON object in one line, or the text for people."""
+    click.echo(json.dumps(result, default=str) if as_json else text)
 
 
 def load_settings(*, with_keys: bool = False) -> Settings:
@@ -65,6 +79,16 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise CommandFailed(f"{error}\n{error.__cause__ or ''}".rstrip()) from error
     except VitrinaError as error:
         raise CommandFailed(str(error)) from error
+
+
+def with_settings(work: Callable[Concatenate[Settings, P], Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Make a command's coroutine what click calls: it gets the settings, and runs as by `run`."""
+
+    @functools.wraps(work)
+    def command(*arguments: P.args, **options: P.kwargs) -> None:
+        run(work(load_settings(), *arguments, **options))
+
+    return command
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """`vitrina table`: what Alembic is for SQL (R16)."""
 
-import json
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +9,7 @@ import click
 
 from vitrina.bootstrap import Services
 from vitrina.cli.progress import progress
-from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, load_settings, run
+from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, json_option, print_result, with_settings
 from vitrina.config import Settings
 from vitrina.store import consistency, schema
 from vitrina.store.constraints import Finding
@@ -27,38 +25,6 @@ def table() -> None:
     """Create, describe, migrate and check the table VITRINA_TABLE_NAME."""
 
 
-@table.command()
-def create() -> None:
-    """Create the table, or bring an older one up to date; safe to run again."""
-    run(_create(load_settings()))
-
-
-@table.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def status(*, as_json: bool) -> None:
-    """Describe the table; exit code 1: its definition differs from the expected one, or migrations are due."""
-    sys.exit(run(_status(load_settings(), as_json=as_json)))
-
-
-@table.command()
-@click.option("--again", type=int, metavar="NUMBER", help="Run this migration again.")
-def migrate(again: int | None) -> None:
-    """Run the migrations that the table has not had yet; safe to interrupt and to run again."""
-    if again is not None and again not in MIGRATIONS:
-        raise UsageError(f"there is no migration {again}")
-    run(_migrate(load_settings(), again=again))
-
-
-@table.command()
-@click.option(
-    "--repair", "--mend", "repair", is_flag=True, help="Repair each repairable problem, in one transaction each."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines; the last one holds the counts.")
-def check(*, repair: bool, as_json: bool) -> None:
-    """Find SKU, e-mail and deletion items that do not match; exit code 1: problems are left to repair."""
-    sys.exit(run(_check(load_settings(), repair=repair, as_json=as_json)))
-
-
 async def prepare(settings: Settings, report: Callable[[str], None] = lambda _: None) -> bool:
     """Create or update the table and run the migrations; returns whether it is new. Raises CommandFailed."""
     async with _open(settings) as services:
@@ -67,7 +33,10 @@ async def prepare(settings: Settings, report: Callable[[str], None] = lambda _: 
     return is_new
 
 
-async def _create(settings: Settings) -> None:
+@table.command()
+@with_settings
+async def create(settings: Settings) -> None:
+    """Create the table, or bring an older one up to date; safe to run again."""
     async with _open(settings) as services:
         is_new = await schema.ensure(services.clients.writer, services.settings, click.echo)
         baseline, *_ = await standing(services.table)
@@ -75,27 +44,35 @@ async def _create(settings: Settings) -> None:
             await _run_migrations(services.table, again=None)
         waiting = [entry for entry in await standing(services.table) if entry.state is not State.FINISHED]
     if waiting:
+        names = ", ".join(f"{entry.number:04d} {entry.name}" for entry in waiting)
         click.echo(f"table {settings.table_name} has its indexes, TTL and stream")
-        click.echo(f"migrations to run: {_names(waiting)} (vitrina table migrate)")
+        click.echo(f"migrations to run: {names} (vitrina table migrate)")
     else:
         click.echo(f"table {settings.table_name} is {'created' if is_new else 'up to date'}")
 
 
-async def _status(settings: Settings, *, as_json: bool) -> int:
+@table.command()
+@json_option
+@with_settings
+async def status(settings: Settings, *, as_json: bool) -> None:
+    """Describe the table; exit code 1: its definition differs from the expected one, or migrations are due."""
     async with _open(settings) as services:
         found = await schema.status(services.clients.writer, services.settings)
         migrations = [] if found.state == schema.MISSING else await standing(services.table)
-    if as_json:
-        entries = [asdict(entry) for entry in migrations]
-        click.echo(json.dumps(asdict(found) | {"migrations": entries}, default=str, indent=2))
-    else:
-        for title, text in _described(found, migrations):
-            click.echo(f"{title:<24}{text}")
-    waiting = [entry for entry in migrations if entry.state is not State.FINISHED]
-    return 1 if found.differences or waiting else 0
+    result = asdict(found) | {"migrations": [asdict(entry) for entry in migrations]}
+    text = "\n".join(f"{title:<24}{value}" for title, value in _described(found, migrations))
+    print_result(result, text, as_json=as_json)
+    if found.differences or any(entry.state is not State.FINISHED for entry in migrations):
+        raise click.exceptions.Exit(1)
 
 
-async def _migrate(settings: Settings, *, again: int | None) -> None:
+@table.command()
+@click.option("--again", type=int, metavar="NUMBER", help="Run this migration again.")
+@with_settings
+async def migrate(settings: Settings, again: int | None) -> None:
+    """Run the migrations that the table has not had yet; safe to interrupt and to run again."""
+    if again is not None and again not in MIGRATIONS:
+        raise UsageError(f"there is no migration {again}")
     async with _open(settings) as services:
         await _run_migrations(services.table, again=again)
     click.echo(f"all {len(MIGRATIONS)} migrations have been run")
@@ -116,10 +93,16 @@ async def _run_migrations(table: Table, *, again: int | None) -> None:
         await run_migrations(table, report, again=again)
 
 
-async def _check(settings: Settings, *, repair: bool, as_json: bool) -> int:
+@table.command()
+@click.option(
+    "--repair", "--mend", "repair", is_flag=True, help="Repair each repairable problem, in one transaction each."
+)
+@json_option
+@with_settings
+async def check(settings: Settings, *, repair: bool, as_json: bool) -> None:
+    """Find SKU, e-mail and deletion items that do not match; exit code 1: problems are left to repair."""
     items = 0
-    counts: Counter[str] = Counter()
-    unrepaired = 0
+    findings: list[Finding] = []
     async with _open(settings) as services:
         with progress() as display:
             task = display.add_task("Checking", total=None, unit="items")
@@ -130,16 +113,17 @@ async def _check(settings: Settings, *, repair: bool, as_json: bool) -> int:
                 display.update(task, completed=items)
 
             async for finding in consistency.check(services.table, repair=repair, progress=count):
-                counts[f"{finding.problem} {finding.what}"] += 1
-                unrepaired += not finding.repaired
-                click.echo(json.dumps(asdict(finding)) if as_json else _finding_line(finding))
-    repaired = counts.total() - unrepaired
-    if as_json:
-        click.echo(json.dumps({"items": items, "found": dict(counts), "repaired": repaired}))
-    else:
-        found = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "no problems"
-        click.echo(f"{items:,} items checked: {found}" + (f"; {repaired} repaired" if repair else ""))
-    return 1 if unrepaired else 0
+                findings.append(finding)
+                if not as_json:
+                    click.echo(_finding_line(finding))
+    counts = Counter(f"{finding.problem} {finding.what}" for finding in findings)
+    repaired = sum(finding.repaired for finding in findings)
+    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "no problems"
+    text = f"{items:,} items checked: {kinds}" + (f"; {repaired} repaired" if repair else "")
+    result = {"items": items, "found": counts, "repaired": repaired, "findings": [*map(asdict, findings)]}
+    print_result(result, text, as_json=as_json)
+    if repaired < len(findings):
+        raise click.exceptions.Exit(1)
 
 
 @asynccontextmanager
@@ -173,10 +157,6 @@ def _line(entry: Entry) -> str:
 
 def _standing(entry: Entry) -> str:
     return f"{entry.state}, {entry.seen:,} items checked, {entry.changed:,} changed"
-
-
-def _names(entries: list[Entry]) -> str:
-    return ", ".join(f"{entry.number:04d} {entry.name}" for entry in entries)
 
 
 def _finding_line(finding: Finding) -> str:

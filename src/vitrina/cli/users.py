@@ -6,7 +6,7 @@ from collections.abc import Callable
 import click
 
 from vitrina.bootstrap import Services
-from vitrina.cli.running import CommandFailed, UsageError, load_settings, run
+from vitrina.cli.running import CommandFailed, UsageError, load_settings, run, with_settings
 from vitrina.config import Settings
 from vitrina.domain.text import clean_line
 from vitrina.domain.users import clean_email
@@ -39,15 +39,7 @@ def create_super_admin(email: str, name: str) -> None:
 
     The exit code is 1 when the e-mail is taken, and 2 when the password is refused.
     """
-    settings = load_settings()
-    run(_create(settings, email=email, name=name, password=_password()))
-
-
-@users.command()
-@click.option("--email", callback=_cleaned(clean_email), required=True, help="The address of the account.")
-def remove_super_admin(email: str) -> None:
-    """Delete a super_admin and end its sessions; exit code 1: there is none with this e-mail, or no other one."""
-    run(_remove(load_settings(), email=email))
+    run(_create(load_settings(), email=email, name=name, password=_password()))
 
 
 async def _create(settings: Settings, *, email: str, name: str, password: str) -> None:
@@ -59,7 +51,11 @@ async def _create(settings: Settings, *, email: str, name: str, password: str) -
     click.echo(f"created super_admin {user.email} ({user.id})")
 
 
-async def _remove(settings: Settings, *, email: str) -> None:
+@users.command()
+@click.option("--email", callback=_cleaned(clean_email), required=True, help="The address of the account.")
+@with_settings
+async def remove_super_admin(settings: Settings, email: str) -> None:
+    """Delete a super_admin and end its sessions; exit code 1: there is none with this e-mail, or no other one."""
     async with Services(settings) as services:
         try:
             await services.accounts.remove_super_admin(email)
