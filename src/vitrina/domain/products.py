@@ -1,11 +1,11 @@
 """Products and their changes (R5 to R8, R10)."""
 
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from vitrina.clock import rfc3339
 
@@ -43,6 +43,10 @@ class ProductDraft:
     price: Decimal
     currency: str
 
+    def editable(self) -> dict[str, Any]:
+        """Return the editable fields by name."""
+        return {name: getattr(self, name) for name in EDITABLE}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product(ProductDraft):
@@ -59,42 +63,27 @@ class Product(ProductDraft):
     original_sku: str | None = None
 
     def drafted(self) -> ProductDraft:
-        """Return the editable fields."""
-        return ProductDraft(**{field.name: getattr(self, field.name) for field in fields(ProductDraft)})
+        """Return the editable fields as a draft."""
+        return ProductDraft(**self.editable())
 
     def edited(self, draft: ProductDraft, *, by: str, at: datetime) -> Self:
         """Return the next version, with the values of `draft`."""
-        values = {field.name: getattr(draft, field.name) for field in fields(ProductDraft)}
-        return replace(self, **values, version=self.version + 1, updated_at=at, updated_by=by)
+        return self._next(by, at, **draft.editable())
 
     def deleted(self, *, by: str, at: datetime) -> Self:
         """Return the deleted version, whose SKU is renamed so that another product can use it (R7).
 
         The new name contains colons, which no SKU does, so it never equals another product's SKU.
         """
-        return replace(
-            self,
-            sku=f"{self.sku}_delete_{rfc3339(at)}",
-            original_sku=self.sku,
-            deleted_at=at,
-            deleted_by=by,
-            updated_at=at,
-            updated_by=by,
-            version=self.version + 1,
-        )
+        renamed = f"{self.sku}_delete_{rfc3339(at)}"
+        return self._next(by, at, sku=renamed, original_sku=self.sku, deleted_at=at, deleted_by=by)
 
     def restored(self, sku: str, *, by: str, at: datetime) -> Self:
         """Return the live version of a deleted product, with the SKU `sku`."""
-        return replace(
-            self,
-            sku=sku,
-            original_sku=None,
-            deleted_at=None,
-            deleted_by=None,
-            updated_at=at,
-            updated_by=by,
-            version=self.version + 1,
-        )
+        return self._next(by, at, sku=sku, original_sku=None, deleted_at=None, deleted_by=None)
+
+    def _next(self, by: str, at: datetime, **values: Any) -> Self:  # noqa: ANN401 - the constructor takes any field
+        return replace(self, **values, version=self.version + 1, updated_at=at, updated_by=by)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +131,7 @@ class PricePeriod:
 
 def describe(before: Product | None, after: Product, *, action: Action, request_id: str) -> Change:
     """Return the change between two versions of a product, field by field."""
-    changes: dict[str, FieldChange] = {}
-    for name in EDITABLE:
-        old, new = _text(getattr(before, name, None)), _text(getattr(after, name))
-        if old != new:
-            changes[name] = FieldChange(before=old, after=new)
+    texts = ((name, _text(getattr(before, name, None)), _text(getattr(after, name))) for name in EDITABLE)
     return Change(
         product_id=after.id,
         version=after.version,
@@ -158,7 +143,7 @@ def describe(before: Product | None, after: Product, *, action: Action, request_
         name=after.name,
         price=str(after.price),
         currency=after.currency,
-        changes=changes,
+        changes={name: FieldChange(before=old, after=new) for name, old, new in texts if old != new},
     )
 
 

@@ -8,7 +8,6 @@ MAX_NAME: Final = 200
 MAX_DESCRIPTION: Final = 10_000
 _CONTROLS: Final = frozenset({"Cc", "Cs"})
 """The general categories of Unicode for control characters and lone surrogates."""
-_LINE_BREAKS_AND_TABS: Final = frozenset("\n\r\t")
 _FORMULA: Final = re.compile(r"'*[=+\-@\t\r\n]")
 _ESCAPED: Final = re.compile(r"'+[=+\-@\t\r\n]")
 
@@ -26,12 +25,12 @@ def clean_line(text: str, *, longest: int = MAX_NAME) -> str:
 
     Unicode's line and paragraph separators (Zl, Zp) are refused too, because they break a line.
     """
-    return _clean(text, longest=longest, refused=_CONTROLS | {"Zl", "Zp"}, allowed=frozenset())
+    return _clean(text, longest=longest, refused=_CONTROLS | {"Zl", "Zp"}, allowed="")
 
 
 def clean_paragraphs(text: str, *, longest: int = MAX_DESCRIPTION) -> str:
     """Return a text that may have line breaks and tabs, trimmed; raises ValueError as `clean_line` does."""
-    return _clean(text, longest=longest, refused=_CONTROLS, allowed=_LINE_BREAKS_AND_TABS)
+    return _clean(text, longest=longest, refused=_CONTROLS, allowed="\n\r\t")
 
 
 def escape_cell(cell: str) -> str:
@@ -47,7 +46,7 @@ def unescape_cell(cell: str) -> str:
     return cell[1:] if _ESCAPED.match(cell) else cell
 
 
-def _clean(text: str, *, longest: int, refused: frozenset[str], allowed: frozenset[str]) -> str:
+def _clean(text: str, *, longest: int, refused: frozenset[str], allowed: str) -> str:
     text = text.strip()
     if not text:
         raise ValueError("is empty once surrounding white space is trimmed")

@@ -54,8 +54,7 @@ class ProductStore:
         """Return the SKUs of up to 100 products, `original_sku` for deleted ones: 1 call. They may be stale."""
         wanted = [keys.product(product_id) for product_id in product_ids]
         found = await self._table.get_many_raw(wanted, consistent=False, attributes=("id", "sku", "original_sku"))
-        names = {True: "original_sku", False: "sku"}
-        return {item["id"]["S"]: item[names["original_sku" in item]]["S"] for item in found}
+        return {item["id"]["S"]: item["original_sku" if "original_sku" in item else "sku"]["S"] for item in found}
 
     async def holder(self, sku: str, *, consistent: bool) -> str | None:
         """Return the id of the live product with a SKU: 1 call."""

@@ -1,9 +1,8 @@
 """Reads and changes of products (R5 to R8, R10)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -21,6 +20,8 @@ from vitrina.store.listings import ProductListings
 from vitrina.store.operations import AlsoWrite, nothing_else
 from vitrina.store.products import ProductStore
 
+_Write = Callable[[Product, Product, Change], Awaitable[None]]
+"""Stores a change of a product, given the versions before and after it."""
 _OMNIBUS: Final = timedelta(days=30)
 """The period whose lowest price a shop must state (Directive 98/6/EC, article 6a)."""
 
@@ -73,7 +74,7 @@ class Products:
         """
         at = self._clock()
         product = Product(
-            **_values(_with_exact_price(draft)),
+            **_with_exact_price(draft).editable(),
             id=new_id(),
             version=1,
             created_at=at,
@@ -82,8 +83,10 @@ class Products:
             updated_by=by,
         )
         change = describe(None, product, action=Action.CREATED, request_id=request_id)
-        with self._invalidating(product):
+        try:
             await self._store.create(product, change, also=also(product))
+        finally:  # After a failed write too: perhaps only its response was lost.
+            self._cache.drop(product)
         return product
 
     async def change(
@@ -94,29 +97,24 @@ class Products:
         Raises NotFound, VersionMismatch, Conflict, SkuTaken, ValidationFailed.
         """
 
-        async def attempt(before: Product) -> Product:
+        def edited(before: Product, at: datetime) -> Product:
             draft = _with_exact_price(replace(before.drafted(), **fields))
-            if draft == before.drafted():
-                return before
-            after = before.edited(draft, by=by, at=self._after(before))
-            change = describe(before, after, action=Action.UPDATED, request_id=request_id)
-            with self._invalidating(before, after):
-                await self._store.update(before, after, change)
-            return after
+            return before if draft == before.drafted() else before.edited(draft, by=by, at=at)
 
-        return await self._change_latest(product_id, expected, attempt)
+        return await self._write_next(
+            product_id, expected, edited, self._store.update, action=Action.UPDATED, request_id=request_id
+        )
 
     async def delete(self, product_id: str, *, by: str, request_id: str, expected: Expected) -> None:
         """Delete a live product softly (R7). Raises NotFound, VersionMismatch, Conflict."""
-
-        async def attempt(before: Product) -> Product:
-            after = before.deleted(by=by, at=self._after(before))
-            change = describe(before, after, action=Action.DELETED, request_id=request_id)
-            with self._invalidating(before):
-                await self._store.delete(before, after, change)
-            return after
-
-        await self._change_latest(product_id, expected, attempt)
+        await self._write_next(
+            product_id,
+            expected,
+            lambda before, at: before.deleted(by=by, at=at),
+            self._store.delete,
+            action=Action.DELETED,
+            request_id=request_id,
+        )
 
     async def restore(self, product_id: str, sku: str | None, *, by: str, request_id: str) -> Product:
         """Restore a deleted product, under its own SKU or another (R7).
@@ -124,16 +122,14 @@ class Products:
         Raises NotFound, NotDeleted, Conflict, SkuTaken.
         """
 
-        async def attempt(before: Product) -> Product:
+        def restored(before: Product, at: datetime) -> Product:
             if before.original_sku is None:
                 raise NotDeleted
-            after = before.restored(sku or before.original_sku, by=by, at=self._after(before))
-            change = describe(before, after, action=Action.RESTORED, request_id=request_id)
-            with self._invalidating(after):
-                await self._store.restore(before, after, change)
-            return after
+            return before.restored(sku or before.original_sku, by=by, at=at)
 
-        return await self._change_latest(product_id, None, attempt, live=False)
+        return await self._write_next(
+            product_id, None, restored, self._store.restore, action=Action.RESTORED, request_id=request_id
+        )
 
     async def page(
         self, *, sort: Sort, brand: str | None, name_prefix: str | None, limit: int, start: Position | None
@@ -172,36 +168,37 @@ class Products:
         comparable = [period.price for period in recent if period.currency == recent[0].currency]
         return PriceHistory(page, min(comparable))
 
-    async def _change_latest(
+    async def _write_next(
         self,
         product_id: str,
         expected: Expected,
-        change: Callable[[Product], Awaitable[Product]],
+        next_version: Callable[[Product, datetime], Product],
+        write: _Write,
         *,
-        live: bool = True,
+        action: Action,
+        request_id: str,
     ) -> Product:
-        """Read, check and change; repeat after a Conflict, which becomes VersionMismatch if `expected` is given."""
+        """Read, check and write the version that `next_version` makes; nothing if that is the same object.
+
+        All actions but RESTORED need a live product. Repeated after a Conflict, which becomes VersionMismatch if
+        `expected` is given.
+        """
 
         async def attempt() -> Product:
             before = await self.get(product_id)
-            if live and before.deleted_at is not None:
+            if before.deleted_at is not None and action is not Action.RESTORED:
                 raise NotFound
             check_expected(expected, before.version)
-            return await change(before)
+            # Clocks of processes differ, and a version is never earlier than the one before it.
+            after = next_version(before, max(self._clock(), before.updated_at))
+            if after is not before:
+                try:
+                    await write(before, after, describe(before, after, action=action, request_id=request_id))
+                finally:
+                    self._cache.drop(before, after)
+            return after
 
         return await self._locks.hold(product_id, attempt)
-
-    @contextmanager
-    def _invalidating(self, *products: Product) -> Iterator[None]:
-        """Drop products from the cache after a write, even a failed one: perhaps only its response was lost."""
-        try:
-            yield
-        finally:
-            self._cache.drop(*products)
-
-    def _after(self, before: Product) -> datetime:
-        """Return the time of the next version; never earlier than this one's, since clocks of processes differ."""
-        return max(self._clock(), before.updated_at)
 
 
 def _with_exact_price(draft: ProductDraft) -> ProductDraft:
@@ -210,7 +207,3 @@ def _with_exact_price(draft: ProductDraft) -> ProductDraft:
         return replace(draft, price=fit(draft.price, draft.currency))
     except ValueError as error:
         raise ValidationFailed.of("price", str(error)) from error
-
-
-def _values(draft: ProductDraft) -> dict[str, Any]:
-    return {field.name: getattr(draft, field.name) for field in fields(ProductDraft)}

@@ -1,5 +1,8 @@
 """Products, their changes and prices, and the items that depend on a product: SKU claim and deletion marker."""
 
+from dataclasses import fields
+from typing import Any
+
 from vitrina.domain.money import fit
 from vitrina.domain.products import Action, Change, FieldChange, PricePeriod, Product
 from vitrina.store import keys
@@ -20,21 +23,7 @@ def product_item(product: Product) -> ProductItem:
         listed = {"listing": keys.DELETED_PRODUCTS, "by_time": keys.by_time(product.deleted_at, product.id)}
     return ProductItem.keyed(
         keys.product(product.id),
-        id=product.id,
-        sku=product.sku,
-        name=product.name,
-        brand=product.brand,
-        description=product.description,
-        price=product.price,
-        currency=product.currency,
-        version=product.version,
-        created_at=product.created_at,
-        created_by=product.created_by,
-        updated_at=product.updated_at,
-        updated_by=product.updated_by,
-        deleted_at=product.deleted_at,
-        deleted_by=product.deleted_by,
-        original_sku=product.original_sku,
+        **_attributes(product),
         **listed,
     )
 
@@ -78,45 +67,24 @@ def deletion_marker(product: Product | ProductItem) -> DeletionItem:
 
 def change_item(change: Change) -> ChangeItem:
     """Return the item of a change. It has `old_price` and `old_currency` only if the change moves the price (R9)."""
-    old: dict[str, str | None] = {}
+    attributes = _attributes(change) | {
+        "action": change.action.value,
+        "changes": {name: {"from": moved.before, "to": moved.after} for name, moved in change.changes.items()},
+    }
     if change.moves_price:
         price, currency = change.changes.get("price"), change.changes.get("currency")
-        old = {
-            "old_price": price.before if price else change.price,
-            "old_currency": currency.before if currency else change.currency,
-        }
-    return ChangeItem.keyed(
-        keys.change(change.product_id, change.version),
-        product_id=change.product_id,
-        version=change.version,
-        action=change.action.value,
-        at=change.at,
-        by=change.by,
-        request_id=change.request_id,
-        sku=change.sku,
-        name=change.name,
-        price=change.price,
-        currency=change.currency,
-        changes={name: {"from": moved.before, "to": moved.after} for name, moved in change.changes.items()},
-        **old,
-    )
+        attributes["old_price"] = price.before if price else change.price
+        attributes["old_currency"] = currency.before if currency else change.currency
+    return ChangeItem.keyed(keys.change(change.product_id, change.version), **attributes)
 
 
 def change_from(item: ChangeItem) -> Change:
     """Return the change of an item."""
-    return Change(
-        product_id=item.product_id,
-        version=item.version,
-        action=Action(item.action),
-        at=item.at,
-        by=item.by,
-        request_id=item.request_id,
-        sku=item.sku,
-        name=item.name,
-        price=item.price,
-        currency=item.currency,
-        changes={name: FieldChange(before=moved["from"], after=moved["to"]) for name, moved in item.changes.items()},
-    )
+    values = {field.name: getattr(item, field.name) for field in fields(Change)} | {
+        "action": Action(item.action),
+        "changes": {name: FieldChange(before=moved["from"], after=moved["to"]) for name, moved in item.changes.items()},
+    }
+    return Change(**values)
 
 
 def price_item(product: Product) -> PriceItem:
@@ -137,3 +105,8 @@ def price_from(item: PriceItem, *, until: PriceItem | None) -> PricePeriod:
         since=item.since,
         until=None if until is None else until.since,
     )
+
+
+def _attributes(value: Product | Change) -> dict[str, Any]:
+    """Return all fields of `value`, whose item has an attribute of the same name for each."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
