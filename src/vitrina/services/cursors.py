@@ -1,7 +1,6 @@
 """Page cursors: opaque, signed, and valid only for the query that they were issued for."""
 
 import base64
-import binascii
 import hmac
 from typing import Final
 
@@ -36,13 +35,12 @@ class Cursors:
             return None
         try:
             raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError) as error:
+        except ValueError as error:
             raise InvalidCursor from error
         signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
         # The last character of base64 has unused bits; only one spelling of them is accepted.
-        if len(raw) > _MAX_BYTES or _encoded(raw) != cursor:
-            raise InvalidCursor
-        if not hmac.compare_digest(signature, self._sign(query, payload)):
+        well_formed = len(raw) <= _MAX_BYTES and _encoded(raw) == cursor
+        if not (well_formed and hmac.compare_digest(signature, self._sign(query, payload))):
             raise InvalidCursor
         position: Position = orjson.loads(payload)
         return position

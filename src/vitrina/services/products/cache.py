@@ -98,18 +98,13 @@ class ReadThrough(Generic[V]):
             self._dropped.clear()
             loaded = await self._load(unread)
             for key in unread:
-                if key not in loaded:
-                    self._cached.pop(key, None)  # Otherwise an outage would bring back what no longer exists.
-                elif key not in self._dropped:
-                    self._add(key, Cached(loaded[key], began))
+                self._cached.pop(key, None)  # Otherwise an outage would bring back what no longer exists.
+                if key in loaded and key not in self._dropped:
+                    if len(self._cached) >= self._size:
+                        del self._cached[next(iter(self._cached))]
+                    self._cached[key] = Cached(loaded[key], began)
             found.update(loaded)
         return [found.get(key) for key in keys]
-
-    def _add(self, key: str, cached: Cached[V]) -> None:
-        self._cached.pop(key, None)
-        if len(self._cached) >= self._size:
-            del self._cached[next(iter(self._cached))]
-        self._cached[key] = cached
 
 
 class ProductCache(Generic[V]):
@@ -124,7 +119,7 @@ class ProductCache(Generic[V]):
         self._store = store
         self._render = render
         self._products = ReadThrough(self._load_products, ttl=ttl, grace=stale_if_error, size=_SIZE)
-        self._holders = ReadThrough(self._load_holders, ttl=ttl, grace=stale_if_error, size=_SIZE)
+        self._holders = ReadThrough(store.holders, ttl=ttl, grace=stale_if_error, size=_SIZE)
 
     async def by_id(self, product_id: str) -> Cached[CachedProduct[V]]:
         """Return a product. Raises NotFound, TableUnavailable."""
@@ -162,9 +157,6 @@ class ProductCache(Generic[V]):
             elif product.deleted_at is None:
                 loaded[key] = CachedProduct(product, self._render(product))
         return loaded
-
-    async def _load_holders(self, skus: Sequence[str]) -> dict[str, str]:
-        return await self._store.holders(skus)
 
 
 class NoCache:
