@@ -23,28 +23,16 @@ from vitrina.ids import new_id
 from vitrina.services.imports.import_file import FileFormat, ImportFile, UnreadableFile
 from vitrina.services.imports.importer import AT_ONCE, Importer
 from vitrina.services.imports.parsing import parse
-from vitrina.services.imports.plan import ImportPlan, RowResult
+from vitrina.services.imports.plan import ImportPlan
 from vitrina.services.imports.rows import ImportOptions, Outcome, Profile
 from vitrina.store.users import UserStore
 
 _SHOWN: Final = 100
 """Rows printed per outcome; `--report` holds all."""
 _EXTENSIONS: Final = {".csv": FileFormat.CSV, ".jsonl": FileFormat.JSONL, ".ndjson": FileFormat.JSONL}
-_PLANNED: Final = (
-    (Outcome.CREATE, "to create"),
-    (Outcome.UPDATE, "to update"),
-    (Outcome.UNCHANGED, "unchanged"),
-    (Outcome.SKIPPED, "skipped"),
-    (Outcome.REFUSED, "refused"),
-)
-_DONE: Final = (
-    (Outcome.CREATED, "created"),
-    (Outcome.UPDATED, "updated"),
-    (Outcome.UNCHANGED, "unchanged"),
-    (Outcome.SKIPPED, "skipped"),
-    (Outcome.REFUSED, "refused"),
-    (Outcome.FAILED, "failed"),
-)
+_PLANNED: Final = {Outcome.CREATE: "to create", Outcome.UPDATE: "to update"}
+_LEFT_ALONE: Final = (Outcome.UNCHANGED, Outcome.SKIPPED, Outcome.REFUSED)
+_WRITTEN: Final = (Outcome.CREATED, Outcome.UPDATED, *_LEFT_ALONE, Outcome.FAILED)
 
 
 def _currency(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -180,7 +168,7 @@ async def _plan_and_apply(
             await importer.compare(partial(display.advance, task))
         _show(plan, Outcome.SKIPPED, Outcome.REFUSED)
         counts = plan.counts()
-        click.echo(_totals(counts, _PLANNED))
+        click.echo(_totals(counts, (*_PLANNED, *_LEFT_ALONE)))
         writes = counts[Outcome.CREATE] + counts[Outcome.UPDATE]
         if dry_run or account is None or not writes:
             return
@@ -194,7 +182,7 @@ async def _plan_and_apply(
             _show(plan, Outcome.FAILED)
             counts = plan.counts()
             left = counts[Outcome.CREATE] + counts[Outcome.UPDATE]
-            click.echo(_totals(counts, _DONE) + (f", {left:,} left: run the command again" if left else ""))
+            click.echo(_totals(counts, _WRITTEN) + (f", {left:,} left: run the command again" if left else ""))
         click.echo(f"request ids: {name}/<line>")
 
 
@@ -217,17 +205,13 @@ def _show(plan: ImportPlan, *outcomes: Outcome) -> None:
             if number == _SHOWN:
                 click.echo(f"... and {plan.counts()[outcome] - _SHOWN:,} more {outcome}: --report FILE writes all")
                 break
-            click.echo(_line(row))
+            # Control characters from the file must not reach the terminal.
+            sku = row.sku[:80] if row.sku.isprintable() else ascii(row.sku[:80])
+            click.echo(f"line {row.line}{sku and f' ({sku})'}: {row.outcome}: {row.reason}")
 
 
-def _line(row: RowResult) -> str:
-    # Control characters from the file must not reach the terminal.
-    sku = row.sku[:80] if row.sku.isprintable() else ascii(row.sku[:80])
-    return f"line {row.line}{sku and f' ({sku})'}: {row.outcome}: {row.reason}"
-
-
-def _totals(counts: dict[Outcome, int], words: Iterable[tuple[Outcome, str]]) -> str:
-    return ", ".join(f"{counts[outcome]:,} {word}" for outcome, word in words)
+def _totals(counts: dict[Outcome, int], outcomes: Iterable[Outcome]) -> str:
+    return ", ".join(f"{counts[outcome]:,} {_PLANNED.get(outcome, outcome)}" for outcome in outcomes)
 
 
 def _write_report(path: Path, plan: ImportPlan) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vitrina.services.imports.import_file import FileFormat, ImportFile
 from vitrina.services.imports.parsing import parse_rows
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.rows import ImportOptions, ParsedRow, Profile, Row, SkippedRow
+from vitrina.services.imports.rows import ImportOptions, ParsedRow, Profile, Row, RowResult
 
 
 def csv_file(*rows: dict[str, str]) -> bytes:
@@ -39,7 +39,7 @@ def skipped_in(
 ) -> list[tuple[int, str, str]]:
     """Parse another shop's rows and return line, outcome and reason of those that yield no product."""
     all_rows = parsed(rows, profile, require_sku=require_sku, unpublished=unpublished)
-    return [(row.line, row.outcome, row.reason) for row in all_rows if isinstance(row, SkippedRow)]
+    return [(row.line, row.outcome, row.reason) for row in all_rows if isinstance(row, RowResult)]
 
 
 def parsed(

@@ -4,7 +4,7 @@ import pytest
 
 from tests.services.imports.files import import_file
 from vitrina.services.imports.import_file import LONGEST_LINE, FileFormat, Number, UnreadableFile
-from vitrina.services.imports.rows import Record, SkippedRow
+from vitrina.services.imports.rows import Record, RowResult
 
 
 def read(content: bytes, file_format: FileFormat = FileFormat.CSV) -> list[tuple[int, object]]:
@@ -94,7 +94,7 @@ def test_json_lines_keep_the_digits_of_numbers() -> None:
 )
 def test_a_bad_line_of_json_does_not_stop_the_others(line: bytes, words: str) -> None:
     (first, second) = import_file(line + b'\n{"sku": "A"}\n', FileFormat.JSONL).records()
-    assert isinstance(first, SkippedRow)
+    assert isinstance(first, RowResult)
     assert first.reason.startswith(words)
     assert second == Record(2, {"sku": "A"})
 

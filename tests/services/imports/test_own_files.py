@@ -16,7 +16,7 @@ from vitrina.services.exports.products import WRITERS
 from vitrina.services.imports.import_file import FileFormat, UnreadableFile
 from vitrina.services.imports.parsing import parse, parse_rows
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.rows import ImportOptions, Outcome, ParsedRow, Profile, Row, SkippedRow
+from vitrina.services.imports.rows import ImportOptions, Outcome, ParsedRow, Profile, Row, RowResult
 
 OWN = ImportOptions()
 
@@ -100,7 +100,7 @@ def test_a_csv_must_have_known_columns(content: bytes, words: str) -> None:
 def test_an_object_must_have_known_fields(line: bytes, reason: str) -> None:
     """Only a price may be a number."""
     (entry,) = read_back(line, FileFormat.JSONL)
-    assert entry == SkippedRow(1, Outcome.REFUSED, reason)
+    assert entry == RowResult(1, Outcome.REFUSED, reason)
 
 
 def test_other_shops_files_are_csv() -> None:

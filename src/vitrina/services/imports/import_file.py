@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, BinaryIO, Final
 
-from vitrina.services.imports.rows import Record, SkippedRow, refused
+from vitrina.services.imports.rows import Record, RowResult, refused
 
 LONGEST_LINE: Final = 1024 * 1024
 """Bytes of a line of JSON Lines, and of a CSV header."""
@@ -56,7 +56,7 @@ class ImportFile:
         """About how many bytes have been read."""
         return self._file.tell()
 
-    def records(self) -> Iterator[Record | SkippedRow]:
+    def records(self) -> Iterator[Record | RowResult]:
         """Yield all records; one that cannot be read is refused and does not stop the others. Raises UnreadableFile."""
         return self._csv_records() if self.format is FileFormat.CSV else self._json_records()
 
@@ -78,7 +78,7 @@ class ImportFile:
             if self.columns.count(name) > 1:
                 raise UnreadableFile(f"it has the column {name!r} twice")
 
-    def _csv_records(self) -> Iterator[Record | SkippedRow]:
+    def _csv_records(self) -> Iterator[Record | RowResult]:
         rows = self._rows()
         next(rows)
         for line, cells in rows:
@@ -113,7 +113,7 @@ class ImportFile:
         finally:
             text.detach()
 
-    def _json_records(self) -> Iterator[Record | SkippedRow]:
+    def _json_records(self) -> Iterator[Record | RowResult]:
         self._file.seek(0)
         line = 0
         while raw := self._file.readline(LONGEST_LINE + 1):
@@ -126,7 +126,7 @@ class ImportFile:
                 yield _json_record(line, raw.strip())
 
 
-def _json_record(line: int, raw: bytes) -> Record | SkippedRow:
+def _json_record(line: int, raw: bytes) -> Record | RowResult:
     try:
         value = json.loads(
             raw.decode(), parse_float=Number, parse_int=Number, parse_constant=_no_constant, object_pairs_hook=_unique

@@ -1,6 +1,6 @@
 """Executes an import plan: compares every row with the catalogue, then writes one transaction per product."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from vitrina.backoff import Backoff
@@ -57,19 +57,16 @@ class Importer:
         If a product was changed since the comparison, its row is compared again. A row that cannot be written does not
         stop the others. Raises TableUnavailable when the table stays unavailable; a later run continues from there.
         """
-        rows = self._rows_to_write()
+        batches = self._plan.batches(Outcome.CREATE, Outcome.UPDATE)
+        rows = (row for batch in batches for row in batch)
 
         async def work() -> None:
             for row in rows:
                 outcome, reason = await self._write_through_outages(row, by, f"{run}/{row.line}")
-                self._plan.finish(row.line, outcome, reason)
+                self._plan.set_outcome(row.line, outcome, reason)
                 advance(1)
 
         await gather((work() for _ in range(at_once)), at_once=at_once)
-
-    def _rows_to_write(self) -> Iterator[PlannedRow]:
-        for batch in self._plan.batches(Outcome.CREATE, Outcome.UPDATE):
-            yield from batch
 
     def _compare(self, row: PlannedRow, product: Product | None) -> None:
         # The product may have been deleted or renamed between the two reads.
@@ -80,10 +77,10 @@ class Importer:
         try:
             after = complete(row.fields, before)
         except ValueError as error:
-            self._plan.decide(row.line, Outcome.REFUSED, None, str(error))
+            self._plan.set_outcome(row.line, Outcome.REFUSED, str(error))
             return
         outcome = Outcome.CREATE if before is None else Outcome.UNCHANGED if after == before else Outcome.UPDATE
-        self._plan.decide(row.line, outcome, existing)
+        self._plan.set_outcome(row.line, outcome, existing=existing)
 
     async def _write_through_outages(self, row: PlannedRow, by: str, request_id: str) -> tuple[Outcome, str]:
         for failures in range(1, _OUTAGE_TRIES):

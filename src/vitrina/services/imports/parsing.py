@@ -7,7 +7,7 @@ from vitrina.domain.text import unescape_cell
 from vitrina.services.imports import shopify, woocommerce
 from vitrina.services.imports.import_file import FileFormat, ImportFile, Number, UnreadableFile
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.rows import ImportOptions, Outcome, ParsedRow, Profile, Record, Row, SkippedRow, refused
+from vitrina.services.imports.rows import ImportOptions, Outcome, ParsedRow, Profile, Record, Row, RowResult, refused
 
 
 def parse(
@@ -21,7 +21,7 @@ def parse(
     for row in parse_rows(file, options, plan):
         advance(file.position - position)
         position = file.position
-        if isinstance(row, SkippedRow):
+        if isinstance(row, RowResult):
             plan.add_skipped(row)
             continue
         texts = dict(row.texts)
@@ -31,7 +31,7 @@ def parse(
         try:
             plan.add(row.line, clean(texts))
         except ValueError as error:
-            plan.add_skipped(SkippedRow(row.line, Outcome.REFUSED, str(error), texts.get("sku") or ""))
+            plan.add_skipped(RowResult(row.line, Outcome.REFUSED, str(error), texts.get("sku") or ""))
 
 
 def parse_rows(file: ImportFile, options: ImportOptions, plan: ImportPlan) -> Iterator[Row]:
@@ -53,7 +53,7 @@ def _own_rows(file: ImportFile) -> Iterator[Row]:
         raise UnreadableFile("it has no column 'sku'")
     convert = _from_csv if file.format is FileFormat.CSV else _from_json
     for record in file.records():
-        yield record if isinstance(record, SkippedRow) else convert(record)
+        yield record if isinstance(record, RowResult) else convert(record)
 
 
 def _from_csv(record: Record) -> Row:

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from vitrina.domain.product_rows import Fields
 from vitrina.domain.text import fold
-from vitrina.services.imports.rows import Outcome, SkippedRow
+from vitrina.services.imports.rows import Outcome, RowResult
 
 _BATCH: Final = 500
 _SCHEMA: Final = """
@@ -40,16 +40,6 @@ class PlannedRow:
     existing: ExistingProduct | None
 
 
-@dataclass(frozen=True, slots=True)
-class RowResult:
-    """What became of a row; `reason` says why it was skipped, refused or failed."""
-
-    line: int
-    outcome: Outcome
-    reason: str
-    sku: str
-
-
 class ImportPlan:
     """All rows of a file with their outcomes. A context; SQLite deletes the file even if the process is killed."""
 
@@ -75,28 +65,26 @@ class ImportPlan:
             self._database.execute("INSERT INTO rows (line, outcome, sku, folded, fields) VALUES (?, ?, ?, ?, ?)", row)
         except sqlite3.IntegrityError:
             ((first,),) = self._database.execute("SELECT line FROM rows WHERE folded = ?", [fold(sku)])
-            self.add_skipped(SkippedRow(line, Outcome.REFUSED, f"its SKU is on line {first} too", sku))
+            self.add_skipped(RowResult(line, Outcome.REFUSED, f"its SKU is on line {first} too", sku))
             self._database.execute(
                 "UPDATE rows SET outcome = ?, reason = ? WHERE line = ? AND outcome = ?",
                 (Outcome.REFUSED, f"its SKU is on line {line} too", first, Outcome.WAITING),
             )
 
-    def add_skipped(self, skipped: SkippedRow) -> None:
+    def add_skipped(self, skipped: RowResult) -> None:
         """Add a row that yields no product."""
         row = (skipped.line, skipped.outcome, skipped.reason, skipped.sku)
         self._database.execute("INSERT INTO rows (line, outcome, reason, sku) VALUES (?, ?, ?, ?)", row)
 
-    def decide(self, line: int, outcome: Outcome, existing: ExistingProduct | None, reason: str = "") -> None:
-        """Set what is to be done with a row."""
+    def set_outcome(
+        self, line: int, outcome: Outcome, reason: str = "", existing: ExistingProduct | None = None
+    ) -> None:
+        """Set what is to be done with a row, or what was done."""
         product_id, version = (existing.product_id, existing.version) if existing else (None, None)
         self._database.execute(
             "UPDATE rows SET outcome = ?, reason = ?, product_id = ?, version = ? WHERE line = ?",
             (outcome, reason, product_id, version, line),
         )
-
-    def finish(self, line: int, outcome: Outcome, reason: str = "") -> None:
-        """Set what was done with a row."""
-        self._database.execute("UPDATE rows SET outcome = ?, reason = ? WHERE line = ?", (outcome, reason, line))
 
     def batches(self, *outcomes: Outcome, size: int = _BATCH) -> Iterator[Sequence[PlannedRow]]:
         """Yield the rows that have one of `outcomes`, in the order of the file; callers may change them meanwhile."""

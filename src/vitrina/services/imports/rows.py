@@ -60,8 +60,8 @@ class ParsedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class SkippedRow:
-    """A row that yields no product: SKIPPED if it was never meant to, REFUSED if it has a mistake."""
+class RowResult:
+    """What became of a row; `reason` says why it was skipped (never meant as a product), refused or failed."""
 
     line: int
     outcome: Outcome
@@ -69,14 +69,14 @@ class SkippedRow:
     sku: str = ""
 
 
-Row = ParsedRow | SkippedRow
+Row = ParsedRow | RowResult
 
 
-def skipped(line: int, reason: str) -> SkippedRow:
+def skipped(line: int, reason: str) -> RowResult:
     """Return a row that was not meant to be a product."""
-    return SkippedRow(line, Outcome.SKIPPED, reason)
+    return RowResult(line, Outcome.SKIPPED, reason)
 
 
-def refused(line: int, reason: str) -> SkippedRow:
+def refused(line: int, reason: str) -> RowResult:
     """Return a row that has a mistake."""
-    return SkippedRow(line, Outcome.REFUSED, reason)
+    return RowResult(line, Outcome.REFUSED, reason)

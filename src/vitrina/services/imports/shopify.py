@@ -9,7 +9,7 @@ from typing import Final
 
 from vitrina.services.imports.html_text import html_text
 from vitrina.services.imports.import_file import ImportFile, UnreadableFile
-from vitrina.services.imports.rows import ImportOptions, ParsedRow, Record, Row, SkippedRow, refused, skipped
+from vitrina.services.imports.rows import ImportOptions, ParsedRow, Record, Row, RowResult, refused, skipped
 
 _NEWER_NAMES: Final = {
     "url handle": "handle",
@@ -50,7 +50,7 @@ def parse_rows(file: ImportFile, options: ImportOptions) -> Iterator[Row]:
         raise UnreadableFile(f"it is not a product CSV of Shopify: it has no column {missing[0]!r}")
     product: _Product | None = None
     for record in file.records():
-        if isinstance(record, SkippedRow):
+        if isinstance(record, RowResult):
             yield record
             continue
         cells = _cells(record)

@@ -8,7 +8,7 @@ from vitrina.domain.text import unescape_cell
 from vitrina.services.imports.html_text import html_text
 from vitrina.services.imports.import_file import ImportFile, UnreadableFile
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.rows import ImportOptions, ParsedRow, Record, Row, SkippedRow, refused, skipped
+from vitrina.services.imports.rows import ImportOptions, ParsedRow, Record, Row, RowResult, refused, skipped
 
 _REQUIRED: Final = ("type", "sku", "name", "regular price")
 _PRODUCTS: Final = frozenset({"simple", "variation", "external"})
@@ -37,7 +37,7 @@ def parse_rows(file: ImportFile, options: ImportOptions, plan: ImportPlan) -> It
         if isinstance(record, Record) and "variable" in _types(cells := _cells(record)):
             plan.save_parent(_keys(cells), _inherited(cells))
     for record in file.records():
-        yield record if isinstance(record, SkippedRow) else _row(record.line, _cells(record), options, plan)
+        yield record if isinstance(record, RowResult) else _row(record.line, _cells(record), options, plan)
 
 
 def _row(line: int, cells: dict[str, str], options: ImportOptions, plan: ImportPlan) -> Row:
