@@ -13,7 +13,6 @@ from vitrina.aws import connect, connect_queue, connect_streams
 from vitrina.aws_lambda.relay import CONTAINER, handler
 from vitrina.config import Settings
 from vitrina.domain.notices import PriceChanged
-from vitrina.queue import dead_letters
 from vitrina.queue.messages import Event
 from vitrina.queue.notices import NoticeQueue
 from vitrina.queue.provisioning import ensure
@@ -46,7 +45,7 @@ async def received(settings: Settings) -> list[Event]:
     async with connect_queue(settings) as client:
         queue = NoticeQueue(client, name=settings.queue_name)
         messages = await queue.main.receive(wait=1)
-        return [message.event for message in [*messages, *await dead_letters.letters(queue)]]
+        return [message.event for message in [*messages, *await queue.dead_letters()]]
 
 
 def lambda_event(*records: Record) -> dict[str, Any]:

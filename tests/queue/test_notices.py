@@ -9,7 +9,6 @@ from tests.events import price_changed
 from vitrina.aws import connect_queue
 from vitrina.config import Settings
 from vitrina.errors import QueueUnavailable
-from vitrina.queue import dead_letters
 from vitrina.queue.channel import Depth, Received
 from vitrina.queue.messages import ChangeUnread
 from vitrina.queue.notices import NoticeQueue
@@ -128,9 +127,9 @@ async def test_a_message_that_keeps_failing_becomes_a_dead_letter(queue: NoticeQ
         await queue.main.extend(await queue.main.receive(wait=1), 0)
     await queue.send([fine])
     assert [message.event for message in await everything(queue)] == [fine]
-    [letter] = await dead_letters.letters(queue)
+    [letter] = await queue.dead_letters()
     assert letter.event == poison
-    assert [message.id for message in await dead_letters.letters(queue)] == [letter.id], "looking takes nothing away"
+    assert [message.id for message in await queue.dead_letters()] == [letter.id], "looking takes nothing away"
 
 
 async def test_dead_letters_are_replayed(queue: NoticeQueue) -> None:
@@ -139,8 +138,8 @@ async def test_dead_letters_are_replayed(queue: NoticeQueue) -> None:
     await queue.send(events)
     while await queue.main.depth() != Depth(visible=0, in_flight=0, delayed=0):
         await queue.main.extend(await queue.main.receive(wait=0), 0)
-    assert len(await dead_letters.replay(queue)) == 45
-    assert await dead_letters.letters(queue) == []
+    assert len(await queue.replay()) == 45
+    assert await queue.dead_letters() == []
     found = [message.event for message in await everything(queue)]
     for product in ("p0", "p1", "p2"):
         versions = [event.version for event in found if event.product_id == product]
@@ -151,15 +150,15 @@ async def test_one_dead_letter_is_replayed(queue: NoticeQueue) -> None:
     """The others stay visible."""
     for version in (2, 3):
         await queue.dead_letter(ChangeUnread(product_id=f"p{version}", version=version, reason="test"))
-    first, second = await dead_letters.letters(queue)
-    assert await dead_letters.replay(queue, letter_id="nobody") == []
-    assert [letter.id for letter in await dead_letters.replay(queue, letter_id=second.id)] == [second.id]
-    assert [letter.id for letter in await dead_letters.letters(queue)] == [first.id]
+    first, second = await queue.dead_letters()
+    assert await queue.replay(letter_id="nobody") == []
+    assert [letter.id for letter in await queue.replay(letter_id=second.id)] == [second.id]
+    assert [letter.id for letter in await queue.dead_letters()] == [first.id]
     [message] = await everything(queue)
     assert message.event == second.event
 
 
 async def test_dead_letters_are_purged(queue: NoticeQueue) -> None:
     await queue.dead_letter(ChangeUnread(product_id="p", version=2, reason="test"))
-    await dead_letters.purge(queue)
-    assert await dead_letters.letters(queue) == []
+    await queue.dead.purge()
+    assert await queue.dead_letters() == []

@@ -9,7 +9,7 @@ from vitrina.aws import connect_queue
 from vitrina.bootstrap import open_queue
 from vitrina.cli.running import CommandFailed, json_option, print_result, with_settings
 from vitrina.config import Settings
-from vitrina.queue import dead_letters, provisioning
+from vitrina.queue import provisioning
 from vitrina.queue.channel import Received
 from vitrina.queue.messages import MessageUnreadable
 
@@ -57,7 +57,7 @@ def dlq() -> None:
 async def list_letters(settings: Settings, *, as_json: bool) -> None:
     """List the dead letters, in JSON with their bodies; SQS shows about ten per product, the rest after those."""
     async with open_queue(settings) as notices:
-        letters = await dead_letters.letters(notices)
+        letters = await notices.dead_letters()
     text = "\n".join([*map(_line, letters), f"{len(letters)} dead letters"])
     print_result({"dead_letters": [*map(_as_json, letters)]}, text, as_json=as_json)
 
@@ -68,7 +68,7 @@ async def list_letters(settings: Settings, *, as_json: bool) -> None:
 async def replay(settings: Settings, letter_id: str | None) -> None:
     """Send the dead letters to the queue again, once the cause is fixed."""
     async with open_queue(settings) as notices:
-        sent = await dead_letters.replay(notices, letter_id=letter_id)
+        sent = await notices.replay(letter_id=letter_id)
     if letter_id is not None and not sent:
         raise CommandFailed(f"there is no dead letter {letter_id}, or it is hidden behind others of its product")
     for letter in sent:
@@ -82,7 +82,7 @@ async def replay(settings: Settings, letter_id: str | None) -> None:
 async def purge(settings: Settings) -> None:
     """Delete all dead letters, permanently."""
     async with open_queue(settings) as notices:
-        await dead_letters.purge(notices)
+        await notices.dead.purge()
     click.echo("all dead letters are deleted")
 
 

@@ -1,21 +1,24 @@
 """One SQS FIFO queue: sends, receives, deletes and hides messages, always in batches."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
+from botocore.exceptions import BotoCoreError, ClientError
 
 from vitrina.backoff import Backoff
 from vitrina.errors import QueueUnavailable
-from vitrina.queue.calls import client_call
 from vitrina.queue.messages import Event, decode
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 MOST_MESSAGES: Final = 10
 """Messages of one request of any kind (SQS quota)."""
@@ -24,6 +27,16 @@ MOST_BYTES: Final = 256 * 1024
 _CALL_TIMEOUT: Final = 5.0
 _ATTEMPTS: Final = 5
 RETRY: Final = Backoff(first=0.1, longest=0.8)
+MISSING: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
+"""The code of the query protocol and that of the JSON protocol."""
+_UNAVAILABLE: Final = MISSING | frozenset({
+    "AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.PurgeQueueInProgress",
+    "AWS.SimpleQueueService.QueueDeletedRecently", "ExpiredToken", "InvalidClientTokenId", "KmsAccessDenied",
+    "KmsDisabled", "KmsInvalidState", "KmsNotFound", "KmsThrottled", "OverLimit", "PurgeQueueInProgress",
+    "QueueDeletedRecently", "RequestThrottled", "SignatureDoesNotMatch", "Throttling", "ThrottlingException",
+    "UnrecognizedClientException",
+})  # fmt: skip
+"""Codes that are no fault of the request. A missing queue and revoked credentials count as outages as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,36 +93,22 @@ class Channel:
         Only the entries in `Failed` are sent again, after growing pauses. A request holds one message of each group, so
         that no message overtakes a failed one. `check` is called before each request; what it raises is propagated.
         """
-        refused: list[Message] = []
-        pending = list(messages)
-        failures = 0
-        while pending:
-            batch = _next_batch(pending)
-            check()
-            failed = await self._send_batch(batch)
-            refused += [message for message, rejected in failed if rejected]
-            retried = {message for message, rejected in failed if not rejected}
-            pending = [message for message in pending if message in retried or message not in batch]
-            failures = failures + 1 if retried else 0
-            await self._back_off("SendMessageBatch", failures)
-        return refused
+        method = self._client.send_message_batch
+        return await self._in_batches("SendMessageBatch", method, messages, _entry, _next_batch, check=check)
 
     async def receive(self, *, wait: float, limit: int = MOST_MESSAGES, hidden: int | None = None) -> list[Received]:
         """Receive up to `limit` (at most 10) messages; waits up to `wait` whole seconds (at most 20) for the first.
 
         They are hidden for `hidden` seconds, or for the queue's visibility timeout if None.
         """
-        options: Any = {} if hidden is None else {"VisibilityTimeout": hidden}
-        response = await client_call(
+        response = await self._call(
             "ReceiveMessage",
-            self._client.receive_message(
-                QueueUrl=await self._url(),
-                MaxNumberOfMessages=limit,
-                WaitTimeSeconds=int(wait),
-                MessageSystemAttributeNames=["ApproximateReceiveCount", "MessageGroupId", "SentTimestamp"],
-                **options,
-            ),
+            self._client.receive_message,
             timeout=wait + _CALL_TIMEOUT,
+            MaxNumberOfMessages=limit,
+            WaitTimeSeconds=int(wait),
+            MessageSystemAttributeNames=["ApproximateReceiveCount", "MessageGroupId", "SentTimestamp"],
+            **({} if hidden is None else {"VisibilityTimeout": hidden}),
         )
         return [_received(message) for message in response.get("Messages", ())]
 
@@ -119,90 +118,111 @@ class Channel:
 
     async def extend(self, received: Sequence[Received], seconds: int) -> list[Received]:
         """Hide messages for `seconds` from now, 0 to release them; returns those whose receipt is no longer valid."""
-        call = self._client.change_message_visibility_batch
-        return await self._settle("ChangeMessageVisibilityBatch", call, received, VisibilityTimeout=seconds)
+        method = self._client.change_message_visibility_batch
+        return await self._settle("ChangeMessageVisibilityBatch", method, received, VisibilityTimeout=seconds)
 
     async def depth(self) -> Depth:
         """Count the messages."""
-        response = await client_call(
-            "GetQueueAttributes",
-            self._client.get_queue_attributes(
-                QueueUrl=await self._url(),
-                AttributeNames=[
-                    "ApproximateNumberOfMessages",
-                    "ApproximateNumberOfMessagesNotVisible",
-                    "ApproximateNumberOfMessagesDelayed",
-                ],
-            ),
-            timeout=_CALL_TIMEOUT,
-        )
-        counts: Any = response["Attributes"]
+        found = await self.attributes()
         return Depth(
-            visible=int(counts["ApproximateNumberOfMessages"]),
-            in_flight=int(counts["ApproximateNumberOfMessagesNotVisible"]),
-            delayed=int(counts["ApproximateNumberOfMessagesDelayed"]),
+            visible=int(found["ApproximateNumberOfMessages"]),
+            in_flight=int(found["ApproximateNumberOfMessagesNotVisible"]),
+            delayed=int(found["ApproximateNumberOfMessagesDelayed"]),
         )
 
     async def purge(self) -> None:
         """Delete all messages; SQS takes up to a minute and allows it once a minute."""
-        await client_call("PurgeQueue", self._client.purge_queue(QueueUrl=await self._url()), timeout=_CALL_TIMEOUT)
+        await self._call("PurgeQueue", self._client.purge_queue)
 
-    async def _url(self) -> str:
-        if self._known_url is None:
-            found = await client_call(
-                "GetQueueUrl", self._client.get_queue_url(QueueName=self.name), timeout=_CALL_TIMEOUT
-            )
-            self._known_url = found["QueueUrl"]
-        return self._known_url
+    async def attributes(self) -> dict[str, str]:
+        """Return all attributes, by SQS's names."""
+        found = await self._call("GetQueueAttributes", self._client.get_queue_attributes, AttributeNames=["All"])
+        return dict(found["Attributes"])
 
-    async def _send_batch(self, batch: Sequence[Message]) -> list[tuple[Message, bool]]:
-        """Send messages in one request; returns those that failed, each with its `SenderFault`."""
-        response = await client_call(
-            "SendMessageBatch",
-            self._client.send_message_batch(
-                QueueUrl=await self._url(),
-                Entries=[
-                    {
-                        "Id": str(number),
-                        "MessageBody": message.body,
-                        "MessageGroupId": message.group,
-                        "MessageDeduplicationId": message.deduplication_id,
-                    }
-                    for number, message in enumerate(batch)
-                ],
-            ),
-            timeout=_CALL_TIMEOUT,
-        )
-        return [(batch[int(failure["Id"])], failure["SenderFault"]) for failure in response.get("Failed", ())]
+    async def set_attributes(self, changed: dict[str, str]) -> None:
+        """Set attributes; the others stay as they are."""
+        await self._call("SetQueueAttributes", self._client.set_queue_attributes, Attributes=changed)
 
     async def _settle(
-        self, operation: str, call: Callable[..., Awaitable[Any]], received: Sequence[Received], **fields: int
+        self, operation: str, method: Callable[..., Awaitable[Any]], received: Sequence[Received], **fields: int
     ) -> list[Received]:
-        """Apply `call` in batches; retries entries that failed without `SenderFault`, returns those with it."""
-        lost: list[Received] = []
-        pending = list(received)
+        def entry(each: Received) -> dict[str, Any]:
+            return {"ReceiptHandle": each.receipt, **fields}
+
+        return await self._in_batches(operation, method, received, entry, lambda left: list(left[:MOST_MESSAGES]))
+
+    async def _in_batches(
+        self,
+        operation: str,
+        method: Callable[..., Awaitable[Any]],
+        elements: Sequence[T],
+        entry: Callable[[T], dict[str, Any]],
+        next_batch: Callable[[Sequence[T]], list[T]],
+        *,
+        check: Callable[[], None] = no_check,
+    ) -> list[T]:
+        """Make requests of an entry for each element; returns the elements that failed with `SenderFault`.
+
+        Those that failed without it are retried. Raises QueueUnavailable after five failures in a row.
+        """
+        rejected: list[T] = []
+        pending = list(elements)
         failures = 0
         while pending:
-            batch, pending = pending[:MOST_MESSAGES], pending[MOST_MESSAGES:]
-            entries = [
-                {"Id": str(number), "ReceiptHandle": each.receipt, **fields} for number, each in enumerate(batch)
-            ]
-            request = call(QueueUrl=await self._url(), Entries=entries)
-            failed = (await client_call(operation, request, timeout=_CALL_TIMEOUT)).get("Failed", ())
-            lost += [batch[int(failure["Id"])] for failure in failed if failure["SenderFault"]]
+            batch = next_batch(pending)
+            check()
+            entries = [{"Id": str(number), **entry(each)} for number, each in enumerate(batch)]
+            failed = (await self._call(operation, method, Entries=entries)).get("Failed", ())
+            rejected += [batch[int(failure["Id"])] for failure in failed if failure["SenderFault"]]
             retried = [batch[int(failure["Id"])] for failure in failed if not failure["SenderFault"]]
-            pending = retried + pending
+            pending = [each for each in pending if each in retried or each not in batch]
             failures = failures + 1 if retried else 0
-            await self._back_off(operation, failures)
-        return lost
+            if failures == _ATTEMPTS:
+                log.warning("queue_retries_exhausted", operation=operation, queue=self.name)
+                raise QueueUnavailable
+            if failures:
+                await self._backoff.sleep(failures)
+        return rejected
 
-    async def _back_off(self, operation: str, failures: int) -> None:
-        """Wait after `failures` failures in a row; raises QueueUnavailable when there were too many."""
-        if failures == _ATTEMPTS:
-            log.warning("queue_retries_exhausted", operation=operation, queue=self.name)
-            raise QueueUnavailable
-        if failures:
-            await self._backoff.sleep(failures)
+    async def _call(
+        self,
+        operation: str,
+        method: Callable[..., Awaitable[Any]],
+        *,
+        timeout: float = _CALL_TIMEOUT,  # noqa: ASYNC109 - passed on
+        **arguments: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401 - SQS's own response
+        if self._known_url is None:
+            found = await client_call("GetQueueUrl", self._client.get_queue_url(QueueName=self.name))
+            self._known_url = found["QueueUrl"]
+        return await client_call(operation, method(QueueUrl=self._known_url, **arguments), timeout=timeout)
+
+
+async def client_call(operation: str, call: Awaitable[T], *, timeout: float = _CALL_TIMEOUT) -> T:  # noqa: ASYNC109 - own
+    """Return the response within `timeout` seconds, retries included.
+
+    Raises QueueUnavailable, or ClientError if SQS rejects the request itself.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            return await call
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in _UNAVAILABLE or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:  # noqa: PLR2004
+            log.warning("queue_call_failed", operation=operation, code=code)
+            raise QueueUnavailable from error
+        raise
+    except (BotoCoreError, TimeoutError, OSError) as error:
+        log.warning("queue_unreachable", operation=operation, error=type(error).__name__)
+        raise QueueUnavailable from error
+
+
+def _entry(message: Message) -> dict[str, str]:
+    return {
+        "MessageBody": message.body,
+        "MessageGroupId": message.group,
+        "MessageDeduplicationId": message.deduplication_id,
+    }
 
 
 def _next_batch(pending: Sequence[Message]) -> list[Message]:

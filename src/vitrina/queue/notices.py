@@ -1,24 +1,23 @@
-"""The queue of price changes (R9) and its queue of dead letters."""
+"""The queue of price changes (R9) and its dead letters: changes that failed too often or could not be decoded.
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+SQS's own StartMessageMoveTask is not used for replays: no local engine has it, and it keeps the deduplication ids.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
 
 from vitrina.domain.notices import PriceChanged
-from vitrina.queue.channel import Channel, Message, no_check
+from vitrina.queue.channel import Channel, Message, Received, no_check
 from vitrina.queue.messages import ChangeUnread, Event, encode
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
 
-
-def queue_name(name: str) -> str:
-    """Return the full name of the queue, by the setting `queue_name`."""
-    return f"{name}.fifo"
-
-
-def dead_letters_name(name: str) -> str:
-    """Return the full name of its queue of dead letters."""
-    return f"{name}-dead.fifo"
+_HIDDEN: Final = 30
+"""Seconds for which letters are hidden from other consumers while they are held."""
+_MOST: Final = 1000
+"""Letters held at the same time; SQS allows more in flight."""
 
 
 class NoticeQueue:
@@ -29,8 +28,8 @@ class NoticeQueue:
     """
 
     def __init__(self, client: "SQSClient", *, name: str) -> None:
-        self.main = Channel(client, queue_name(name))
-        self.dead = Channel(client, dead_letters_name(name))
+        self.main = Channel(client, f"{name}.fifo")
+        self.dead = Channel(client, f"{name}-dead.fifo")
 
     async def send(self, events: Sequence[PriceChanged], *, check: Callable[[], None] = no_check) -> list[PriceChanged]:
         """Send events in their order; returns those that SQS rejects for good.
@@ -43,6 +42,48 @@ class NoticeQueue:
     async def dead_letter(self, unread: ChangeUnread) -> None:
         """Send a change that could not be decoded to the dead letters."""
         await self.dead.send([_message(unread)])
+
+    async def dead_letters(self) -> list[Received]:
+        """Return the dead letters, oldest first for each product.
+
+        SQS delivers only about the first ten of a product: the others wait behind them in their group.
+        """
+        async with self._held() as held:
+            return list(held)
+
+    async def replay(self, *, letter_id: str | None = None) -> list[Received]:
+        """Send all dead letters, or the one named, to the queue again; returns those sent.
+
+        Each keeps its group, so the order within a product stays. It gets a deduplication id of its own, because the
+        queue would drop the original id within five minutes of its first use. If the process dies between sending and
+        deleting, the next replay repeats the new id, and the queue drops the copy.
+        """
+        sent: list[Received] = []
+        while True:
+            async with self._held() as held:
+                wanted = [letter for letter in held if letter_id in (None, letter.id)]
+                messages = [
+                    Message(body=letter.body, group=letter.group, deduplication_id=f"replay-{letter.id}")
+                    for letter in wanted
+                ]
+                refused = {message.deduplication_id for message in await self.main.send(messages)}
+                done = [letter for letter in wanted if f"replay-{letter.id}" not in refused]
+                await self.dead.delete(done)
+                held[:] = [letter for letter in held if letter not in done]
+            sent += done
+            if letter_id is not None or not done:
+                return sent
+
+    @asynccontextmanager
+    async def _held(self) -> AsyncIterator[list[Received]]:
+        """Receive dead letters; at the end, release those that are left in the list."""
+        held: list[Received] = []
+        try:
+            while len(held) < _MOST and (more := await self.dead.receive(wait=0, hidden=_HIDDEN)):
+                held += more
+            yield held
+        finally:
+            await self.dead.extend(held, 0)
 
 
 def _message(event: Event) -> Message:
