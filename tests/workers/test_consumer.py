@@ -11,8 +11,7 @@ from tests.service import Clock
 from vitrina.backoff import Backoff
 from vitrina.errors import QueueUnavailable, TableUnavailable
 from vitrina.queue.channel import Received
-from vitrina.workers.consumer import Consumer
-from vitrina.workers.notification_handler import Outcome
+from vitrina.workers.consumer import Consumer, Outcome
 
 AT = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
 

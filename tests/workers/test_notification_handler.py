@@ -9,7 +9,7 @@ from vitrina.errors import TableUnavailable
 from vitrina.queue.messages import ChangeUnread, encode
 from vitrina.services.notifications.dispatch import DispatchResult
 from vitrina.store.stream import ChangeUnreadable
-from vitrina.workers.notification_handler import NotificationHandler
+from vitrina.workers.notifier import NotificationHandler
 
 ONE, TWO = notice(1).change, notice(2).change
 

@@ -8,6 +8,8 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final, Protocol
 
 import structlog
@@ -17,7 +19,6 @@ from vitrina.clock import Clock, now
 from vitrina.errors import QueueUnavailable, VitrinaError
 from vitrina.metrics import MESSAGES, QUEUE_AGE
 from vitrina.queue.channel import Received
-from vitrina.workers.notification_handler import Outcome
 from vitrina.workers.running import pause
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,20 @@ _EXTENSIONS: Final = 3
 """Extensions in a visibility timeout, so that one may fail."""
 _ATTEMPTS: Final = 5
 _RETRY: Final = Backoff(first=0.2, longest=5, jitter=0)
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """The results of messages, by their ids.
+
+    Messages that are `done` can be deleted. Those that `failed` can be retried. `poison` messages fail at every attempt
+    until their cause is repaired: they belong among the dead letters.
+    """
+
+    done: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    poison: set[str] = field(default_factory=set)
+    mail_is_due: bool = False
 
 
 class MessageSource(Protocol):
@@ -115,8 +130,9 @@ class Consumer:
 
     async def _release(self, messages: Iterable[Received]) -> None:
         """Make messages visible again soon, later with each receive: the rest of their group waits behind them."""
-        for receives, group in itertools.groupby(sorted(messages, key=_receives), key=_receives):
-            await self._queue.extend(list(group), min(2 ** (receives - 1), self._visibility))
+        receives = attrgetter("receives")
+        for number, group in itertools.groupby(sorted(messages, key=receives), key=receives):
+            await self._queue.extend(list(group), min(2 ** (number - 1), self._visibility))
 
     @asynccontextmanager
     async def _hidden(self, left: dict[str, Received]) -> AsyncIterator[None]:
@@ -136,7 +152,3 @@ class Consumer:
                 continue  # Already logged; the visibility timeout leaves time for another attempt.
             if lost:
                 log.warning("message_receipts_lost", messages=[message.id for message in lost])
-
-
-def _receives(message: Received) -> int:
-    return message.receives

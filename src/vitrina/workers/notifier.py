@@ -1,20 +1,28 @@
-"""The notifier worker: consumes the queue into inboxes and sends the mail that is due (R9)."""
+"""The notifier: consumes the queue into inboxes and sends the mail that is due (R9), as a worker and for Lambda."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import structlog
+
 from vitrina.bootstrap import Services, open_queue
 from vitrina.config import Settings
-from vitrina.errors import TableUnavailable
+from vitrina.domain.notices import PriceChanged
+from vitrina.errors import TableUnavailable, VitrinaError
+from vitrina.queue.messages import ChangeUnread, MessageUnreadable, decode
+from vitrina.services.notifications.dispatch import NoticeDispatcher
 from vitrina.services.notifications.mailer import Mailer
-from vitrina.workers.consumer import Consumer
-from vitrina.workers.notification_handler import NotificationHandler
+from vitrina.store.listings import ProductListings
+from vitrina.store.stream import ChangeUnreadable
+from vitrina.workers.consumer import Consumer, Outcome
 from vitrina.workers.running import wait_for_any
+
+log = structlog.get_logger(__name__)
 
 _IDLE: Final = 5.0
 """Seconds between two polls for due mail: 12 polls a minute, 4 queries each."""
@@ -22,6 +30,66 @@ _SOON: Final = 1.0
 """Seconds between two polls after new entries, which the index shows a moment after they are written."""
 _RECENT: Final = 3.0
 """Seconds after the last new entry for which polls are that frequent."""
+
+
+class NotificationHandler:
+    """Decodes messages and dispatches their events; reads from `changes` the events that a message only names."""
+
+    def __init__(self, dispatcher: NoticeDispatcher, changes: ProductListings) -> None:
+        self._dispatcher = dispatcher
+        self._changes = changes
+
+    async def handle(self, bodies: Mapping[str, str]) -> Outcome:
+        """Handle message bodies, by message id.
+
+        Never raises. A message that cannot be handled is reported in `Outcome.poison`.
+        """
+        outcome = Outcome()
+        events: dict[str, PriceChanged] = {}
+        for message_id, body in bodies.items():
+            try:
+                event = await self._event(body)
+            except (MessageUnreadable, ChangeUnreadable) as error:
+                log.error("message_unreadable", message=message_id, why=str(error))  # noqa: TRY400 - `why` says it all
+                outcome.poison.add(message_id)
+            except VitrinaError as error:
+                log.warning("change_read_failed", message=message_id, error=type(error).__name__)
+                outcome.failed.add(message_id)
+            else:
+                if event is None:
+                    log.warning("change_without_price", message=message_id)
+                    outcome.done.add(message_id)
+                else:
+                    events[message_id] = event
+        try:
+            await self._dispatch(events, outcome)
+        except Exception:
+            # Dispatch each event by itself, so that the one that fails does not stop the others.
+            log.exception("message_batch_failed", messages=len(events))
+            for message_id, event in events.items():
+                await self._dispatch_one(message_id, event, outcome)
+        return outcome
+
+    async def _event(self, body: str) -> PriceChanged | None:
+        event = decode(body)
+        if isinstance(event, ChangeUnread):
+            return await self._changes.price_change(event.product_id, event.version)
+        return event
+
+    async def _dispatch(self, events: Mapping[str, PriceChanged], outcome: Outcome) -> None:
+        if not events:
+            return
+        result = await self._dispatcher.dispatch(list(events.values()))
+        outcome.done |= {message_id for message_id, event in events.items() if event.id in result.delivered}
+        outcome.failed |= {message_id for message_id, event in events.items() if event.id in result.failed}
+        outcome.mail_is_due |= result.mail_is_due
+
+    async def _dispatch_one(self, message_id: str, event: PriceChanged, outcome: Outcome) -> None:
+        try:
+            await self._dispatch({message_id: event}, outcome)
+        except Exception:
+            log.exception("message_handler_failed", message=message_id, change=event.id)
+            outcome.poison.add(message_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
