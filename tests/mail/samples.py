@@ -3,8 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from vitrina.domain.mails import Mail
-from vitrina.domain.notices import Notice, PriceChanged
+from vitrina.domain.notices import Mail, Notice, PriceChanged
 from vitrina.domain.users import Role, User
 
 USER_ID = "01997b2e-0000-7000-8000-00000000000a"

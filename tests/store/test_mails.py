@@ -9,7 +9,7 @@ import pytest
 from tests.mail.samples import AT
 from tests.services.notifications.harness import LATER, MailHarness
 from vitrina.config import Settings
-from vitrina.domain.mails import Mail
+from vitrina.domain.notices import Mail
 from vitrina.domain.users import User
 from vitrina.store import keys
 from vitrina.store.mails import MOST_NOTICES, MailHeld

@@ -1,7 +1,7 @@
-"""Notices of changed prices (R9): the event, the entry in an admin's inbox, and the mail preferences."""
+"""Notices of changed prices (R9): the event, the entry in an admin's inbox, the mail and the preferences for it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -80,3 +80,32 @@ class NoticePreferences:
     email: EmailMode
     digest_minutes: int
     language: Language
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """The one mail to `user_id` that is being sent: a single notice, or a digest of many.
+
+    `attempt` counts from 1 how often sending was started, `failures` how often no mail server accepted the mail; an
+    attempt may also end because the sender dies or the table does not answer. Until `due_at` the mail belongs to its
+    sender, afterwards any sender may take it over.
+    """
+
+    id: str
+    user_id: str
+    notice_ids: tuple[str, ...]
+    digest: bool
+    attempt: int
+    failures: int = 0
+    created_at: datetime
+    due_at: datetime
+
+
+@dataclass(slots=True)
+class Waiting:
+    """The mail due to one account: one whose sender failed, notices to mail one by one, and notices for a digest."""
+
+    user_id: str
+    mail: Mail | None = None
+    notice_ids: list[str] = field(default_factory=list)
+    digest_ids: list[str] = field(default_factory=list)

@@ -13,8 +13,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from vitrina.clock import rfc3339
-from vitrina.domain.mails import Mail
-from vitrina.domain.notices import Language, Notice
+from vitrina.domain.notices import Language, Mail, Notice
 from vitrina.domain.users import User
 from vitrina.mail.translations import TRANSLATIONS, Translations
 

@@ -1,14 +1,12 @@
 """Mail to admins in the table (R9): an index of due mail, and at most one mail in progress for each account."""
 
 from collections.abc import Container
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from pynamodb.expressions.condition import Condition
 
-from vitrina.domain.mails import Mail, Waiting
-from vitrina.domain.notices import Notice, NoticePreferences
+from vitrina.domain.notices import Mail, Notice, NoticePreferences, Waiting
 from vitrina.domain.users import User
 from vitrina.ids import new_id
 from vitrina.store import keys
@@ -33,15 +31,6 @@ class MailHeld(Exception):
         self.until = until
 
 
-@dataclass(slots=True)
-class _Due:
-    """The due mail and notices of one account."""
-
-    mail: Mail | None = None
-    notice_ids: list[str] = field(default_factory=list)
-    digest_ids: list[str] = field(default_factory=list)
-
-
 class MailStore:
     """Finds due mail, and guarantees that each notice goes into one mail and each mail has one sender at a time."""
 
@@ -57,23 +46,15 @@ class MailStore:
         query = Query(
             condition=(Item.due == keys.due_mail(shard)) & (Item.due_at <= at), index=keys.DUE_BY_TIME, fresh=True
         )
-        found: dict[str, _Due] = {}
+        found: dict[str, Waiting] = {}
         async for items in pages(self._table, query, limit=_PAGE):
             for item in items:
                 assert isinstance(item, (MailItem, NoticeItem))  # noqa: S101 - only these have the index's keys
                 if item.user_id not in leave_out:
-                    _collect(item, found.setdefault(item.user_id, _Due()))
+                    _collect(item, found.setdefault(item.user_id, Waiting(item.user_id)))
             if len(found) >= _MOST_ACCOUNTS:
                 break
-        return [
-            Waiting(
-                user_id=user_id,
-                mail=each.mail,
-                notice_ids=tuple(each.notice_ids),
-                digest_ids=tuple(each.digest_ids[:MOST_NOTICES]),
-            )
-            for user_id, each in found.items()
-        ]
+        return list(found.values())
 
     async def take(
         self, user_id: str, notice_ids: tuple[str, ...], *, digest: bool, at: datetime, lease: timedelta
@@ -165,10 +146,10 @@ def _is(mail: Mail) -> Condition:
     return condition
 
 
-def _collect(item: MailItem | NoticeItem, found: _Due) -> None:
+def _collect(item: MailItem | NoticeItem, found: Waiting) -> None:
     if isinstance(item, MailItem):
         found.mail = mail_from(item)
-    elif item.digest:
-        found.digest_ids.append(item.id)
-    else:
+    elif not item.digest:
         found.notice_ids.append(item.id)
+    elif len(found.digest_ids) < MOST_NOTICES:
+        found.digest_ids.append(item.id)

@@ -11,8 +11,7 @@ from tests.service import Clock
 from tests.store.samples import user
 from vitrina.backoff import Backoff
 from vitrina.config import Settings
-from vitrina.domain.mails import Waiting
-from vitrina.domain.notices import Notice
+from vitrina.domain.notices import Notice, Waiting
 from vitrina.domain.users import Role, User
 from vitrina.services.notifications.mailer import Mailer
 from vitrina.store import keys

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from tests.mail.samples import AT
 from tests.services.notifications.harness import LATER, MailHarness, identity
 from vitrina.config import Settings
-from vitrina.domain.mails import Waiting
+from vitrina.domain.notices import Waiting
 from vitrina.domain.users import Role
 from vitrina.errors import TableUnavailable
 from vitrina.mail.message import ATTEMPT_HEADER
@@ -118,8 +118,8 @@ async def test_a_mailed_notice_is_left_out_while_the_index_still_lists_it(harnes
     mail = await harness.store.take(admin.id, (one.id,), digest=True, at=LATER, lease=timedelta(seconds=60))
     await harness.store.attach(mail, one.id)
     await harness.store.finish(mail)
-    for stale in ((one.id, two.id), (one.id, "gone")):
-        harness.show(Waiting(user_id=admin.id, mail=None, notice_ids=(), digest_ids=stale))
+    for stale in ([one.id, two.id], [one.id, "gone"]):
+        harness.show(Waiting(admin.id, digest_ids=stale))
         await harness.mailer().send_due()
         assert [message["Subject"] for message in harness.outbox.sent] == ["Price of Oak Lamp: 19.99 USD → 24.99 USD"]
         assert await harness.mail_of(admin) is None
@@ -239,7 +239,7 @@ async def test_a_mail_that_another_process_took_over_is_left_to_it(harness: Mail
     [one] = await harness.add_due(admin)
     mail = await harness.store.take(admin.id, (one.id,), digest=False, at=LATER, lease=timedelta(0))
     await harness.store.take_over(mail, at=LATER, lease=timedelta(seconds=60))
-    harness.show(Waiting(user_id=admin.id, mail=mail, notice_ids=(), digest_ids=()))
+    harness.show(Waiting(admin.id, mail))
     await harness.mailer().send_due()
     assert harness.outbox.sent == []
     item = await harness.mail_of(admin)

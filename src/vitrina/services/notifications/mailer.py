@@ -19,8 +19,7 @@ import structlog
 from vitrina.backoff import Backoff
 from vitrina.clock import Clock, now
 from vitrina.config import Settings
-from vitrina.domain.mails import Mail, Waiting
-from vitrina.domain.notices import EmailMode, Language, Notice, NoticePreferences
+from vitrina.domain.notices import EmailMode, Language, Mail, Notice, NoticePreferences, Waiting
 from vitrina.domain.users import PRODUCT_MANAGERS, User
 from vitrina.errors import VitrinaError
 from vitrina.mail.message import compose, sender_address
@@ -108,7 +107,7 @@ class Mailer:
             if waiting.mail is not None and not await self._take_over(waiting.mail):
                 return False
             lists: list[tuple[tuple[str, ...], bool]] = [((notice_id,), False) for notice_id in waiting.notice_ids]
-            lists += [(waiting.digest_ids, True)] if waiting.digest_ids else []
+            lists += [(tuple(waiting.digest_ids), True)] if waiting.digest_ids else []
             for number, (notice_ids, digest) in enumerate(lists):
                 if number == _MAILS_PER_TURN or not go_on():
                     return True

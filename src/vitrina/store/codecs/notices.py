@@ -1,54 +1,32 @@
 """Notices, preferences for mail, and the mails that notices are sent in."""
 
+from dataclasses import asdict
 from datetime import datetime
 
 from vitrina.clock import epoch_seconds
-from vitrina.domain.mails import Mail
-from vitrina.domain.notices import EmailMode, Language, Notice, NoticePreferences, PriceChanged
+from vitrina.domain.notices import EmailMode, Language, Mail, Notice, NoticePreferences, PriceChanged
 from vitrina.store import keys
+from vitrina.store.codecs import attributes
 from vitrina.store.items import MailItem, NoticeItem, NoticePreferencesItem
 
 
 def notice_item(notice: Notice, *, expires_at: datetime) -> NoticeItem:
     """Return the item of an unread notice, with the keys of the index of unread notices but not of due mail."""
-    change = notice.change
     return NoticeItem.keyed(
         keys.notice(notice.user_id, notice.id),
         id=notice.id,
         user_id=notice.user_id,
-        product_id=change.product_id,
-        version=change.version,
-        sku=change.sku,
-        name=change.name,
-        old_price=change.old_price,
-        old_currency=change.old_currency,
-        price=change.price,
-        currency=change.currency,
-        changed_at=change.changed_at,
-        changed_by=change.changed_by,
+        **asdict(notice.change),
         changed_by_name=notice.changed_by_name,
-        request_id=change.request_id,
         listing=keys.unread_notices(notice.user_id),
-        by_time=keys.by_time(change.changed_at, notice.id),
+        by_time=keys.by_time(notice.change.changed_at, notice.id),
         expires_at=epoch_seconds(expires_at),
     )
 
 
 def notice_from(item: NoticeItem) -> Notice:
     """Return the notice of an item."""
-    change = PriceChanged(
-        product_id=item.product_id,
-        version=item.version,
-        sku=item.sku,
-        name=item.name,
-        old_price=item.old_price,
-        old_currency=item.old_currency,
-        price=item.price,
-        currency=item.currency,
-        changed_at=item.changed_at,
-        changed_by=item.changed_by,
-        request_id=item.request_id,
-    )
+    change = PriceChanged(**attributes(item, PriceChanged))
     return Notice(user_id=item.user_id, change=change, changed_by_name=item.changed_by_name, read_at=item.read_at)
 
 
