@@ -1,4 +1,4 @@
-"""`/dev/mails`: pages of the demo that show the mail which the folder transport writes (`vitrina.mail.directory`)."""
+"""`/dev/mails`: pages of the demo that show the mail which the folder transport writes (`DirectoryTransport`)."""
 
 import asyncio
 import email

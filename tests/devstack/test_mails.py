@@ -10,8 +10,8 @@ from tests.mail.samples import mail, notice, recipient
 from tests.service import make_table, serving, settings_for
 from vitrina.config import Settings
 from vitrina.domain.notices import Language
-from vitrina.mail.directory import DirectoryTransport
 from vitrina.mail.message import compose, sender_address
+from vitrina.mail.transport import DirectoryTransport
 
 
 async def catch(folder: Path, name: str = "Oak <b>Lamp</b>") -> str:

@@ -20,11 +20,9 @@ from tests.mail.samples import mail, notice, recipient
 from tests.service import settings_for
 from vitrina.aws import connect_mail
 from vitrina.domain.notices import Language
-from vitrina.mail.directory import DirectoryTransport
 from vitrina.mail.message import compose, sender_address
-from vitrina.mail.ses import SesTransport
 from vitrina.mail.smtp import SmtpTransport
-from vitrina.mail.transport import MailNotSent, MailRefused, as_bytes, open_transport
+from vitrina.mail.transport import DirectoryTransport, MailNotSent, MailRefused, SesTransport, as_bytes, open_transport
 
 HOST = "127.0.0.1"
 
@@ -205,10 +203,8 @@ async def test_a_connection_is_discarded_when_the_caller_gives_up() -> None:
 
 
 async def test_closing_ignores_a_server_that_is_gone() -> None:
-    server = Server()
-    transport = SmtpTransport(host=HOST, port=0)
-    async with listening(server) as port:
-        transport._port = port
+    async with listening(Server()) as port:
+        transport = SmtpTransport(host=HOST, port=port)
         await transport.send(message())
     await transport.aclose()
     await transport.aclose()

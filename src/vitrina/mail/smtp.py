@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from email.message import EmailMessage
+from functools import partial
 from typing import Final, Literal
 
 import structlog
@@ -36,12 +37,17 @@ class SmtpTransport:
         password: str = "",
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._host = host
-        self._port = port
-        self._security = security
-        self._username = username
-        self._password = password
-        self._tls = tls
+        self._new_connection = partial(
+            SMTP,
+            hostname=host,
+            port=port,
+            username=username or None,
+            password=password or None,
+            use_tls=security == "tls",
+            start_tls=security == "starttls",
+            tls_context=tls,
+            timeout=_LONGEST_WAIT,
+        )
         self._idle: list[SMTP] = []
 
     async def send(self, message: EmailMessage) -> None:
@@ -84,16 +90,7 @@ class SmtpTransport:
                 raise
             else:
                 return connection
-        connection = SMTP(
-            hostname=self._host,
-            port=self._port,
-            username=self._username or None,
-            password=self._password or None,
-            use_tls=self._security == "tls",
-            start_tls=self._security == "starttls",
-            tls_context=self._tls,
-            timeout=_LONGEST_WAIT,
-        )
+        connection = self._new_connection()
         await connection.connect()
         return connection
 

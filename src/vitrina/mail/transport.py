@@ -1,14 +1,26 @@
-"""The interface of mail transports, and the choice of one by the settings."""
+"""Mail transports: the interface, a directory, Amazon SES, and the choice by the settings; SMTP is in smtp.py."""
 
+import asyncio
+import hashlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from vitrina import aws
 from vitrina.config import Settings
+from vitrina.files import whole_file
+
+if TYPE_CHECKING:
+    from types_aiobotocore_sesv2 import SESV2Client
+
+_REFUSED: Final = frozenset({"BadRequestException", "MessageRejected"})
+"""Codes that concern the mail itself. All others (throttling, a paused account) can be resolved later."""
 
 
 class MailRefused(Exception):
@@ -45,21 +57,60 @@ def as_bytes(message: EmailMessage) -> bytes:
     return message.as_bytes(policy=SMTP if plain else SMTPUTF8)
 
 
+class DirectoryTransport:
+    """Writes each mail to a file of its own, under a name that sorts by time: for development."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def send(self, message: EmailMessage) -> None:
+        """Write a message; creates the folder if needed. Raises MailNotSent if it cannot be written."""
+        try:
+            await asyncio.to_thread(self._write, message)
+        except OSError as error:
+            raise MailNotSent(type(error).__name__) from error
+
+    def _write(self, message: EmailMessage) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        identity = hashlib.sha256(str(message["Message-ID"]).encode()).hexdigest()[:16]
+        name = f"{time.time_ns() // 1_000_000:013d}-{identity}"
+        with whole_file(self._folder / f"{name}.eml", durable=False) as file:
+            file.write(as_bytes(message))
+
+
+class SesTransport:
+    """Sends raw messages by Amazon SES (API v2)."""
+
+    def __init__(self, client: "SESV2Client") -> None:
+        self._client = client
+
+    async def send(self, message: EmailMessage) -> None:
+        """Send a message. Raises MailRefused, MailNotSent."""
+        try:
+            await self._client.send_email(
+                FromEmailAddress=sender_of(message),
+                Destination={"ToAddresses": [recipient_of(message)]},
+                Content={"Raw": {"Data": as_bytes(message)}},
+            )
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in _REFUSED:
+                raise MailRefused(code) from error
+            raise MailNotSent(code) from error
+        except (BotoCoreError, OSError) as error:
+            raise MailNotSent(type(error).__name__) from error
+
+
 @asynccontextmanager
 async def open_transport(settings: Settings) -> AsyncIterator[Transport]:
     """Open the transport of the setting `mail_transport`; close its connections at the end."""
-    # Imported here, so that only the libraries of the chosen transport are loaded.
     if settings.mail_transport == "ses":
-        from vitrina.mail.ses import SesTransport  # noqa: PLC0415
-
         async with aws.connect_mail(settings) as client:
             yield SesTransport(client)
     elif settings.mail_transport == "directory":
-        from vitrina.mail.directory import DirectoryTransport  # noqa: PLC0415
-
         yield DirectoryTransport(Path(settings.mail_directory))
     else:
-        from vitrina.mail.smtp import SmtpTransport  # noqa: PLC0415
+        from vitrina.mail.smtp import SmtpTransport  # noqa: PLC0415 - loads its library only where it is used
 
         transport = SmtpTransport(
             host=settings.smtp_host,
