@@ -27,8 +27,7 @@ MOST_BYTES: Final = 256 * 1024
 _CALL_TIMEOUT: Final = 5.0
 _ATTEMPTS: Final = 5
 RETRY: Final = Backoff(first=0.1, longest=0.8)
-MISSING: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
-"""The code of the query protocol and that of the JSON protocol."""
+MISSING: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})  # the latter is JSON's
 _UNAVAILABLE: Final = MISSING | frozenset({
     "AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.PurgeQueueInProgress",
     "AWS.SimpleQueueService.QueueDeletedRecently", "ExpiredToken", "InvalidClientTokenId", "KmsAccessDenied",
