@@ -1,11 +1,11 @@
 """The service under test: the whole application on a free port, with its own table on an engine."""
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Any, Final, Self
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -16,6 +16,7 @@ from vitrina.api.application import create_app
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.routing import Route
 from vitrina.bootstrap import Services
+from vitrina.clock import now
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
 from vitrina.store.schema import ensure
 
@@ -25,11 +26,12 @@ _PATIENCE: Final = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A running service: its URL, and its application for what HTTP does not expose."""
+    """A running service: its URL, its clock, and its application for what HTTP does not expose."""
 
     url: str
     app: web.Application
     settings: Settings
+    clock: "Clock"
 
     @property
     def services(self) -> Services:
@@ -68,17 +70,40 @@ async def drop_table(settings: Settings) -> None:
 @asynccontextmanager
 async def serving(settings: Settings, *, extra: Sequence[Route] = ()) -> AsyncIterator[Service]:
     """Serve the API, and `extra` routes besides its own, over an existing table."""
-    app = create_app(settings, patient=_PATIENCE, extra=extra)
+    clock = Clock()
+    app = create_app(settings, clock=clock, patient=_PATIENCE, extra=extra)
     async with TestServer(app) as server:
-        yield Service(url=str(server.make_url("")).rstrip("/"), app=app, settings=settings)
+        yield Service(url=str(server.make_url("")).rstrip("/"), app=app, settings=settings, clock=clock)
 
 
 class Clock:
-    """A clock that a test sets."""
+    """A clock that a test sets and moves, so that a test of a month takes a moment; the machine's until it is set."""
 
-    def __init__(self, at: datetime) -> None:
-        self.at = at
+    def __init__(self, at: datetime | None = None) -> None:
+        self._held = at
 
     def __call__(self) -> datetime:
-        """Return the time that was set."""
-        return self.at
+        """Return the time."""
+        return self._held or now()
+
+    @property
+    def at(self) -> datetime:
+        """The time; setting it stops the clock."""
+        return self()
+
+    @at.setter
+    def at(self, time: datetime) -> None:
+        self._held = time
+
+    @contextmanager
+    def hold(self) -> Iterator[Self]:
+        """Stop the clock for a while: only `go_on` moves it."""
+        self._held = now()
+        try:
+            yield self
+        finally:
+            self._held = None
+
+    def go_on(self, **duration: float) -> None:
+        """Move the clock by the arguments of a `timedelta`."""
+        self.at += timedelta(**duration)

@@ -8,8 +8,7 @@ import bcrypt
 import pytest
 
 from tests.api.client import PASSWORD, Client, JsonObject, Person, fresh_email, ok, problem, refused, sign_in, sign_up
-from tests.api.held import HeldClock, held_clock
-from tests.service import Service
+from tests.service import Clock, Service
 from vitrina.metrics import DYNAMODB_CALLS
 
 
@@ -20,9 +19,9 @@ async def somebody(anonymous: Client) -> Person:
 
 
 @pytest.fixture
-def clock(service: Service) -> Iterator[HeldClock]:
+def clock(service: Service) -> Iterator[Clock]:
     """The clock of the service, which the test moves."""
-    with held_clock(service) as clock:
+    with service.clock.hold() as clock:
         yield clock
 
 
@@ -195,7 +194,7 @@ async def test_an_unknown_refresh_token_is_rejected(anonymous: Client, token: st
 
 
 async def test_an_access_token_is_rejected_from_the_second_it_expires(
-    anonymous: Client, somebody: Person, clock: HeldClock
+    anonymous: Client, somebody: Person, clock: Clock
 ) -> None:
     """It is valid until the second before; the refresh token continues the session."""
     tokens = (await sign_in(anonymous, somebody.account)).tokens
@@ -207,7 +206,7 @@ async def test_an_access_token_is_rejected_from_the_second_it_expires(
 
 
 async def test_a_session_is_rejected_from_the_second_it_expires_though_its_item_exists(
-    anonymous: Client, somebody: Person, clock: HeldClock
+    anonymous: Client, somebody: Person, clock: Clock
 ) -> None:
     """DynamoDB may delete the item days later. Each refresh extends the session by a month."""
     tokens = (await sign_in(anonymous, somebody.account)).tokens

@@ -7,8 +7,7 @@ import aiohttp
 import pytest
 
 from tests.api.client import PASSWORD, Client, Person, Reply, fresh_email, ok, problem, sign_up
-from tests.api.held import HeldClock, held_clock
-from tests.service import Service, make_table, serving, settings_for
+from tests.service import Clock, Service, make_table, serving, settings_for
 
 LIMIT, ADDRESS_LIMIT, ACCOUNT_LIMIT = 4, 12, 8
 
@@ -29,14 +28,14 @@ async def throttled(engine: str) -> AsyncIterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def held(throttled: Service) -> Iterator[HeldClock]:
+def held(throttled: Service) -> Iterator[Clock]:
     """The clock of the service, held so that a window cannot end within a test."""
-    with held_clock(throttled) as clock:
+    with throttled.clock.hold() as clock:
         yield clock
 
 
 @pytest.fixture(autouse=True)
-def clock(held: HeldClock) -> HeldClock:
+def clock(held: Clock) -> Clock:
     """The same clock in a window that no other test uses."""
     held.go_on(days=1)
     return held
@@ -81,7 +80,7 @@ async def test_excess_tries_get_429_with_retry_after(client: Client, owner: Pers
 
 
 async def test_a_throttled_sign_in_fails_even_with_the_right_password(
-    client: Client, owner: Person, clock: HeldClock
+    client: Client, owner: Person, clock: Clock
 ) -> None:
     """Otherwise the limit would not stop guessing. When the window has ended the password is accepted."""
     for _ in range(LIMIT):

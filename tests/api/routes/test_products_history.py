@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.api.client import Client, JsonObject, Person, ok, pages, problem, product_body, refused, unique
-from tests.service import Clock, Service
+from tests.api.client import Client, JsonObject, Person, ok, pages, problem, product_body, refused, sign_in, unique
+from tests.service import Service
 
 
 async def made(admin: Person, **fields: object) -> JsonObject:
@@ -135,21 +135,21 @@ async def test_every_page_of_prices_has_the_lowest_price(admin: Person, anonymou
 
 
 async def test_the_lowest_price_of_30_days_covers_all_prices_in_force(
-    admin: Person, anonymous: Client, service: Service, monkeypatch: pytest.MonkeyPatch
+    admin: Person, anonymous: Client, service: Service
 ) -> None:
     """A price set before the 30 days counts if it was still in force within them, and not if it had ended."""
     product = await made(admin, price="1")
     path = f"/v1/products/{product['id']}"
     began = datetime.fromisoformat(product["created_at"])
-    clock = Clock(began)
-    monkeypatch.setattr(service.services.products, "_clock", clock)
-    for day, price, lowest in ((10, "3", "1.00"), (20, "5", "1.00"), (39, "4", "1.00"), (41, "6", "3.00")):
-        clock.at = began + timedelta(days=day)
-        ok(await admin.patch(path, {"price": price}))
-        assert ok(await anonymous.get(f"{path}/prices"))["lowest_last_30_days"] == lowest
-    for days, lowest in ((49.99, "3.00"), (50.01, "4.00"), (70.9, "4.00"), (71.1, "6.00"), (400, "6.00")):
-        clock.at = began + timedelta(days=days)
-        assert ok(await anonymous.get(f"{path}/prices"))["lowest_last_30_days"] == lowest, days
+    with service.clock.hold() as clock:
+        for day, price, lowest in ((10, "3", "1.00"), (20, "5", "1.00"), (39, "4", "1.00"), (41, "6", "3.00")):
+            clock.at = began + timedelta(days=day)
+            admin = await sign_in(anonymous, admin.account)
+            ok(await admin.patch(path, {"price": price}))
+            assert ok(await anonymous.get(f"{path}/prices"))["lowest_last_30_days"] == lowest
+        for days, lowest in ((49.99, "3.00"), (50.01, "4.00"), (70.9, "4.00"), (71.1, "6.00"), (400, "6.00")):
+            clock.at = began + timedelta(days=days)
+            assert ok(await anonymous.get(f"{path}/prices"))["lowest_last_30_days"] == lowest, days
 
 
 async def test_only_managers_see_the_prices_of_a_deleted_product(

@@ -119,15 +119,14 @@ async def test_a_visitor_is_identified_by_address_and_agent(
 
 
 async def test_a_visitor_has_another_hash_the_next_day(
-    anonymous: Client, service: Service, product: JsonObject, monkeypatch: pytest.MonkeyPatch
+    anonymous: Client, service: Service, product: JsonObject
 ) -> None:
     """The key of the hash changes daily, so that nobody can be tracked across days."""
-    now_ms = service.services.views._now_ms()
-    for days in (0, 1):
-        monkeypatch.setattr(service.services.views, "_now_ms", lambda days=days: now_ms + days * 86_400_000)
-        ok(await anonymous.get(ways(product)[0], headers={"User-Agent": "A"}))
-        ok(await anonymous.get(ways(product)[0], headers={"User-Agent": "A"}))
-    monkeypatch.undo()
+    with service.clock.hold() as clock:
+        for _ in range(2):
+            ok(await anonymous.get(ways(product)[0], headers={"User-Agent": "A"}))
+            ok(await anonymous.get(ways(product)[0], headers={"User-Agent": "A"}))
+            clock.go_on(days=1)
     today, tomorrow = await visitors(service, product), await visitors(service, product, days_on=1)
     assert (len(today), len(set(today))) == (len(tomorrow), len(set(tomorrow))) == (2, 1)
     assert set(today).isdisjoint(tomorrow)
