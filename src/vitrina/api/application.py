@@ -8,6 +8,7 @@
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 from aiohttp import web
@@ -23,8 +24,7 @@ from vitrina.api.http.routing import PUBLIC, Route
 from vitrina.api.openapi import document as openapi
 from vitrina.api.routes import analytics, auth, docs, exports, notifications, ops, product_reads, products, users
 from vitrina.api.schemas.products import rendered_product
-from vitrina.api.server.process import protocol_options
-from vitrina.api.server.readiness import READINESS, Readiness
+from vitrina.api.server.process import READINESS, Readiness, protocol_options
 from vitrina.bootstrap import Services
 from vitrina.clock import Clock, now
 from vitrina.config import Settings
@@ -72,8 +72,8 @@ def new_application(settings: Settings, routes: Sequence[Route]) -> web.Applicat
     access_log = app[ACCESS_LOG] = AccessLog()
     app.on_cleanup.append(_flush_access_log)
     endpoint = partial(Endpoint, settings=settings, deadlines=Deadlines(), access_log=access_log)
-    served = all_routes(settings, routes)
-    for path, methods in groupby(sorted(served, key=_path), key=_path):
+    served, by_path = all_routes(settings, routes), attrgetter("path")
+    for path, methods in groupby(sorted(served, key=by_path), key=by_path):
         resource = app.router.add_resource(path)
         for route in methods:
             handle = endpoint(route).handle
@@ -91,10 +91,6 @@ def all_routes(settings: Settings, routes: Sequence[Route]) -> tuple[Route, ...]
     if settings.docs:
         operations += docs.routes
     return (*routes, *operations, openapi.route((*routes, *operations), settings))
-
-
-def _path(route: Route) -> str:
-    return route.path
 
 
 def _unknown(headers: ResponseHeaders) -> Route:

@@ -8,9 +8,8 @@ import pytest
 
 from tests.api.client import Client
 from tests.api.small import create_app, settings, small_service
-from vitrina.api.server import readiness
-from vitrina.api.server.process import listening
-from vitrina.api.server.readiness import READINESS
+from vitrina.api.server import process
+from vitrina.api.server.process import READINESS, listening
 from vitrina.api.server.supervisor import MULTIPROC_DIR
 from vitrina.errors import TableUnavailable
 
@@ -39,12 +38,12 @@ async def _fine() -> None:
 async def test_a_process_is_ready_while_the_table_responds_and_it_is_not_stopping(
     http: aiohttp.ClientSession,
     monkeypatch: pytest.MonkeyPatch,
-    probe: readiness.Probe,
+    probe: process.Probe,
     ready: bool,  # noqa: FBT001
     answer: tuple[int, str | None],
 ) -> None:
     """A call that hangs counts as an outage; the health check succeeds in any case."""
-    monkeypatch.setattr(readiness, "_CHECK_TIMEOUT", 0.1)
+    monkeypatch.setattr(process, "_PROBE_TIMEOUT", 0.1)
     app = create_app(settings())
     app[READINESS].probe = probe
     app[READINESS].ready = ready

@@ -11,7 +11,7 @@ from vitrina.api.http.app_keys import ACCESS_LOG
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, RouteTable
-from vitrina.api.server.readiness import READINESS
+from vitrina.api.server.process import READINESS
 from vitrina.api.server.supervisor import MULTIPROC_DIR
 from vitrina.errors import TableUnavailable
 

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import multiprocessing
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
@@ -23,17 +23,42 @@ from vitrina import logging
 from vitrina.api.http.endpoint import new_request_id
 from vitrina.api.http.headers import secure
 from vitrina.api.http.problems import BadRequest, InternalError, problem
-from vitrina.api.server.readiness import READINESS
 from vitrina.config import Settings
+from vitrina.errors import TableUnavailable, Unavailable
 from vitrina.shutdown import install_signal_handlers
 
 log = structlog.get_logger(__name__)
 
 CreateApp = Callable[[Settings], web.Application]
 OnReady = Callable[[str], object]
+Probe = Callable[[], Awaitable[object]]
 _BACKLOG: Final = 1024
+_PROBE_TIMEOUT: Final = 1.0
+"""Seconds; load balancers wait for a few."""
 _LINGER: Final = 2.0
 """Seconds for which the rest of a refused body is read, so that its sender gets to see the response."""
+
+
+class Readiness:
+    """Whether load balancers should send requests: while `ready` is true and `probe`, if set, does not raise."""
+
+    def __init__(self) -> None:
+        self.ready = True
+        self.probe: Probe | None = None
+
+    async def check(self) -> None:
+        """Raise Unavailable unless the process is ready."""
+        if not self.ready:
+            raise Unavailable
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT):
+                if self.probe is not None:
+                    await self.probe()
+        except TimeoutError as error:
+            raise TableUnavailable from error
+
+
+READINESS: Final = web.AppKey("readiness", Readiness)
 
 
 class Protocol(web.RequestHandler):

@@ -26,9 +26,8 @@ log = structlog.get_logger(__name__)
 
 MULTIPROC_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable, prometheus-client's own, of the directory in which the processes of a service count."""
-_SPAWN: Final = multiprocessing.get_context(
-    "spawn"
-)  # A fork would share the event loop, and lose the thread of the log.
+_SPAWN: Final = multiprocessing.get_context("spawn")
+"""A fork would share the event loop, and lose the thread of the log."""
 _BACKOFF: Final = Backoff(first=0.5, longest=30.0, jitter=0)
 _STEADY: Final = 60.0
 """Seconds after which a crash no longer lengthens the pause before the next start."""
@@ -108,11 +107,12 @@ class Supervisor:
         process.start()
         sender.close()
         self._processes.add(process)
+        was_ready = False
         try:
-            with receiver:
+            with receiver, suppress(EOFError):  # It closed its end without a message.
                 await _readable(receiver.fileno())
-                was_ready = _received(receiver)
-            if was_ready:
+                receiver.recv()
+                was_ready = True
                 up.set()
             await _readable(process.sentinel)
         finally:
@@ -126,15 +126,6 @@ def _serve(create_app: CreateApp, settings: Settings, ready: Connection) -> None
     """Serve as a worker; the entry point of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(server.serve(create_app, settings, on_ready=ready.send, supervised=True))
-
-
-def _received(receiver: Connection) -> bool:
-    """Say whether a message came before the other end closed."""
-    try:
-        receiver.recv()
-    except EOFError:
-        return False
-    return True
 
 
 async def _readable(file: int) -> None:
