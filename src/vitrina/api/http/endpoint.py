@@ -114,10 +114,15 @@ class Endpoint:
         try:
             response = await self._respond(request)
         except Exception as error:
-            if raw.writer.output_size:  # It has started: only closing the connection signals the error.
-                self._record(request, self._status_of_broken(error), began, used)
+            started = raw.writer.output_size > 0
+            gone = started and isinstance(error, ConnectionError)
+            if not gone and (started or type(error) not in TABLE):
+                log.exception("request_failed", route=self._name)
+            if started:  # Only closing the connection signals the error.
+                self._record(request, _GONE if gone else HTTPStatus.INTERNAL_SERVER_ERROR, began, used)
                 raise
-            response = self._problem(error, raw)
+            known = error if isinstance(error, VitrinaError) and type(error) in TABLE else InternalError()
+            response = problem(known, instance=raw.rel_url.raw_path)
         self._record(request, response.status, began, used)
         return response
 
@@ -165,21 +170,6 @@ class Endpoint:
             request.body = validate_body(model, parse_json(request.raw_body))
         elif not route.body_optional:
             raise MalformedJson
-
-    def _status_of_broken(self, error: Exception) -> int:
-        if isinstance(error, ConnectionError):
-            return _GONE
-        self._log_failure(error)
-        return HTTPStatus.INTERNAL_SERVER_ERROR
-
-    def _log_failure(self, error: Exception) -> None:
-        log.error("request_failed", route=self._name, exc_info=error)
-
-    def _problem(self, error: Exception, request: web.Request) -> web.Response:
-        if not isinstance(error, VitrinaError) or type(error) not in TABLE:
-            self._log_failure(error)
-            error = InternalError()
-        return problem(error, instance=request.rel_url.raw_path)
 
     def _record(self, request: Request[Any, Any], status: int, began: float, used: Usage) -> None:
         method = request.raw.method

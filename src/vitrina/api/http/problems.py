@@ -57,155 +57,80 @@ class Row(NamedTuple):
     detail: str
 
 
+def _row(status: int, code: str, detail: str, *, title: str | None = None) -> Row:
+    """Return a row, whose title is its code in words unless another is given."""
+    return Row(HTTPStatus(status), code, title or code.replace("_", " ").capitalize(), detail)
+
+
 TABLE: Final[dict[type[VitrinaError], Row]] = {
-    BadRequest: Row(HTTPStatus.BAD_REQUEST, "bad_request", "Bad request", "The request is not well-formed HTTP."),
-    MalformedJson: Row(
-        HTTPStatus.BAD_REQUEST,
+    BadRequest: _row(400, "bad_request", "The request is not well-formed HTTP."),
+    MalformedJson: _row(
+        400,
         "malformed_json",
-        "Malformed JSON",
         "The body is not JSON: it is missing, cut short, not UTF-8, or holds what JSON does not allow.",
+        title="Malformed JSON",
     ),
-    errors.InvalidCursor: Row(
-        HTTPStatus.BAD_REQUEST,
-        "invalid_cursor",
-        "Invalid cursor",
-        "The cursor is not valid for this query. Start again without a cursor.",
+    errors.InvalidCursor: _row(
+        400, "invalid_cursor", "The cursor is not valid for this query. Start again without a cursor."
     ),
-    errors.AuthenticationRequired: Row(
-        HTTPStatus.UNAUTHORIZED,
-        "authentication_required",
-        "Authentication required",
-        "This needs a signed-in account: send a bearer token.",
+    errors.AuthenticationRequired: _row(
+        401, "authentication_required", "This needs a signed-in account: send a bearer token."
     ),
-    errors.InvalidToken: Row(
-        HTTPStatus.UNAUTHORIZED,
-        "invalid_token",
-        "Invalid token",
-        "The token is malformed, expired or revoked, or was not signed here. Sign in again.",
+    errors.InvalidToken: _row(
+        401, "invalid_token", "The token is malformed, expired or revoked, or was not signed here. Sign in again."
     ),
-    errors.TokenReused: Row(
-        HTTPStatus.UNAUTHORIZED,
-        "token_reused",
-        "Token reused",
-        "This refresh token was used before, so its session has been ended. Sign in again.",
+    errors.TokenReused: _row(
+        401, "token_reused", "This refresh token was used before, so its session has been ended. Sign in again."
     ),
-    errors.InvalidCredentials: Row(
-        HTTPStatus.UNAUTHORIZED, "invalid_credentials", "Invalid credentials", "The e-mail or the password is wrong."
-    ),
-    errors.Forbidden: Row(HTTPStatus.FORBIDDEN, "forbidden", "Forbidden", "Your role does not allow this."),
-    errors.NotFound: Row(HTTPStatus.NOT_FOUND, "not_found", "Not found", "This does not exist, or you may not see it."),
-    MethodNotAllowed: Row(
-        HTTPStatus.METHOD_NOT_ALLOWED,
+    errors.InvalidCredentials: _row(401, "invalid_credentials", "The e-mail or the password is wrong."),
+    errors.Forbidden: _row(403, "forbidden", "Your role does not allow this."),
+    errors.NotFound: _row(404, "not_found", "This does not exist, or you may not see it."),
+    MethodNotAllowed: _row(
+        405,
         "method_not_allowed",
-        "Method not allowed",
         "This path does not support the method. The `Allow` header lists the methods that it supports.",
     ),
-    RequestTimeout: Row(
-        HTTPStatus.REQUEST_TIMEOUT,
-        "request_timeout",
-        "Request timeout",
-        "The body did not arrive in time. Send the request again.",
+    RequestTimeout: _row(408, "request_timeout", "The body did not arrive in time. Send the request again."),
+    errors.Conflict: _row(409, "conflict", "Other requests kept changing the same data. Try again."),
+    errors.EmailTaken: _row(409, "email_taken", "Another account has this e-mail.", title="E-mail taken"),
+    errors.SkuTaken: _row(409, "sku_taken", "A live product holds this SKU; `holder` says which.", title="SKU taken"),
+    errors.NotDeleted: _row(409, "not_deleted", "The product is live, so it cannot be restored."),
+    errors.SuperAdminProtected: _row(
+        409, "super_admin_protected", "A super_admin can be neither changed nor deleted here."
     ),
-    errors.Conflict: Row(
-        HTTPStatus.CONFLICT,
-        "conflict",
-        "Conflict",
-        "Other requests kept changing the same data. Try again.",
+    errors.LastSuperAdmin: _row(
+        409, "last_super_admin", "This is the last super_admin: it can be neither deleted nor demoted."
     ),
-    errors.EmailTaken: Row(HTTPStatus.CONFLICT, "email_taken", "E-mail taken", "Another account has this e-mail."),
-    errors.SkuTaken: Row(
-        HTTPStatus.CONFLICT, "sku_taken", "SKU taken", "A live product holds this SKU; `holder` says which."
-    ),
-    errors.NotDeleted: Row(
-        HTTPStatus.CONFLICT, "not_deleted", "Not deleted", "The product is live, so it cannot be restored."
-    ),
-    errors.SuperAdminProtected: Row(
-        HTTPStatus.CONFLICT,
-        "super_admin_protected",
-        "Super admin protected",
-        "A super_admin can be neither changed nor deleted here.",
-    ),
-    errors.LastSuperAdmin: Row(
-        HTTPStatus.CONFLICT,
-        "last_super_admin",
-        "Last super admin",
-        "This is the last super_admin: it can be neither deleted nor demoted.",
-    ),
-    errors.IdempotencyInProgress: Row(
-        HTTPStatus.CONFLICT,
+    errors.IdempotencyInProgress: _row(
+        409,
         "idempotency_in_progress",
-        "Still running",
         "A request with this idempotency key is still running. Try again.",
+        title="Still running",
     ),
-    errors.VersionMismatch: Row(
-        HTTPStatus.PRECONDITION_FAILED,
+    errors.VersionMismatch: _row(
+        412,
         "version_mismatch",
-        "Version mismatch",
         "This has another version than `If-Match` names. Read it again; `current_version` is its version now.",
     ),
-    PayloadTooLarge: Row(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        "payload_too_large",
-        "Payload too large",
-        "The body is larger than 1 MiB.",
+    PayloadTooLarge: _row(413, "payload_too_large", "The body is larger than 1 MiB."),
+    UnsupportedMediaType: _row(
+        415, "unsupported_media_type", "The body must be {media_types}, in UTF-8 and not compressed."
     ),
-    UnsupportedMediaType: Row(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        "unsupported_media_type",
-        "Unsupported media type",
-        "The body must be {media_types}, in UTF-8 and not compressed.",
+    errors.ValidationFailed: _row(
+        422, "validation_failed", "Some fields are not valid; `errors` says which, and what to change."
     ),
-    errors.ValidationFailed: Row(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "validation_failed",
-        "Validation failed",
-        "Some fields are not valid; `errors` says which, and what to change.",
-    ),
-    errors.WrongPassword: Row(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "wrong_password", "Wrong password", "The current password is wrong."
-    ),
-    errors.IdempotencyKeyReused: Row(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.WrongPassword: _row(422, "wrong_password", "The current password is wrong."),
+    errors.IdempotencyKeyReused: _row(
+        422,
         "idempotency_key_reused",
-        "Idempotency key reused",
         "This idempotency key was used with another body. Use a new key for a new request.",
     ),
-    errors.RateLimited: Row(
-        HTTPStatus.TOO_MANY_REQUESTS,
-        "rate_limited",
-        "Rate limited",
-        "Too many tries. Wait for as many seconds as `Retry-After` says.",
-    ),
-    InternalError: Row(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "internal_error",
-        "Internal error",
-        "Something went wrong here; it has been logged under the request id.",
-    ),
-    errors.Unavailable: Row(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "unavailable",
-        "Unavailable",
-        "The service cannot do this right now. Try again.",
-    ),
-    errors.TableUnavailable: Row(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "table_unavailable",
-        "Table unavailable",
-        "The database does not respond right now. Try again.",
-    ),
-    errors.QueueUnavailable: Row(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "queue_unavailable",
-        "Queue unavailable",
-        "The queue does not respond right now. Try again.",
-    ),
-    errors.Overloaded: Row(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "overloaded",
-        "Overloaded",
-        "The service has more requests than it can process. Try again.",
-    ),
+    errors.RateLimited: _row(429, "rate_limited", "Too many tries. Wait for as many seconds as `Retry-After` says."),
+    InternalError: _row(500, "internal_error", "Something went wrong here; it has been logged under the request id."),
+    errors.Unavailable: _row(503, "unavailable", "The service cannot do this right now. Try again."),
+    errors.TableUnavailable: _row(503, "table_unavailable", "The database does not respond right now. Try again."),
+    errors.QueueUnavailable: _row(503, "queue_unavailable", "The queue does not respond right now. Try again."),
+    errors.Overloaded: _row(503, "overloaded", "The service has more requests than it can process. Try again."),
 }
 
 
