@@ -103,9 +103,7 @@ def _url(step: Step, route: Route) -> Json:
     query = _query(step, route)
     asked = "&".join(f"{parameter['key']}={parameter['value']}" for parameter in query if "disabled" not in parameter)
     values = {name: step.path.get(name, f"{{{{{name}}}}}") for name in route.path_parameters}
-    variable = [
-        {"key": name, "value": value, "description": route.parameters.get(name, "")} for name, value in values.items()
-    ]
+    variable = [{"key": name, "value": value, "description": ""} for name, value in values.items()]
     return {
         "raw": f"{{{{base_url}}}}/{'/'.join(path)}{'?' if asked else ''}{asked}",
         "host": ["{{base_url}}"],

@@ -159,7 +159,7 @@ ROUTES: Final = (
     _route("PATCH", "/v1/widgets/{id}", make, media_types=(JSON, MERGE_PATCH), conditional=True),
     _route("GET", "/v1/widgets", listing, response_headers=("Link",)),
     _route("GET", "/v1/pages", paged),
-    _route("GET", "/v1/widgets/{id}", tagged, conditional=True, parameters={"id": "The widget's id."}),
+    _route("GET", "/v1/widgets/{id}", tagged, conditional=True),
     _route("DELETE", "/v1/widgets/{id}", change, conditional=True),
     _route("GET", "/v1/fail", fail, errors=(SkuTaken, NotFound)),
     _route("GET", "/v1/sleep", sleep),

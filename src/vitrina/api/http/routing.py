@@ -14,7 +14,7 @@ declarations, and the OpenAPI document describes them.
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from types import NoneType
 from typing import Any, Final, Literal, Required, TypedDict, TypeVar, Unpack, get_args, get_type_hints
@@ -52,7 +52,7 @@ class Route:
     422, 429, 503, `Link`, `ETag` and so on). A handler with `late_authentication` awaits `request.authenticate` itself,
     concurrently with its own read. A route that `ignores_tokens` is for probes and scrapers, which may send a token
     that is meant for another service. `conditional` routes honour `If-None-Match` (GET) or `If-Match`, and send an
-    `ETag`. `parameters` describes those of the path. `deadline` is False for responses that may stream for longer than
+    `ETag`. `deadline` is False for responses that may stream for longer than
     `Settings.request_timeout`. The OpenAPI document leaves out routes that are not `documented`.
     """
 
@@ -70,7 +70,6 @@ class Route:
     media_types: tuple[str, ...] = (JSON,)
     query: type[BaseModel] | None = None
     errors: tuple[type[VitrinaError], ...] = ()
-    parameters: Mapping[str, str] = field(default_factory=dict)
     response_headers: tuple[str, ...] = ()
     conditional: bool = False
     idempotent: bool = False
@@ -106,7 +105,6 @@ class RouteOptions(TypedDict, total=False):
     operation_id: str
     media_types: tuple[str, ...]
     errors: tuple[type[VitrinaError], ...]
-    parameters: Mapping[str, str]
     response_headers: tuple[str, ...]
     conditional: bool
     idempotent: bool
@@ -163,7 +161,8 @@ def new_route(
     Raises TypeError unless the handler takes one parameter that is annotated `Request[Body, Query]`.
     """
     body, query, body_optional = _models(handler)
-    options.setdefault("operation_id", _camel_case(getattr(handler, "__name__", "")))
+    first, *words = getattr(handler, "__name__", "").split("_")
+    options.setdefault("operation_id", first + "".join(word.capitalize() for word in words))
     summary, description = _texts(inspect.getdoc(handler))
     return Route(
         method=method,
@@ -195,8 +194,3 @@ def _texts(docstring: str | None) -> tuple[str, str]:
     """Return the first paragraph without its full stop, and the others; both are empty under `python -OO`."""
     summary, *paragraphs = (" ".join(paragraph.split()) for paragraph in (docstring or "").split("\n\n"))
     return summary.removesuffix("."), "\n\n".join(paragraphs)
-
-
-def _camel_case(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(word.capitalize() for word in others)

@@ -160,14 +160,7 @@ def _security(route: Route) -> list[Json]:
 
 def _path_parameters(route: Route) -> list[Json]:
     return [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "schema": {"type": "string"},
-            **({"description": route.parameters[name]} if name in route.parameters else {}),
-        }
-        for name in route.path_parameters
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in route.path_parameters
     ]
 
 
