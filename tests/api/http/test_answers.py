@@ -197,10 +197,10 @@ async def test_head_is_get_without_a_body(small: Client) -> None:
 
 
 async def test_a_matching_version_gets_304(small: Client) -> None:
-    """It has no `Cache-Control`, so that the one of the 200 still applies."""
+    """It repeats the `Cache-Control` of the 200 (RFC 9110 section 15.4.5)."""
     reply = await small.get("/v1/widgets/1", headers={"If-None-Match": 'W/"2", "3"'})
     assert (reply.status, reply.body, reply.headers["ETag"]) == (304, b"", '"3"')
-    assert "Cache-Control" not in reply.headers
+    assert reply.headers["Cache-Control"] == "public, max-age=1"
     assert (await small.get("/v1/widgets/1")).headers["Cache-Control"] == "public, max-age=1"
 
 
