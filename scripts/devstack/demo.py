@@ -2,8 +2,8 @@
 
 import itertools
 import random
-from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -16,7 +16,7 @@ from vitrina.config import Settings
 from vitrina.domain.products import ProductDraft
 from vitrina.domain.reports import is_closed
 from vitrina.domain.users import Role
-from vitrina.domain.views import View, visitor_hash, visitor_key
+from vitrina.domain.views import View, midnight_ms, visitor_hash, visitor_key
 from vitrina.services.accounts.accounts import UserDraft
 from vitrina.services.concurrency import gather
 from vitrina.services.products.cache import NoCache
@@ -44,6 +44,7 @@ _MATERIALS: Final = (
     "solid oak, oiled by hand", "washed linen", "brushed brass", "recycled glass", "undyed wool", "powder-coated steel",
 )  # fmt: skip
 _CURRENCIES: Final = ("USD", "USD", "USD", "EUR", "JPY")
+_PRICE_CHANGES: Final = (0, 0, 0, 10, -5)
 _DAYS: Final = 14
 _VIEWS_A_DAY: Final = (700, 1_100)
 _AT_ONCE: Final = 16
@@ -54,6 +55,9 @@ _AGENTS: Final = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Version/18.1 Mobile Safari/604.1",
     "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
 )
+_AGENT_WEIGHTS: Final = (4, 4, 1)
+_HOUR_WEIGHTS: Final = (5, 3, 2, 1, 1, 2, 5, 9, 12, 14, 15, 16, 17, 15, 14, 15, 16, 18, 21, 24, 26, 23, 16, 9)
+"""How people spread over the hours of a day, UTC; bots come at any hour."""
 _REFERRERS: Final = (None, None, None, "www.google.com", "duckduckgo.com", "news.example.org")
 
 
@@ -103,15 +107,15 @@ def _drafts(chance: random.Random) -> Iterator[ProductDraft]:
 
 
 async def _make_products(services: Services, admins: list[str], chance: random.Random, display: Progress) -> list[str]:
-    """Write products created in the last two months, a fifth of them with a price change since; returns the ids."""
+    """Write products created in the last two months, two fifths of them with another price since; returns the ids."""
     today = clock.now()
     task = display.add_task("Products", total=None)
 
-    async def make_one(draft: ProductDraft, at: datetime, by: str, rise: int, rise_at: datetime) -> str:
+    async def make_one(draft: ProductDraft, at: datetime, by: str, change: int, changed_at: datetime) -> str:
         product = await _products(services, at).create(draft, by=by, request_id="demo")
-        if rise:
-            price = {"price": draft.price + rise}
-            await _products(services, rise_at).change(product.id, price, by=by, request_id="demo", expected=None)
+        if change:
+            price = {"price": draft.price + change}
+            await _products(services, changed_at).change(product.id, price, by=by, request_id="demo", expected=None)
         display.advance(task)
         return product.id
 
@@ -120,7 +124,7 @@ async def _make_products(services: Services, admins: list[str], chance: random.R
             draft,
             today - timedelta(days=chance.uniform(15, 60)),
             chance.choice(admins),
-            chance.choice((0, 0, 0, 0, 10)),
+            chance.choice(_PRICE_CHANGES) * (100 if draft.currency == "JPY" else 1),
             today - timedelta(days=chance.uniform(0, 14)),
         )
         for draft in _drafts(chance)
@@ -130,24 +134,33 @@ async def _make_products(services: Services, admins: list[str], chance: random.R
 
 
 async def _make_views(services: Services, product_ids: list[str], chance: random.Random, display: Progress) -> None:
-    """Write the views of the last 14 days, including today; a few products get most of them."""
+    """Write the views of the last 14 days; today's are those until now."""
     task = display.add_task("Views", total=_DAYS, unit="days")
     secret = services.settings.derive_key("visitors")
-    popularity = [1 / (place + 2) for place in range(len(product_ids))]
     now = clock.now()
     for days_ago in reversed(range(_DAYS)):
-        midnight = datetime.combine(now.date() - timedelta(days=days_ago), time.min, UTC)
-        end = min(now, midnight + timedelta(days=1))
-        key = visitor_key(secret, midnight.date())
-        visitors = [(f"198.51.100.{number}", chance.choice(_AGENTS)) for number in range(1, 200)]
-        views = []
-        for product_id in chance.choices(product_ids, popularity, k=chance.randrange(*_VIEWS_A_DAY)):
-            address, agent = chance.choice(visitors)
-            at = midnight + (end - midnight) * chance.random()
-            referrer = chance.choice(_REFERRERS)
-            at_ms = int(at.timestamp() * 1000)
-            views.append(View(product_id, at_ms, visitor_hash(key, address, agent), referrer, is_bot(agent)))
-        await services.view_store.put(services.view_store.segments(sorted(views, key=lambda view: view.at_ms)))
-        if is_closed(midnight.date(), now):
-            await services.rollups.roll_up(midnight.date(), at_once=keys.VIEW_SHARDS)
+        day = now.date() - timedelta(days=days_ago)
+        views = views_of_day(product_ids, day, secret, chance, until=now)
+        await services.view_store.put(services.view_store.segments(views))
+        if is_closed(day, now):
+            await services.rollups.roll_up(day, at_once=keys.VIEW_SHARDS)
         display.advance(task)
+
+
+def views_of_day(
+    product_ids: Sequence[str], day: date, secret: bytes, chance: random.Random, *, until: datetime
+) -> list[View]:
+    """Return the views of a day until a time, in order: most in the evening, and most of them of a few products."""
+    midnight, key = midnight_ms(day), visitor_key(secret, day)
+    popularity = [1 / (place + 2) for place in range(len(product_ids))]
+    visitors = list(enumerate(chance.choices(_AGENTS, _AGENT_WEIGHTS, k=199), 1))
+    views: list[View] = []
+    for product_id in chance.choices(product_ids, popularity, k=chance.randrange(*_VIEWS_A_DAY)):
+        number, agent = chance.choice(visitors)
+        bot = is_bot(agent)
+        (hour,) = chance.choices(range(24), None if bot else _HOUR_WEIGHTS)
+        at_ms = midnight + int((hour + chance.random()) * 3_600_000)
+        visitor = visitor_hash(key, f"198.51.100.{number}", agent)
+        views.append(View(product_id, at_ms, visitor, chance.choice(_REFERRERS), bot))
+    last = clock.epoch_ms(until)
+    return sorted((view for view in views if view.at_ms <= last), key=lambda view: view.at_ms)
