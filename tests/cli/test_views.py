@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +16,7 @@ from tests.cli.command import Vitrina, settings
 from tests.store.samples import create, delete
 from vitrina.aws import connect
 from vitrina.config import Settings
-from vitrina.domain.products import Product
+from vitrina.domain.products import Action, Product, describe
 from vitrina.domain.reports import Counts, Period
 from vitrina.domain.views import View
 from vitrina.services.analytics import view_counter as counter
@@ -164,6 +165,10 @@ def test_a_day_that_will_go_uncounted_is_warned_of(vitrina: Vitrina, configured:
         ),
         (["report", "--out", "x.html", "--from", "2025-01-02", "--to", "2025-01-01"], "--from: must not be after"),
         (["report", "--out", "x.html", "--from", "2020-01-02", "--to", "2025-01-01"], "366 are the most"),
+        (
+            ["report", "--out", "x.html", "--from", "9999-01-01", "--to", "9999-01-01"],
+            "--from: 9999-01-01 is in the future",
+        ),
         (["report", "--out", "x.html", "--from", "soon"], "does not match the format"),
         (["report"], "Missing option '--out'"),
     ],
@@ -175,12 +180,15 @@ def test_bad_days_are_refused_in_a_sentence(vitrina: Vitrina, arguments: list[st
 
 
 def test_a_report_is_one_page_of_closed_and_open_days(vitrina: Vitrina, configured: Settings, tmp_path: Path) -> None:
-    """It rolls up closed days, counts the open day, and shows deleted products."""
+    """It rolls up closed days, counts the open day, ends today, and shows price changes and deleted products."""
 
     async def products(table: Table) -> list[Product]:
         store = ProductStore(table)
         lamp = await create(store, name="Lamp <1>", sku="LAMP-1")
         rug = await create(store, name="Rug", sku="RUG-1")
+        at = datetime.combine(ago(2), time(12), UTC)
+        dearer = lamp.edited(replace(lamp.drafted(), price=lamp.price + 1), by=lamp.created_by, at=at)
+        await store.update(lamp, dearer, describe(lamp, dearer, action=Action.UPDATED, request_id="r"))
         return [lamp, await delete(store, rug)]
 
     lamp, rug = on_table(configured, products)
@@ -201,6 +209,8 @@ def test_a_report_is_one_page_of_closed_and_open_days(vitrina: Vitrina, configur
     assert totals(configured, ago(9), today()).keys() >= {ago(3), ago(2)}
     assert today() not in totals(configured, ago(9), today())
     assert page.index("Rug") < page.index("Lamp &lt;1&gt;")
+    assert f"{lamp.price} → {lamp.price + 1} {lamp.currency}" in page
+    assert f"<title>Product views, {ago(3)} to {today()}</title>" in page
     assert "shop.example" in page
     assert f"{rug.original_sku} · deleted" in page
     assert rug.sku not in page
@@ -212,12 +222,12 @@ def test_a_report_of_nobody_is_a_page_too(vitrina: Vitrina, tmp_path: Path) -> N
     out = tmp_path / "report.html"
     done = vitrina("views", "report", "--out", str(out))
     assert done.exit_code == 0, done.output
-    assert f"<title>Views, {ago(29)} to {today()}</title>" in out.read_text()
+    assert f"<title>Product views, {ago(29)} to {today()}</title>" in out.read_text()
 
 
 def test_a_page_that_cannot_be_written_leaves_nothing(vitrina: Vitrina, tmp_path: Path) -> None:
     """An earlier report stays in place."""
-    arguments = ["views", "report", "--from", "9999-01-01", "--to", "9999-01-01", "--out"]
+    arguments = ["views", "report", "--from", f"{today()}", "--out"]
     done = vitrina(*arguments, str(tmp_path / "nowhere" / "report.html"))
     assert done.exit_code == 1
     assert done.stderr.endswith("nowhere/report.html: No such file or directory\n")
@@ -238,6 +248,6 @@ def test_a_page_that_is_cut_short_leaves_the_one_before(
     out = tmp_path / "report.html"
     out.write_text("before")
     monkeypatch.setattr(os, "fsync", full)
-    done = vitrina("views", "report", "--from", "9999-01-01", "--to", "9999-01-01", "--out", str(out))
+    done = vitrina("views", "report", "--from", f"{today()}", "--out", str(out))
     assert (done.exit_code, done.stderr) == (1, f"Error: cannot write {out}: No space left on device\n")
     assert (out.read_text(), len(list(tmp_path.iterdir()))) == ("before", 1)

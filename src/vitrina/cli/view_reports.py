@@ -57,6 +57,8 @@ def report(first: datetime | None, last: datetime | None, out: Path) -> None:
         period = Period.of(first and first.date(), last and last.date(), today=now().date())
     except ValidationFailed as error:
         raise UsageError(f"--from: {error.errors[0].detail}") from error
+    if period.first > now().date():
+        raise UsageError(f"--from: {period.first} is in the future")
     with temporary_files():
         run(_report(load_settings(), period, out))
 
@@ -124,11 +126,12 @@ async def _report(settings: Settings, period: Period, out: Path) -> None:
             data = await read_report(
                 services.rollup_store,
                 services.product_store,
+                services.product_listings,
                 services.rollups,
                 period,
                 day_done=lambda: display.advance(task),
             )
-    page = render(data, made_at=now()).encode()
+    page = render(data).encode()
     with output_file(out) as file:
         file.write(page)
     click.echo(f"{out}: {len(page):,} bytes, {sum(day.total.views for day in data.days):,} views")

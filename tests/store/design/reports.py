@@ -83,6 +83,12 @@ async def _(h: Harness) -> Work:
     return RollupStore(h.table).summary((now() - GRACE).date() - timedelta(days=42))
 
 
+@row("vitrina views report, the prices of a product in a month")
+async def _(h: Harness) -> Work:
+    product_id = (await h.repriced())["id"]
+    return ProductListings(h.table).prices_since(product_id, now() - timedelta(days=30), consistent=False)
+
+
 @row("vitrina products import, rows of one existing product, unchanged")
 async def _(h: Harness) -> Work:
     return _compared(ProductStore(h.table), (await h.product())["sku"])

@@ -1,5 +1,6 @@
-"""The geometry of plots in the units of an SVG view box; the page's template has the style."""
+"""The geometry of plots in percent of their frame, so that lines stretch with the page and labels keep their size."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -7,6 +8,7 @@ from typing import Final, NamedTuple
 _TICKS: Final = 4
 _STEPS: Final = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 """Factors that make a round number from a power of ten."""
+_LEAST_STEP: Final = 0.1
 
 
 class Bar(NamedTuple):
@@ -18,69 +20,46 @@ class Bar(NamedTuple):
     height: float
 
 
-class Tick(NamedTuple):
-    """A line of the grid and the value that it marks."""
-
-    y: float
-    value: int
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
     """A frame with `slots` values side by side, on a scale from 0 to `top`."""
 
-    width: float
-    height: float
     slots: int
-    top: int
-    left: float = 0
-    margin: float = 0
-
-    @property
-    def _slot(self) -> float:
-        return (self.width - self.left) / max(self.slots, 1)
+    top: float
 
     def x(self, place: int) -> float:
         """Return the horizontal middle of a slot."""
-        return round(self.left + self._slot * (place + 0.5), 1)
+        return round(100 * (place + 0.5) / self.slots, 2)
 
     def y(self, value: float) -> float:
         """Return the vertical position of a value."""
-        return round(self.margin + (self.height - self.margin) * (1 - value / max(self.top, 1)), 1)
+        return round(100 * (1 - value / self.top), 2) if self.top else 100.0
 
-    def ticks(self) -> list[Tick]:
-        """Return the lines of the grid, at a few round numbers."""
-        step = max(1, self.top // _TICKS)
-        return [Tick(self.y(value), value) for value in range(0, self.top + 1, step)]
+    def ticks(self) -> list[float]:
+        """Return the values of the grid's lines, which are round numbers."""
+        return [self.top * number / _TICKS for number in range(_TICKS + 1)]
 
-    def line(self, values: Sequence[int]) -> str:
+    def line(self, values: Sequence[float]) -> str:
         """Return the SVG path through the values."""
         points = [f"{self.x(place)},{self.y(value)}" for place, value in enumerate(values)]
-        return "M" + "L".join(points) if points else ""
+        return f"M{'L'.join(points)}" if points else ""
 
-    def area(self, values: Sequence[int]) -> str:
+    def area(self, values: Sequence[float]) -> str:
         """Return the SVG path of the area below the line."""
-        if not values:
-            return ""
-        return f"{self.line(values)}L{self.x(len(values) - 1)},{self.height}L{self.x(0)},{self.height}Z"
+        return f"{self.line(values)}L{self.x(len(values) - 1)},100L{self.x(0)},100Z" if values else ""
 
-    def bar(self, place: int, value: int, *, on: int = 0, gap: float = 0.25) -> Bar:
+    def bar(self, place: int, value: float, *, on: float = 0, gap: float = 0.25) -> Bar:
         """Return the bar of a value, stacked on the value `on`; `gap` is the part of the slot that stays empty."""
-        y, base = self.y(on + value), self.y(on)
-        width = self._slot * (1 - gap)
-        return Bar(round(self.x(place) - width / 2, 1), y, round(width, 1), round(base - y, 1))
-
-    def band(self, place: int) -> Bar:
-        """Return a bar that covers a whole slot, as a target for the pointer."""
-        return Bar(round(self.left + self._slot * place, 1), 0, round(self._slot, 1), self.height)
+        y, width = self.y(on + value), 100 * (1 - gap) / self.slots
+        return Bar(round(self.x(place) - width / 2, 2), y, round(width, 2), round(self.y(on) - y, 2))
 
 
-def round_top(values: Sequence[int]) -> int:
-    """Return a round number, at least the largest of `values`, that `Plot.ticks` divides well."""
-    least = max(1, -(-max(values, default=0) // _TICKS))
-    magnitude = 10 ** (len(str(least)) - 1)
+def round_top(values: Sequence[float], *, whole: bool = True) -> float:
+    """Return a number, at least the largest of `values`, that `Plot.ticks` divides into round (or `whole`) numbers."""
+    least = max(1 if whole else _LEAST_STEP, max(values, default=0) / _TICKS)
+    magnitude = 10.0 ** math.floor(math.log10(least))
     steps = (step * magnitude for step in _STEPS)
-    return _TICKS * next(int(step) for step in steps if step >= least and step % 1 == 0)
+    return _TICKS * next(step for step in steps if step >= least and (not whole or step.is_integer()))
 
 
 def labelled(slots: int, *, most: int) -> range:
