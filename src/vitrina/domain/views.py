@@ -23,7 +23,10 @@ DAY_MS: Final = 86_400_000
 
 
 class View(NamedTuple):
-    """A view. `at_ms` is in milliseconds since 1970; `visitor` is a keyed hash whose key changes daily."""
+    """A view. `at_ms` is in milliseconds since 1970; `visitor` is a keyed hash whose key changes daily.
+
+    `bot` is a view by a crawler or a health checker, or a read ahead of a visit that may never come.
+    """
 
     product_id: str
     at_ms: int

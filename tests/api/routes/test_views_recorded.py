@@ -187,6 +187,8 @@ async def test_only_the_host_of_a_referrer_is_kept(
         ("Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)", True),
         ("curl/8.5.0", True),
         ("python-requests/2.32", True),
+        ("ELB-HealthChecker/2.0", True),
+        ("GoogleHC/1.0", True),
     ],
 )
 async def test_a_crawler_is_recognised_by_its_agent(
@@ -198,3 +200,34 @@ async def test_a_crawler_is_recognised_by_its_agent(
 ) -> None:
     ok(await anonymous.get(ways(product)[0], headers={"User-Agent": agent}))
     assert [stored.view.bot for stored in await stored_views(service, product["id"])] == [bot]
+
+
+@pytest.mark.parametrize(
+    ("headers", "bot"),
+    [
+        ({"Sec-Purpose": "prefetch"}, True),
+        ({"Sec-Purpose": "prefetch;prerender"}, True),
+        ({"Sec-Purpose": "Prefetch; anonymous-client-ip"}, True),
+        ({"Purpose": "prefetch"}, True),
+        ({"X-Purpose": "preview"}, True),
+        ({"X-Moz": "prefetch"}, True),
+        ({"Purpose": "checkout", "X-Moz": "prefetch"}, True),
+        ({"Sec-Purpose": "prefetching"}, False),
+        ({"Purpose": ""}, False),
+        ({"Purpose": "no-prefetch"}, False),
+        ({"X-Requested-With": "prefetch"}, False),
+    ],
+)
+async def test_a_read_ahead_of_a_visit_is_set_apart_like_a_bots(
+    anonymous: Client,
+    service: Service,
+    product: JsonObject,
+    headers: dict[str, str],
+    bot: bool,  # noqa: FBT001
+) -> None:
+    """The page may never be shown; a later read by the same visitor counts as a person's."""
+    for sent in (headers, {}):
+        ok(await anonymous.get(ways(product)[1], headers={"User-Agent": BROWSER} | sent))
+    first, second = await stored_views(service, product["id"])
+    assert (first.view.bot, second.view.bot) == (bot, False)
+    assert first.view.visitor == second.view.visitor

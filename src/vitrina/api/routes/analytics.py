@@ -15,7 +15,11 @@ routes = RouteTable("analytics")
 
 @routes.get("/v1/products/{product_id}/views", allow=PRODUCT_MANAGERS, responses={200: ViewReport})
 async def get_product_views(request: Request[None, PeriodQuery]) -> web.Response:
-    """Count a product's views, day by day, people and bots apart."""
+    """Count a product's views, day by day, people and bots apart.
+
+    Bots are crawlers and health checkers, known by their `User-Agent`, and browsers that read ahead of a visit, known
+    by `Sec-Purpose`, `Purpose`, `X-Purpose` or `X-Moz`.
+    """
     product_id = request.parameter("product_id")
     analytics = request.app[SERVICES].analytics
     period = analytics.period(request.query.first, request.query.last)

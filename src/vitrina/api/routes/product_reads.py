@@ -95,6 +95,7 @@ async def _read(
                 address=request.address,
                 user_agent=request.user_agent,
                 referrer=request.raw.headers.get("Referer"),
+                speculative=request.is_speculative,
             )
     headers = content.headers.copy()
     if found.age is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Self
@@ -24,6 +25,12 @@ _MAX_BATCH: Final = 2_000
 _MAX_VISITORS: Final = 10_000
 """Visitors whose hash and bot flag are cached, so that each is hashed and matched once a day."""
 _BACKOFF: Final = Backoff(first=0.05, longest=2.0, jitter=0)
+_HEALTH_CHECKER: Final = re.compile(
+    r"health[ _-]?(?:check|probe)|GoogleHC/|kube-probe/|Envoy/HC|Load Balancer Agent|^AlwaysOn$|ReadyForRequest/"
+    r"|Endpoint Monitor|uptime|Heartbeat/|^Monit/|^Gatus/|Freshping|OhDear|Pinger/",
+    re.IGNORECASE,
+)
+"""The agents of health checks by clouds, proxies and monitoring services that the list of crawlers lacks."""
 _MAX_HOST: Final = 253
 _MAX_AGENT: Final = 512
 
@@ -71,12 +78,14 @@ class ViewRecorder:
         """Count a reservation off; only `Reservation` calls this."""
         self._reserved -= 1
 
-    def submit(self, product_id: str, address: str, user_agent: str, referrer: str | None) -> asyncio.Future[None]:
+    def submit(
+        self, product_id: str, address: str, user_agent: str, referrer: str | None, *, speculative: bool
+    ) -> asyncio.Future[None]:
         """Queue a view, and return the future that is done when it is stored or late."""
         at_ms = self._now_ms()
         visitor, bot = self._visitor(at_ms, address, user_agent)
         host = referrer_host(referrer) if referrer else None
-        stored = self._batcher.submit(View(product_id, at_ms, visitor, host, bot))
+        stored = self._batcher.submit(View(product_id, at_ms, visitor, host, bot or speculative))
         self._commit_timeout.watch(stored)
         return stored
 
@@ -144,20 +153,25 @@ class Reservation:
             self._held = False
             self._recorder.release()
 
-    async def record(self, product_id: str, *, address: str, user_agent: str, referrer: str | None) -> None:
+    async def record(
+        self, product_id: str, *, address: str, user_agent: str, referrer: str | None, speculative: bool = False
+    ) -> None:
         """Store the view that the place is for. Returns when it is stored, or late after `commit_timeout`.
+
+        A `speculative` read, ahead of a visit that may never come, is set apart like a bot's.
 
         Raises RuntimeError if the place has been used or given back: a place is for one view.
         """
         if not self._held:
             raise RuntimeError("this reservation has been used")
         self.__exit__()
-        await self._recorder.submit(product_id, address, user_agent, referrer)
+        await self._recorder.submit(product_id, address, user_agent, referrer, speculative=speculative)
 
 
 def is_bot(user_agent: str) -> bool:
-    """Return whether a user agent is on the community's list of crawlers, crawler-user-agents."""
-    return bool(crawleruseragents.is_crawler(user_agent[:_MAX_AGENT]))
+    """Return whether a user agent is on the community's list crawler-user-agents, or checks that the service is up."""
+    agent = user_agent[:_MAX_AGENT]
+    return bool(crawleruseragents.is_crawler(agent) or _HEALTH_CHECKER.search(agent))
 
 
 def referrer_host(referrer: str) -> str | None:
