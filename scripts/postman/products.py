@@ -134,6 +134,7 @@ PRODUCTS: Final = (
         facts={
             "the newest comes first": 'body.items.map((period) => period.price).join() === "19.90,24.50"',
             "it has the lowest of 30 days": 'body.lowest_last_30_days === "19.90"',
+            "it has the lowest before the reduction": 'body.lowest_30_days_before_reduction === "24.50"',
         },
     ),
     Step(name="Delete the product", operation="deleteProduct", caller="admin", headers={"If-Match": '"2"'}),

@@ -6,7 +6,16 @@ from decimal import Decimal
 import pytest
 
 from tests.store.samples import START, product
-from vitrina.domain.products import Action, FieldChange, check_sku, describe, is_sku
+from vitrina.domain.products import (
+    Action,
+    FieldChange,
+    PricePeriod,
+    check_sku,
+    describe,
+    is_sku,
+    lowest_before_reduction,
+    lowest_price,
+)
 
 LATER = START + timedelta(minutes=5)
 
@@ -87,3 +96,60 @@ def test_invalid_skus_are_refused(sku: str) -> None:
     """Dot segments are removed from the end of a path (RFC 3986 section 5.2.4)."""
     with pytest.raises(ValueError, match="not a SKU"):
         check_sku(sku)
+
+
+def prices(*began: tuple[float, str, str]) -> list[PricePeriod]:
+    """Return periods, newest first, from the day on which each price began, its amount and its currency."""
+    ends = [*(START + timedelta(days=day) for day, _, _ in began[1:]), None]
+    periods = [
+        PricePeriod(price=Decimal(price), currency=currency, since=START + timedelta(days=day), until=until)
+        for (day, price, currency), until in zip(began, ends, strict=True)
+    ]
+    return periods[::-1]
+
+
+MONTH = timedelta(days=30)
+USD, EUR = "USD", "EUR"
+
+
+@pytest.mark.parametrize(
+    ("began", "lowest"),
+    [
+        ([(0, "10", USD)], None),
+        ([(0, "10", USD), (50, "12", USD)], None),
+        ([(0, "10", USD), (50, "8", USD)], "10"),
+        ([(0, "5", USD), (10, "10", USD), (40, "8", USD)], "10"),
+        ([(0, "5", USD), (10.01, "10", USD), (40, "8", USD)], "5"),
+        ([(0, "6", USD), (35, "10", USD), (40, "8", USD)], "6"),
+        ([(0, "100", USD), (50, "80", USD), (55, "60", USD)], "80"),
+        ([(0, "10", USD), (50, "8", EUR)], None),
+        ([(0, "10", USD), (40, "9", EUR), (50, "8", USD)], None),
+        ([(0, "10", USD), (35, "1", EUR), (40, "12", USD), (50, "11", USD)], "10"),
+        ([(0, "3", EUR), (40, "12", USD), (50, "11", USD)], "12"),
+    ],
+    ids=[
+        "the first price is no reduction",
+        "a rise",
+        "a reduction",
+        "a price that ended 30 days before",
+        "a price that was in force 30 days before",
+        "a rise shortly before the reduction",
+        "successive reductions are compared with the one before",
+        "another currency",
+        "back from another currency",
+        "a currency in between is not compared",
+        "a currency before is not compared",
+    ],
+)
+def test_a_reduction_is_compared_with_the_lowest_price_of_the_month_before(
+    began: list[tuple[float, str, str]], lowest: str | None
+) -> None:
+    """Directive 98/6/EC, article 6a(2): a price that is raised before it is reduced does not count as the prior one."""
+    assert lowest_before_reduction(prices(*began), MONTH) == (lowest and Decimal(lowest))
+
+
+def test_the_lowest_price_is_among_those_in_force_since_then() -> None:
+    """The newest one is in force, however long ago it began."""
+    found = prices((0, "1", USD), (10, "3", USD), (20, "2", EUR), (30, "5", USD))
+    lowest = [lowest_price(found, START + timedelta(days=day)) for day in (9.9, 10, 19.9, 20, 99)]
+    assert lowest == [1, 3, 3, 5, 5]

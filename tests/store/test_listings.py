@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ from tests.store.samples import at, create, delete, edit, product, restore
 from vitrina.domain.pages import Page, Position
 from vitrina.domain.products import Product, Sort
 from vitrina.domain.text import fold
+from vitrina.store import listings as listings_module
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
@@ -301,6 +303,22 @@ async def test_the_prices_since_a_time_are_those_in_force_then_and_later(
     assert await prices_since(0) == ["4.00", "3.00", "2.00", "1.00"]
     assert await prices_since(-5) == ["4.00", "3.00", "2.00", "1.00"]
     assert await listings.prices_since(product().id, at(0), consistent=True) == []
+
+
+async def test_the_prices_before_the_newest_one_are_read_too(
+    store: ProductStore, listings: ProductListings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long ago the newest price began, and by several calls."""
+    monkeypatch.setattr(listings_module, "_LATEST_PRICES", 2)
+    latest = await create(store, price=Decimal("1.00"))
+    for number in range(2, 7):
+        latest = await edit(store, latest, minutes=number * 10, price=Decimal(number))
+    for minutes, lowest in ((0, 6), (9, 5), (10, 5), (11, 4), (40, 2), (50, 1), (999, 1)):
+        before = timedelta(minutes=minutes)
+        read = await listings.prices_since(latest.id, at(99), before_newest=before, consistent=True)
+        assert [one.price for one in read] == list(range(6, lowest - 1, -1)), minutes
+    read = await listings.prices_since(latest.id, at(25), before_newest=timedelta(0), consistent=True)
+    assert [one.price for one in read] == [6, 5, 4, 3, 2]
 
 
 async def test_price_history_continues_past_one_query(store: ProductStore, listings: ProductListings) -> None:

@@ -1,8 +1,9 @@
 """Products and their changes (R5 to R8, R10)."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -127,6 +128,28 @@ class PricePeriod:
     currency: str
     since: datetime
     until: datetime | None
+
+
+def lowest_price(prices: Sequence[PricePeriod], since: datetime) -> Decimal:
+    """Return the lowest price that was in force at `since` or later, in the currency of the newest one.
+
+    `prices` are newest first, at least one. Other currencies can't be compared, and a deletion does not end a price.
+    """
+    comparable = (each for each in prices if each.currency == prices[0].currency)
+    return min(each.price for each in comparable if each.until is None or each.until > since)
+
+
+def lowest_before_reduction(prices: Sequence[PricePeriod], period: timedelta) -> Decimal | None:
+    """Return the lowest price in the `period` before the newest price began (Directive 98/6/EC, article 6a(2)).
+
+    None unless the newest price is lower than the one before it, in the same currency. Each of successive reductions is
+    compared with the one before: to compare all of them with the price before the first is an option of member states
+    (paragraph 5).
+    """
+    newest, *earlier = prices
+    if not earlier or earlier[0].currency != newest.currency or earlier[0].price <= newest.price:
+        return None
+    return lowest_price(earlier, newest.since - period)
 
 
 def describe(before: Product | None, after: Product, *, action: Action, request_id: str) -> Change:

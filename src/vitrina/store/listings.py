@@ -1,6 +1,6 @@
 """Lists of products. Each is a query of one index, so the cost of a page does not depend on the catalogue's size."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from vitrina.domain.notices import PriceChanged
@@ -82,15 +82,20 @@ class ProductListings:
         periods = [price_from(item, until=newer) for newer, item in zip([None, *read.items], read.items, strict=False)]
         return Page(periods[overlap:], read.next)
 
-    async def prices_since(self, product_id: str, since: datetime, *, consistent: bool) -> list[PricePeriod]:
-        """Read the prices that applied at `since` or later, newest first."""
+    async def prices_since(
+        self, product_id: str, since: datetime, *, before_newest: timedelta = timedelta(0), consistent: bool
+    ) -> list[PricePeriod]:
+        """Read the prices that applied at `since`, or `before_newest` before the newest price began, or later.
+
+        Newest first, up to 100 by one call.
+        """
         periods: list[PricePeriod] = []
         start: Position | None = None
         while True:
             read = await self.prices(product_id, limit=_LATEST_PRICES, start=start, consistent=consistent)
             for period in read.items:
                 periods.append(period)
-                if period.since <= since:
+                if period.since <= min(since, periods[0].since - before_newest):
                     return periods
             if read.next is None:
                 return periods

@@ -106,6 +106,7 @@ async def test_a_price_ends_when_the_next_begins(anonymous: Client, user: Person
             ],
             "next_cursor": None,
             "lowest_last_30_days": "8",
+            "lowest_30_days_before_reduction": None,
         }
 
 
@@ -124,14 +125,16 @@ async def test_pages_of_prices_have_no_gap(admin: Person, anonymous: Client) -> 
         assert [price["to"] for price in prices] == [None, *(price["from"] for price in prices[:-1])]
 
 
-async def test_every_page_of_prices_has_the_lowest_price(admin: Person, anonymous: Client) -> None:
-    """It is a member beside `items`."""
+async def test_every_page_of_prices_has_the_lowest_prices(admin: Person, anonymous: Client) -> None:
+    """They are members beside `items`."""
     product = await made(admin, price="5")
     path = f"/v1/products/{product['id']}"
     ok(await admin.patch(path, {"price": "9"}))
+    ok(await admin.patch(path, {"price": "6"}))
     first = ok(await anonymous.get(f"{path}/prices?limit=1"))
     second = ok(await anonymous.get(f"{path}/prices?limit=1&cursor={first['next_cursor']}"))
-    assert first["lowest_last_30_days"] == second["lowest_last_30_days"] == "5.00"
+    for page in (first, second):
+        assert (page["lowest_last_30_days"], page["lowest_30_days_before_reduction"]) == ("5.00", "5.00")
 
 
 async def test_the_lowest_price_of_30_days_covers_all_prices_in_force(
@@ -150,6 +153,28 @@ async def test_the_lowest_price_of_30_days_covers_all_prices_in_force(
         for days, lowest in ((49.99, "3.00"), (50.01, "4.00"), (70.9, "4.00"), (71.1, "6.00"), (400, "6.00")):
             clock.at = began + timedelta(days=days)
             assert ok(await anonymous.get(f"{path}/prices"))["lowest_last_30_days"] == lowest, days
+
+
+async def test_a_reduction_has_the_lowest_price_of_the_30_days_before_it(
+    admin: Person, anonymous: Client, service: Service
+) -> None:
+    """As long as the reduced price is in force, also when the product was deleted and restored meanwhile."""
+    product = await made(admin, price="7")
+    path = f"/v1/products/{product['id']}"
+    began = datetime.fromisoformat(product["created_at"])
+    with service.clock.hold() as clock:
+        for day, price, lowest in ((10, "12", None), (60, "10", "12.00"), (80, "8", "10.00"), (90, "9", None)):
+            clock.at = began + timedelta(days=day)
+            admin = await sign_in(anonymous, admin.account)
+            ok(await admin.patch(path, {"price": price}))
+            assert ok(await anonymous.get(f"{path}/prices"))["lowest_30_days_before_reduction"] == lowest
+        ok(await admin.patch(path, {"price": "6"}))
+        clock.at = began + timedelta(days=500)
+        admin = await sign_in(anonymous, admin.account)
+        ok(await admin.delete(path), 204)
+        ok(await admin.post(f"{path}/restore"))
+        page = ok(await anonymous.get(f"{path}/prices"))
+        assert (page["lowest_last_30_days"], page["lowest_30_days_before_reduction"]) == ("6.00", "8.00")
 
 
 async def test_only_managers_see_the_prices_of_a_deleted_product(

@@ -161,5 +161,6 @@ async def list_product_prices(request: Request[None, PageQuery]) -> web.Response
         items=[PriceEntry.model_validate(period) for period in found.page.items],
         next_cursor=None,
         lowest_last_30_days=found.lowest_last_30_days,
+        lowest_30_days_before_reduction=found.lowest_30_days_before_reduction,
     )
     return page_response(request, query, found.page, content)

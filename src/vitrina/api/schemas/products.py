@@ -117,9 +117,17 @@ class PriceEntry(Resource):
 
 
 class PricePage(PageOf[PriceEntry]):
-    """Prices, newest first."""
+    """Prices, newest first, and the lowest prices that shops must state (Directive 98/6/EC, article 6a).
 
-    lowest_last_30_days: Money
+    Both are in the currency of the price in force; prices in other currencies are not compared with it. A product that
+    was deleted and restored kept its price in between.
+    """
+
+    lowest_last_30_days: Money = Field(description="The lowest price in force in the 30 days before now.")
+    lowest_30_days_before_reduction: Money | None = Field(
+        description="If the price in force is lower than the one before it, the lowest price in the 30 days before it "
+        "began; null for a first price, a rise and a change of currency. Of successive reductions the last one counts."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,17 @@ from typing import Any, Final
 from vitrina.clock import Clock, now
 from vitrina.domain.money import fit
 from vitrina.domain.pages import Page, Position
-from vitrina.domain.products import Action, Change, PricePeriod, Product, ProductDraft, Sort, describe
+from vitrina.domain.products import (
+    Action,
+    Change,
+    PricePeriod,
+    Product,
+    ProductDraft,
+    Sort,
+    describe,
+    lowest_before_reduction,
+    lowest_price,
+)
 from vitrina.domain.versions import Expected, check_expected
 from vitrina.errors import NotDeleted, NotFound, ValidationFailed
 from vitrina.ids import is_id, new_id
@@ -28,10 +38,11 @@ _OMNIBUS: Final = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class PriceHistory:
-    """A page of prices, and the lowest price of the last 30 days in the current currency."""
+    """A page of prices, and the lowest ones in the current currency: of the last 30 days, and before a reduction."""
 
     page: Page[PricePeriod]
     lowest_last_30_days: Decimal
+    lowest_30_days_before_reduction: Decimal | None
 
 
 class Products:
@@ -161,12 +172,11 @@ class Products:
         product, page, recent = await asyncio.gather(
             self._store.get(product_id, consistent=current),
             self._listings.prices(product_id, limit=limit, start=start, consistent=current),
-            self._listings.prices_since(product_id, since, consistent=current),
+            self._listings.prices_since(product_id, since, before_newest=_OMNIBUS, consistent=current),
         )
         if product is None or not recent or (product.deleted_at is not None and not current):
             raise NotFound
-        comparable = [period.price for period in recent if period.currency == recent[0].currency]
-        return PriceHistory(page, min(comparable))
+        return PriceHistory(page, lowest_price(recent, since), lowest_before_reduction(recent, _OMNIBUS))
 
     async def _write_next(
         self,
