@@ -1,28 +1,37 @@
 """The command behind `scripts/dev`: the whole service on one machine, with an engine of its own and demo data."""
 
 import os
-import shutil
+import random
 import signal
+import socket
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import click
+from aiohttp import web
 from rich.console import Console
 
 from scripts.devstack import demo, mails
+from scripts.devstack.data_folder import claimed
 from scripts.devstack.dynamodb_local import MissingToolError
-from scripts.devstack.engines import LOOPBACK, ROOT, Engine, EngineError, dynamodb_local, embedded
+from scripts.devstack.engines import LOOPBACK, ROOT, Engine, EngineError, dynamodb_local, embedded, free_port
+from scripts.devstack.watch import watched
 from vitrina.api.application import create_app
+from vitrina.api.http.request import Request
+from vitrina.api.http.responses import json_response
+from vitrina.api.http.routing import PUBLIC, RouteTable
 from vitrina.api.server.process import serve
 from vitrina.aws import connect
 from vitrina.cli.queue import prepare as prepare_queue
-from vitrina.cli.running import CommandFailed, run
+from vitrina.cli.running import CommandFailed, UsageError, load_settings, run
 from vitrina.cli.table import prepare
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
+from vitrina.errors import NotFound
 from vitrina.store.schema import end_stream, ensure
 
 _DEMO: Final = {
@@ -35,13 +44,21 @@ _DEMO: Final = {
 """Variables that each process of the demo needs, and every command run beside it."""
 _BCRYPT_COST: Final = 8
 """A cheap hash, for quick sign-ins: the demo's password is public."""
+_MOST: Final = 65_535
+
+routes = RouteTable("ops")
 
 
-@click.command()
-@click.option("--port", default=8080, show_default=True, help="Port of the API on 127.0.0.1; 0 takes a free one.")
+def _port(_: click.Context, __: click.Parameter, value: str) -> int:
+    if not (value.isascii() and value.isdecimal() and 1 <= int(value) <= _MOST):
+        raise UsageError(f"--port: {value!r} is not a port, a number from 1 to {_MOST}")
+    return int(value)
+
+
+@click.command(epilog="Exit codes: 0 stopped, 1 something prevents the demo, 2 an option or a variable is invalid.")
+@click.option("--port", default="8080", show_default=True, callback=_port, help="Port of the API on 127.0.0.1.")
 @click.option(
     "--engine",
-    "engine_name",
     type=click.Choice(["embedded", "dynamodb-local"]),
     default="embedded",
     show_default=True,
@@ -51,43 +68,65 @@ _BCRYPT_COST: Final = 8
 @click.option("--fresh", is_flag=True, help="Delete the data of earlier starts.")
 @click.option(
     "--data",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     default=ROOT / ".vitrina",
     show_default=".vitrina",
     help="The folder that keeps the data between starts.",
 )
-def dev(port: int, engine_name: Literal["embedded", "dynamodb-local"], data: Path, *, empty: bool, fresh: bool) -> None:
+def dev(port: int, engine: Literal["embedded", "dynamodb-local"], data: Path, *, empty: bool, fresh: bool) -> None:
     """Serve the API with demo data until Ctrl-C; the data are kept for the next start."""
-    console = Console(stderr=True, highlight=False)
-    state = None if empty else data / engine_name
-    seeded = state / "seeded" if state else None
-    if state and (fresh or (seeded and not seeded.exists())):
-        shutil.rmtree(state, ignore_errors=True)
-    # SIGTERM before the API runs must end the engines and workers too; the API installs its own handlers.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        socket.create_server((LOOPBACK, port)).close()
+    except OSError as error:
+        why = os.strerror(error.errno or 0)  # The text of `create_server` repeats the address.
+        raise CommandFailed(f"cannot listen on port {port} ({why}): stop what listens there, or use --port") from error
+    # A signal before the API runs must end the engines and workers too; the API installs its own handlers.
+    _on_signals(lambda *_: sys.exit(0))
     try:
         with ExitStack() as stack:
-            with console.status("Starting the engine ..."):
-                endpoints = _start_engines(stack, engine_name, state)
-            settings = _settings(endpoints, port, mails=_mails(stack, state))
-            run(_prepare(settings, catalogue=not empty))
-            if seeded:
-                seeded.touch()
-            with console.status("Starting relay and notifier ..."):
-                start(stack, *(worker(name, settings) for name in ("relay", "notifier")))
-            serve_api = partial(create_app, extra=tuple(mails.routes))
-            sys.exit(serve(serve_api, settings, on_ready=lambda url: _greet(console, url, endpoints)))
+            if empty:
+                folder = Path(stack.enter_context(TemporaryDirectory(prefix="vitrina-demo-")))
+            else:
+                folder = stack.enter_context(claimed(data, engine, port=port, fresh=fresh)).resolve()
+            code = _run(stack, engine, port=port, folder=folder, empty=empty)
     except (EngineError, MissingToolError) as error:
         raise CommandFailed(str(error)) from error
-    except OSError as error:
-        raise CommandFailed(f"cannot listen on port {port}: {error.strerror}") from error
+    sys.exit(code)
 
 
-class _Endpoints(NamedTuple):
-    """The URLs of the engines; the embedded engine serves both."""
+def _run(
+    stack: ExitStack, engine: Literal["embedded", "dynamodb-local"], *, port: int, folder: Path, empty: bool
+) -> int:
+    """Run the demo with the data in `folder` until a signal; returns the exit code of the API."""
+    say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    settings = _settings(port, mails=folder / "mails")
+    # The same port of the API gives the same ports of the other parts, so that printed commands outlive a restart.
+    ports = partial(free_port, random.Random(port).choice)  # noqa: S311 - not a secret
+    say("Starting the engine ...")
+    kept = None if empty else folder
+    if engine == "embedded":
+        engines = [embedded(state=kept, port=ports())]
+    else:
+        queue = embedded(state=kept and kept / "queue", port=ports())
+        engines = [queue, dynamodb_local(db_path=kept, port=ports())]
+    urls = start(stack, *engines)
+    settings = settings.model_copy(update={"writer_endpoint": urls[-1], "queue_endpoint": urls[0]})
+    say("Preparing table, queue and data ...")
+    run(_prepare(settings, catalogue=not empty, same_stream=engine == "dynamodb-local"))
+    (folder / "seeded").touch()
+    say("Starting relay and notifier ...")
+    workers = [worker(name, settings, port=ports(), log=folder / f"{name}.log") for name in ("relay", "notifier")]
+    start(stack, *workers)
+    with watched(engines, workers, say=say):
+        serve_api = partial(create_app, extra=(*routes, *mails.routes))
+        code = serve(serve_api, settings, on_ready=lambda url: _greet(say, url, settings, workers))
+        _on_signals(signal.SIG_IGN)  # A second Ctrl-C must not leave parts behind; they are stopped within seconds.
+    return code
 
-    table: str
-    queue: str
+
+def _on_signals(handler: signal.Handlers | Callable[..., object]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 def start(stack: ExitStack, *engines: Engine) -> list[str]:
@@ -98,78 +137,82 @@ def start(stack: ExitStack, *engines: Engine) -> list[str]:
     return [engine.wait() for engine in engines]
 
 
-def worker(name: Literal["relay", "notifier"], settings: Settings) -> Engine:
+def worker(name: str, settings: Settings, *, port: int, log: Path) -> Engine:
     """Return a worker as a process, which is up when its `/healthz` responds."""
+    log.unlink(missing_ok=True)
     shared = ("table_name", "writer_endpoint", "queue_endpoint", "mail_transport", "mail_directory")
     variables = {f"VITRINA_{field.upper()}": str(getattr(settings, field)) for field in shared}
-    variables |= {"VITRINA_READER_ENDPOINT": "", "VITRINA_HOST": LOOPBACK}
+    variables |= {"VITRINA_READER_ENDPOINT": "", "VITRINA_HOST": LOOPBACK, "VITRINA_LOG_FORMAT": "json"}
     return Engine(
         name,
         lambda _: [sys.executable, "-m", "vitrina", name],
         environment=lambda port: {**variables, "VITRINA_WORKER_METRICS_PORT": str(port)},
         probe="/healthz",
-        speaks=True,
+        port=port,
+        log=log,
     )
 
 
-def _start_engines(stack: ExitStack, name: Literal["embedded", "dynamodb-local"], state: Path | None) -> _Endpoints:
-    """Start the engines: MiniStack only, or DynamoDB Local, with MiniStack for SQS."""
-    if name == "embedded":
-        [url] = start(stack, embedded(state=state))
-        return _Endpoints(url, url)
-    return _Endpoints(*start(stack, dynamodb_local(db_path=state), embedded(state=state / "queue" if state else None)))
-
-
-def _mails(stack: ExitStack, state: Path | None) -> Path:
-    """Return the folder for mails: beside the data, or a temporary one."""
-    return state / "mails" if state else Path(stack.enter_context(TemporaryDirectory(prefix="vitrina-mails-")))
-
-
-def _settings(endpoints: _Endpoints, port: int, *, mails: Path) -> Settings:
-    """Return the demo's settings; environment variables override them, except for the endpoints."""
+def _settings(port: int, *, mails: Path) -> Settings:
+    """Return the demo's settings; environment variables override them, except for the addresses."""
     demo_settings = _DEMO | {
         "VITRINA_BCRYPT_COST": str(_BCRYPT_COST),
         "VITRINA_LOG_FORMAT": "console" if sys.stderr.isatty() else "json",
-        "VITRINA_PUBLIC_URL": f"http://127.0.0.1:{port}" if port else "",
+        "VITRINA_PUBLIC_URL": f"http://{LOOPBACK}:{port}",
     }
     for name, value in demo_settings.items():
         os.environ.setdefault(name, value)
-    return Settings(
-        writer_endpoint=endpoints.table,
-        reader_endpoint=None,
-        queue_endpoint=endpoints.queue,
-        mail_transport="directory",
-        mail_directory=str(mails.resolve()),
-        host="127.0.0.1",
-        port=port,
-    )
+    addresses = {"reader_endpoint": None, "mail_transport": "directory", "mail_directory": str(mails), "port": port}
+    return load_settings().model_copy(update={**addresses, "host": LOOPBACK})
 
 
-async def _prepare(settings: Settings, *, catalogue: bool) -> None:
-    """Create or update table and queue, and fill a new table with the demo data."""
+@routes.get("/", allow=PUBLIC, ignores_tokens=True, responses={303: None}, documented=False)
+async def home(request: Request[None, None]) -> web.StreamResponse:
+    """Lead a browser to the page on which requests can be tried; for other clients there is nothing here."""
+    if "text/html" not in request.raw.headers.get("Accept", ""):
+        raise NotFound
+    return json_response(status=303, location="/docs")
+
+
+async def _prepare(settings: Settings, *, catalogue: bool, same_stream: bool) -> None:
+    """Create or update table and queue, and fill a new table with the demo data.
+
+    Without `same_stream` the table gets a new stream: MiniStack forgets the records when it ends, and a relay that went
+    on after one of them would report lost records.
+    """
     is_new = await prepare(settings)
     await prepare_queue(settings)
-    if is_new:
+    if same_stream and not is_new:
+        return
+    async with connect(settings) as clients:
         # Without a stream, the demo's past price changes cause no notices; and each stream record slows down the
         # later writes of DynamoDB Local.
-        async with connect(settings) as clients:
-            await end_stream(clients.writer, settings, lambda _: None)
+        await end_stream(clients.writer, settings, lambda _: None)
+        if is_new:
             await demo.make(settings, catalogue=catalogue)
-            await ensure(clients.writer, settings, lambda _: None)
+        await ensure(clients.writer, settings, lambda _: None)
 
 
-def _greet(console: Console, url: str, endpoints: _Endpoints) -> None:
-    """Print the URLs and the accounts; programs wait for the last line, `ready URL`."""
-    emails = [demo.SUPER_ADMIN[0], *(email for email, _, _ in demo.ACCOUNTS)]
-    console.print(f"API       {url}/v1/products")
-    console.print(f"Docs      {url}/docs")
-    console.print(f"Mail      {url}/dev/mails")
-    console.print(f"DynamoDB  {endpoints.table}")
-    console.print(f"SQS       {endpoints.queue}")
-    console.print(f"Sign in   {', '.join(emails)} with {demo.PASSWORD}")
-    variables = _DEMO | {"VITRINA_WRITER_ENDPOINT": endpoints.table, "VITRINA_QUEUE_ENDPOINT": endpoints.queue}
-    exports = " ".join(f"{name}={value}" for name, value in variables.items())
-    console.print(f"Commands  export {exports}", soft_wrap=True)
+def _greet(say: Callable[[str], None], url: str, settings: Settings, workers: Sequence[Engine]) -> None:
+    """Print what runs where, the accounts and commands to try; programs wait for the last line, `ready URL`."""
+    roles = [(demo.SUPER_ADMIN[0], "super_admin"), *((email, role.value) for email, _, role in demo.ACCOUNTS)]
+    addresses = {"WRITER_ENDPOINT": settings.writer_endpoint, "QUEUE_ENDPOINT": settings.queue_endpoint}
+    variables = _DEMO | {f"VITRINA_{name}": value for name, value in addresses.items()}
+    rows = [
+        ("API", f"{url}/v1/products"),
+        ("Docs", f"{url}/docs"),
+        ("Mail", f"{url}/dev/mails"),
+        ("DynamoDB", settings.writer_endpoint),
+        ("SQS", settings.queue_endpoint),
+        *((worker.name.title(), f"{worker.url}/metrics; its log: {worker.log}") for worker in workers),
+        ("Accounts", f"{', '.join(f'{email} ({role})' for email, role in roles)}; password {demo.PASSWORD}"),
+        ("Commands", f"export {' '.join(f'{name}={value}' for name, value in variables.items())}"),
+        ("Try", f"curl -s '{url}/v1/products?sort=price&limit=3'"),
+        ("", f"{ROOT / '.venv' / 'bin' / 'vitrina'} table status    # after the export above"),
+        ("Stop", "Ctrl-C"),
+    ]
+    for title, text in rows:
+        say(f"{title:<10}{text}")
     print(f"ready {url}", flush=True)
 
 

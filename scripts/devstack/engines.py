@@ -37,8 +37,8 @@ class EngineError(Exception):
 class Engine:
     """One engine process; also an async context manager that yields its URL.
 
-    The kernel ties the engine to the thread that starts it: use a thread that lives as long as the engine should. With
-    `speaks` the engine's standard error is this process's; without it, the output is kept for error messages.
+    The kernel ties the engine to the thread that starts it: use a thread that lives as long as the engine should. Its
+    output is kept for error messages, or appended to the file `log`. `port` 0 takes a free one.
     """
 
     def __init__(
@@ -49,16 +49,17 @@ class Engine:
         environment: Callable[[int], Mapping[str, str]] = lambda _: {},
         data: Path | None = None,
         probe: str = "/",
-        speaks: bool = False,
+        port: int = 0,
+        log: Path | None = None,
     ) -> None:
         self.name = name
         self._command = command
         self._environment = environment
         self._data = data
         self._probe = probe
-        self._speaks = speaks
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = 0
+        self._port = port
+        self.log = log
 
     def start(self) -> Self:
         """Start the process without waiting for it; waits only until an earlier engine has released the data folder.
@@ -69,17 +70,17 @@ class Engine:
         self._port = self._port or free_port()
         command = self._command(self._port)
         self._folder = tempfile.TemporaryDirectory(prefix="vitrina-", ignore_cleanup_errors=True)
-        self._log = Path(self._folder.name) / "log"
+        self._output = self.log or Path(self._folder.name) / "log"
         # Coverage must not measure engines, and their temporary files belong in the folder that is deleted.
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
-        with self._log.open("wb") as log, _claimed(self._data) as lock:
+        with self._output.open("ab") as output, _claimed(self._data) as lock:
             self._process = subprocess.Popen(
                 [*_tether(), *command],
                 cwd=self._folder.name,
                 env={**inherited, "TMPDIR": self._folder.name, **self._environment(self._port)},
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=None if self._speaks else log,
+                stdout=output,
+                stderr=subprocess.STDOUT,
                 pass_fds=lock,
                 # Ctrl-C reaches a whole process group, and the service must outlive it to drain into the engine.
                 start_new_session=True,
@@ -145,10 +146,10 @@ class Engine:
         return True
 
     def _last_output(self) -> str:
-        return self._log.read_text(errors="replace")[-2_000:]
+        return self._output.read_text(errors="replace")[-2_000:]
 
 
-def embedded(*, state: Path | None = None) -> Engine:
+def embedded(*, state: Path | None = None, port: int = 0) -> Engine:
     """Return MiniStack, from the virtual environment that `scripts/install` creates for it.
 
     With a `state` folder it reads tables and queues from there at the start and writes them there on SIGTERM, which the
@@ -176,27 +177,27 @@ def embedded(*, state: Path | None = None) -> Engine:
             **({"PERSIST_STATE": "1", "STATE_DIR": str(state.resolve())} if state else {}),
         }
 
-    return Engine("MiniStack", command, environment=environment, data=state, probe="/_ministack/health")
+    return Engine("MiniStack", command, environment=environment, data=state, probe="/_ministack/health", port=port)
 
 
-def dynamodb_local(*, db_path: Path | None = None) -> Engine:
+def dynamodb_local(*, db_path: Path | None = None, port: int = 0) -> Engine:
     """Return AWS's DynamoDB Local, in memory or in a folder, where the data survive even SIGKILL.
 
     The first start downloads it. `start` raises what `scripts.devstack.dynamodb_local.command` raises.
     """
-    return Engine("DynamoDB Local", lambda port: simulator.command(port=port, db_path=db_path), data=db_path)
+    return Engine("DynamoDB Local", lambda port: simulator.command(port=port, db_path=db_path), data=db_path, port=port)
 
 
-def free_port() -> int:
-    """Return a loopback port on which nothing listens."""
+def free_port(choice: Callable[[range], int] = random.choice) -> int:
+    """Return a loopback port on which nothing listens; `choice` proposes one out of a range."""
     while True:
-        port = random.choice(PORTS)  # noqa: S311 - not a secret
-        with socket.socket() as probe:
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-            return port
+        port = choice(PORTS)
+        try:
+            # With SO_REUSEADDR, as servers set it: connections that a server has closed do not occupy its port.
+            socket.create_server((LOOPBACK, port)).close()
+        except OSError:
+            continue
+        return port
 
 
 @contextmanager
