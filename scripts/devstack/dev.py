@@ -163,7 +163,7 @@ def _settings(port: int, *, mails: Path) -> Settings:
     for name, value in demo_settings.items():
         os.environ.setdefault(name, value)
     addresses = {"reader_endpoint": None, "mail_transport": "directory", "mail_directory": str(mails), "port": port}
-    return load_settings().model_copy(update={**addresses, "host": LOOPBACK})
+    return load_settings(env_file=None).model_copy(update={**addresses, "host": LOOPBACK})
 
 
 @routes.get("/", allow=PUBLIC, ignores_tokens=True, responses={303: None}, documented=False)

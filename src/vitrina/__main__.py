@@ -24,7 +24,11 @@ commands: dict[str, tuple[str, str] | LazyGroup] = {
     "views": LazyGroup("views", "Roll up, report and export the history of views.", views),
     "openapi": ("vitrina.cli.api:openapi", "Print the OpenAPI document."),
 }
-main = LazyGroup("vitrina", "An asynchronous product catalogue on one DynamoDB table.", commands)
+exit_codes = (
+    "Exit codes: 0 success; 1 the work failed or found problems; 2 an argument or a setting is invalid. Settings are "
+    "variables of the environment or of a file .env in the current directory."
+)
+main = LazyGroup("vitrina", "An asynchronous product catalogue on one DynamoDB table.", commands, epilog=exit_codes)
 
 click.version_option(package_name="vitrina")(main)
 

@@ -1,12 +1,18 @@
 """`vitrina`: help without imports, and messages about settings and outages."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.cli.command import Vitrina, settings
 from vitrina.__main__ import main
+from vitrina.cli.running import UsageError, load_settings, read_env_file
+
+SAMPLE = Path(__file__).parents[2] / ".env.example"
 
 
 def test_help_names_every_group_without_importing_any() -> None:
@@ -72,3 +78,92 @@ def test_a_table_that_does_not_answer_is_said_plainly(command: tuple[str, ...]) 
 def test_the_module_can_be_run() -> None:
     done = subprocess.run([sys.executable, "-m", "vitrina", "--help"], capture_output=True, text=True, check=True)
     assert "Commands:" in done.stdout
+
+
+@pytest.fixture
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A `.env` in the current directory; variables that are read from it are unset at the end."""
+    monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
+    yield tmp_path / ".env"
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def test_settings_are_read_from_a_file_in_the_current_directory(env_file: Path) -> None:
+    """The environment has precedence, an empty variable too; other tools' variables are left to them."""
+    env_file.write_text("# local\n\nexport VITRINA_PORT=8181\nVITRINA_HOST='::1' # v6\nAWS_PROFILE=shop\nHOME=/x\n")
+    os.environ["VITRINA_HOST"] = "127.0.0.2"
+    home = os.environ["HOME"]
+    loaded = load_settings()
+    assert (loaded.port, loaded.host, os.environ["AWS_PROFILE"], os.environ["HOME"]) == (
+        8181,
+        "127.0.0.2",
+        "shop",
+        home,
+    )
+    assert load_settings(env_file=None).port == 8181, "a file that was read is part of the environment"
+    env_file.write_text("VITRINA_SIGNING_KEYS=k:$HOME$$\n")
+    assert read_env_file(env_file) == {"VITRINA_SIGNING_KEYS"}
+    assert os.environ["VITRINA_SIGNING_KEYS"] == "k:$HOME$$"
+
+
+def test_a_file_without_sense_is_refused_by_its_name_and_line(env_file: Path) -> None:
+    for text, line in (("A=1\n\n\ncanary\n", 4), ("VITRINA_SECRET_KEY='canary\nA=1\n", 1), ("A=1\n \n=canary", 3)):
+        env_file.write_text(text)
+        done = Vitrina()("table", "status")
+        assert (done.exit_code, done.stderr) == (2, f"Error: .env: line {line} is not NAME=value\n")
+    env_file.write_bytes(b"VITRINA_SECRET_KEY=\xff\n")
+    assert Vitrina()("table", "status").stderr == "Error: .env: cannot be read: it is not UTF-8\n"
+    env_file.unlink()
+    env_file.mkdir()
+    assert Vitrina()("table", "status").stderr == "Error: .env: cannot be read: Is a directory\n"
+
+
+def test_a_bad_value_in_a_file_is_told_with_the_file_and_never_the_value(env_file: Path) -> None:
+    env_file.write_text("VITRINA_PORT=canary\nVITRINA_QUEUE_MAX_RECEIVES=0\n")
+    done = Vitrina(VITRINA_BCRYPT_COST="canary")("table", "status")
+    assert done.exit_code == 2
+    assert "  VITRINA_PORT in .env: Input should be a valid integer" in done.stderr
+    assert "  VITRINA_QUEUE_MAX_RECEIVES in .env: Input should be greater than or equal to 1" in done.stderr
+    assert "  VITRINA_BCRYPT_COST: " in done.stderr
+    assert "canary" not in done.output
+    del os.environ["VITRINA_PORT"], os.environ["VITRINA_QUEUE_MAX_RECEIVES"]
+    env_file.write_text("VITRINA_SECRET_KEY=canary\n")
+    with pytest.raises(UsageError, match=r"VITRINA_SECRET_KEY in \.env: at least 32 bytes"):
+        load_settings()
+
+
+def test_the_sample_file_is_accepted_as_it_is(env_file: Path) -> None:
+    """It points to the demo's kind of installation, with keys to replace."""
+    env_file.write_text(SAMPLE.read_text())
+    assert load_settings(with_keys=True).environment == "development"
+
+
+def test_bash_completes_commands_and_options() -> None:
+    """README's line defines the completion; a list of commands is completed without importing them."""
+    script = """
+eval "$(_VITRINA_COMPLETE=bash_source vitrina)"
+for words in "vitrina ta" "vitrina table check --r"; do
+    COMP_WORDS=($words) COMP_CWORD=$(($(wc -w <<<"$words") - 1))
+    COMPREPLY=()
+    _vitrina_completion vitrina
+    echo "${COMPREPLY[@]}"
+done
+"""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script], env=os.environ | {"PATH": path}, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines() == ["table", "--repair"]
+
+
+def test_the_exit_codes_are_in_the_help_and_are_kept() -> None:
+    """0 success, 1 a failure or problems, 2 usage: `table check` and `table status` have tests of their own for 1."""
+    done = Vitrina()("--help")
+    said = " ".join(done.stdout.split())
+    assert "Exit codes: 0 success; 1 the work failed or found problems; 2 an argument or a setting is invalid." in said
+    assert done.exit_code == 0
+    assert Vitrina(**settings("http://127.0.0.1:9", "none"))("table", "check").exit_code == 1
+    for usage in (("table", "check", "--no-such-option"), ("no-such-command",), ("table", "migrate", "--again", "99")):
+        assert Vitrina()(*usage).exit_code == 2

@@ -10,12 +10,13 @@ from vitrina.api.application import ROUTES, all_routes, create_app
 from vitrina.api.http.routing import Route
 from vitrina.api.openapi.document import document
 from vitrina.api.server import process, supervisor
+from vitrina.cli import example
 from vitrina.cli.running import CommandFailed, load_settings
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
 from vitrina.errors import VitrinaError
 
 
-@click.command()
+@click.command(epilog=example("vitrina api --workers 2"))
 @click.option("--host", help="Address to listen on.  [default: VITRINA_HOST]")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port; 0 takes a free one.  [default: VITRINA_PORT]")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that share the port.")
@@ -40,7 +41,7 @@ def api(host: str | None, port: int | None, workers: int) -> None:
     sys.exit(code)
 
 
-@click.command()
+@click.command(epilog=example("vitrina openapi --server https://api.example.com"))
 @click.option("--server", default="", help="URL of the service.  [default: the URL that serves the document]")
 def openapi(server: str) -> None:
     """Print the OpenAPI document; needs no settings and no table."""

@@ -7,6 +7,7 @@ import click
 
 from vitrina.aws import connect_queue
 from vitrina.bootstrap import open_queue
+from vitrina.cli import example
 from vitrina.cli.running import CommandFailed, json_option, print_result, with_settings
 from vitrina.config import Settings
 from vitrina.queue import provisioning
@@ -25,15 +26,17 @@ async def prepare(settings: Settings) -> list[str]:
         return await provisioning.ensure(client, settings)
 
 
-@queue.command()
+@queue.command(epilog=example("vitrina queue create"))
+@json_option
 @with_settings
-async def create(settings: Settings) -> None:
+async def create(settings: Settings, *, as_json: bool) -> None:
     """Create the queue and its dead-letter queue, or bring older ones up to date; safe to run again."""
-    for line in await prepare(settings) or [f"queue {settings.queue_name} is up to date"]:
-        click.echo(line)
+    changes = await prepare(settings)
+    text = "\n".join(changes or [f"queue {settings.queue_name} is up to date"])
+    print_result({"queue": settings.queue_name, "changes": changes}, text, as_json=as_json)
 
 
-@queue.command()
+@queue.command(epilog=example("vitrina queue status --json"))
 @json_option
 @with_settings
 async def status(settings: Settings, *, as_json: bool) -> None:
@@ -51,7 +54,7 @@ def dlq() -> None:
     """Manage the dead letters: messages that failed too often, and changes that could not be read."""
 
 
-@dlq.command(name="list")
+@dlq.command(name="list", epilog=example("vitrina queue dlq list"))
 @json_option
 @with_settings
 async def list_letters(settings: Settings, *, as_json: bool) -> None:
@@ -62,28 +65,34 @@ async def list_letters(settings: Settings, *, as_json: bool) -> None:
     print_result({"dead_letters": [*map(_as_json, letters)]}, text, as_json=as_json)
 
 
-@dlq.command()
+@dlq.command(epilog=example("vitrina queue dlq replay"))
 @click.option("--id", "letter_id", metavar="ID", help="Replay one dead letter, by its ID in `list`.")
+@json_option
 @with_settings
-async def replay(settings: Settings, letter_id: str | None) -> None:
+async def replay(settings: Settings, letter_id: str | None, *, as_json: bool) -> None:
     """Send the dead letters to the queue again, once the cause is fixed."""
     async with open_queue(settings) as notices:
         sent = await notices.replay(letter_id=letter_id)
     if letter_id is not None and not sent:
         raise CommandFailed(f"there is no dead letter {letter_id}, or it is hidden behind others of its product")
-    for letter in sent:
-        click.echo(_line(letter))
-    click.echo(f"{len(sent)} dead letters sent again")
+    text = "\n".join([*map(_line, sent), f"{len(sent)} dead letters sent again"])
+    print_result({"replayed": [*map(_as_json, sent)]}, text, as_json=as_json)
 
 
-@dlq.command()
-@click.confirmation_option(prompt="Delete all dead letters?")
+def _confirm(_: click.Context, __: click.Parameter, yes: bool) -> None:  # noqa: FBT001 - click's signature
+    if not yes:
+        click.confirm("Delete all dead letters?", abort=True, err=True)
+
+
+@dlq.command(epilog=example("vitrina queue dlq purge --yes"))
+@click.option("--yes", is_flag=True, expose_value=False, callback=_confirm, help="Do not ask for confirmation.")
+@json_option
 @with_settings
-async def purge(settings: Settings) -> None:
+async def purge(settings: Settings, *, as_json: bool) -> None:
     """Delete all dead letters, permanently."""
     async with open_queue(settings) as notices:
         await notices.dead.purge()
-    click.echo("all dead letters are deleted")
+    print_result({"purged": True}, "all dead letters are deleted", as_json=as_json)
 
 
 def _line(letter: Received) -> str:

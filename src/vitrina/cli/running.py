@@ -2,9 +2,11 @@
 
 import asyncio
 import functools
+import io
 import json
 import logging
 import os
+import re
 import sqlite3
 import sys
 import tempfile
@@ -15,6 +17,7 @@ from typing import IO, Any, Concatenate, Final, ParamSpec, TypeVar
 
 import click
 import structlog
+from dotenv.parser import Original, parse_stream
 from pydantic import ValidationError
 from uvloop import new_event_loop
 
@@ -51,21 +54,55 @@ def print_result(result: Mapping[str, Any], text: str, *, as_json: bool) -> None
     click.echo(json.dumps(result, default=str) if as_json else text)
 
 
-def load_settings(*, with_keys: bool = False) -> Settings:
-    """Read the settings; `with_keys` requires the secrets too.
+def load_settings(*, with_keys: bool = False, env_file: Path | None = Path(".env")) -> Settings:
+    """Read the settings from the environment and `env_file`; `with_keys` requires the secrets too.
 
-    Raises UsageError, which names each invalid variable and its problem, never its value.
+    Raises UsageError, which names each invalid variable, its file and its problem, never its value.
     """
+    from_file = set() if env_file is None else read_env_file(env_file)
     try:
         settings = Settings()
         if with_keys:
             settings.require_keys()
     except ValidationError as error:
         lines = [_sentence(problem["loc"], problem["msg"]) for problem in error.errors(include_input=False)]
-        raise UsageError("\n".join(["invalid settings:", *lines])) from error
+        problems = "\n".join(["invalid settings:", *lines])
+        for name in from_file:
+            problems = re.sub(rf"\b{name}:", f"{name} in {env_file}:", problems)
+        raise UsageError(problems) from error
     except ValueError as error:
         raise UsageError(f"invalid settings:\n  {error}") from error
     return settings
+
+
+def read_env_file(path: Path) -> set[str]:
+    """Set the VITRINA_ and AWS_ variables of a file that the environment does not have, and return their names.
+
+    A missing file has none. Values are taken as they are: `$NAME` is not replaced. Raises UsageError with the number
+    of the line that is not `NAME=value`.
+    """
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: cannot be read: it is not UTF-8") from error
+    names: set[str] = set()
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error or (binding.key is not None and binding.value is None):
+            raise UsageError(f"{path}: line {_first_line(binding.original)} is not NAME=value")
+        if binding.key is not None and binding.key.startswith(("VITRINA_", "AWS_")) and binding.key not in os.environ:
+            os.environ[binding.key] = binding.value or ""
+            names.add(binding.key)
+    return names
+
+
+def _first_line(original: Original) -> int:
+    """Return the line of a binding, whose text may begin with empty lines."""
+    text = original.string
+    return original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from functools import partial
 
 import click
 
 from vitrina.bootstrap import Services
+from vitrina.cli import example
 from vitrina.cli.progress import progress
 from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, json_option, print_result, with_settings
 from vitrina.config import Settings
@@ -33,25 +35,28 @@ async def prepare(settings: Settings, report: Callable[[str], None] = lambda _: 
     return is_new
 
 
-@table.command()
+@table.command(epilog=example("vitrina table create"))
+@json_option
 @with_settings
-async def create(settings: Settings) -> None:
+async def create(settings: Settings, *, as_json: bool) -> None:
     """Create the table, or bring an older one up to date; safe to run again."""
+    say = partial(click.echo, err=as_json)
     async with _open(settings) as services:
-        is_new = await schema.ensure(services.clients.writer, services.settings, click.echo)
+        is_new = await schema.ensure(services.clients.writer, services.settings, say)
         baseline, *_ = await standing(services.table)
         if baseline.state is not State.FINISHED:  # the table holds nothing of Vitrina's, whoever created it
-            await _run_migrations(services.table, again=None)
+            await _run_migrations(services.table, say, again=None)
         waiting = [entry for entry in await standing(services.table) if entry.state is not State.FINISHED]
+    text = f"table {settings.table_name} is {'created' if is_new else 'up to date'}"
     if waiting:
         names = ", ".join(f"{entry.number:04d} {entry.name}" for entry in waiting)
-        click.echo(f"table {settings.table_name} has its indexes, TTL and stream")
-        click.echo(f"migrations to run: {names} (vitrina table migrate)")
-    else:
-        click.echo(f"table {settings.table_name} is {'created' if is_new else 'up to date'}")
+        text = f"table {settings.table_name} has its indexes, TTL and stream\n"
+        text += f"migrations to run: {names} (vitrina table migrate)"
+    result = {"table": settings.table_name, "created": is_new, "migrations_to_run": [entry.number for entry in waiting]}
+    print_result(result, text, as_json=as_json)
 
 
-@table.command()
+@table.command(epilog=example("vitrina table status --json"))
 @json_option
 @with_settings
 async def status(settings: Settings, *, as_json: bool) -> None:
@@ -66,19 +71,21 @@ async def status(settings: Settings, *, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@table.command()
+@table.command(epilog=example("vitrina table migrate"))
 @click.option("--again", type=int, metavar="NUMBER", help="Run this migration again.")
+@json_option
 @with_settings
-async def migrate(settings: Settings, again: int | None) -> None:
+async def migrate(settings: Settings, again: int | None, *, as_json: bool) -> None:
     """Run the migrations that the table has not had yet; safe to interrupt and to run again."""
     if again is not None and again not in MIGRATIONS:
         raise UsageError(f"there is no migration {again}")
     async with _open(settings) as services:
-        await _run_migrations(services.table, again=again)
-    click.echo(f"all {len(MIGRATIONS)} migrations have been run")
+        await _run_migrations(services.table, partial(click.echo, err=as_json), again=again)
+        migrations = [asdict(entry) for entry in await standing(services.table)]
+    print_result({"migrations": migrations}, f"all {len(MIGRATIONS)} migrations have been run", as_json=as_json)
 
 
-async def _run_migrations(table: Table, *, again: int | None) -> None:
+async def _run_migrations(table: Table, say: Callable[[str], None], *, again: int | None) -> None:
     printed: tuple[int, State] | None = None
     with progress() as display:
         task = display.add_task("", total=None, unit="items")
@@ -88,12 +95,12 @@ async def _run_migrations(table: Table, *, again: int | None) -> None:
             display.update(task, description=f"migration {entry.number:04d} {entry.name}", completed=entry.seen)
             if entry.state is not State.RUNNING and (entry.number, entry.state) != printed:
                 printed = entry.number, entry.state
-                click.echo(_line(entry))
+                say(_line(entry))
 
         await run_migrations(table, report, again=again)
 
 
-@table.command()
+@table.command(epilog=example("vitrina table check --repair"))
 @click.option(
     "--repair", "--mend", "repair", is_flag=True, help="Repair each repairable problem, in one transaction each."
 )

@@ -2,11 +2,21 @@
 
 import sys
 from collections.abc import Callable
+from typing import Final
 
 import click
 
 from vitrina.bootstrap import Services
-from vitrina.cli.running import CommandFailed, UsageError, load_settings, run, with_settings
+from vitrina.cli import example
+from vitrina.cli.running import (
+    CommandFailed,
+    UsageError,
+    json_option,
+    load_settings,
+    print_result,
+    run,
+    with_settings,
+)
 from vitrina.config import Settings
 from vitrina.domain.text import clean_line
 from vitrina.domain.users import clean_email
@@ -31,30 +41,36 @@ def users() -> None:
     """Create and remove super_admins, who manage all other accounts over HTTP."""
 
 
-@users.command()
+_CREATE: Final = "vitrina users create-super-admin --email sol@example.com --name Sol < password.txt"
+
+
+@users.command(epilog=example(_CREATE))
 @click.option("--email", callback=_cleaned(clean_email), required=True, help="The address to sign in with.")
 @click.option("--name", callback=_cleaned(clean_line), required=True, help="The name shown to others.")
-def create_super_admin(email: str, name: str) -> None:
+@json_option
+def create_super_admin(email: str, name: str, *, as_json: bool) -> None:
     """Create a super_admin; asks for the password, or reads it from standard input when that is not a terminal.
 
     The exit code is 1 when the e-mail is taken, and 2 when the password is refused.
     """
-    run(_create(load_settings(), email=email, name=name, password=_password()))
+    run(_create(load_settings(), email=email, name=name, password=_password(), as_json=as_json))
 
 
-async def _create(settings: Settings, *, email: str, name: str, password: str) -> None:
+async def _create(settings: Settings, *, email: str, name: str, password: str, as_json: bool) -> None:
     async with Services(settings) as services:
         try:
             user = await services.accounts.create_super_admin(email=email, password=password, name=name)
         except ValidationFailed as error:
             raise UsageError(f"the password {error.errors[0].detail}") from error
-    click.echo(f"created super_admin {user.email} ({user.id})")
+    result = {"id": user.id, "email": user.email, "name": user.name, "role": user.role}
+    print_result(result, f"created super_admin {user.email} ({user.id})", as_json=as_json)
 
 
-@users.command()
+@users.command(epilog=example("vitrina users remove-super-admin --email ada@example.com"))
 @click.option("--email", callback=_cleaned(clean_email), required=True, help="The address of the account.")
+@json_option
 @with_settings
-async def remove_super_admin(settings: Settings, email: str) -> None:
+async def remove_super_admin(settings: Settings, email: str, *, as_json: bool) -> None:
     """Delete a super_admin and end its sessions; exit code 1: there is none with this e-mail, or no other one."""
     async with Services(settings) as services:
         try:
@@ -63,7 +79,7 @@ async def remove_super_admin(settings: Settings, email: str) -> None:
             raise CommandFailed(f"there is no super_admin {email}") from error
         except LastSuperAdmin as error:
             raise CommandFailed(f"{email} is the last super_admin: create another one first") from error
-    click.echo(f"removed super_admin {email}")
+    print_result({"removed": email}, f"removed super_admin {email}", as_json=as_json)
 
 
 def _password() -> str:

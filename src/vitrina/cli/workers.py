@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from vitrina.cli import example
 from vitrina.cli.running import CommandFailed, UsageError, load_settings
 from vitrina.config import Settings
 from vitrina.mail.message import sender_address
@@ -12,7 +13,7 @@ from vitrina.workers.relay import relay as relay_work
 from vitrina.workers.running import Work, run_worker
 
 
-@click.command()
+@click.command(epilog=example("vitrina relay"))
 def relay() -> None:
     """Copy price changes from the table's stream to the queue until SIGTERM or Ctrl-C.
 
@@ -21,7 +22,7 @@ def relay() -> None:
     _run("relay", relay_work, load_settings())
 
 
-@click.command()
+@click.command(epilog=example("vitrina notifier"))
 def notifier() -> None:
     """Notify admins of price changes, by inbox and by mail, until SIGTERM or Ctrl-C.
 
