@@ -14,7 +14,7 @@ ON_CI = os.environ.get("CI") == "true"
 CANNOT_RUN = (simulator.MissingToolError, RuntimeError, engines.EngineError)
 """What starting an engine raises when it is not installed or could not be downloaded."""
 
-_FRESH = 60.0
+_FRESH = 120.0
 """Seconds."""
 
 UNPROVEN = (
