@@ -173,6 +173,17 @@ async def test_email_items_are_repaired_as_sku_items_are(harness: Harness) -> No
     assert not await harness.users.email_is_taken("orphan@example.com")
 
 
+async def test_an_email_item_of_before_migration_3_is_no_orphan(harness: Harness) -> None:
+    """Its account signs in by it; where another account has the address by IDNA 2008, a person decides."""
+    one, other = user(email="uma@faß.example"), user(email="uma@xn--fa-hia.example")
+    await harness.users.create(other)
+    older, _ = keys.emails(one.email)
+    await harness.write(user_item(one), EmailItem.keyed(older, user_id=one.id))
+    assert await harness.check(repair=True) == [("disputed", "email", False)]
+    assert await harness.users.by_email("uma@faß.example") == one
+    assert await harness.users.by_email("uma@xn--fa-hia.example") == other
+
+
 @pytest.mark.parametrize(("said", "there"), [(None, 2), (1, 2), (3, 2), (7, 0)])
 async def test_a_wrong_count_of_super_admins_is_corrected(harness: Harness, said: int | None, there: int) -> None:
     """The rule that one super_admin must remain (R1) relies on the count."""

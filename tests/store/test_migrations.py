@@ -111,7 +111,11 @@ async def test_all_migrations_run_once_on_a_new_table(table: Table, said: list[E
     await migrate(table, said.append)
     assert [entry.number for entry in said if entry.state is State.FINISHED] == list(MIGRATIONS)
     ledger = await standing(table)
-    assert [(entry.number, entry.name) for entry in ledger] == [(1, "baseline"), (2, "index keys")]
+    assert [(entry.number, entry.name) for entry in ledger] == [
+        (1, "baseline"),
+        (2, "index keys"),
+        (3, "email domains"),
+    ]
     assert all(entry.state is State.FINISHED and entry.finished_at for entry in ledger)
     said.clear()
     await migrate(table, said.append)
@@ -125,7 +129,7 @@ async def test_the_baseline_refuses_a_table_with_foreign_items(table: Table, sai
     await table._writer.put_item(TableName=table.name, Item=foreign)
     with pytest.raises(ForeignItems, match="VITRINA_TABLE_NAME"):
         await migrate(table, said.append)
-    assert [entry.state for entry in await standing(table)] == [State.INTERRUPTED, State.PENDING]
+    assert [entry.state for entry in await standing(table)] == [State.INTERRUPTED, State.PENDING, State.PENDING]
     await table._writer.delete_item(TableName=table.name, Key=foreign)
     await migrate(table, said.append)
 
@@ -141,7 +145,7 @@ async def test_only_items_with_wrong_index_keys_are_written(table: Table, said: 
         await spoil(table, key)
     await migrate(table, said.append)
     assert [await raw(table, key) for key in wanted] == before
-    assert [(entry.seen, entry.changed) for entry in await standing(table)] == [(0, 0), (16, 5)]
+    assert [(entry.seen, entry.changed) for entry in await standing(table)] == [(0, 0), (16, 5), (4, 0)]
     listings = ProductListings(table)
     page = await listings.live(sort=Sort.NAME, brand="brightwell", name_prefix=None, limit=99, start=None)
     assert len(page.items) == 10
@@ -156,14 +160,14 @@ async def test_a_finished_migration_runs_again_on_request(table: Table, said: li
     said.clear()
     await migrate(table, said.append, again=2)
     assert {entry.number for entry in said} == {2}
-    assert [(entry.seen, entry.changed) for entry in await standing(table)] == [(0, 0), (16, 1)]
+    assert [(entry.seen, entry.changed) for entry in await standing(table)] == [(0, 0), (16, 1), (0, 0)]
     with pytest.raises(LookupError, match="there is no migration 99"):
         await migrate(table, said.append, again=99)
 
 
 async def test_a_request_to_rerun_an_unfinished_migration_runs_it_in_order(table: Table, said: list[Entry]) -> None:
     await migrate(table, said.append, again=2)
-    assert [entry.state for entry in await standing(table)] == [State.FINISHED, State.FINISHED]
+    assert {entry.state for entry in await standing(table)} == {State.FINISHED}
 
 
 async def test_a_concurrent_change_is_never_overwritten(
@@ -346,6 +350,7 @@ async def test_a_retried_write_is_not_mistaken_for_another_run(
     assert [(entry.seen, entry.state) for entry in await standing(table)] == [
         (0, State.FINISHED),
         (16, State.FINISHED),
+        (4, State.FINISHED),
     ]
 
 

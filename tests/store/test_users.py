@@ -10,7 +10,7 @@ from vitrina.domain.users import Role, User
 from vitrina.errors import Conflict, EmailTaken, LastSuperAdmin, NotFound
 from vitrina.store import keys
 from vitrina.store.items import EmailItem, Item, SuperAdminsItem
-from vitrina.store.operations import Check, Step
+from vitrina.store.operations import Check, Delete, Put, Step
 from vitrina.store.sessions import SessionStore
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
@@ -63,6 +63,54 @@ async def test_an_email_is_unique_regardless_of_case(store: UserStore) -> None:
     with pytest.raises(EmailTaken):
         await store.create(other)
     assert await store.get(other.id) is None
+
+
+async def test_a_domain_is_one_account_in_unicode_and_as_a_labels(store: UserStore) -> None:
+    """By IDNA 2008, in which `faß` and `fass` are two domains."""
+    made, other = await create(store, email="uma@Faß.example"), await create(store, email="uma@fass.example")
+    for email in ("UMA@faß.example", "uma@FAẞ.example", "uma@XN--FA-HIA.example"):
+        assert await store.by_email(email) == made
+        assert await store.email_is_taken(email)
+        with pytest.raises(EmailTaken):
+            await store.create(user(email=email))
+    assert await store.by_email("uma@FASS.example") == other
+
+
+async def test_a_claim_moves_with_the_domain(store: UserStore) -> None:
+    """Another spelling of the same domain keeps the claim, another domain releases it."""
+    made = await create(store, email="uma@faß.example")
+    await store.update(made, made := changed(made, email="uma@xn--fa-hia.example"))
+    assert await store.by_email("uma@faß.example") == made
+    await store.update(made, made := changed(made, email="uma@fass.example"))
+    assert await store.by_email("uma@fass.example") == made
+    assert not await store.email_is_taken("uma@faß.example")
+    await store.update(made, made := changed(made, email="uma@faß.example"))
+    await store.delete(made)
+    for email in ("uma@fass.example", "uma@faß.example"):
+        assert not await store.email_is_taken(email)
+
+
+async def test_a_claim_of_before_migration_3_counts_until_it_is_released(store: UserStore, table: Table) -> None:
+    """The account signs in, nobody takes its address, and its change or deletion releases that claim."""
+
+    async def old(email: str) -> User:
+        made = await create(store, email=email)
+        older, key = keys.emails(email)
+        await table.delete(Delete(key))
+        await table.put(Put(EmailItem.keyed(older, user_id=made.id)))
+        return made
+
+    one, other = await old("uma@faß.example"), await create(store, email="other@example.com")
+    for email in ("uma@faß.example", "uma@FAẞ.example"):
+        assert await store.by_email(email) == one
+        assert await store.email_is_taken(email)
+        with pytest.raises(EmailTaken):
+            await store.update(other, changed(other, email=email))
+    await store.update(one, changed(one, email="ulf@faß.example"))
+    two = await old("ida@faß.example")
+    await store.delete(two)
+    for email in ("uma@faß.example", "uma@fass.example", "ida@faß.example", "ida@fass.example"):
+        assert not await store.email_is_taken(email)
 
 
 async def test_an_id_is_used_once(store: UserStore) -> None:

@@ -154,12 +154,13 @@ def _described(found: TableStatus, migrations: list[Entry]) -> list[tuple[str, s
         ("point-in-time recovery", found.point_in_time_recovery),
         ("deletion protection", found.deletion_protection),
         *((f"migration {entry.number:04d}", f"{entry.name}: {_standing(entry)}") for entry in migrations),
+        *((f"note of {entry.number:04d}", note) for entry in migrations for note in entry.notes),
         *(("differs", difference) for difference in found.differences),
     ]
 
 
 def _line(entry: Entry) -> str:
-    return f"migration {entry.number:04d} {entry.name}: {_standing(entry)}"
+    return "\n  ".join([f"migration {entry.number:04d} {entry.name}: {_standing(entry)}", *entry.notes])
 
 
 def _standing(entry: Entry) -> str:

@@ -18,8 +18,7 @@ from vitrina.cli.running import (
     with_settings,
 )
 from vitrina.config import Settings
-from vitrina.domain.text import clean_line
-from vitrina.domain.users import clean_email
+from vitrina.domain.users import clean_account_name, clean_email, typed_email
 from vitrina.errors import LastSuperAdmin, NotFound, ValidationFailed
 from vitrina.services.accounts.passwords import LONGEST, SHORTEST
 
@@ -46,7 +45,7 @@ _CREATE: Final = "vitrina users create-super-admin --email sol@example.com --nam
 
 @users.command(epilog=example(_CREATE))
 @click.option("--email", callback=_cleaned(clean_email), required=True, help="The address to sign in with.")
-@click.option("--name", callback=_cleaned(clean_line), required=True, help="The name shown to others.")
+@click.option("--name", callback=_cleaned(clean_account_name), required=True, help="The name shown to others.")
 @json_option
 def create_super_admin(email: str, name: str, *, as_json: bool) -> None:
     """Create a super_admin; asks for the password, or reads it from standard input when that is not a terminal.
@@ -67,7 +66,7 @@ async def _create(settings: Settings, *, email: str, name: str, password: str, a
 
 
 @users.command(epilog=example("vitrina users remove-super-admin --email ada@example.com"))
-@click.option("--email", callback=_cleaned(clean_email), required=True, help="The address of the account.")
+@click.option("--email", callback=_cleaned(typed_email), required=True, help="The address of the account.")
 @json_option
 @with_settings
 async def remove_super_admin(settings: Settings, email: str, *, as_json: bool) -> None:

@@ -6,11 +6,18 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+import idna
+
+from vitrina.domain.text import clean_line, fold
+
 MAX_EMAIL: Final = 254
 """Bytes of an address (RFC 5321 section 4.5.3.1.3, without the angle brackets)."""
-_EMAIL: Final = re.compile(
-    r"[^\s@<>()\[\]\\,;:\"]{1,64}@(?:[^\s@.<>()\[\]\\,;:\"]{1,63}\.)+[^\s@.<>()\[\]\\,;:\"]{2,63}"
-)
+_MAX_LOCAL: Final = 64
+"""Bytes before the @ (RFC 5321 section 4.5.3.1.1)."""
+_ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_DOT_ATOM: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+ENCODED_WORD: Final = re.compile(r"=\?.*\?=")
+"""What a mail program may decode (RFC 2047), and so never comes from a user as it is."""
 
 
 class Role(StrEnum):
@@ -78,10 +85,11 @@ class Principal:
 
 
 def clean_email(text: str) -> str:
-    """Return an e-mail address, trimmed; raises ValueError if it does not look like one."""
+    """Return an e-mail address, trimmed. Raises ValueError, which says what to change, if no mail could reach it."""
     text = typed_email(text)
-    if not _EMAIL.fullmatch(text) or not text.isprintable():
-        raise ValueError("is not an e-mail address")
+    _, _, domain = wire_address(text).rpartition("@")
+    if not re.fullmatch(r".+\.(?!\d+$)[^.]{2,}", domain):
+        raise ValueError("has no full domain after the @, such as example.com")
     return text
 
 
@@ -91,3 +99,60 @@ def typed_email(text: str) -> str:
     if len(text.encode()) > MAX_EMAIL:
         raise ValueError(f"has more than {MAX_EMAIL} bytes")
     return text
+
+
+def wire_address(email: str) -> str:
+    """Return an address as mail servers take it, in ASCII: its domain as A-labels (RFC 5890).
+
+    A local part outside ASCII is refused, since each server on the way would need SMTPUTF8 (RFC 6531), which Amazon SES
+    does not have. Raises ValueError, which says what to change.
+    """
+    local, at, domain = email.rpartition("@")
+    if not at or not local or not domain:
+        raise ValueError("is not an e-mail address such as ana@example.com")
+    if not local.isascii():
+        raise ValueError("has other characters than ASCII before the @, which not every mail server accepts")
+    if not _DOT_ATOM.fullmatch(local):
+        raise ValueError("may have before the @ only letters, digits, !#$%&'*+-/=?^_`{|}~ and single dots between them")
+    if ENCODED_WORD.search(local):
+        raise ValueError("holds an encoded word (=?…?=)")
+    address = f"{local}@{_a_labels(domain)}"
+    if len(local) > _MAX_LOCAL or len(address) > MAX_EMAIL:
+        raise ValueError(
+            f"has more than {_MAX_LOCAL} bytes before the @, or more than {MAX_EMAIL} as mail servers write it"
+        )
+    return address
+
+
+def canonical_email(email: str) -> str:
+    """Return the form in which addresses are one account: without regard to case, and with the domain as A-labels.
+
+    An address whose domain is not valid by IDNA 2008, which older releases accepted, is compared as a text.
+    """
+    local, _, domain = email.rpartition("@")
+    try:
+        return f"{fold(local)}@{_a_labels(domain)}"
+    except ValueError:
+        return fold(email)
+
+
+def clean_account_name(text: str) -> str:
+    """Return an account's name, trimmed. Raises ValueError as `clean_line` does, and for an encoded word."""
+    name = clean_line(text)
+    if ENCODED_WORD.search(name):
+        raise ValueError("holds an encoded word (=?…?=), which a mail program would decode")
+    return name
+
+
+def _a_labels(domain: str) -> str:
+    """Return a domain by IDNA 2008, after UTS 46's mapping of case and width. Raises ValueError, which says why."""
+    if not domain.isprintable():
+        raise ValueError("has an invisible character in its domain")
+    try:
+        labels = idna.encode(domain, uts46=True, std3_rules=True).decode()
+    except UnicodeError as error:
+        reason = re.split(r" (?:of|in) ['\"]", str(error))[0]  # The rest quotes the domain.
+        raise ValueError(f"has a domain that IDNA 2008 does not allow: {reason}") from error
+    if labels.endswith("."):
+        raise ValueError("ends with a dot: leave it out")
+    return labels

@@ -31,7 +31,8 @@ class IntegrityConstraint:
     """Ties a dependent item (a claim, a marker) to its owner; the stores write both in one transaction.
 
     `build` returns the dependent item that an owner must have, None if it must have none. `attributes` are those in
-    which a stored dependent item must agree with it, the owner's id first.
+    which a stored dependent item must agree with it, the owner's id first. `tolerated` returns the keys of further
+    dependent items that an owner may have.
     """
 
     name: str
@@ -40,6 +41,7 @@ class IntegrityConstraint:
     build: Callable[[Any], Item | None]
     attributes: tuple[str, ...]
     owner_key: Callable[[Any], Key]
+    tolerated: Callable[[Any], Collection[Key]] = lambda _: ()
 
     def expected(self, owner: Item | None) -> Item | None:
         """Return the dependent item that must exist for `owner`, the item at an owner's key."""
@@ -52,9 +54,9 @@ class IntegrityConstraint:
         )
 
     def is_owned(self, dependent: Item, owner: Item | None) -> bool:
-        """Return whether `owner` must have a dependent item with the key of this one."""
+        """Return whether `owner` must or may have a dependent item with the key of this one."""
         expected = self.expected(owner)
-        return expected is not None and expected.key == dependent.key
+        return expected is not None and dependent.key in (expected.key, *self.tolerated(owner))
 
     def unchanged(self, dependent: Item) -> Condition:
         """Return the condition that a stored dependent item still names the same owner."""
@@ -87,6 +89,7 @@ CONSTRAINTS: Final = (
         build=email_claim,
         attributes=("user_id",),
         owner_key=lambda claim: keys.user(claim.user_id),
+        tolerated=lambda user: keys.emails(user.email),  # one of before migration 3, or of a clash that it reported
     ),
 )
 

@@ -335,5 +335,6 @@ class MigrationItem(Item, discriminator="migration"):
     runner = UnicodeAttribute(null=True)
     held_until = TimeAttribute(null=True)
     position = JSONAttribute(null=True)
+    notes = JSONAttribute(null=True)
     seen = IntegerAttribute()
     changed = IntegerAttribute()

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from vitrina.clock import rfc3339
 from vitrina.domain.text import fold
+from vitrina.domain.users import canonical_email
 
 VIEW_SHARDS: Final = 8
 """Partitions of a day's views. It can never change, since it determines a product's shard."""
@@ -137,8 +138,13 @@ def mail(user_id: str) -> Key:
 
 
 def email(address: str) -> Key:
-    """Return the key of the item that makes an e-mail address unique, case-insensitively."""
-    return Key(f"EMAIL#{fold(address)}", "EMAIL")
+    """Return the key of the item that makes an e-mail address unique, without regard to case and by IDNA 2008."""
+    return Key(f"EMAIL#{canonical_email(address)}", "EMAIL")
+
+
+def emails(address: str) -> tuple[Key, ...]:
+    """Return the keys at which a claim of an address may be: where releases before migration 3 put it, if elsewhere."""
+    return tuple(dict.fromkeys((Key(f"EMAIL#{fold(address)}", "EMAIL"), email(address))))
 
 
 SUPER_ADMINS: Final = Key("SUPER_ADMINS", "SUPER_ADMINS")

@@ -4,7 +4,7 @@ from tests.store.design.harness import Harness, Work, plain, row
 from vitrina.clock import now
 from vitrina.ids import new_id
 from vitrina.store import consistency, keys
-from vitrina.store.items import DeletionItem, EmailItem, Item, SkuItem, SuperAdminsItem
+from vitrina.store.items import DeletionItem, EmailItem, Item, SkuItem, SuperAdminsItem, UserItem
 from vitrina.store.migrations.runner import migrate, standing
 from vitrina.store.operations import Delete, Put, Update
 
@@ -17,6 +17,16 @@ for _path in ("/healthz", "/metrics", "/openapi.json", "/docs"):
 async def _(h: Harness) -> Work:
     for key in (keys.product((await h.product())["id"]), keys.user(h.user.id)):
         await h.table.update(Update(key, [Item.by_time.set("as an older release wrote it")]))
+    person, admin = await h.account(email="uma@faß.example"), await h.account(role="admin")
+    older, key = keys.emails(person.email)
+    nowhere = "josé@example.com"
+    await h.table.update(Update(keys.user(admin.id), [UserItem.email.set(nowhere)]))
+    for lost, wrong in (
+        (key, EmailItem.keyed(older, user_id=person.id)),
+        (keys.email(admin.email), EmailItem.keyed(keys.email(nowhere), user_id=admin.id)),
+    ):
+        await h.table.delete(Delete(lost))
+        await h.table.put(Put(wrong))
     return migrate(h.table, lambda _: None)
 
 

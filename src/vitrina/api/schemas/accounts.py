@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from vitrina.api.http.pagination import PageQuery
 from vitrina.api.http.responses import Resource
 from vitrina.api.http.validation import BodyModel
-from vitrina.api.schemas.fields import Email, Line, NewPassword, Secret, Time, absent
+from vitrina.api.schemas.fields import AccountName, Email, NewPassword, Secret, Time, absent
 from vitrina.domain.users import MAX_EMAIL, Role, Session, typed_email
 
 
@@ -17,7 +17,7 @@ class UserRegister(BodyModel):
 
     email: Email
     password: NewPassword
-    name: Line
+    name: AccountName
 
 
 class UserCreate(UserRegister):
@@ -30,7 +30,7 @@ class UserPatch(BodyModel):
     """What to change of an account (RFC 7396): a field that is left out stays as it is."""
 
     email: Email = Field(default_factory=absent)
-    name: Line = Field(default_factory=absent)
+    name: AccountName = Field(default_factory=absent)
     role: Literal["admin", "user"] = Field(default_factory=absent)
     password: NewPassword = Field(default_factory=absent)
     active: bool = Field(default_factory=absent)

@@ -12,7 +12,7 @@ from vitrina.clock import rfc3339
 from vitrina.domain.money import check_currency, parse_amount
 from vitrina.domain.products import check_sku
 from vitrina.domain.text import MAX_DESCRIPTION, MAX_NAME, clean_line, clean_paragraphs
-from vitrina.domain.users import MAX_EMAIL, clean_email
+from vitrina.domain.users import ENCODED_WORD, MAX_EMAIL, clean_account_name, clean_email
 from vitrina.services.accounts import passwords
 
 
@@ -58,6 +58,11 @@ Sku = Annotated[
     ),
 ]
 Line = Annotated[str, AfterValidator(clean_line), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_NAME})]
+AccountName = Annotated[
+    str,
+    AfterValidator(clean_account_name),
+    Field(json_schema_extra={"minLength": 1, "maxLength": MAX_NAME, "not": {"pattern": ENCODED_WORD.pattern}}),
+]
 Description = Annotated[
     str, AfterValidator(_clean_description), Field(json_schema_extra={"maxLength": MAX_DESCRIPTION})
 ]
@@ -68,7 +73,13 @@ Currency = Annotated[
     Field(description="ISO 4217.", json_schema_extra={"pattern": "^[A-Z]{3}$"}, examples=["USD"]),
 ]
 Email = Annotated[
-    str, AfterValidator(clean_email), Field(json_schema_extra={"format": "email", "maxLength": MAX_EMAIL})
+    str,
+    AfterValidator(clean_email),
+    Field(
+        description="ASCII before the @. Domains are compared by IDNA 2008, in Unicode or as `xn--…`.",
+        json_schema_extra={"format": "email", "maxLength": MAX_EMAIL},
+        examples=["ana@example.com"],
+    ),
 ]
 NewPassword = Annotated[
     str,

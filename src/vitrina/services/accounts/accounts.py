@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 
 from vitrina.clock import Clock, now
 from vitrina.domain.pages import Page, Position
-from vitrina.domain.text import fold
-from vitrina.domain.users import Role, User
+from vitrina.domain.users import Role, User, canonical_email
 from vitrina.domain.versions import Expected, check_expected
 from vitrina.errors import EmailTaken, NotFound, SuperAdminProtected, ValidationFailed
 from vitrina.ids import is_id, new_id
@@ -67,7 +66,7 @@ class Accounts:
             await self._users.create(user, also=also(user))
             return user
 
-        return await self._locks.hold(fold(draft.email), attempt)
+        return await self._locks.hold(canonical_email(draft.email), attempt)
 
     async def create_super_admin(self, *, email: str, password: str, name: str) -> User:
         """Create a super_admin; only the command line does (R1). Raises EmailTaken, ValidationFailed, Overloaded."""

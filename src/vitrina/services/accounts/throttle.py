@@ -15,7 +15,7 @@ from ipaddress import IPv6Network
 from typing import Final
 
 from vitrina.clock import Clock, epoch_seconds, now
-from vitrina.domain.text import fold
+from vitrina.domain.users import canonical_email
 from vitrina.errors import Allowance, InvalidCredentials, RateLimited, WrongPassword
 from vitrina.services.fingerprints import fingerprint
 from vitrina.store.login_attempts import LoginAttemptStore
@@ -61,7 +61,7 @@ class Throttle:
         the other two, because one address that attacks one account is not many addresses, nor many accounts.
         Raises RateLimited.
         """
-        email, address = fold(email), _network(address)
+        email, address = canonical_email(email), _network(address)
         pair = fingerprint(self._key, "pair", email, address)
         of_address = fingerprint(self._key, "address", address)
         account = fingerprint(self._key, "account", email)

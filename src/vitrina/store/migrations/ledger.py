@@ -31,6 +31,8 @@ LEASE: Final = timedelta(seconds=60)
 SEGMENTS: Final = 8
 PAGE: Final = 100
 """Items that a sweep reads in each segment between two checkpoints."""
+_MOST_NOTES: Final = 1_000
+"""Notes that are kept, so that the entry stays smaller than an item may be."""
 _TRIES: Final = 7
 _BACKOFF: Final = Backoff(first=0.1, longest=3.2, jitter=0)
 
@@ -47,13 +49,17 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A migration's entry in the ledger; `seen` is the number of items read, `changed` of those written."""
+    """A migration's entry in the ledger; `seen` is the number of items read, `changed` of those written.
+
+    `notes` are sentences about items that it could not change, for operators to act on.
+    """
 
     number: int
     name: str
     state: State
     seen: int = 0
     changed: int = 0
+    notes: tuple[str, ...] = ()
     finished_at: datetime | None = None
 
 
@@ -80,6 +86,7 @@ class Ledger:
         self._item = item
         self._clock = clock
         self._report = report
+        self._notes = dict.fromkeys(item.notes or ())
 
     @property
     def position(self) -> Any:  # noqa: ANN401 - the argument of `checkpoint`
@@ -93,7 +100,13 @@ class Ledger:
             MigrationItem.held_until.set(self._clock() + LEASE),
             MigrationItem.seen.set(self._item.seen + seen),
             MigrationItem.changed.set(self._item.changed + changed),
+            *([MigrationItem.notes.set([*self._notes])] if self._notes else []),
         ])  # fmt: skip
+
+    def note(self, text: str) -> None:
+        """Add a note to the entry once; the next checkpoint stores it. Notes beyond 1,000 are dropped."""
+        if len(self._notes) < _MOST_NOTES:
+            self._notes[text] = None
 
     async def finish(self) -> None:
         """Mark the migration as finished. Raises Lost."""
@@ -185,7 +198,7 @@ async def claim(table: Table, number: int, name: str, *, clock: Clock, report: R
 
 async def reopen(table: Table, number: int) -> bool:
     """Reset a finished migration so that it runs again from the beginning; False if it is not finished."""
-    names = ("started_at", "finished_at", "held_until", "seen", "changed")
+    names = ("started_at", "finished_at", "held_until", "seen", "changed", "notes")
     actions = [getattr(MigrationItem, name).remove() for name in names]
     try:
         await table.update(Update(keys.migration(number), actions, MigrationItem.finished_at.exists()))
@@ -213,5 +226,6 @@ def _entry(item: MigrationItem, at: datetime) -> Entry:
         state=state,
         seen=item.seen or 0,
         changed=item.changed or 0,
+        notes=tuple(item.notes or ()),
         finished_at=finished_at,
     )

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from vitrina.clock import Clock, now
 from vitrina.errors import TableUnavailable
-from vitrina.store.migrations import m0001_baseline, m0002_index_keys
+from vitrina.store.migrations import m0001_baseline, m0002_index_keys, m0003_email_domains
 from vitrina.store.migrations.ledger import Entry, Held, Ledger, Lost, Report, State, claim, entries, reopen
 from vitrina.store.table import Table
 
@@ -24,7 +24,7 @@ class Migration(Protocol):
         """Run the migration from `ledger.position` on."""
 
 
-MIGRATIONS: Final = MappingProxyType[int, Migration]({1: m0001_baseline, 2: m0002_index_keys})
+MIGRATIONS: Final = MappingProxyType[int, Migration]({1: m0001_baseline, 2: m0002_index_keys, 3: m0003_email_domains})
 _POLL: Final = 1.0
 
 
