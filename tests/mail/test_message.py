@@ -3,7 +3,7 @@
 import email
 import tomllib
 from email.message import EmailMessage
-from email.policy import SMTP, default
+from email.policy import default
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,20 @@ from hypothesis import example, given, strategies as st
 from tests.mail.samples import AT, USER_ID, mail, notice, recipient
 from vitrina.domain.notices import Language, Notice
 from vitrina.domain.users import User
-from vitrina.mail.message import ATTEMPT_HEADER, MOST_SHOWN, compose, one_line, sender_address
-from vitrina.mail.transport import as_bytes, recipient_of, sender_of
+from vitrina.mail.headers import visible
+from vitrina.mail.message import ATTEMPT_HEADER, MOST_SHOWN, compose, sender_address
+from vitrina.mail.transport import MailRefused, Message
 
 ROOT = Path(__file__).parents[2]
 
 
-def written(
+def composed(
     *notices: Notice,
     to: User | None = None,
     language: Language = Language.ENGLISH,
     sender: str = "Vitrina <notices@shop.example>",
     **fields: Any,  # noqa: ANN401 - each field of a mail has its own type
-) -> EmailMessage:
+) -> Message:
     """Compose the message of these notices."""
     return compose(
         mail(*notices, **fields),
@@ -36,14 +37,14 @@ def written(
     )
 
 
-def read(message: EmailMessage) -> EmailMessage:
-    """Return a message as its recipient parses it."""
-    return email.message_from_bytes(as_bytes(message), policy=default)
+def written(*notices: Notice, **options: Any) -> EmailMessage:  # noqa: ANN401 - those of `composed`
+    """Compose the message of these notices and return it as its recipient parses it."""
+    return email.message_from_bytes(composed(*notices, **options).data, policy=default)
 
 
 def text(message: EmailMessage, kind: str) -> str:
-    """Return the text or HTML part of a message as its recipient parses it."""
-    part = read(message).get_body((kind,))
+    """Return the text or HTML part of a message."""
+    part = message.get_body((kind,))
     assert part is not None
     return str(part.get_content()).replace("\r\n", "\n")
 
@@ -66,7 +67,7 @@ def test_a_single_notice_has_every_detail() -> None:
 def test_headers_identify_the_mail_and_suppress_automatic_replies() -> None:
     """The Message-ID names change and recipient, so that mail programs recognise a copy."""
     one = notice()
-    message = read(written(one))
+    message = written(one)
     assert message["From"] == "Vitrina <notices@shop.example>"
     assert message["To"] == "Ana Admin <ana@example.com>"
     assert message["Message-ID"] == f"<{one.id}.{USER_ID}@shop.example>"
@@ -78,12 +79,11 @@ def test_headers_identify_the_mail_and_suppress_automatic_replies() -> None:
 def test_the_same_values_give_the_same_bytes_and_a_second_attempt_is_marked() -> None:
     """A process that takes over a mail must send the same one."""
     notices = [notice(0), notice(1)]
-    first = as_bytes(written(*notices))
-    assert first == as_bytes(written(*notices))
-    again = written(*notices, attempt=2)
-    assert again[ATTEMPT_HEADER] == "2"
-    assert again["Message-ID"] == written(*notices)["Message-ID"]
-    assert as_bytes(again).replace(f"{ATTEMPT_HEADER}: 2\r\n".encode(), b"") == first
+    first, again = composed(*notices), composed(*notices, attempt=2)
+    assert first == composed(*notices)
+    assert written(*notices, attempt=2)[ATTEMPT_HEADER] == "2"
+    assert again.id == first.id
+    assert again.data.replace(f"{ATTEMPT_HEADER}: 2\r\n".encode(), b"") == first.data
 
 
 def test_a_digest_lists_the_newest_first_and_counts_the_rest() -> None:
@@ -130,20 +130,30 @@ def test_a_deleted_actor_is_named_as_such() -> None:
     assert "Changed by: an account that is gone" in text(written(notice(changed_by_name=None)), "plain")
 
 
-@pytest.mark.parametrize("line_break", ["\r\n", "\n", "\r", "\v", "\x85", "\u2028", "\x00", "\u202e"])
+@pytest.mark.parametrize("line_break", ["\r\n", "\n", "\r", "\v", "\x85", "\u2028", "\x00"])
 def test_a_name_can_add_neither_a_header_nor_a_line(line_break: str) -> None:
-    """Line breaks and direction overrides become spaces."""
+    """Line breaks become spaces."""
     evil = f"Lamp{line_break}Bcc: victim@example.com"
     one = notice(name=evil, changed_by_name=evil, sku=evil, request_id=evil)
     for message in (written(one, to=recipient(name=evil)), written(one, notice(1), to=recipient(name=evil))):
-        raw = read(message)
-        assert "Bcc" not in raw
-        assert raw["To"].addresses[0].addr_spec == "ana@example.com"
-        assert len(raw["To"].addresses) == 1
+        assert "Bcc" not in message
+        assert [mailbox.addr_spec for mailbox in message["To"].addresses] == ["ana@example.com"]
         plain = text(message, "plain")
         assert line_break == "\n" or line_break not in plain
         assert "Lamp Bcc: victim@example.com" in plain
         assert not [line for line in plain.splitlines() if line.startswith("Bcc")]
+
+
+def test_nothing_invisible_hides_text_in_subject_or_bodies() -> None:
+    """Bidirectional controls, zero-width spaces and tags are dropped, joiners and soft hyphens within words stay."""
+    hidden = "Oak \u202eLamp\u202c\u200b\U000e0041\U000e0042\u2066!\u2069"
+    shaped = "\u0645\u06cc\u200c\u062e\u0648 Kaf\u00adfee 👩\u200d💻"
+    message = written(notice(name=hidden, changed_by_name=shaped, sku=hidden), notice(1, name=shaped))
+    assert written(notice(name=hidden))["Subject"] == "Price of Oak Lamp!: 19.99 USD → 24.99 USD"
+    assert written(notice(name=shaped))["Subject"] == f"Price of {shaped}: 19.99 USD → 24.99 USD"
+    for kind in ("plain", "html"):
+        assert not set(hidden) - set("Oak Lamp!") & set(text(message, kind))
+        assert text(message, kind).count(shaped) == 2
 
 
 def test_html_in_a_name_is_escaped() -> None:
@@ -158,36 +168,50 @@ def test_html_in_a_name_is_escaped() -> None:
 @example(name="00000000¡¡¡¡¡¡¡¡¡¡¡𐐀 ¡", author="")
 def test_any_name_survives_a_round_trip(name: str, author: str) -> None:
     """The message is ASCII, and its lines are within the limit of RFC 5322."""
-    message = written(notice(name=name, changed_by_name=author), to=recipient(name=author))
-    raw = as_bytes(message)
+    raw = composed(notice(name=name, changed_by_name=author), to=recipient(name=author)).data
     assert raw.isascii()
     assert max(map(len, raw.split(b"\r\n"))) < 998
     assert b"\n" not in raw.replace(b"\r\n", b"")
-    back = read(message)
-    assert back["Subject"].split() == f"Price of {one_line(name)}: 19.99 USD → 24.99 USD".split()
-    assert back["To"].addresses[0].addr_spec == "ana@example.com"
+    back = email.message_from_bytes(raw, policy=default)
+    assert back["Subject"] == f"Price of {visible(name)}: 19.99 USD → 24.99 USD"
+    assert [mailbox.addr_spec for mailbox in back["To"].addresses] == ["ana@example.com"]
     assert not back.defects
 
 
-def test_non_ascii_domains_are_encoded_and_local_parts_need_smtputf8() -> None:
-    message = written(notice(), to=recipient(email="ana@bücher.example"))
-    assert recipient_of(message) == "ana@xn--bcher-kva.example"
-    assert as_bytes(message).isascii()
-    message = written(notice(), to=recipient(email="josé@example.com"))
-    assert recipient_of(message) == "josé@example.com"
-    assert "josé@example.com".encode() in as_bytes(message)
+def test_non_ascii_domains_are_sent_as_a_labels() -> None:
+    """By IDNA 2008, in which ß is a letter of its own."""
+    message = composed(notice(), to=recipient(email="Ana@faß.Example"))
+    assert message.recipient.address == "Ana@xn--fa-hia.example"
+    assert message.data.isascii()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "josé@example.com",
+        "a..b@example.com",
+        "=?utf-8?q?a=0aBcc=3av=40evil.example?=@example.com",
+        "a@xn--a.example",
+        "nobody",
+    ],
+)
+def test_a_mail_to_an_address_of_before_the_rules_is_refused(address: str) -> None:
+    """Older releases accepted it for an account. The reason does not contain it."""
+    with pytest.raises(MailRefused) as caught:
+        composed(notice(), to=recipient(email=address))
+    assert address not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "nobody", "@example.com", "nobody@", f"a@{'x' * 64}.example"])
 def test_an_invalid_sender_is_rejected(text: str) -> None:
-    with pytest.raises(ValueError, match=r"address|label|encoding"):
+    with pytest.raises(ValueError, match=r"is not an e-mail address|IDNA 2008"):
         sender_address(text)
 
 
 def test_a_sender_without_a_name_is_a_bare_address() -> None:
-    message = written(notice(), sender="notices@shop.example")
-    assert sender_of(message) == "notices@shop.example"
-    assert message.as_bytes(policy=SMTP).startswith(b"From: notices@shop.example\r\n")
+    message = composed(notice(), sender="notices@shop.example")
+    assert message.sender.address == "notices@shop.example"
+    assert message.data.startswith(b"From: <notices@shop.example>\r\n")
 
 
 def test_the_package_ships_each_template() -> None:

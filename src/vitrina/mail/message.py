@@ -3,19 +3,19 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.header import Header
-from email.headerregistry import Address, BaseHeader, HeaderRegistry, UniqueUnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP, Policy
-from email.utils import parseaddr
+from email.policy import SMTP
+from email.utils import format_datetime, parseaddr
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from vitrina.clock import rfc3339
 from vitrina.domain.notices import Language, Mail, Notice
-from vitrina.domain.users import User
+from vitrina.domain.users import User, wire_address
+from vitrina.mail.headers import Mailbox, mailbox_field, text_field, visible
 from vitrina.mail.translations import TRANSLATIONS, Translations
+from vitrina.mail.transport import MailRefused, Message
 
 MOST_SHOWN: Final = 100
 """Changes that a digest lists; it only counts the others."""
@@ -32,23 +32,9 @@ _TEMPLATES: Final = Environment(
 )
 
 
-class _Subject(UniqueUnstructuredHeader, BaseHeader):  # type: ignore[misc]
-    """A subject that reads back as it was: the library's own folding loses spaces between encoded texts."""
-
-    def fold(self, *, policy: Policy) -> str:
-        """Return the header in folded lines, with non-ASCII text encoded (RFC 2047)."""
-        encoded = Header(str(self), header_name="Subject").encode(linesep=policy.linesep)
-        return f"Subject: {encoded}{policy.linesep}"
-
-
-_HEADERS: Final = HeaderRegistry()
-_HEADERS.map_to_type("subject", _Subject)
-_POLICY: Final = SMTP.clone(header_factory=_HEADERS)
-
-
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A notice as the templates show it; no text contains a line break."""
+    """A notice as the templates show it, in texts of one line each in which nothing hides."""
 
     name: str
     sku: str
@@ -59,15 +45,17 @@ class _Shown:
     request_id: str
 
 
-def compose(
-    mail: Mail, notices: Sequence[Notice], *, recipient: User, language: Language, sender: Address
-) -> EmailMessage:
+def compose(mail: Mail, notices: Sequence[Notice], *, recipient: User, language: Language, sender: Mailbox) -> Message:
     """Return the message of a mail, as text and HTML, about `notices`: those of the mail not sent before.
 
     A digest of one notice reads like a single notice. The message has no link: the API's responses are for programs,
-    and following a link would record a view (R4). No name can add a header or a line. Raises ValueError if the domain
-    of the account's address cannot be encoded for DNS.
+    and following a link would record a view (R4). No name can add a header or a line, or hide text. Raises MailRefused
+    for an address of before the rules of `wire_address`, and for a header that does not read back.
     """
+    try:
+        to = Mailbox(visible(recipient.name), wire_address(recipient.email))
+    except ValueError as error:
+        raise MailRefused("the account's address is not one that every mail server accepts") from error
     texts = TRANSLATIONS[language]
     newest_first = sorted(notices, key=lambda notice: notice.id, reverse=True)
     shown = [_shown(notice, texts) for notice in newest_first[:MOST_SHOWN]]
@@ -80,45 +68,41 @@ def compose(
     context: dict[str, Any] = {
         "texts": texts,
         "language": language.value,
-        "recipient": one_line(recipient.name),
+        "recipient": to.name,
         "subject": subject,
         "notices": shown,
         "number": len(notices),
         "more": len(notices) - len(shown),
     }
-    message = EmailMessage(policy=_POLICY)
-    message["From"] = sender
-    message["To"] = address(recipient.name, recipient.email)
-    message["Subject"] = subject
-    message["Date"] = mail.created_at
-    message["Message-ID"] = f"<{_identity(mail)}@{sender.domain}>"
-    message["Auto-Submitted"] = "auto-generated"
+    fields = {
+        "Date": format_datetime(mail.created_at),
+        "Message-ID": f"<{_identity(mail)}@{sender.address.rpartition('@')[2]}>",
+        "Auto-Submitted": "auto-generated",
+    }
     if mail.attempt > 1:
-        message[ATTEMPT_HEADER] = str(mail.attempt)
+        fields[ATTEMPT_HEADER] = str(mail.attempt)
+    content = EmailMessage(policy=SMTP)
     # Quoted-printable passes every server: lines are short and bytes are ASCII.
-    message.set_content(_TEMPLATES.get_template(f"{template}.txt").render(context), cte="quoted-printable")
+    content.set_content(_TEMPLATES.get_template(f"{template}.txt").render(context), cte="quoted-printable")
     html = _TEMPLATES.get_template(f"{template}.html").render(context)
-    message.add_alternative(html, subtype="html", cte="quoted-printable")
-    message.set_boundary(f"=_{hashlib.sha256(mail.id.encode()).hexdigest()[:32]}")
-    return message
+    content.add_alternative(html, subtype="html", cte="quoted-printable")
+    content.set_boundary(f"=_{hashlib.sha256(mail.id.encode()).hexdigest()[:32]}")
+    header = mailbox_field("From", sender) + mailbox_field("To", to) + text_field("Subject", subject)
+    header += "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return Message(
+        id=fields["Message-ID"],
+        sender=sender,
+        recipient=to,
+        subject=subject,
+        others=[*fields, *content.keys()],
+        data=header.encode() + content.as_bytes(),
+    )
 
 
-def address(name: str, spec: str) -> Address:
-    """Return an address with its domain encoded for DNS (RFC 5890). Raises ValueError if `spec` is not an address."""
-    local, at, domain = one_line(spec).rpartition("@")
-    if not at or not local or not domain:
-        raise ValueError("not an e-mail address")
-    return Address(one_line(name), local, domain.encode("idna").decode())
-
-
-def sender_address(text: str) -> Address:
+def sender_address(text: str) -> Mailbox:
     """Parse the setting `mail_from`. Raises ValueError if it is not an address."""
-    return address(*parseaddr(text))
-
-
-def one_line(text: str) -> str:
-    """Return `text` with unprintable characters, such as line breaks, as spaces, and no repeated spaces."""
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    name, address = parseaddr(text)
+    return Mailbox(visible(name), wire_address(address))
 
 
 def _identity(mail: Mail) -> str:
@@ -132,11 +116,11 @@ def _identity(mail: Mail) -> str:
 def _shown(notice: Notice, texts: Translations) -> _Shown:
     change = notice.change
     return _Shown(
-        name=one_line(change.name),
-        sku=one_line(change.sku),
+        name=visible(change.name),
+        sku=visible(change.sku),
         old_price=f"{change.old_price} {change.old_currency}",
         new_price=f"{change.price} {change.currency}",
-        changed_by=one_line(notice.changed_by_name or "") or texts.somebody,
+        changed_by=visible(notice.changed_by_name or "") or texts.somebody,
         changed_at=f"{rfc3339(change.changed_at)[:19].replace('T', ' ')} UTC",
-        request_id=one_line(change.request_id),
+        request_id=visible(change.request_id),
     )

@@ -2,14 +2,13 @@
 
 import asyncio
 import ssl
-from email.message import EmailMessage
 from functools import partial
 from typing import Final, Literal
 
 import structlog
 from aiosmtplib import SMTP, SMTPDataError, SMTPException, SMTPRecipientRefused, SMTPResponseException
 
-from vitrina.mail.transport import MailNotSent, MailRefused, as_bytes, recipient_of, sender_of
+from vitrina.mail.transport import MailNotSent, MailRefused, Message
 
 log = structlog.get_logger(__name__)
 
@@ -17,8 +16,6 @@ _PERMANENT: Final = 500
 _LONGEST_WAIT: Final = 300.0
 """Seconds to wait for a response: an upper bound, since callers set shorter timeouts."""
 _QUIT_TIMEOUT: Final = 2.0
-_EXTENSION: Final = "SMTPUTF8"
-"""The extension that non-ASCII addresses require (RFC 6531)."""
 
 
 class SmtpTransport:
@@ -50,14 +47,16 @@ class SmtpTransport:
         )
         self._idle: list[SMTP] = []
 
-    async def send(self, message: EmailMessage) -> None:
+    async def send(self, message: Message) -> None:
         """Send a message. Raises MailRefused for a 5xx reply to the recipient or the message, else MailNotSent."""
         try:
             connection = await self._connection()
         except (SMTPException, OSError) as error:
             raise MailNotSent(_description(error)) from error
         try:
-            await _send(connection, message)
+            await connection.mail(message.sender.address)
+            await connection.rcpt(message.recipient.address)
+            await connection.data(message.data)
         except (SMTPRecipientRefused, SMTPDataError) as error:
             # The connection is still usable: the next mail starts with RSET.
             self._idle.append(connection)
@@ -93,20 +92,6 @@ class SmtpTransport:
         connection = self._new_connection()
         await connection.connect()
         return connection
-
-
-async def _send(connection: SMTP, message: EmailMessage) -> None:
-    sender, recipient = sender_of(message), recipient_of(message)
-    options = []
-    if not (sender.isascii() and recipient.isascii()):
-        if connection.is_ehlo_or_helo_needed:
-            await connection.ehlo()
-        if not connection.supports_extension(_EXTENSION):
-            raise MailRefused("the server does not support SMTPUTF8")
-        options.append(_EXTENSION)
-    await connection.mail(sender, options=options, encoding="utf-8")
-    await connection.rcpt(recipient, encoding="utf-8")
-    await connection.data(as_bytes(message))
 
 
 async def _quit(connection: SMTP) -> None:

@@ -3,10 +3,9 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -15,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from vitrina import aws
 from vitrina.config import Settings
 from vitrina.files import whole_file
+from vitrina.mail.headers import Mailbox, reads_back
 
 if TYPE_CHECKING:
     from types_aiobotocore_sesv2 import SESV2Client
@@ -24,37 +24,46 @@ _REFUSED: Final = frozenset({"BadRequestException", "MessageRejected"})
 
 
 class MailRefused(Exception):
-    """The server rejected the mail for good. The text is a code or ours, since the server's may contain an address."""
+    """The mail can never be sent. The text is a code or ours, since the server's may contain an address."""
 
 
 class MailNotSent(Exception):
     """The mail was not accepted, or it is unknown whether it was; it can be tried again later."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message as it leaves: `data` are all its bytes, `others` the names of its fields besides From, To and Subject.
+
+    Raises MailRefused unless its header reads back as exactly these fields, this sender, recipient and subject.
+    """
+
+    id: str
+    sender: Mailbox
+    recipient: Mailbox
+    subject: str
+    others: Collection[str]
+    data: bytes
+
+    def __post_init__(self) -> None:
+        if not reads_back(
+            self.data.partition(b"\r\n\r\n")[0],
+            sender=self.sender,
+            recipient=self.recipient,
+            subject=self.subject,
+            others=self.others,
+        ):
+            raise MailRefused("its header does not read back as it was meant")
+
+
 class Transport(Protocol):
     """Sends messages, several concurrently."""
 
-    async def send(self, message: EmailMessage) -> None:
-        """Send a message to the address in its `To`. Raises MailRefused, MailNotSent.
+    async def send(self, message: Message) -> None:
+        """Send a message to its recipient. Raises MailRefused, MailNotSent.
 
         There is no time limit: the caller sets one and cancels.
         """
-
-
-def sender_of(message: EmailMessage) -> str:
-    """Return the bare address of the sender."""
-    return str(message["From"].addresses[0].addr_spec)
-
-
-def recipient_of(message: EmailMessage) -> str:
-    """Return the bare address of the recipient."""
-    return str(message["To"].addresses[0].addr_spec)
-
-
-def as_bytes(message: EmailMessage) -> bytes:
-    """Return the bytes to send; only non-ASCII addresses make headers non-ASCII (RFC 6532)."""
-    plain = sender_of(message).isascii() and recipient_of(message).isascii()
-    return message.as_bytes(policy=SMTP if plain else SMTPUTF8)
 
 
 class DirectoryTransport:
@@ -63,19 +72,19 @@ class DirectoryTransport:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def send(self, message: EmailMessage) -> None:
+    async def send(self, message: Message) -> None:
         """Write a message; creates the folder if needed. Raises MailNotSent if it cannot be written."""
         try:
             await asyncio.to_thread(self._write, message)
         except OSError as error:
             raise MailNotSent(type(error).__name__) from error
 
-    def _write(self, message: EmailMessage) -> None:
+    def _write(self, message: Message) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        identity = hashlib.sha256(str(message["Message-ID"]).encode()).hexdigest()[:16]
+        identity = hashlib.sha256(message.id.encode()).hexdigest()[:16]
         name = f"{time.time_ns() // 1_000_000:013d}-{identity}"
         with whole_file(self._folder / f"{name}.eml", durable=False) as file:
-            file.write(as_bytes(message))
+            file.write(message.data)
 
 
 class SesTransport:
@@ -84,13 +93,13 @@ class SesTransport:
     def __init__(self, client: "SESV2Client") -> None:
         self._client = client
 
-    async def send(self, message: EmailMessage) -> None:
+    async def send(self, message: Message) -> None:
         """Send a message. Raises MailRefused, MailNotSent."""
         try:
             await self._client.send_email(
-                FromEmailAddress=sender_of(message),
-                Destination={"ToAddresses": [recipient_of(message)]},
-                Content={"Raw": {"Data": as_bytes(message)}},
+                FromEmailAddress=message.sender.address,
+                Destination={"ToAddresses": [message.recipient.address]},
+                Content={"Raw": {"Data": message.data}},
             )
         except ClientError as error:
             code = error.response["Error"]["Code"]

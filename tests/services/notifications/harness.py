@@ -1,9 +1,11 @@
 """A harness for mailers on a real table, with a fake transport and a manual clock."""
 
 import asyncio
+import email
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from email.message import EmailMessage
+from email.policy import default
 from typing import Any
 
 from tests.mail.samples import AT, notice
@@ -13,6 +15,7 @@ from vitrina.backoff import Backoff
 from vitrina.config import Settings
 from vitrina.domain.notices import Notice, Waiting
 from vitrina.domain.users import Role, User
+from vitrina.mail.transport import Message
 from vitrina.services.notifications.mailer import Mailer
 from vitrina.store import keys
 from vitrina.store.inbox import InboxStore
@@ -33,12 +36,12 @@ class Outbox:
         self.fails: dict[str, list[Exception]] = {}
         self.slow = 0.0
 
-    async def send(self, message: EmailMessage) -> None:
+    async def send(self, message: Message) -> None:
         await asyncio.sleep(self.slow)
-        failures = self.fails.get(message["To"].addresses[0].addr_spec)
+        failures = self.fails.get(message.recipient.address)
         if failures:
             raise failures.pop(0)
-        self.sent.append(message)
+        self.sent.append(email.message_from_bytes(message.data, policy=default))
 
     @property
     def identities(self) -> list[str]:

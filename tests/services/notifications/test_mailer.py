@@ -142,6 +142,23 @@ async def test_a_refused_recipient_blocks_no_other(harness: MailHarness) -> None
     assert await harness.due() == []
 
 
+@pytest.mark.parametrize("address", ["=?utf-8?q?a=0aBcc=3av=40evil.example?=@example.com", "josé@example.com"])
+async def test_an_address_that_no_header_can_carry_is_given_up(harness: MailHarness, address: str) -> None:
+    """Older releases accepted it. The log names the account and not its address, and no other mail waits for it."""
+    bad, good = await harness.admin(email=address), await harness.admin()
+    for admin in (bad, good):
+        await harness.add_due(admin)
+    with capture_logs() as logs:
+        await harness.mailer().send_due()
+    [message] = harness.outbox.sent
+    assert [mailbox.addr_spec for mailbox in message["To"].addresses] == [good.email]
+    [given_up] = [line for line in logs if line["event"] == "mail_given_up"]
+    assert given_up["user"] == bad.id
+    assert "evil" not in str(logs)
+    assert "josé" not in str(logs)
+    assert await harness.due() == []
+
+
 async def test_an_unexpected_error_blocks_no_other_mail(harness: MailHarness) -> None:
     """It is retried and given up like an expected failure."""
     bad, good = await harness.admin(), await harness.admin()

@@ -11,7 +11,6 @@ from asyncio import timeout
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.message import EmailMessage
 from typing import Any, Final
 
 import structlog
@@ -23,7 +22,7 @@ from vitrina.domain.notices import EmailMode, Language, Mail, Notice, NoticePref
 from vitrina.domain.users import PRODUCT_MANAGERS, User
 from vitrina.errors import VitrinaError
 from vitrina.mail.message import compose, sender_address
-from vitrina.mail.transport import MailNotSent, MailRefused, Transport
+from vitrina.mail.transport import MailNotSent, MailRefused, Message, Transport
 from vitrina.metrics import MAILS
 from vitrina.services.concurrency import gather
 from vitrina.store.keys import MAIL_SHARDS
@@ -148,7 +147,7 @@ class Mailer:
         except _LeaseLost:
             log.warning("mail_lease_lost", **held.log_fields)
             return False
-        except (MailRefused, ValueError) as error:
+        except MailRefused as error:
             return await self._give_up(held, str(error))
         except (MailNotSent, TimeoutError) as error:
             return await self._retry(held, str(error) or type(error).__name__)
@@ -160,15 +159,14 @@ class Mailer:
             return await self._retry(held, type(error).__name__)
         # Logged before the mail is marked as sent: if the process dies in between, the log shows the reason for a copy.
         notices = len(held.mail.notice_ids)
-        log.info("mail_sent", **held.log_fields, notices=notices, message_id=message["Message-ID"])
+        log.info("mail_sent", **held.log_fields, notices=notices, message_id=message.id)
         MAILS.labels("sent").inc()
         return await self._finish(held)
 
-    async def _compose(self, held: _LeasedMail) -> EmailMessage | None:
+    async def _compose(self, held: _LeasedMail) -> Message | None:
         """Attach the notices and compose the message; returns None if no notice or no recipient is left.
 
-        Raises MailRefused if the mail is too old, ValueError if the domain of the account's address cannot be encoded
-        for DNS, and _LeaseLost.
+        Raises MailRefused if the mail is too old or cannot be written, and _LeaseLost.
         """
         mail = held.mail
         notices: list[Notice] = []
