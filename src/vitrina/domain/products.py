@@ -152,9 +152,14 @@ def lowest_before_reduction(prices: Sequence[PricePeriod], period: timedelta) ->
     return lowest_price(earlier, newest.since - period)
 
 
-def describe(before: Product | None, after: Product, *, action: Action, request_id: str) -> Change:
-    """Return the change between two versions of a product, field by field."""
+def field_changes(before: ProductDraft | None, after: ProductDraft) -> dict[str, FieldChange]:
+    """Return the fields that differ, in the order of `EDITABLE`; all that have a value if there was nothing before."""
     texts = ((name, _text(getattr(before, name, None)), _text(getattr(after, name))) for name in EDITABLE)
+    return {name: FieldChange(before=old, after=new) for name, old, new in texts if old != new}
+
+
+def describe(before: Product | None, after: Product, *, action: Action, request_id: str) -> Change:
+    """Return the change between two versions of a product."""
     return Change(
         product_id=after.id,
         version=after.version,
@@ -166,7 +171,7 @@ def describe(before: Product | None, after: Product, *, action: Action, request_
         name=after.name,
         price=str(after.price),
         currency=after.currency,
-        changes={name: FieldChange(before=old, after=new) for name, old, new in texts if old != new},
+        changes=field_changes(before, after),
     )
 
 

@@ -62,7 +62,7 @@ class ProductStore:
         return item.product_id if isinstance(item, SkuItem) else None
 
     async def holders(self, skus: Sequence[str], *, consistent: bool = False) -> dict[str, str]:
-        """Return the ids of the live products with up to 100 SKUs, by given SKU: 1 call. They may be stale."""
+        """Return the ids of the live products with these SKUs, by given SKU: 1 call for 100. They may be stale."""
         found = await self._table.get_many([keys.sku(sku) for sku in skus], consistent=consistent)
         claims = ((sku, found.get(keys.sku(sku))) for sku in skus)
         return {sku: claim.product_id for sku, claim in claims if isinstance(claim, SkuItem)}

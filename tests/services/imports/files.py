@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from vitrina.services.imports.import_file import FileFormat, ImportFile
 from vitrina.services.imports.parsing import parse_rows
@@ -17,6 +18,26 @@ def csv_file(*rows: dict[str, str]) -> bytes:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
+
+
+def case(name: str) -> bytes:
+    """Return a file as a shop exported it."""
+    return Path(__file__).with_name("cases").joinpath(f"{name}.csv").read_bytes()
+
+
+def parsed_file(
+    content: bytes | ImportFile,
+    profile: Profile,
+    file_format: FileFormat = FileFormat.CSV,
+    *,
+    columns: Mapping[str, str] | None = None,
+    derive_skus: bool = False,
+) -> list[Row]:
+    """Parse a file of a profile."""
+    file = content if isinstance(content, ImportFile) else import_file(content, file_format)
+    options = ImportOptions(profile=profile, columns=dict(columns or {}), derive_skus=derive_skus)
+    with ImportPlan() as plan:
+        return list(parse_rows(file, options, plan))
 
 
 def import_file(content: bytes, file_format: FileFormat = FileFormat.CSV) -> ImportFile:

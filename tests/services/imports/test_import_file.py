@@ -58,7 +58,6 @@ def test_an_open_quote_is_reported_with_the_last_line_that_it_spans() -> None:
         (b"\n\n", "it has no header"),
         (b'"sku', "it has no header"),
         (b"\xff\xfes\0k\0u\0", "it is UTF-16"),
-        (b"sku,SKU \nA,B\n", "it has the column 'sku' twice"),
     ],
 )
 def test_an_unreadable_csv_is_rejected_before_its_first_row(content: bytes, words: str) -> None:

@@ -1,76 +1,20 @@
 """The import into a table: rows while others write to the same products, and while the table is unavailable."""
 
 import asyncio
-import io
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from tests.service import make_table, settings_for
-from vitrina.aws import connect
-from vitrina.backoff import Backoff
+from tests.services.imports.catalogue import Catalogue
 from vitrina.domain.products import Product, ProductDraft
 from vitrina.errors import Conflict, TableUnavailable
-from vitrina.services.imports.import_file import FileFormat, ImportFile
-from vitrina.services.imports.importer import Importer
-from vitrina.services.imports.parsing import parse
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.rows import ImportOptions, Outcome
+from vitrina.services.imports.rows import Outcome
 from vitrina.services.products.cache import NoCache
 from vitrina.services.products.products import Products
-from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
-from vitrina.store.table import Table
-
-NO_PAUSE = Backoff(first=0, longest=0)
-HEADER = "sku,name,brand,price,currency\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    """A table, and the service and store that import into it."""
-
-    store: ProductStore
-    products: Products
-
-    async def planned(self, plan: ImportPlan, rows: str) -> Importer:
-        """Parse rows and compare them."""
-        parse(ImportFile(io.BytesIO((HEADER + rows).encode()), FileFormat.CSV), ImportOptions(), plan)
-        importer = Importer(self.products, self.store, plan, backoff=NO_PAUSE)
-        await importer.compare()
-        return importer
-
-    async def imported(self, rows: str, *, run: str = "import-test") -> dict[Outcome, int]:
-        """Import rows and return the number of each outcome that occurred."""
-        with ImportPlan() as plan:
-            importer = await self.planned(plan, rows)
-            await importer.apply(by="ana", run=run)
-            return {outcome: count for outcome, count in plan.counts().items() if count}
-
-    async def change(self, held_sku: str, /, **fields: Any) -> Product:  # noqa: ANN401 - a field takes what its dataclass says
-        """Change a product as another admin."""
-        held = await self.products.get_by_sku(held_sku)
-        return await self.products.change(held.id, fields, by="luis", request_id="r", expected=None)
-
-    async def delete(self, sku: str) -> None:
-        """Delete a product as another admin."""
-        held = await self.products.get_by_sku(sku)
-        await self.products.delete(held.id, by="luis", request_id="r", expected=None)
-
-
-@pytest.fixture
-async def catalogue(engine: str) -> AsyncIterator[Catalogue]:
-    """An empty catalogue."""
-    settings = settings_for(engine)
-    await make_table(settings)
-    async with connect(settings) as clients:
-        table = Table(clients, name=settings.table_name, deadline=60)
-        store = ProductStore(table)
-        yield Catalogue(store, Products(store, ProductListings(table), NoCache()))
-        await clients.writer.delete_table(TableName=settings.table_name)
 
 
 async def test_rows_become_products_and_the_same_rows_change_nothing(catalogue: Catalogue) -> None:

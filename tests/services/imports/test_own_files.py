@@ -75,17 +75,9 @@ def test_no_cell_of_an_exported_csv_begins_like_a_formula() -> None:
     assert b",'=1+1," in head + write([product(name="=1+1")])
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"sku,nmae,prize\n", "it has columns that no product has: 'nmae', 'prize'"),
-        (b"name,price\n", "it has no column 'sku'"),
-    ],
-)
-def test_a_csv_must_have_known_columns(content: bytes, words: str) -> None:
-    """A misspelt column would be lost silently."""
-    with pytest.raises(UnreadableFile, match=words):
-        list(read_back(content, FileFormat.CSV))
+def test_a_csv_must_have_a_sku() -> None:
+    with pytest.raises(UnreadableFile, match="it has no column 'sku'; --map names another"):
+        list(read_back(b"name,price\n", FileFormat.CSV))
 
 
 @pytest.mark.parametrize(

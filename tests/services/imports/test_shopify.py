@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.services.imports.files import csv_file, import_file, products_in, skipped_in
+from tests.services.imports.files import case, csv_file, import_file, parsed_file, products_in, skipped_in
 from vitrina.services.imports.import_file import UnreadableFile
 from vitrina.services.imports.parsing import parse_rows
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.rows import ImportOptions, Profile
+from vitrina.services.imports.rows import ImportOptions, ParsedRow, Profile, RowResult
 
 SHOP = Profile.SHOPIFY
 
@@ -51,6 +51,31 @@ def test_a_product_without_options_is_named_by_its_title() -> None:
     assert (only["name"], only["sku"]) == ("Cap", "00123")
     (only,) = products_in([row(title="Cap", option1="Default Title", price="5")], SHOP)
     assert only["sku"] == "WOOL-CAP"
+
+
+def test_entities_are_decoded_in_every_text() -> None:
+    """Shopify exports texts as they were imported or typed; a description is HTML anyway."""
+    (row,) = parsed_file(case("sh-entities"), SHOP)
+    assert isinstance(row, ParsedRow)
+    assert (row.texts["name"], row.texts["brand"]) == ("Salt & Pepper", "Black & Decker")
+    (only,) = products_in([row_of_options("S &amp; M")], SHOP)
+    assert only["name"] == "Cap - S & M"
+
+
+def test_a_sku_that_is_not_allowed_is_refused_unless_another_is_derived() -> None:
+    """The refusal names the option."""
+    refusals = [row.reason for row in parsed_file(case("sh-spaced"), SHOP) if isinstance(row, RowResult)]
+    assert refusals == [
+        "its SKU is not allowed: --derive-skus derives another",
+        "its SKU is not allowed: --derive-skus derives another",
+    ]
+    rows = parsed_file(case("sh-spaced"), SHOP, derive_skus=True)
+    assert [row.texts["sku"] for row in rows if isinstance(row, ParsedRow)] == ["CAP-S", "CAP-M", "1", "1"]
+
+
+def row_of_options(option: str) -> dict[str, str]:
+    """Return a row of a cap with one option."""
+    return row(title="Cap", option1=option, price="5")
 
 
 def test_rows_of_images_are_skipped() -> None:

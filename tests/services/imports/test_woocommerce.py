@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.services.imports.files import csv_file, import_file, products_in, skipped_in
+from tests.services.imports.files import case, csv_file, import_file, parsed_file, products_in, skipped_in
 from vitrina.services.imports.import_file import UnreadableFile
 from vitrina.services.imports.parsing import parse_rows
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.rows import ImportOptions, Profile
+from vitrina.services.imports.rows import ImportOptions, ParsedRow, Profile
 
 SHOP = Profile.WOOCOMMERCE
 
@@ -66,6 +66,28 @@ def test_a_variation_without_a_parent_has_only_its_own_fields() -> None:
     assert products_in([TEE, row("variation", id="9", price="3", parent="Tee")], SHOP)[0]["name"] == "V-Neck"
 
 
+def test_a_variation_with_its_parents_name_gets_its_options_in_the_name() -> None:
+    """WooCommerce exports the parent's name for many variations; they would be one product to a reader."""
+    rows = [row for row in parsed_file(case("wc-same-names"), SHOP) if isinstance(row, ParsedRow)]
+    assert [row.texts["name"] for row in rows] == ["Tee - Deep Red", "Tee - Sky Blue"]
+    alone = [row("variation", id=str(i), name="Tee", parent="gone", value1=v) for i, v in enumerate(["Red", "Blue"])]
+    assert [one["name"] for one in products_in(alone, SHOP)] == ["Tee - Red", "Tee - Blue"]
+    named = row("variation", id="5", name="Tee - Red", parent="gone", value1="red")
+    assert products_in([named], SHOP)[0]["name"] == "Tee - Red"
+
+
+def test_entities_are_decoded_in_every_text() -> None:
+    (row_,) = parsed_file(case("wc-entities"), SHOP)
+    assert isinstance(row_, ParsedRow)
+    assert (row_.texts["name"], row_.texts["brand"], row_.texts["description"]) == (
+        "Salt & Pepper \u2013 mill",
+        "Black & Decker",
+        "Salt & more",
+    )
+    (made,) = products_in([TEE, row("variation", id="1", parent="Tee", value1="S &amp; M")], SHOP)
+    assert made["name"] == "V-Neck - S & M"
+
+
 def test_groups_and_other_types_are_skipped() -> None:
     assert skipped_in([row("grouped", name="Set"), row("booking", name="Room")], SHOP) == [
         (2, "skipped", "is a group of products and has no price of its own"),
@@ -77,6 +99,7 @@ def test_products_not_on_sale_are_skipped_with_their_variations_unless_unpublish
     rows = [
         row(id="1", published="0"),
         row(id="2", published="-1"),
+        row(id="6", published="2"),
         TEE | {"Published": "-1"},
         row("variation", id="3", published="1", parent="id:44"),
     ]
@@ -84,10 +107,11 @@ def test_products_not_on_sale_are_skipped_with_their_variations_unless_unpublish
     assert reasons == [
         (2, "is private"),
         (3, "is a draft"),
-        (4, "is the parent of variations, which are the products"),
-        (5, "is a draft"),
+        (4, "waits for a review"),
+        (5, "is the parent of variations, which are the products"),
+        (6, "is a draft"),
     ]
-    assert len(products_in(rows, SHOP, unpublished=True)) == 3
+    assert len(products_in(rows, SHOP, unpublished=True)) == 4
 
 
 def test_a_product_needs_a_sku_or_an_id() -> None:

@@ -46,7 +46,11 @@ class ImportFile:
         self.format = file_format
         self.size = file.seek(0, io.SEEK_END)
         self.columns: Sequence[str] = ()
-        """The columns of a CSV in lower case; empty for JSON Lines."""
+        """The columns of a CSV, as in `header` or by the names of a profile (`Layout.apply`); empty for JSON."""
+        self.header: Sequence[str] = ()
+        """The columns of a CSV in lower case."""
+        self.unread: Sequence[str] = ()
+        """The columns that the profile does not read."""
         self._delimiter = ","
         if file_format is FileFormat.CSV:
             self._read_header()
@@ -73,10 +77,7 @@ class ImportFile:
         rows.close()
         if isinstance(header, str) or not any(header):
             raise UnreadableFile("it has no header")
-        self.columns = [name.strip().casefold() for name in header]
-        for name in filter(None, self.columns):
-            if self.columns.count(name) > 1:
-                raise UnreadableFile(f"it has the column {name!r} twice")
+        self.columns = self.header = [name.strip().casefold() for name in header]
 
     def _csv_records(self) -> Iterator[Record | RowResult]:
         rows = self._rows()

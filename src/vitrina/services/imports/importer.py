@@ -1,13 +1,15 @@
 """Executes an import plan: compares every row with the catalogue, then writes one transaction per product."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from vitrina.backoff import Backoff
 from vitrina.domain.product_rows import complete
-from vitrina.domain.products import Product
+from vitrina.domain.products import Product, field_changes
 from vitrina.domain.text import fold
 from vitrina.errors import Conflict, NotFound, SkuTaken, TableUnavailable, ValidationFailed, VersionMismatch
+from vitrina.ids import digest_in
 from vitrina.services.concurrency import gather
 from vitrina.services.imports.plan import ExistingProduct, ImportPlan, PlannedRow
 from vitrina.services.imports.rows import Outcome
@@ -24,6 +26,8 @@ _OUTAGE_TRIES: Final = 5
 _OUTAGE_BACKOFF: Final = Backoff(first=0.2, longest=8.0, factor=4, jitter=0.5)
 """Pauses while the table does not answer: 12 seconds in all at most."""
 Advance = Callable[[int], object]
+_Written = tuple[PlannedRow, Outcome, str]
+"""A row as it was written, its outcome, and why it failed."""
 
 
 class Importer:
@@ -38,15 +42,14 @@ class Importer:
         self._backoff = backoff
 
     async def compare(self, advance: Advance = lambda _: None) -> None:
-        """Decide the outcome of every waiting row: two reads per 100 rows. Raises TableUnavailable."""
+        """Decide the outcome of every waiting row: two reads for 100 SKUs. Raises TableUnavailable."""
         batches = self._plan.batches(Outcome.WAITING, size=MOST_KEYS)
 
         async def work() -> None:
             for batch in batches:
-                holders = await self._store.holders([row.sku for row in batch], consistent=True)
-                products = await self._store.get_many(list(holders.values()), consistent=True)
+                products = await self._holders(batch)
                 for row in batch:
-                    self._compare(row, products.get(holders.get(row.sku, "")))
+                    self._compare(row, products)
                 advance(len(batch))
 
         await gather((work() for _ in range(_BATCHES_AT_ONCE)), at_once=_BATCHES_AT_ONCE)
@@ -62,27 +65,32 @@ class Importer:
 
         async def work() -> None:
             for row in rows:
-                outcome, reason = await self._write_through_outages(row, by, f"{run}/{row.line}")
-                self._plan.set_outcome(row.line, outcome, reason)
+                self._plan.decide(*await self._write_through_outages(row, by, f"{run}/{row.line}"))
                 advance(1)
 
         await gather((work() for _ in range(at_once)), at_once=at_once)
 
-    def _compare(self, row: PlannedRow, product: Product | None) -> None:
-        # The product may have been deleted or renamed between the two reads.
-        if product and (product.deleted_at is not None or fold(product.sku) != fold(row.sku)):
-            product = None
-        existing = ExistingProduct(product.id, product.version) if product else None
-        before = product.drafted() if product else None
-        try:
-            after = complete(row.fields, before)
-        except ValueError as error:
-            self._plan.set_outcome(row.line, Outcome.REFUSED, str(error))
-            return
-        outcome = Outcome.CREATE if before is None else Outcome.UNCHANGED if after == before else Outcome.UPDATE
-        self._plan.set_outcome(row.line, outcome, existing=existing)
+    async def _holders(self, rows: Sequence[PlannedRow]) -> dict[str, Product]:
+        """Return the live products that hold the SKUs of rows, by SKU."""
+        skus = list(dict.fromkeys(sku for row in rows for sku in _possible_skus(row)))
+        holders = await self._store.holders(skus, consistent=True)
+        products = await self._store.get_many(list(holders.values()), consistent=True)
+        # A product may have been deleted or renamed between the two reads.
+        found = ((sku, products.get(product_id)) for sku, product_id in holders.items())
+        return {sku: one for sku, one in found if one and one.deleted_at is None and fold(one.sku) == fold(sku)}
 
-    async def _write_through_outages(self, row: PlannedRow, by: str, request_id: str) -> tuple[Outcome, str]:
+    def _compare(self, row: PlannedRow, products: Mapping[str, Product]) -> None:
+        try:
+            row, before = _matched(row, products)
+            after = complete(row.fields, before and before.drafted())
+        except ValueError as error:
+            self._plan.decide(row, Outcome.REFUSED, str(error))
+            return
+        changes = field_changes(before, after)
+        outcome = Outcome.CREATE if before is None else Outcome.UPDATE if changes else Outcome.UNCHANGED
+        self._plan.decide(row, outcome, changes=changes)
+
+    async def _write_through_outages(self, row: PlannedRow, by: str, request_id: str) -> _Written:
         for failures in range(1, _OUTAGE_TRIES):
             try:
                 return await self._write(row, by, request_id)
@@ -90,39 +98,62 @@ class Importer:
                 await self._backoff.sleep(failures)
         return await self._write(row, by, request_id)
 
-    async def _write(self, row: PlannedRow, by: str, request_id: str) -> tuple[Outcome, str]:
-        """Write a row, and compare it again whenever the catalogue has changed since the comparison."""
-        existing = row.existing
+    async def _write(self, row: PlannedRow, by: str, request_id: str) -> _Written:
+        """Write a row, and match it again whenever the catalogue has changed since the comparison."""
         for _ in range(_COMPARISONS):
             try:
-                if existing is None:
-                    return await self._create(row, by, request_id)
-                after = await self._products.change(
-                    existing.product_id,
-                    row.fields,
-                    by=by,
-                    request_id=request_id,
-                    expected=frozenset({existing.version}),
-                )
+                return row, await self._write_once(row, by, request_id), ""
             except (SkuTaken, NotFound, VersionMismatch, Conflict):
-                existing = await self._find(row.sku)
+                products = await self._holders([row])
             except ValidationFailed as error:
-                return Outcome.FAILED, f"price {error.errors[0].detail}"
-            else:
-                return (Outcome.UPDATED if after.version > existing.version else Outcome.UNCHANGED), ""
-        return Outcome.FAILED, "its product keeps being changed by others"
+                return row, Outcome.FAILED, f"price {error.errors[0].detail}"
+            try:
+                row, before = _matched(row, products)
+                complete(row.fields, before and before.drafted())
+            except ValueError as error:
+                return row, Outcome.FAILED, str(error)
+        return row, Outcome.FAILED, "its product keeps being changed by others"
 
-    async def _create(self, row: PlannedRow, by: str, request_id: str) -> tuple[Outcome, str]:
-        try:
-            draft = complete(row.fields, None)
-        except ValueError as error:
-            return Outcome.FAILED, str(error)
-        await self._products.create(draft, by=by, request_id=request_id)
-        return Outcome.CREATED, ""
+    async def _write_once(self, row: PlannedRow, by: str, request_id: str) -> Outcome:
+        if row.existing is None:
+            digest = row.origin.digest if row.origin else None
+            await self._products.create(complete(row.fields, None), by=by, request_id=request_id, digest=digest)
+            return Outcome.CREATED
+        expected = frozenset({row.existing.version})
+        after = await self._products.change(
+            row.existing.product_id, row.fields, by=by, request_id=request_id, expected=expected
+        )
+        return Outcome.UPDATED if after.version > row.existing.version else Outcome.UNCHANGED
 
-    async def _find(self, sku: str) -> ExistingProduct | None:
-        try:
-            product = await self._products.get_by_sku(sku)
-        except NotFound:
-            return None
-        return ExistingProduct(product.id, product.version)
+
+def _possible_skus(row: PlannedRow) -> tuple[str, ...]:
+    return (row.origin.distinct_sku, row.origin.sku) if row.is_derived and row.origin else (row.sku,)
+
+
+def _matched(row: PlannedRow, products: Mapping[str, Product]) -> tuple[PlannedRow, Product | None]:
+    """Return the row with the SKU that it gets, and the product that it updates, None if it creates one.
+
+    A derived SKU is that of a product of the same origin, or else one that is free. Raises ValueError if none is.
+    """
+    skus = _possible_skus(row)
+    same = [sku for sku in skus if sku in products and _is_from(products[sku], sku, row)]
+    free = [sku for sku in dict.fromkeys((row.sku, skus[0])) if sku not in products]
+    if not same and not free:
+        raise ValueError(f"the SKU that is derived for it, {skus[0]}, is that of another product")
+    sku = (same or free)[0]
+    product = products.get(sku)
+    existing = ExistingProduct(product.id, product.version) if product else None
+    return replace(row, fields={**row.fields, "sku": sku}, existing=existing), product
+
+
+def _is_from(product: Product, sku: str, row: PlannedRow) -> bool:
+    """Return whether a product may be updated by a row: a derived SKU requires the same origin.
+
+    A product without a known origin, made by hand or by release 0.1.0, must have the row's name, or the distinct SKU.
+    """
+    if not row.is_derived or row.origin is None:
+        return True
+    digest = digest_in(product.id)
+    if digest is not None:
+        return digest == row.origin.digest
+    return sku == row.origin.distinct_sku or fold(product.name) == fold(row.fields.get("name", ""))

@@ -1,13 +1,22 @@
 """Parses a file into an import plan; each profile maps its own columns to those of a product."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from vitrina.domain.product_rows import COLUMNS, RULES, clean
 from vitrina.domain.text import unescape_cell
 from vitrina.services.imports import shopify, woocommerce
+from vitrina.services.imports.columns import Layout, folded
 from vitrina.services.imports.import_file import FileFormat, ImportFile, Number, UnreadableFile
 from vitrina.services.imports.plan import ImportPlan
 from vitrina.services.imports.rows import ImportOptions, Outcome, ParsedRow, Profile, Record, Row, RowResult, refused
+
+_OWN: Final = Layout(dict.fromkeys(COLUMNS, ()))
+_LAYOUTS: Final = {
+    Profile.VITRINA: _OWN,
+    Profile.SHOPIFY: shopify.LAYOUT,
+    Profile.WOOCOMMERCE: woocommerce.LAYOUT,
+}
 
 
 def parse(
@@ -29,31 +38,37 @@ def parse(
             if not (texts.get(name) or "").strip():
                 texts[name] = text
         try:
-            plan.add(row.line, clean(texts))
+            plan.add(row.line, clean(texts), origin=row.origin, is_derived=row.is_derived)
         except ValueError as error:
             plan.add_skipped(RowResult(row.line, Outcome.REFUSED, str(error), texts.get("sku") or ""))
+    plan.resolve_repeats(derive=options.derive_skus)
 
 
 def parse_rows(file: ImportFile, options: ImportOptions, plan: ImportPlan) -> Iterator[Row]:
     """Parse the rows of a file by its profile; `plan` stores the parents of WooCommerce. Raises UnreadableFile."""
-    if options.profile is Profile.VITRINA:
-        return _own_rows(file)
-    if file.format is not FileFormat.CSV:
+    if file.format is FileFormat.CSV:
+        file.unread = _LAYOUTS[options.profile].apply(file, options.columns)
+    elif options.profile is not Profile.VITRINA:
         raise UnreadableFile(f"the profile {options.profile} reads CSV")
+    if options.profile is Profile.VITRINA:
+        return _own_rows(file, _OWN.targets(options.columns))
     if options.profile is Profile.SHOPIFY:
         return shopify.parse_rows(file, options)
     return woocommerce.parse_rows(file, options, plan)
 
 
-def _own_rows(file: ImportFile) -> Iterator[Row]:
-    """Parse the columns of an export, in any order; only `sku` is required, and an unknown column is a mistake."""
-    if unknown := set(file.columns).difference(COLUMNS):
-        raise UnreadableFile(f"it has columns that no product has: {', '.join(map(repr, sorted(unknown)))}")
+def _own_rows(file: ImportFile, names: Mapping[str, str]) -> Iterator[Row]:
+    """Parse the columns of an export, in any order; only `sku` is required. `names` renames the names of JSON."""
     if file.format is FileFormat.CSV and "sku" not in file.columns:
-        raise UnreadableFile("it has no column 'sku'")
-    convert = _from_csv if file.format is FileFormat.CSV else _from_json
+        raise UnreadableFile("it has no column 'sku'; --map names another")
     for record in file.records():
-        yield record if isinstance(record, RowResult) else convert(record)
+        if isinstance(record, RowResult):
+            yield record
+        elif file.format is FileFormat.CSV:
+            yield _from_csv(record)
+        else:
+            cells = {names.get(folded(name), name): cell for name, cell in record.cells.items()}
+            yield _from_json(Record(record.line, cells))
 
 
 def _from_csv(record: Record) -> Row:

@@ -4,22 +4,43 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, Final, Self
 
 from vitrina.domain.product_rows import Fields
+from vitrina.domain.products import FieldChange
 from vitrina.domain.text import fold
 from vitrina.services.imports.rows import Outcome, RowResult
+from vitrina.services.imports.skus import Origin
 
 _BATCH: Final = 500
 _SCHEMA: Final = """
 CREATE TABLE rows (
     line INTEGER PRIMARY KEY, outcome TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', sku TEXT NOT NULL DEFAULT '',
-    folded TEXT UNIQUE, fields TEXT NOT NULL DEFAULT '{}', product_id TEXT, version INTEGER
+    folded TEXT, fields TEXT NOT NULL DEFAULT '{}', changes TEXT NOT NULL DEFAULT '{}', product_id TEXT,
+    version INTEGER, is_derived INTEGER NOT NULL DEFAULT 0, derived TEXT, distinct_sku TEXT, digest INTEGER
 );
+CREATE INDEX skus ON rows (folded);
 CREATE TABLE parents (key TEXT PRIMARY KEY, texts TEXT NOT NULL);
 """
+_REPEATED: Final = """
+outcome = 'waiting'
+AND folded IN (SELECT folded FROM rows WHERE outcome = 'waiting' GROUP BY folded HAVING COUNT(*) > 1)
+"""
+_DERIVE: Final = f"""
+UPDATE rows SET is_derived = 1, sku = derived, folded = LOWER(derived)
+WHERE NOT is_derived AND derived IS NOT NULL AND {_REPEATED}
+"""  # noqa: S608 - SQL of constants, here and below
+_DISTINGUISH: Final = f"""
+UPDATE rows SET sku = distinct_sku, folded = LOWER(distinct_sku) WHERE is_derived AND {_REPEATED}
+"""  # noqa: S608
+_REFUSE: Final = f"""
+UPDATE rows SET outcome = 'refused', reason = 'its SKU is on line '
+    || (SELECT MIN(line) FROM rows other WHERE other.folded = rows.folded AND other.line <> rows.line) || ' too'
+    || CASE WHEN derived IS NULL OR is_derived THEN '' ELSE ': --derive-skus derives others' END
+WHERE {_REPEATED}
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +53,21 @@ class ExistingProduct:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRow:
-    """A row that waits to be compared or written; `existing` is None if no product has its SKU."""
+    """A row that waits to be compared or written; `existing` is None if no product has its SKU.
+
+    `origin` is what another shop made it from; `is_derived` says that its SKU comes from that.
+    """
 
     line: int
-    sku: str
     fields: Fields
     existing: ExistingProduct | None
+    origin: Origin | None
+    is_derived: bool
+
+    @property
+    def sku(self) -> str:
+        """The SKU of the row."""
+        return str(self.fields["sku"])
 
 
 class ImportPlan:
@@ -54,43 +84,51 @@ class ImportPlan:
     def __exit__(self, *_: object) -> None:
         self._database.close()
 
-    def add(self, line: int, fields: Fields) -> None:
-        """Add a row as WAITING; if another row has its SKU, in upper or lower case, both are refused."""
+    def add(self, line: int, fields: Fields, *, origin: Origin | None = None, is_derived: bool = False) -> None:
+        """Add a row as WAITING; `is_derived` says that its SKU comes from its origin."""
         sku = str(fields["sku"])
         texts = json.dumps(
             {name: str(value) if isinstance(value, Decimal) else value for name, value in fields.items()}
         )
-        row = (line, Outcome.WAITING, sku, fold(sku), texts)
-        try:
-            self._database.execute("INSERT INTO rows (line, outcome, sku, folded, fields) VALUES (?, ?, ?, ?, ?)", row)
-        except sqlite3.IntegrityError:
-            ((first,),) = self._database.execute("SELECT line FROM rows WHERE folded = ?", [fold(sku)])
-            self.add_skipped(RowResult(line, Outcome.REFUSED, f"its SKU is on line {first} too", sku))
-            self._database.execute(
-                "UPDATE rows SET outcome = ?, reason = ? WHERE line = ? AND outcome = ?",
-                (Outcome.REFUSED, f"its SKU is on line {line} too", first, Outcome.WAITING),
-            )
+        of_origin = (origin.sku, origin.distinct_sku, origin.digest) if origin else (None, None, None)
+        self._database.execute(
+            "INSERT INTO rows (line, outcome, sku, folded, fields, is_derived, derived, distinct_sku, digest)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (line, Outcome.WAITING, sku, fold(sku), texts, is_derived, *of_origin),
+        )
+
+    def resolve_repeats(self, *, derive: bool) -> None:
+        """Refuse the rows whose SKU another row has too, in upper or lower case.
+
+        With `derive`, rows that repeat a SKU of their own first get derived ones. Derived SKUs that are repeated become
+        distinct ones.
+        """
+        for statement in (*([_DERIVE] if derive else []), _DISTINGUISH, _REFUSE):
+            self._database.execute(statement)
 
     def add_skipped(self, skipped: RowResult) -> None:
         """Add a row that yields no product."""
         row = (skipped.line, skipped.outcome, skipped.reason, skipped.sku)
         self._database.execute("INSERT INTO rows (line, outcome, reason, sku) VALUES (?, ?, ?, ?)", row)
 
-    def set_outcome(
-        self, line: int, outcome: Outcome, reason: str = "", existing: ExistingProduct | None = None
+    def decide(
+        self, row: PlannedRow, outcome: Outcome, reason: str = "", changes: Mapping[str, FieldChange] | None = None
     ) -> None:
-        """Set what is to be done with a row, or what was done."""
-        product_id, version = (existing.product_id, existing.version) if existing else (None, None)
+        """Set what is to be done with a row, or what was done; `changes` is what it changes, None for as before."""
+        product_id, version = (row.existing.product_id, row.existing.version) if row.existing else (None, None)
+        texts = None if changes is None else json.dumps({name: asdict(change) for name, change in changes.items()})
         self._database.execute(
-            "UPDATE rows SET outcome = ?, reason = ?, product_id = ?, version = ? WHERE line = ?",
-            (outcome, reason, product_id, version, line),
+            "UPDATE rows SET outcome = ?, reason = ?, sku = ?, product_id = ?, version = ?,"
+            " changes = COALESCE(?, changes) WHERE line = ?",
+            (outcome, reason, row.sku, product_id, version, texts, row.line),
         )
 
     def batches(self, *outcomes: Outcome, size: int = _BATCH) -> Iterator[Sequence[PlannedRow]]:
         """Yield the rows that have one of `outcomes`, in the order of the file; callers may change them meanwhile."""
         places = ", ".join("?" * len(outcomes))
         text = (
-            "SELECT line, sku, fields, product_id, version FROM rows"  # noqa: S608 - the places are question marks
+            "SELECT line, sku, fields, product_id, version, is_derived, derived, distinct_sku, digest"  # noqa: S608
+            " FROM rows"
             f" WHERE outcome IN ({places}) AND line > ? ORDER BY line LIMIT ?"
         )
         last = 0
@@ -101,10 +139,11 @@ class ImportPlan:
     def results(self, *outcomes: Outcome) -> Iterator[RowResult]:
         """Yield the results that have one of `outcomes`, in the order of the file."""
         places = ", ".join("?" * len(outcomes))
-        text = f"SELECT line, outcome, reason, sku FROM rows WHERE outcome IN ({places}) ORDER BY line"  # noqa: S608
+        text = f"SELECT line, outcome, reason, sku, changes FROM rows WHERE outcome IN ({places}) ORDER BY line"  # noqa: S608
         with closing(self._database.execute(text, outcomes)) as rows:
-            for line, outcome, reason, sku in rows:
-                yield RowResult(line, Outcome(outcome), reason, sku)
+            for line, outcome, reason, sku, texts in rows:
+                changes = {name: FieldChange(**change) for name, change in json.loads(texts).items()}
+                yield RowResult(line, Outcome(outcome), reason, sku, changes)
 
     def counts(self) -> dict[Outcome, int]:
         """Return the number of rows of each outcome."""
@@ -125,8 +164,10 @@ class ImportPlan:
 
 
 def _planned(row: tuple[Any, ...]) -> PlannedRow:
-    line, sku, texts, product_id, version = row
-    fields: dict[str, Any] = json.loads(texts)
+    line, sku, texts, product_id, version, is_derived, *of_origin = row
+    fields: dict[str, Any] = json.loads(texts) | {"sku": sku}
     if "price" in fields:
         fields["price"] = Decimal(fields["price"])
-    return PlannedRow(line, sku, fields, None if product_id is None else ExistingProduct(product_id, version))
+    existing = None if product_id is None else ExistingProduct(product_id, version)
+    origin = None if of_origin[0] is None else Origin(*of_origin)
+    return PlannedRow(line, fields, existing, origin, is_derived=bool(is_derived))

@@ -5,6 +5,8 @@ from enum import StrEnum
 from typing import Any
 
 from vitrina.domain.product_rows import Texts
+from vitrina.domain.products import FieldChange
+from vitrina.services.imports.skus import Origin
 
 
 class Profile(StrEnum):
@@ -19,14 +21,17 @@ class Profile(StrEnum):
 class ImportOptions:
     """How to parse a file.
 
-    A row without a SKU gets a derived one unless `require_sku`. Products that are not on sale in the other shop are
-    skipped unless `unpublished`. `defaults` gives the text of fields that a row leaves empty.
+    A row without a SKU gets a derived one unless `require_sku`; with `derive_skus` a row whose own is not allowed or
+    repeated does too. Products that are not on sale in the other shop are skipped unless `unpublished`. `defaults`
+    gives the text of fields that a row leaves empty. `columns` maps columns of the file to those of the profile.
     """
 
     profile: Profile = Profile.VITRINA
     require_sku: bool = False
+    derive_skus: bool = False
     unpublished: bool = False
     defaults: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
 
 
 class Outcome(StrEnum):
@@ -53,20 +58,26 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class ParsedRow:
-    """A row that describes a product."""
+    """A row that describes a product. `origin` is what another shop made it from; `is_derived` is said of its SKU."""
 
     line: int
     texts: Texts
+    origin: Origin | None = None
+    is_derived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """What became of a row; `reason` says why it was skipped (never meant as a product), refused or failed."""
+    """What became of a row; `reason` says why it was skipped (never meant as a product), refused or failed.
+
+    `changes` is what differs from the product in the catalogue, by field.
+    """
 
     line: int
     outcome: Outcome
     reason: str
     sku: str = ""
+    changes: dict[str, FieldChange] = field(default_factory=dict)
 
 
 Row = ParsedRow | RowResult
@@ -77,6 +88,6 @@ def skipped(line: int, reason: str) -> RowResult:
     return RowResult(line, Outcome.SKIPPED, reason)
 
 
-def refused(line: int, reason: str) -> RowResult:
+def refused(line: int, reason: str, sku: str = "") -> RowResult:
     """Return a row that has a mistake."""
-    return RowResult(line, Outcome.REFUSED, reason)
+    return RowResult(line, Outcome.REFUSED, reason, sku)

@@ -1,31 +1,37 @@
 """Shopify's product CSV: a row per variant; only a product's first row has its title, vendor and description."""
 
-import hashlib
-import re
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
 from typing import Final
 
+from vitrina.services.imports.columns import Layout
 from vitrina.services.imports.html_text import html_text
 from vitrina.services.imports.import_file import ImportFile, UnreadableFile
-from vitrina.services.imports.rows import ImportOptions, ParsedRow, Record, Row, RowResult, refused, skipped
+from vitrina.services.imports.rows import ImportOptions, ParsedRow, Row, RowResult, refused, skipped
+from vitrina.services.imports.skus import Origin, chosen_sku
 
-_NEWER_NAMES: Final = {
-    "url handle": "handle",
-    "description": "body (html)",
-    "published on online store": "published",
-    "sku": "variant sku",
-    "price": "variant price",
-}
-"""The names of these columns in Shopify's template since 2025, and the older names that this module uses."""
+LAYOUT: Final = Layout(
+    {
+        "handle": ("URL handle",),
+        "title": (),
+        "vendor": (),
+        "body (html)": ("Description",),
+        "published": ("Published on online store",),
+        "status": (),
+        "option%d value": (),
+        "variant sku": ("SKU",),
+        "variant price": ("Price",),
+        "currency": (),
+    },
+    {"name": "title", "brand": "vendor"},
+)
+"""The other names are those of Shopify's template since 2025."""
 _REQUIRED: Final = ("handle", "title", "variant price")
 _OPTIONS: Final = ("option1 value", "option2 value", "option3 value")
 _ONLY_VARIANT: Final = "Default Title"
 """Shopify's option value for a product that has no options."""
 _UNPUBLISHED: Final = {"draft": "is a draft", "archived": "is archived"}
-_SKU_LENGTH: Final = 64
-_SKU_DIGITS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +48,20 @@ class _Product:
 def parse_rows(file: ImportFile, options: ImportOptions) -> Iterator[Row]:
     """Parse each variant as a product whose name is its title and option values. Raises UnreadableFile.
 
-    A variant without a SKU gets one derived from its handle and option values. Rows that hold only an image are
-    skipped.
+    The origin of a variant is its handle and option values. Rows that hold only an image are skipped.
     """
-    names = {_NEWER_NAMES.get(name, name) for name in file.columns}
-    if missing := [name for name in _REQUIRED if name not in names]:
-        raise UnreadableFile(f"it is not a product CSV of Shopify: it has no column {missing[0]!r}")
+    if missing := [name for name in _REQUIRED if name not in file.columns]:
+        raise UnreadableFile(
+            f"it is not a product CSV of Shopify: it has no column {missing[0]!r}; --map names another"
+        )
     product: _Product | None = None
     for record in file.records():
         if isinstance(record, RowResult):
             yield record
             continue
-        cells = _cells(record)
+        cells = {name: cell.strip() for name, cell in record.cells.items()}
         handle, title = cells["handle"], cells["title"]
-        values = [cells[name] for name in _OPTIONS if cells.get(name)]
+        values = [unescape(cells[name]) for name in _OPTIONS if cells.get(name)]
         if not (title or values or cells.get("variant sku") or cells["variant price"]):
             yield skipped(record.line, "holds only an image")
         elif not handle:
@@ -68,40 +74,14 @@ def parse_rows(file: ImportFile, options: ImportOptions) -> Iterator[Row]:
             yield _variant(record.line, cells, product, values, options)
 
 
-def derived_sku(parts: Sequence[str]) -> str:
-    """Join a handle and option values to a SKU: `wool-cap`, `Deep Red` and `M` become `WOOL-CAP-DEEP-RED-M`.
-
-    The same parts always give the same SKU. Letters are upper-cased and lose their accents; each run of characters that
-    a SKU cannot hold becomes one hyphen. If that loses information (letters without an ASCII equivalent, or more than
-    64 characters), the SKU ends with eight digits of the parts' SHA-256. Two products that still get one SKU are both
-    refused as duplicates.
-    """
-    decomposed = [unicodedata.normalize("NFKD", part.casefold()) for part in parts]
-    folded = [re.sub(r"[^a-z0-9._]+", "-", _without_marks(part)).strip("-.") for part in decomposed]
-    sku = "-".join(filter(None, folded)).upper()
-    lossy = any(character.isalnum() and not character.isascii() for part in decomposed for character in part)
-    if not sku or lossy or len(sku) > _SKU_LENGTH:
-        digest = hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:_SKU_DIGITS].upper()
-        sku = f"{sku[: _SKU_LENGTH - _SKU_DIGITS - 1].rstrip('-')}-{digest}".lstrip("-")
-    return sku
-
-
-def _without_marks(text: str) -> str:
-    return "".join(character for character in text if not unicodedata.combining(character))
-
-
-def _cells(record: Record) -> dict[str, str]:
-    return {_NEWER_NAMES.get(name, name): cell.strip() for name, cell in record.cells.items()}
-
-
 def _product(cells: dict[str, str]) -> _Product:
     hidden = _UNPUBLISHED.get(cells.get("status", "").casefold())
     if hidden is None and cells.get("published", "").casefold() == "false":
         hidden = "is not published"
     return _Product(
         handle=cells["handle"],
-        title=cells["title"],
-        vendor=cells.get("vendor", ""),
+        title=unescape(cells["title"]),
+        vendor=unescape(cells.get("vendor", "")),
         description=html_text(cells.get("body (html)", "")),
         hidden=hidden,
     )
@@ -112,14 +92,18 @@ def _variant(line: int, cells: dict[str, str], product: _Product, values: list[s
         return skipped(line, product.hidden)
     values = [] if values == [_ONLY_VARIANT] else values
     # Shopify writes an apostrophe before a number so that spreadsheets keep its leading zeros.
-    sku = cells.get("variant sku", "").removeprefix("'")
-    if not sku and options.require_sku:
-        return refused(line, "it has no SKU")
+    own, origin = cells.get("variant sku", "").removeprefix("'"), Origin.of(product.handle, *values)
+    try:
+        sku, is_derived = chosen_sku(own, origin, derive=options.derive_skus, require=options.require_sku)
+    except ValueError as error:
+        return refused(line, str(error), own)
     texts = {
-        "sku": sku or derived_sku([product.handle, *values]),
+        "sku": sku,
         "name": f"{product.title} - {' / '.join(values)}" if values else product.title,
         "brand": product.vendor,
         "price": cells["variant price"],
         "description": product.description,
     }
-    return ParsedRow(line, texts)
+    if "currency" in cells:
+        texts["currency"] = cells["currency"]
+    return ParsedRow(line, texts, origin, is_derived=is_derived)

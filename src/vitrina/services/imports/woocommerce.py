@@ -2,14 +2,55 @@
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from typing import Final
 
-from vitrina.domain.text import unescape_cell
+from vitrina.domain.text import fold, unescape_cell
+from vitrina.services.imports.columns import Layout
 from vitrina.services.imports.html_text import html_text
 from vitrina.services.imports.import_file import ImportFile, UnreadableFile
 from vitrina.services.imports.plan import ImportPlan
 from vitrina.services.imports.rows import ImportOptions, ParsedRow, Record, Row, RowResult, refused, skipped
+from vitrina.services.imports.skus import Origin, chosen_sku
 
+LAYOUT: Final = Layout(
+    {
+        "id": (),
+        "type": ("Typ", "Tipo", "Rodzaj", "Тип"),
+        "sku": ("Artikelnummer", "UGS", "COD", "REF", "Артикул"),
+        "name": ("Nombre", "Nom", "Nome", "Naam", "Nazwa", "Имя"),
+        "published": (
+            "Veröffentlicht", "Publicado", "Publié", "Pubblicato", "Gepubliceerd", "Opublikowano", "Opublikowany",
+            "Опубликован",
+        ),
+        "short description": (
+            "Kurzbeschreibung", "Descripción corta", "Description courte", "Breve descrizione", "Descrição curta",
+            "Descrição breve", "Korte beschrijving", "Korte omschrijving", "Krótki opis", "Краткое описание",
+        ),
+        "description": ("Beschreibung", "Descripción", "Descrizione", "Descrição", "Beschrijving", "Opis", "Описание"),
+        "regular price": (
+            "Regulärer Preis", "Precio normal", "Tarif régulier", "Prezzo di listino", "Preço", "Preço normal",
+            "Reguliere prijs", "Cena", "Базовая цена",
+        ),
+        "parent": (
+            "Übergeordnetes Produkt", "Superior", "Genitore", "Ascendente", "Pai", "Hoofd", "Element nadrzędny",
+            "Nadrzędny", "Rodzic", "Родительский",
+        ),
+        "brands": ("Marken", "Marcas", "Marques", "Marchi", "Merken", "Marki", "Бренды"),
+        "attribute %d value(s)": (
+            "Attribut %d Wert(e)", "Valor(es) del atributo %d", "Valeur(s) de l'attribut %d", "Attributo %d valuta(e)",
+            "Valore dell'attributo %d", "Valores do atributo %d", "Atributo %d valor(es)", "Attribuut %d waarde(n)",
+            "Waarde eigenschap %d", "Wartości atrybutu %d", "Значения атрибутов %d",
+        ),
+        "currency": (),
+    },
+    {"brand": "brands", "price": "regular price"},
+)  # fmt: skip
+"""WooCommerce's own translations of its exporter's columns from 2021 to 2026 (languages/plugins/woocommerce-*.po).
+
+In German, Spanish, French, Italian, Portuguese (of Brazil and of Portugal), Dutch, Polish and Russian, where they
+differ from the English name.
+"""
 _REQUIRED: Final = ("type", "sku", "name", "regular price")
 _PRODUCTS: Final = frozenset({"simple", "variation", "external"})
 _FLAGS: Final = frozenset({"virtual", "downloadable"})
@@ -18,7 +59,7 @@ _NOT_SOLD: Final = {
     "variable": "is the parent of variations, which are the products",
     "grouped": "is a group of products and has no price of its own",
 }
-_UNPUBLISHED: Final = {"0": "is private", "-1": "is a draft"}
+_UNPUBLISHED: Final = {"0": "is private", "-1": "is a draft", "2": "waits for a review"}
 _COMMA: Final = re.compile(r"(?<!\\),")
 """Separates the values of a cell; a comma within a value has a backslash before it."""
 _BREAKS: Final = re.compile(r"\\\\n|\\[nr]")
@@ -29,10 +70,12 @@ def parse_rows(file: ImportFile, options: ImportOptions, plan: ImportPlan) -> It
     """Parse the rows that can be bought; parents and groups are skipped. Raises UnreadableFile.
 
     The price is the regular one, because an imported sale price would outlast the sale. A variation inherits from its
-    parent the fields that it leaves empty, and is hidden if its parent is. A missing SKU becomes `WC-` and the ID.
+    parent the fields that it leaves empty, and is hidden if its parent is. The origin of a row is its ID.
     """
     if missing := [name for name in _REQUIRED if name not in file.columns]:
-        raise UnreadableFile(f"it is not a product CSV of WooCommerce: it has no column {missing[0]!r}")
+        raise UnreadableFile(
+            f"it is not a product CSV of WooCommerce: it has no column {missing[0]!r}; --map names another"
+        )
     for record in file.records():
         if isinstance(record, Record) and "variable" in _types(cells := _cells(record)):
             plan.save_parent(_keys(cells), _inherited(cells))
@@ -50,17 +93,23 @@ def _row(line: int, cells: dict[str, str], options: ImportOptions, plan: ImportP
     hidden = _UNPUBLISHED.get(cells.get("published", "")) or parent.get("hidden")
     if hidden and not options.unpublished:
         return skipped(line, hidden)
-    sku, number = cells["sku"].removeprefix("'"), cells.get("id", "")
-    if not sku and (options.require_sku or not number):
-        return refused(line, "it has no SKU" if options.require_sku else "it has neither a SKU nor an ID")
+    number = cells.get("id", "")
+    origin = Origin.of("WC", number) if number else None
+    own_sku = cells["sku"].removeprefix("'")
+    try:
+        sku, is_derived = chosen_sku(own_sku, origin, derive=options.derive_skus, require=options.require_sku)
+    except ValueError as error:
+        return refused(line, str(error), own_sku)
     own = _inherited(cells)
     texts = {name: own[name] or parent.get(name, "") for name in ("brand", "description")}
     texts |= {
-        "sku": sku or f"WC-{number}",
-        "name": own["name"] or _variation_name(cells, parent.get("name", "")),
+        "sku": sku,
+        "name": _variation_name(cells, own["name"], parent.get("name")) if kind == "variation" else own["name"],
         "price": _price(cells["regular price"]),
     }
-    return ParsedRow(line, texts)
+    if "currency" in cells:
+        texts["currency"] = cells["currency"]
+    return ParsedRow(line, texts, origin, is_derived=is_derived)
 
 
 def _cells(record: Record) -> dict[str, str]:
@@ -76,8 +125,8 @@ def _inherited(cells: dict[str, str]) -> dict[str, str]:
     """Return the fields that a variation may inherit from a row; `hidden` is why it is not on sale, or empty."""
     description = cells.get("description") or cells.get("short description", "")
     return {
-        "name": cells["name"],
-        "brand": _brand(cells.get("brands", "")),
+        "name": unescape(cells["name"]),
+        "brand": unescape(_brand(cells.get("brands", ""))),
         "description": html_text(_BREAKS.sub(_break, description), keep_breaks=True),
         "hidden": _UNPUBLISHED.get(cells.get("published", ""), ""),
     }
@@ -93,11 +142,17 @@ def _reference(text: str) -> str:
     return text if text.startswith("id:") else f"sku:{text.casefold()}"
 
 
-def _variation_name(cells: dict[str, str], parent: str) -> str:
+def _variation_name(cells: dict[str, str], own: str, parent: str | None) -> str:
+    """Return a variation's own name, with its options if that is the parent's name.
+
+    If the file lacks the parent, a name that holds no option is taken for the parent's.
+    """
     numbers = sorted(int(match[1]) for name in cells if (match := _ATTRIBUTE.fullmatch(name)))
-    named = (cells[f"attribute {number} value(s)"].replace("\\,", ",") for number in numbers)
-    chosen = ", ".join(filter(None, named))
-    return f"{parent} - {chosen}" if chosen and parent else parent
+    values = (unescape(cells[f"attribute {number} value(s)"].replace("\\,", ",")) for number in numbers)
+    chosen = list(filter(None, values))
+    base = own or parent or ""
+    is_named = any(fold(value) in fold(base) for value in chosen) if parent is None else fold(base) != fold(parent)
+    return base if is_named or not chosen or not base else f"{base} - {', '.join(chosen)}"
 
 
 def _brand(text: str) -> str:

@@ -77,16 +77,22 @@ class Products:
         return product
 
     async def create(
-        self, draft: ProductDraft, *, by: str, request_id: str, also: AlsoWrite[Product] = nothing_else
+        self,
+        draft: ProductDraft,
+        *,
+        by: str,
+        request_id: str,
+        also: AlsoWrite[Product] = nothing_else,
+        digest: int | None = None,
     ) -> Product:
-        """Create a product, with the steps of `also` in the same transaction.
+        """Create a product, with the steps of `also` in the same transaction. Its id carries `digest` (`ids.new_id`).
 
         Raises SkuTaken, ValidationFailed, Conflict, and what the steps of `also` raise.
         """
         at = self._clock()
         product = Product(
             **_with_exact_price(draft).editable(),
-            id=new_id(),
+            id=new_id(digest=digest),
             version=1,
             created_at=at,
             created_by=by,
