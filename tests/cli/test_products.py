@@ -55,14 +55,20 @@ def exported(vitrina: Vitrina) -> list[dict[str, object]]:
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(vitrina: Vitrina, file: Path) -> None:
     """A dry run needs no account; bad rows are reported by line, with exit code 1."""
+    creates = "line 2 (A): create: sku 'A', name '=Lamp', brand 'Brightwell', description 'Oak\\n+ brass',"
     assert run(vitrina, "import", file, "--dry-run") == (
         0,
-        ["2 to create, 0 to update, 0 unchanged, 0 skipped, 0 refused"],
+        [
+            f"{creates} price '19.99', currency 'USD'",
+            "line 4 (B): create: sku 'B', name 'Rug', brand 'Juniper', price '5.00', currency 'USD'",
+            "2 to create, 0 to update, 0 unchanged, 0 skipped, 0 refused",
+        ],
     )
     file.write_text(ROWS + "C,,Juniper,1e2,\nb,Rug,Juniper,5,\n\x1b[2J,x,x,1,\n")
     assert run(vitrina, "import", file, "--dry-run") == (
         1,
         [
+            f"{creates} price '19.99', currency 'USD'",
             "line 4 (B): refused: its SKU is on line 6 too",
             "line 5 (C): refused: price is not a plain decimal number such as 19.99",
             "line 6 (b): refused: its SKU is on line 4 too",
@@ -83,19 +89,32 @@ def test_an_import_is_planned_written_and_told(vitrina: Vitrina, file: Path, tmp
     ]
     assert lines[2].startswith("request ids: import-")
     assert run(vitrina, "import", file) == (0, ["0 to create, 0 to update, 2 unchanged, 0 skipped, 0 refused"])
+    file.write_text(f"sku,price,description\nA,21,{'x' * 61}\nX,1,x\nB,5.00,\n")
+    code, lines = run(vitrina, "import", file, "--dry-run")
+    assert (code, lines[0]) == (
+        1,
+        f"line 2 (A): update: description 'Oak\\n+ brass' -> '{'x' * 60}…', price '19.99' -> '21.00'",
+    )
     file.write_text("sku,price\nA,21\nX,1\nB,5.00\n")
     report = tmp_path / "report.jsonl"
     code, lines = run(vitrina, "import", file, "--report", report)
     assert (code, lines[2]) == (1, "0 created, 1 updated, 1 unchanged, 0 skipped, 1 refused, 0 failed")
     assert [json.loads(line) for line in report.read_text().splitlines()] == [
-        {"line": 2, "outcome": "updated", "sku": "A", "reason": None},
+        {
+            "line": 2,
+            "outcome": "updated",
+            "sku": "A",
+            "reason": None,
+            "changes": {"price": {"from": "19.99", "to": "21.00"}},
+        },
         {
             "line": 3,
             "outcome": "refused",
             "sku": "X",
             "reason": "no product has this SKU, and a new one needs a name and a brand",
+            "changes": {},
         },
-        {"line": 4, "outcome": "unchanged", "sku": "B", "reason": None},
+        {"line": 4, "outcome": "unchanged", "sku": "B", "reason": None, "changes": {}},
     ]
     lamp, _ = exported(vitrina)
     assert (lamp["name"], lamp["description"], lamp["price"], lamp["version"]) == ("=Lamp", "Oak\n+ brass", "21.00", 2)
@@ -147,6 +166,36 @@ def test_other_shops_files_are_read_by_their_profiles(vitrina: Vitrina, tmp_path
     ]
 
 
+def test_a_machine_gets_one_json_object(vitrina: Vitrina, file: Path) -> None:
+    """With the number of rows of each outcome; the lines for people are on standard error."""
+    file.write_text(ROWS + "C,,Juniper,1e2,\n")
+    done = vitrina("products", "import", str(file), "--dry-run", "--json")
+    nothing = dict.fromkeys(["update", "unchanged", "skipped", "created", "updated", "failed"], 0)
+    assert json.loads(done.stdout) == {
+        "dry_run": True,
+        "run": None,
+        "outcomes": nothing | {"create": 2, "refused": 1},
+    }
+    assert (done.exit_code, done.stderr.splitlines()[-1][:11]) == (1, "2 to create")
+    done = vitrina("products", "import", str(file), "--json")
+    result = json.loads(done.stdout)
+    assert result.pop("run").startswith("import-")
+    assert result == {"dry_run": False, "outcomes": nothing | {"create": 0, "created": 2, "refused": 1}}
+    done = vitrina("products", "import", str(file), "--json")
+    assert json.loads(done.stdout)["outcomes"]["unchanged"] == 2
+
+
+def test_columns_are_mapped_and_unread_ones_are_named(vitrina: Vitrina, file: Path) -> None:
+    """A misspelt column is not lost silently; --derive-skus is for the rows of shops."""
+    file.write_text("Code;nmae;Name;Marke;price\nA;x;Lamp;Acme;5\n")
+    done = vitrina("products", "import", str(file), "--dry-run", "--map", "Code=sku", "--map", "Marke=brand")
+    assert (done.exit_code, done.stderr) == (0, "ignored columns: 'nmae'\n")
+    assert done.stdout.startswith("line 2 (A): create: sku 'A', name 'Lamp', brand 'Acme', price '5.00'")
+    for option, words in (("--map=Code", "'Code' is not COLUMN=FIELD"), ("--derive-skus", "needs --profile shopify")):
+        done = vitrina("products", "import", str(file), "--dry-run", option)
+        assert (done.exit_code, words in done.stderr) == (2, True)
+
+
 def test_somebody_does_it(vitrina: Vitrina, file: Path) -> None:
     """The author is an active admin or super_admin; the default is the only super_admin."""
     make_super_admin(vitrina, "luna@example.com")
@@ -161,7 +210,7 @@ def test_somebody_does_it(vitrina: Vitrina, file: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("x.csv", "sku,nmae\n", "the file can't be imported: it has columns that no product has: 'nmae'"),
+        ("x.csv", "name,price\n", "the file can't be imported: it has no column 'sku'; --map names another"),
         ("x.txt", "", "add --format csv or --format jsonl"),
         ("missing.csv", None, "missing.csv: No such file or directory"),
     ],

@@ -64,7 +64,7 @@ def test_no_decimal_is_rounded_away(text: str) -> None:
 
 
 def test_every_currency_in_force_has_its_decimals() -> None:
-    """iso4217.csv is list one of ISO 4217 of 2026-01-01 without the codes that have no decimals (metals, bond units)."""
+    """iso4217.csv is list one of ISO 4217 of 2026-01-01, without what has no decimals (metals, bond units)."""
     with Path(__file__).with_name("iso4217.csv").open(newline="") as file:
         listed = {row["code"]: int(row["decimals"]) for row in csv.DictReader(file)}
     assert listed == DECIMALS

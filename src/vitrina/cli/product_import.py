@@ -4,18 +4,26 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import click
-import orjson
 
 from vitrina.bootstrap import Services
+from vitrina.cli.import_report import PLANNED, WRITTEN, show, totals, write_report
 from vitrina.cli.progress import progress
-from vitrina.cli.running import PATIENCE, UsageError, load_settings, output_file, run, temporary_files
+from vitrina.cli.running import (
+    PATIENCE,
+    UsageError,
+    json_option,
+    load_settings,
+    print_result,
+    run,
+    temporary_files,
+)
 from vitrina.config import Settings
 from vitrina.domain.money import check_currency
 from vitrina.domain.users import PRODUCT_MANAGERS, Role, User
@@ -27,12 +35,7 @@ from vitrina.services.imports.plan import ImportPlan
 from vitrina.services.imports.rows import ImportOptions, Outcome, Profile
 from vitrina.store.users import UserStore
 
-_SHOWN: Final = 100
-"""Rows printed per outcome; `--report` holds all."""
 _EXTENSIONS: Final = {".csv": FileFormat.CSV, ".jsonl": FileFormat.JSONL, ".ndjson": FileFormat.JSONL}
-_PLANNED: Final = {Outcome.CREATE: "to create", Outcome.UPDATE: "to update"}
-_LEFT_ALONE: Final = (Outcome.UNCHANGED, Outcome.SKIPPED, Outcome.REFUSED)
-_WRITTEN: Final = (Outcome.CREATED, Outcome.UPDATED, *_LEFT_ALONE, Outcome.FAILED)
 
 
 def _currency(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -42,9 +45,16 @@ def _currency(_: click.Context, __: click.Parameter, value: str | None) -> str |
         raise click.BadParameter(f"it {error}") from error
 
 
+def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = [value.rpartition("=") for value in values]
+    if bad := [value for value, (column, _, field) in zip(values, pairs, strict=True) if not (column and field)]:
+        raise click.BadParameter(f"{bad[0]!r} is not COLUMN=FIELD")
+    return {column.strip(): field.strip() for column, _, field in pairs}
+
+
 @click.command("import")
 @click.argument("file", metavar="FILE|-")
-@click.option("--dry-run", is_flag=True, help="Print the plan and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would change, product by product, and write nothing.")
 @click.option("--format", "format_name", type=click.Choice([*map(str, FileFormat)]), help="[default: by the extension]")
 @click.option(
     "--profile",
@@ -64,6 +74,17 @@ def _currency(_: click.Context, __: click.Parameter, value: str | None) -> str |
 @click.option("--currency", callback=_currency, help="Currency of rows without one.")
 @click.option("--require-sku", is_flag=True, help="Refuse rows of another shop without a SKU, instead of deriving one.")
 @click.option(
+    "--derive-skus", is_flag=True, help="Derive SKUs for rows of another shop whose own are not allowed or repeated."
+)
+@click.option(
+    "--map",
+    "columns",
+    multiple=True,
+    metavar="COLUMN=FIELD",
+    callback=_columns,
+    help="Read FIELD (sku, name, brand, description, price, currency, or a column of the profile) from this column.",
+)
+@click.option(
     "--unpublished",
     is_flag=True,
     help="Include the products that another shop hides: drafts, private and archived ones.",
@@ -74,8 +95,9 @@ def _currency(_: click.Context, __: click.Parameter, value: str | None) -> str |
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the outcome of every row to this file, as JSON Lines.",
+    help="Write the outcome of every row, and what changes from what to what, to this file as JSON Lines.",
 )
+@json_option
 def import_products(
     *,
     file: str,
@@ -86,9 +108,12 @@ def import_products(
     currency: str | None,
     concurrency: int,
     report: Path | None,
+    columns: dict[str, str],
     dry_run: bool,
     require_sku: bool,
+    derive_skus: bool,
     unpublished: bool,
+    as_json: bool,
 ) -> None:
     """Create and update products from FILE (CSV or JSON Lines), matched by SKU.
 
@@ -96,18 +121,27 @@ def import_products(
     row does not stop the others. After an interruption, run the command again: rows already written count as
     unchanged. The exit code is 1 when a row was refused or failed.
 
-    Vitrina's own layout has the columns sku and any of name, brand, description, price and currency, in any order; the
-    other columns of an export are ignored. An empty cell leaves the value as it is, but an empty description removes
-    the description. The apostrophe that an export puts before a spreadsheet formula is removed.
+    Vitrina's own layout has the columns sku and any of name, brand, description, price and currency, in any order;
+    other columns are ignored. An empty cell leaves the value as it is, but an empty description removes the
+    description. The apostrophe that an export puts before a spreadsheet formula is removed.
 
     Shopify: each variant becomes a product. A variant without a SKU gets its handle and options, in upper case and
-    joined by `-`, with a short digest when that is longer than a SKU may be. WooCommerce: each simple product and each
-    variation becomes a product, at its regular price. One without a SKU gets `WC-` and its ID.
+    joined by `-`. WooCommerce, with column names in English, German, Spanish, French, Italian, Portuguese, Dutch,
+    Polish or Russian: each simple product and each variation becomes a product, at its regular price. One without a
+    SKU gets `WC-` and its ID. A derived SKU ends with a short digest when its characters alone would lose something,
+    or are the SKU of another product: it never updates a product that was made from another handle, options or ID.
     """
     defaults = {name: text for name, text in (("brand", brand), ("currency", currency)) if text}
     options = ImportOptions(
-        profile=Profile(profile_name), require_sku=require_sku, unpublished=unpublished, defaults=defaults
+        profile=Profile(profile_name),
+        require_sku=require_sku,
+        derive_skus=derive_skus,
+        unpublished=unpublished,
+        defaults=defaults,
+        columns=columns,
     )
+    if derive_skus and options.profile is Profile.VITRINA:
+        raise UsageError("--derive-skus needs --profile shopify or woocommerce: own files have nothing to derive from")
     file_format = FileFormat(format_name) if format_name else _format_of(file)
     if report and not os.access(report.parent, os.W_OK):
         raise UsageError(f"--report: {report.parent} is not a writable folder")
@@ -116,10 +150,10 @@ def import_products(
         with _opened_file(file) as binary:
             _read(binary, file_format, options, plan)
         try:
-            run(_plan_and_apply(settings, plan, email=email, dry_run=dry_run, at_once=concurrency))
+            run(_plan_and_apply(settings, plan, email=email, dry_run=dry_run, at_once=concurrency, as_json=as_json))
         finally:
             if report:
-                _write_report(report, plan)
+                write_report(report, plan)
         counts = plan.counts()
     sys.exit(1 if counts[Outcome.REFUSED] or counts[Outcome.FAILED] else 0)
 
@@ -153,37 +187,47 @@ def _read(file: BinaryIO, file_format: FileFormat, options: ImportOptions, plan:
         with progress() as display:
             task = display.add_task("Reading", total=source.size, unit="bytes")
             parse(source, options, plan, partial(display.advance, task))
+        if source.unread and options.profile is Profile.VITRINA:
+            click.echo(f"ignored columns: {', '.join(map(repr, source.unread))}", err=True)
     except UnreadableFile as error:
         raise UsageError(f"the file can't be imported: {error}") from error
 
 
 async def _plan_and_apply(
-    settings: Settings, plan: ImportPlan, *, email: str | None, dry_run: bool, at_once: int
+    settings: Settings, plan: ImportPlan, *, email: str | None, dry_run: bool, at_once: int, as_json: bool
 ) -> None:
+    say = partial(click.echo, err=as_json)
+    name: str | None = None
     async with Services(settings, patient=PATIENCE) as services:
         importer = Importer(services.products, services.product_store, plan)
         account = None if dry_run and email is None else await _account(services.user_store, email)
         with progress() as display:
             task = display.add_task("Comparing", total=plan.counts()[Outcome.WAITING], unit="rows")
             await importer.compare(partial(display.advance, task))
-        _show(plan, Outcome.SKIPPED, Outcome.REFUSED)
+        if dry_run:
+            show(plan, say, Outcome.CREATE, Outcome.UPDATE)
+        show(plan, say, Outcome.SKIPPED, Outcome.REFUSED)
         counts = plan.counts()
-        click.echo(_totals(counts, (*_PLANNED, *_LEFT_ALONE)))
+        say(totals(counts, PLANNED))
         writes = counts[Outcome.CREATE] + counts[Outcome.UPDATE]
-        if dry_run or account is None or not writes:
-            return
-        name = f"import-{new_id()}"
         try:
+            if dry_run or account is None or not writes:
+                return
+            name = f"import-{new_id()}"
             with progress() as display:
                 task = display.add_task("Writing", total=writes, unit="products")
                 advance = partial(display.advance, task)
                 await importer.apply(by=account.id, run=name, at_once=at_once, advance=advance)
         finally:
-            _show(plan, Outcome.FAILED)
             counts = plan.counts()
-            left = counts[Outcome.CREATE] + counts[Outcome.UPDATE]
-            click.echo(_totals(counts, _WRITTEN) + (f", {left:,} left: run the command again" if left else ""))
-        click.echo(f"request ids: {name}/<line>")
+            if name is not None:
+                show(plan, say, Outcome.FAILED)
+                left = counts[Outcome.CREATE] + counts[Outcome.UPDATE]
+                say(totals(counts, WRITTEN) + (f", {left:,} left: run the command again" if left else ""))
+                say(f"request ids: {name}/<line>")
+            if as_json:
+                outcomes = {outcome: count for outcome, count in counts.items() if outcome is not Outcome.WAITING}
+                print_result({"dry_run": dry_run, "run": name, "outcomes": outcomes}, "", as_json=True)
 
 
 async def _account(users: UserStore, email: str | None) -> User:
@@ -197,25 +241,3 @@ async def _account(users: UserStore, email: str | None) -> User:
     if len(page.items) != 1 or not page.items[0].active:
         raise UsageError("name the author with --as EMAIL: there is a default only with exactly one active super_admin")
     return page.items[0]
-
-
-def _show(plan: ImportPlan, *outcomes: Outcome) -> None:
-    for outcome in outcomes:
-        for number, row in enumerate(plan.results(outcome)):
-            if number == _SHOWN:
-                click.echo(f"... and {plan.counts()[outcome] - _SHOWN:,} more {outcome}: --report FILE writes all")
-                break
-            # Control characters from the file must not reach the terminal.
-            sku = row.sku[:80] if row.sku.isprintable() else ascii(row.sku[:80])
-            click.echo(f"line {row.line}{sku and f' ({sku})'}: {row.outcome}: {row.reason}")
-
-
-def _totals(counts: dict[Outcome, int], outcomes: Iterable[Outcome]) -> str:
-    return ", ".join(f"{counts[outcome]:,} {_PLANNED.get(outcome, outcome)}" for outcome in outcomes)
-
-
-def _write_report(path: Path, plan: ImportPlan) -> None:
-    with output_file(path) as file:
-        for row in plan.results(*Outcome):
-            entry = {"line": row.line, "outcome": row.outcome, "sku": row.sku, "reason": row.reason or None}
-            file.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
