@@ -80,5 +80,11 @@ def connect_mail(settings: Settings) -> AbstractAsyncContextManager["SESV2Client
     return _client("sesv2", settings, settings.ses_endpoint, config)  # type: ignore[no-any-return]
 
 
+def connect_s3(settings: Settings) -> AbstractAsyncContextManager[Any]:
+    """Return a client of S3 for files of many MB, for which no HTTP client waits."""
+    config = client_config(settings, read_timeout=60.0, attempts=5).merge(AioConfig(connect_timeout=10.0))
+    return _client("s3", settings, settings.s3_endpoint, config)  # type: ignore[no-any-return]
+
+
 def _client(service: str, settings: Settings, endpoint: str | None, config: AioConfig) -> Any:  # noqa: ANN401
     return aioboto3.Session(region_name=settings.region).client(service, endpoint_url=endpoint, config=config)

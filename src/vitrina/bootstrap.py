@@ -11,6 +11,7 @@ the context closes what was built, the last one first.
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
@@ -18,8 +19,10 @@ import structlog
 from vitrina import aws, clock as clocks
 from vitrina.config import Settings
 from vitrina.domain.products import Product
+from vitrina.files import Folder
 from vitrina.mail.transport import open_transport
 from vitrina.queue.notices import NoticeQueue
+from vitrina.s3 import SCHEME, Bucket
 from vitrina.services.accounts.throttle import Throttle
 from vitrina.services.cursors import Cursors
 from vitrina.services.exports.source import LiveSource
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from vitrina.services.accounts.passwords import Passwords
     from vitrina.services.analytics.analytics import Analytics
     from vitrina.services.analytics.rollups import Rollups
+    from vitrina.services.exports.dataset import Place
     from vitrina.services.exports.stream import LimitedExports
     from vitrina.services.notifications.mailer import Mailer
     from vitrina.services.views.recorder import ViewRecorder
@@ -60,6 +64,23 @@ async def open_queue(settings: Settings) -> AsyncIterator[NoticeQueue]:
     """Open the queue of notices alone, which needs no table."""
     async with aws.connect_queue(settings) as client:
         yield NoticeQueue(client, name=settings.queue_name)
+
+
+@asynccontextmanager
+async def open_place(settings: Settings, out: str, dataset: str) -> AsyncIterator["Place"]:
+    """Open where a dataset is written, a folder or `s3://bucket/prefix`, and clear what a killed export has left there.
+
+    Raises FilesRefused.
+    """
+    if not out.startswith(SCHEME):
+        with Folder.open(Path(out), dataset) as folder:
+            yield folder
+        return
+    bucket, _, prefix = out.removeprefix(SCHEME).partition("/")
+    async with aws.connect_s3(settings) as client:
+        place = Bucket(client, bucket, prefix)
+        await place.clear(dataset)
+        yield place
 
 
 class Services:
@@ -159,7 +180,7 @@ class Services:
 
     def view_source(self, *, tries: int = 1) -> LiveSource:
         """Return the views as an export reads them from the table; a page is tried `tries` times."""
-        return LiveSource(self.view_store, self.product_store, tries=tries)
+        return LiveSource(self.view_store, self.product_store, self.product_listings, tries=tries)
 
     @cached_property
     def exports(self) -> "LimitedExports":

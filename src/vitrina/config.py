@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     )
     connect_timeout: Seconds = Field(0.5, description="Timeout for opening a connection to DynamoDB.")
     read_timeout: Seconds = Field(1.0, description="Timeout for one response of DynamoDB.")
+    s3_endpoint: str | None = Field(None, description="Endpoint of S3, for exports to `s3://…`; empty: AWS.")
     # Notices to admins
     queue_name: str = Field("vitrina-notices", description="Name of the queue of notices, without the suffix `.fifo`.")
     queue_endpoint: str | None = Field(None, description="Endpoint of SQS; empty: AWS.")

@@ -19,13 +19,14 @@ import pytest
 from rich.console import Console
 
 from tests.cli.command import Vitrina, settings
+from tests.services.exports.places import BucketOut
 from tests.store.samples import create, delete, product
 from vitrina.aws import connect
 from vitrina.cli import view_export as exports
+from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.views import View, midnight_ms
 from vitrina.ids import new_id
-from vitrina.services.exports.directory import MANIFEST
 from vitrina.store.codecs.products import product_item
 from vitrina.store.products import ProductStore
 from vitrina.store.schema import ensure
@@ -62,8 +63,9 @@ def raw_items(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> I
             await ensure(clients.writer, configured, lambda _: None)
             table = Table(clients, name=configured.table_name, deadline=30)
             products = ProductStore(table)
-            lamp = await create(products, sku="=LAMP")
-            gone = await delete(products, await create(products, sku="GONE"))
+            lamp = await create(products, sku="=LAMP", created_at=datetime(2026, 11, 10, tzinfo=UTC))
+            old = await create(products, sku="GONE", created_at=datetime(2026, 11, 9, tzinfo=UTC))
+            gone = await delete(products, old)
             store = ViewStore(table)
             for number in range(6):
                 views = [
@@ -106,7 +108,8 @@ def write_table_export(
 def digests(folder: Path) -> dict[str, str]:
     """Return the digest of each day's file."""
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("day=*/*")
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.glob("views/day=*/*")
     }
 
 
@@ -123,7 +126,7 @@ def test_the_table_and_its_own_export_give_the_same_files(
         done = vitrina("views", "export", *RANGE, "--format", form, "--out", str(live))
         assert done.exit_code == 0, done.output
         assert done.stdout.startswith(f"{live}: 36 events of 3 days, ")
-        assert sorted(digests(live)) == [f"day={DAYS[0]}/views.{form}", f"day={DAYS[2]}/views.{form}"]
+        assert sorted(digests(live)) == [f"views/day={DAYS[0]}/views.{form}", f"views/day={DAYS[2]}/views.{form}"]
         done = vitrina("views", "export", *RANGE, "--format", form, "--out", str(live))
         assert done.stdout == f"{live}: 0 events of 0 days; 3 days were complete already\n"
         for source in ("s3", "bare"):
@@ -133,11 +136,64 @@ def test_the_table_and_its_own_export_give_the_same_files(
             assert done.exit_code == 0, done.output
             assert digests(out) == digests(live)
     counted = (
-        "SELECT day, sku, count(*), count(*) FILTER (bot) "
-        f"FROM '{tmp_path}/parquet/*/*.parquet' GROUP BY ALL ORDER BY ALL"
+        "SELECT day, sku, count(*), count(*) FILTER (is_bot) "
+        f"FROM '{tmp_path}/parquet/views/*/*.parquet' GROUP BY ALL ORDER BY ALL"
     )
     rows = duckdb.connect().execute(counted).fetchall()
     assert rows == [(day, sku, 6, 1) for day in (DAYS[0], DAYS[2]) for sku in ("=LAMP", "GONE", None)]
+
+
+def test_new_days_are_those_that_the_manifest_lacks(
+    vitrina: Vitrina, raw_items: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """From the first with data: the creation of the oldest product, which has been deleted, or the first view."""
+    out = tmp_path / "out"
+    new = ("views", "export", "--new", "--to", f"{DAYS[2]}", "--out")
+    assert vitrina("views", "export", "--from", f"{DAYS[1]}", "--to", f"{DAYS[1]}", "--out", str(out)).exit_code == 0
+    assert vitrina(*new, str(out)).stdout.startswith(f"{out}: 36 events of 3 days, ")
+    manifest = json.loads((out / "views.manifest.json").read_bytes())
+    assert list(manifest["days"]) == [f"{DAYS[0] - timedelta(days=1)}", *map(str, DAYS)]
+    (out / "views" / f"day={DAYS[0]}" / "views.parquet").unlink()
+    assert vitrina(*new, str(out)).stdout == f"{out}: 0 events of 0 days; 4 days were complete already\n"
+    write_table_export(tmp_path / "s3", raw_items)
+    staged = vitrina(*new, str(tmp_path / "staged"), "--table-export", str(tmp_path / "s3"))
+    assert staged.stdout.startswith(f"{tmp_path / 'staged'}: 36 events of 3 days, ")
+    open_days = vitrina("views", "export", "--new", "--from", f"{now().date()}", "--out", str(tmp_path / "open"))
+    assert open_days.stdout == f"{tmp_path / 'open'}: 0 events of 0 days\n"
+
+
+@pytest.mark.usefixtures("raw_items")
+def test_a_day_is_exported_again_when_its_views_came_late(
+    vitrina: Vitrina, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A complete day is not read without `--again`."""
+    arguments = ("views", "export", *RANGE, "--out", str(tmp_path))
+    assert "36 events of 3 days" in vitrina(*arguments).stdout
+
+    async def add() -> None:
+        async with connect(Settings()) as clients:
+            store = ViewStore(Table(clients, name=environment["VITRINA_TABLE_NAME"], deadline=30))
+            await store.put(store.segments([View(new_id(), midnight_ms(FIRST), bytes(12), None, bot=False)]))
+
+    asyncio.run(add())
+    assert "0 events of 0 days; 3 days were complete already" in vitrina(*arguments).stdout
+    assert "37 events of 3 days" in vitrina(*arguments, "--again").stdout
+    assert duckdb.connect().execute(f"SELECT count(*) FROM '{tmp_path}/views/*/*.parquet'").fetchall() == [(37,)]
+
+
+@pytest.mark.usefixtures("raw_items")
+def test_a_bucket_gets_the_same_files_as_a_folder(vitrina: Vitrina, moto: str, tmp_path: Path) -> None:
+    """A second run finds every day complete."""
+    bucket = BucketOut(moto)
+    arguments = ("views", "export", *RANGE, "--format", "jsonl", "--out")
+    assert vitrina(*arguments, str(tmp_path)).exit_code == 0
+    done = vitrina(*arguments, bucket.name, VITRINA_S3_ENDPOINT=moto)
+    assert done.stdout.startswith(f"{bucket.name}: 36 events of 3 days, ")
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in bucket.files().items()}
+    assert sorted(set(files) - set(digests(tmp_path))) == ["views.manifest.json"]
+    assert digests(tmp_path).items() <= files.items()
+    done = vitrina(*arguments, bucket.name, VITRINA_S3_ENDPOINT=moto)
+    assert done.stdout == f"{bucket.name}: 0 events of 0 days; 3 days were complete already\n"
 
 
 def test_days_that_an_export_of_the_table_does_not_cover_are_made_by_the_next(
@@ -169,12 +225,12 @@ def test_a_day_that_has_fewer_events_than_its_file_keeps_it(
     out = tmp_path / "out"
     assert vitrina("views", "export", *RANGE, "--format", "csv", "--out", str(out)).exit_code == 0
     before = digests(out)
-    (out / f"day={DAYS[0]}" / "views.csv").write_text("not what it was")
+    (out / "views" / f"day={DAYS[0]}" / "views.csv").write_text("not what it was")
     damaged = digests(out)
     arguments = ("--table-export", str(tmp_path / "s3"), "--format", "csv", "--out", str(out))
     done = Vitrina()("views", "export", *RANGE, *arguments)
     assert done.exit_code == 1
-    assert f"days that now have fewer events keep their files (export to another folder): {DAYS[0]}\n" in done.stderr
+    assert f"days that now have fewer events keep their files (export to another place): {DAYS[0]}\n" in done.stderr
     assert digests(out) == damaged
     assert vitrina("views", "export", *RANGE, "--format", "csv", "--out", str(out)).exit_code == 0
     assert digests(out) == before
@@ -228,31 +284,35 @@ def test_standard_output_without_room_is_said_in_a_sentence(
         (("--to", "2999-01-01"), "--to: 2999-01-01 is in the future"),
         (("--from", "yesterday"), "'yesterday' does not match the format"),
         (("--format", "xml"), "'xml' is not one of"),
+        (("--new", "--again"), "--new needs the manifest of a place, and goes with neither"),
+        (("--out", "gs://bucket/prefix"), "gs://bucket/prefix is neither a folder nor s3://bucket/prefix"),
+        (("--out", "s3:///prefix"), "s3:///prefix names no bucket"),
     ],
 )
 def test_days_and_formats_that_will_not_do_are_said_in_a_sentence(
-    vitrina: Vitrina, tmp_path: Path, options: tuple[str, ...], said: str
+    vitrina: Vitrina, tmp_path: Path, options: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit code 2, before anything is written."""
-    done = vitrina("views", "export", *options, "--out", str(tmp_path / "out"))
+    monkeypatch.chdir(tmp_path)
+    done = vitrina("views", "export", "--out", str(tmp_path / "out"), *options)
     assert done.exit_code == 2
     assert said in done.stderr
-    assert not (tmp_path / "out").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_stands_in_the_way_is_said_in_a_sentence(
     vitrina: Vitrina, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A missing table (after several tries) and a folder of another format."""
-    monkeypatch.setattr(exports, "_TRIES", 2)
+    monkeypatch.setattr(exports, "TRIES", 2)
     done = vitrina("views", "export", *RANGE, "--out", str(tmp_path / "out"))
     assert done.exit_code == 1
     assert done.stderr.startswith("Error: The table does not answer right now")
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / MANIFEST).write_text('{"format": "csv", "days": {}}')
+    (tmp_path / "other" / "views.manifest.json").write_text('{"version": 2, "format": "csv", "days": {}}')
     done = vitrina("views", "export", *RANGE, "--out", str(tmp_path / "other"))
     assert (done.exit_code, done.stderr) == (
-        1, f"Error: {tmp_path / 'other'} holds an export as csv: take another folder for parquet\n",
+        1, f"Error: {tmp_path / 'other'} holds an export as csv: export parquet to another place\n",
     )  # fmt: skip
     done = vitrina("views", "export", "--to", "0001-01-02", "--out", str(tmp_path / "early"))
     assert done.exit_code == 1

@@ -329,3 +329,15 @@ async def test_price_history_continues_past_one_query(store: ProductStore, listi
     periods = await listings.prices_since(latest.id, at(0), consistent=True)
     assert [int(period.price) for period in periods] == list(range(204, -1, -1))
     assert all(older.until == newer.since for newer, older in pairwise(periods))
+
+
+async def test_the_first_creation_may_be_that_of_a_deleted_product(
+    store: ProductStore, listings: ProductListings
+) -> None:
+    assert await listings.first_created() is None
+    await create(store, created_at=at(5))
+    await create(store, created_at=at(6))
+    assert await listings.first_created() == at(5)
+    for minutes in (4, 3, 7):
+        await delete(store, await create(store, created_at=at(minutes)), minutes=10 - minutes)
+    assert await listings.first_created() == at(3)

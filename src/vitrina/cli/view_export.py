@@ -1,42 +1,57 @@
 """`vitrina views export`: the history of views, one row per event (R13)."""
 
-import asyncio
 import gc
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import click
 
-from vitrina.bootstrap import Services
-from vitrina.cli.progress import progress
-from vitrina.cli.running import (
-    PATIENCE,
-    CommandFailed,
-    UsageError,
-    load_settings,
-    run,
-    standard_output,
-    temporary_files,
+from vitrina.bootstrap import Services, open_place
+from vitrina.cli.exporting import (
+    DAY,
+    STANDARD_OUTPUT,
+    TRIES,
+    check_order,
+    exporting,
+    format_option,
+    last_day,
+    out_option,
+    to_standard_output,
 )
+from vitrina.cli.progress import progress
+from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, load_settings, run
 from vitrina.clock import now
 from vitrina.config import Settings
-from vitrina.domain.reports import DEFAULT_DAYS, Period, days_before
-from vitrina.services.exports.directory import Directory, DirectoryRefused, export_days
+from vitrina.domain.reports import DEFAULT_DAYS, Period, days_before, is_closed
+from vitrina.services.concurrency import gather
+from vitrina.services.exports.dataset import VIEWS, Dataset
 from vitrina.services.exports.formats import Format, new_encoder
 from vitrina.services.exports.source import ViewSource
 from vitrina.services.exports.staged import StagedSource
 from vitrina.services.exports.stream import Exporter, Progress as Done, Report
-from vitrina.store.table_export import TableExport, TableExportRefused
+from vitrina.store.table_export import TableExport
 
-_TRIES: Final = 6
-"""Tries per page, with growing pauses of half a minute in all: an export of hours must survive brief throttling."""
-_DAY: Final = click.DateTime(["%Y-%m-%d"])
-_STANDARD_OUTPUT: Final = Path("-")
+_CHECKS_AT_ONCE: Final = 8
+"""Days of which it is checked concurrently whether their file is unchanged."""
+
+
+class _Days(NamedTuple):
+    """The days that were asked for. With `new`, those that are closed and missing, from the first with data."""
+
+    first: date | None
+    last: date
+    new: bool
+    again: bool
+
+    @property
+    def period(self) -> Period:
+        """The days from the first to the last; with `new`, from any."""
+        default = date.min if self.new else days_before(self.last, DEFAULT_DAYS - 1)
+        return Period(self.first or default, self.last)
 
 
 class _Opened(NamedTuple):
@@ -48,65 +63,63 @@ class _Opened(NamedTuple):
 
 
 @click.command()
-@click.option("--from", "first", type=_DAY, help="First day, UTC.  [default: 29 days before the last]")
-@click.option("--to", "last", type=_DAY, help="Last day.  [default: today]")
 @click.option(
-    "--format",
-    "form",
-    type=click.Choice(Format, case_sensitive=False),
-    default=Format.PARQUET,
-    show_default="parquet",
-    help="A folder holds one format.",
+    "--from", "first", type=DAY, help="First day, UTC.  [default: 29 days before the last; --new: the first with data]"
 )
+@click.option("--to", "last", type=DAY, help="Last day.  [default: today]")
+@click.option("--new", is_flag=True, help="Export the closed days that are missing, and no others: for a daily job.")
+@click.option("--again", is_flag=True, help="Export complete days once more, because views were stored late.")
+@format_option
 @click.option(
     "--table-export",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Read a DynamoDB export to S3, downloaded to this folder, instead of the table.",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder, or - for standard output.")
-def export(first: datetime | None, last: datetime | None, form: Format, table_export: Path | None, out: Path) -> None:
-    """Write the views of a range of days: a file per day in folders `day=…`, or one file on standard output.
+@out_option
+def export(
+    first: datetime | None,
+    last: datetime | None,
+    *,
+    new: bool,
+    again: bool,
+    form: Format,
+    table_export: Path | None,
+    out: str,
+) -> None:
+    """Write the views of days: a file per day in `views/day=…`, or one file on standard output.
 
-    A second run into the same folder adds the missing days: those not exported yet, those that were still open when
-    read (a day closes an hour after its end, UTC), and those whose file is damaged. A day that now has fewer views
-    keeps its file, and the exit code is 1. It is 2 when the range is invalid. Each row has the product's current SKU,
-    or the last SKU of a deleted product.
+    A second run to the same place adds the missing days: those not exported yet, those that were still open when read
+    (a day closes an hour after its end, UTC), and those whose file is damaged. A day that now has fewer views keeps
+    its file, and the exit code is 1. It is 2 when the range is invalid. Each row has the product's current SKU, or the
+    last SKU of a deleted product.
     """
-    period = _period(first and first.date(), last and last.date())
-    if out == _STANDARD_OUTPUT and form is Format.PARQUET and sys.stdout.isatty():
-        raise UsageError("a terminal cannot show Parquet: redirect standard output, or give --out a folder")
-    try:
-        source = _live(load_settings()) if table_export is None else _exported(table_export, period)
-        with temporary_files():
-            run(_export(source, period, form, out))
-    except (DirectoryRefused, TableExportRefused) as error:
-        raise CommandFailed(str(error)) from error
+    days = _Days(first and first.date(), last_day(last and last.date()), new, again)
+    check_order(days.period.first, days.last)
+    if new and (again or out == STANDARD_OUTPUT):
+        raise UsageError("--new needs the manifest of a place, and goes with neither --again nor standard output")
+    settings = load_settings()
+    with exporting(out, form):
+        opening = _live(settings) if table_export is None else _exported(table_export, days.period)
+        run(_export(settings, opening, days, form, out))
 
 
-def _period(first: date | None, last: date | None) -> Period:
-    today = now().date()
-    last = last or today
-    if last > today:
-        raise UsageError(f"--to: {last} is in the future; today is {today}, UTC")
-    first = first or days_before(last, DEFAULT_DAYS - 1)
-    if first > last:
-        raise UsageError(f"--from: {first} is after the last day, {last}")
-    return Period(first, last)
-
-
-async def _export(opening: AbstractAsyncContextManager[_Opened], period: Period, form: Format, out: Path) -> None:
+async def _export(
+    settings: Settings, opening: AbstractAsyncContextManager[_Opened], days: _Days, form: Format, out: str
+) -> None:
     async with opening as opened:
         gc.freeze()  # Modules loaded so far live until the end; scanning them costs 40 ms per collection.
-        if out == _STANDARD_OUTPUT:
-            await _to_standard_output(opened.source, period, form)
+        if out == STANDARD_OUTPUT:
+            with _progress(len(days.period)) as report, Exporter(opened.source, report=report) as exporter:
+                await to_standard_output(exporter.stream(days.period, new_encoder(form)))
         else:
-            await _to_folder(opened, period, form, out)
+            async with open_place(settings, out, VIEWS) as place, Dataset.open(place, form) as dataset:
+                await _to_place(opened, days, dataset, out)
 
 
 @asynccontextmanager
 async def _live(settings: Settings) -> AsyncIterator[_Opened]:
     async with Services(settings, patient=PATIENCE) as services:
-        yield _Opened(services.view_source(tries=_TRIES), now(), time.perf_counter())
+        yield _Opened(services.view_source(tries=TRIES), now(), time.perf_counter())
 
 
 @asynccontextmanager
@@ -120,31 +133,42 @@ async def _exported(folder: Path, period: Period) -> AsyncIterator[_Opened]:
             yield _Opened(source, export.at, began)
 
 
-async def _to_standard_output(source: ViewSource, period: Period, form: Format) -> None:
-    with standard_output() as output, _progress(len(period)) as report, Exporter(source, report=report) as exporter:
-        async with aclosing(exporter.stream(period, new_encoder(form))) as pieces:
-            async for piece in pieces:
-                await asyncio.to_thread(output.write, piece)
-        await asyncio.to_thread(output.flush)
-
-
-async def _to_folder(opened: _Opened, period: Period, form: Format, out: Path) -> None:
-    with Directory.open(out, form) as directory:
-        days = await asyncio.to_thread(_missing, directory, period)
-        with _progress(len(days)) as report, Exporter(opened.source, report=report) as exporter:
-            shrunk = await export_days(directory, exporter, days, at=opened.at)
+async def _to_place(opened: _Opened, days: _Days, dataset: Dataset, out: str) -> None:
+    wanted = await _closed(opened, days) if days.new else list(days.period)
+    missing = await _missing(dataset, days, wanted)
+    with _progress(len(missing)) as report, Exporter(opened.source, report=report) as exporter:
+        shrunk = await dataset.export(exporter, missing, at=opened.at)
     rate = f", {exporter.rows / (time.perf_counter() - opened.began):,.0f} a second" if exporter.rows else ""
-    kept = f"; {len(period) - len(days):,} days were complete already" if len(days) < len(period) else ""
-    click.echo(f"{out}: {exporter.rows:,} events of {len(days):,} days{rate}{kept}")
+    complete = len(wanted) - len(missing)
+    kept = f"; {complete:,} days were complete already" if complete else ""
+    click.echo(f"{out}: {exporter.rows:,} events of {len(missing):,} days{rate}{kept}")
     if shrunk:
         names = ", ".join(map(str, shrunk))
-        raise CommandFailed(f"days that now have fewer events keep their files (export to another folder): {names}")
+        raise CommandFailed(f"days that now have fewer events keep their files (export to another place): {names}")
 
 
-def _missing(directory: Directory, period: Period) -> Sequence[date]:
-    """Return the days to export; reads the files that exist."""
+async def _closed(opened: _Opened, days: _Days) -> list[date]:
+    """Return the closed days from the first with data."""
+    first, at = days.first or await opened.source.first_day(), opened.at or now()
+    return [] if first is None else [day for day in Period(first, days.last) if is_closed(day, at)]
+
+
+async def _missing(dataset: Dataset, days: _Days, wanted: list[date]) -> list[date]:
+    """Return the days to export. `--new` relies on the manifest; otherwise the files that exist are checked."""
+    if days.again:
+        return wanted
+    if days.new:
+        return [day for day in wanted if not dataset.is_closed(day)]
     with progress() as display:
-        return [day for day in display.track(period, description="Checking") if not directory.has(day)]
+        task = display.add_task("Checking", total=len(wanted), unit="days")
+
+        async def has(day: date) -> bool:
+            found = await dataset.has(day)
+            display.advance(task)
+            return found
+
+        complete = await gather(map(has, wanted), at_once=_CHECKS_AT_ONCE)
+    return [day for day, found in zip(wanted, complete, strict=True) if not found]
 
 
 @contextmanager

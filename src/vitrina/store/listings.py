@@ -56,6 +56,22 @@ class ProductListings:
         query = Query(condition=Item.listing == keys.DELETED_PRODUCTS, index=keys.LISTING_BY_TIME, descending=True)
         return await page(self._table, query, ProductItem, product_from, limit=limit, start=start)
 
+    async def first_created(self) -> datetime | None:
+        """Return when the oldest product was created, live or deleted; None without products. It may be stale.
+
+        1 call for live products, which the index has in order of creation, and 1 for each 1,000 deleted ones.
+        """
+        oldest = Query(condition=Item.listing == keys.LIVE_PRODUCTS, index=keys.LISTING_BY_TIME)
+        live = await page(self._table, oldest, ProductItem, product_from, limit=1, start=None)
+        first = [product.created_at for product in live.items]
+        start: Position | None = None
+        while True:
+            deleted = await self.deleted(limit=1_000, start=start)
+            first = sorted([*first, *(product.created_at for product in deleted.items)])[:1]
+            if deleted.next is None:
+                return first[0] if first else None
+            start = deleted.next
+
     async def history(self, product_id: str, *, limit: int, start: Position | None) -> Page[Change]:
         """Read a page of a product's changes, newest first. Every product has at least one."""
         condition = (Item.pk == keys.product(product_id).pk) & Item.sk.startswith(keys.CHANGE_PREFIX)

@@ -66,18 +66,18 @@ async def test_the_default_format_is_json_lines(admin: Person, product_id: str) 
     segment = first["event_id"].removesuffix("-0")
     assert first == {
         "event_id": f"{segment}-0",
+        "event_time": f"{DAY}T00:00:00.000Z",
         "day": f"{DAY}",
-        "at": f"{DAY}T00:00:00.000Z",
         "product_id": product_id,
         "sku": "-LAMP",
-        "visitor": "00" * 12,
+        "visitor_id": "00" * 12,
         "referrer_host": None,
-        "bot": False,
+        "is_bot": False,
     }
-    assert (second["event_id"], second["at"], second["referrer_host"]) == (
+    assert (second["event_id"], second["event_time"], second["referrer_host"]) == (
         f"{segment}-1", f"{DAY}T00:00:01.001Z", "news.example.org",
     )  # fmt: skip
-    assert third["bot"] is True
+    assert third["is_bot"] is True
 
 
 async def test_csv_has_a_header_and_escapes_spreadsheet_formulas(admin: Person, product_id: str) -> None:
@@ -85,7 +85,7 @@ async def test_csv_has_a_header_and_escapes_spreadsheet_formulas(admin: Person, 
     reply = await admin.get(of_day(DAY) + "&format=csv")
     assert reply.headers["Content-Type"] == "text/csv; charset=utf-8"
     rows = list(csv.DictReader(io.StringIO(reply.body.decode(), newline="")))
-    assert [(row["product_id"], row["sku"], row["bot"]) for row in rows] == [
+    assert [(row["product_id"], row["sku"], row["is_bot"]) for row in rows] == [
         (product_id, "'-LAMP", "false"), (product_id, "'-LAMP", "false"), (product_id, "'-LAMP", "true"),
     ]  # fmt: skip
 

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import islice
 from typing import Any, cast
 
 from tests.stored_views import unpack
+from vitrina.clock import rfc3339
 from vitrina.domain.views import PackedViews, View
 from vitrina.services.exports.source import Day
 from vitrina.store import keys
@@ -35,6 +36,10 @@ class History:
             packed = PackedViews(events=item.events, referrers=item.referrers or [])
             segment = Segment(keys.segment_id(item.sk), packed)
             self._segments.setdefault(keys.day_and_shard(item.pk), []).append((item.sk, segment))
+
+    async def first_day(self) -> date | None:
+        """Return the first day with views."""
+        return min((day for day, _ in self._segments), default=None)
 
     def open(self, day: date) -> Day:
         """Start to read a day."""
@@ -71,13 +76,13 @@ class History:
         return [
             {
                 "event_id": f"{segment.id}-{place}",
-                "day": day,
-                "at_ms": view.at_ms,
+                "event_time": rfc3339(datetime.fromtimestamp(view.at_ms / 1000, UTC)),
+                "day": f"{day}",
                 "product_id": view.product_id,
                 "sku": self.known.get(view.product_id),
-                "visitor": view.visitor.hex(),
+                "visitor_id": view.visitor.hex(),
                 "referrer_host": view.referrer_host,
-                "bot": view.bot,
+                "is_bot": view.bot,
             }
             for place, view in enumerate(unpack(segment.packed, day))
         ]

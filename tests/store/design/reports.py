@@ -104,6 +104,9 @@ async def _(h: Harness) -> Work:
     return ProductStore(h.table).skus([(await h.product())["id"]])
 
 
+plain("vitrina views export --new, the first day with data", lambda h: h.services.product_listings.first_created())
+
+
 @row("vitrina relay, a shard from its lease to its end")
 async def _(h: Harness) -> Work:
     return _lease_a_shard(LeaseStore(h.table, stream_label="2026-11-24T00:00:00.000"))

@@ -45,9 +45,10 @@ class ExportQuery(PeriodQuery):
 async def export_views(request: Request[None, ExportQuery]) -> web.StreamResponse:
     """Export the views of days, one row an event.
 
-    The columns are `event_id, day, at, product_id, sku, visitor, referrer_host, bot`, always in the same order. `sku`
-    is the product's current SKU, or its last one before it was deleted. Parquet is one file. A response whose chunked
-    body does not end is incomplete: repeat the request. A process serves two exports at once and refuses more with 503.
+    The columns are `event_id, event_time, day, product_id, sku, visitor_id, referrer_host, is_bot`, always in the same
+    order. `sku` is the product's current SKU, or its last one before it was deleted. Parquet is one file. A response
+    whose chunked body does not end is incomplete: repeat the request. A process serves two exports at once and refuses
+    more with 503.
     """
     services, form = request.app[SERVICES], request.query.format
     period = services.analytics.period(request.query.first, request.query.last)

@@ -65,7 +65,7 @@ class EventBatch:
         """Return the id of each event: its segment's id and its place in the segment."""
         return pc.binary_join_element_wise(self.of_segments("{}-".format), self.of_places(str), "")
 
-    def at(self) -> pa.Array:
+    def time(self) -> pa.Array:
         """Return the time of each event, as `timestamp[ms, UTC]`."""
         return pc.add(self.of_day.cast(pa.int64()), midnight_ms(self.day)).cast(pa.timestamp("ms", "UTC"))
 

@@ -10,6 +10,7 @@ from vitrina.domain.views import DAY_MS, midnight_ms
 from vitrina.ids import time_ms
 from vitrina.services.concurrency import gather
 from vitrina.store import keys
+from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 from vitrina.store.table import MOST_KEYS
 from vitrina.store.views import Segment, ViewStore
@@ -23,6 +24,9 @@ _PAGES_AT_ONCE: Final = 8
 class ViewSource(Protocol):
     """What an export reads."""
 
+    async def first_day(self) -> date | None:
+        """Return a day before which there are no views; None if there are none at all."""
+
     def open(self, day: date) -> "Day":
         """Start to read a day."""
 
@@ -33,11 +37,17 @@ class ViewSource(Protocol):
 class LiveSource:
     """The table itself: one query per shard and day, each read one page ahead; a page is tried `tries` times."""
 
-    def __init__(self, views: ViewStore, products: ProductStore, *, tries: int = 1) -> None:
+    def __init__(self, views: ViewStore, products: ProductStore, listings: ProductListings, *, tries: int = 1) -> None:
         self._views = views
         self._products = products
+        self._listings = listings
         self._tries = tries
         self._free = asyncio.Semaphore(_PAGES_AT_ONCE)
+
+    async def first_day(self) -> date | None:
+        """Return the day on which the oldest product was created, live or deleted. Raises TableUnavailable."""
+        first = await self._listings.first_created()
+        return first and first.date()
 
     def open(self, day: date) -> "Day":
         """Start to read a day: up to 1 MB of each shard."""

@@ -57,6 +57,11 @@ class StagedSource:
                 raise TableExportRefused("it has the same items twice: is it more than one export?") from error
             yield cls(database)
 
+    async def first_day(self) -> date | None:
+        """Return the first day with views."""
+        ((first,),) = await asyncio.to_thread(self._all, "SELECT min(day) FROM segments")
+        return first and date.fromisoformat(first)
+
     def open(self, day: date) -> Day:
         """Start to read a day, in the same order as from the table."""
         return Day(day, [self._pages(day, shard) for shard in range(keys.VIEW_SHARDS)], free=self._free)
