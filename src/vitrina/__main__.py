@@ -8,6 +8,9 @@ products = {
     "import": ("vitrina.cli.product_import:import_products", "Create and update products from CSV or JSON Lines."),
     "export": ("vitrina.cli.product_export:export", "Write all products as CSV or JSON Lines."),
 }
+prices = {
+    "export": ("vitrina.cli.price_export:export", "Write each price that was in force, one row a price."),
+}
 views = {
     "rollup": ("vitrina.cli.view_reports:rollup", "Count the views of closed days."),
     "export": ("vitrina.cli.view_export:export", "Write views as files, one row per view."),
@@ -20,6 +23,7 @@ commands: dict[str, tuple[str, str] | LazyGroup] = {
     "queue": ("vitrina.cli.queue:queue", "Create and monitor the queue; manage its dead letters."),
     "table": ("vitrina.cli.table:table", "Create, describe, migrate and check the table."),
     "products": LazyGroup("products", "Import and export products.", products),
+    "prices": LazyGroup("prices", "Export the history of prices.", prices),
     "users": ("vitrina.cli.users:users", "Create and remove super_admins."),
     "views": LazyGroup("views", "Roll up, report and export the history of views.", views),
     "openapi": ("vitrina.cli.api:openapi", "Print the OpenAPI document."),

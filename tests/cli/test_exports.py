@@ -196,6 +196,28 @@ def test_a_bucket_gets_the_same_files_as_a_folder(vitrina: Vitrina, moto: str, t
     assert done.stdout == f"{bucket.name}: 0 events of 0 days; 3 days were complete already\n"
 
 
+@pytest.mark.usefixtures("raw_items")
+def test_prices_are_exported_to_each_place(vitrina: Vitrina, moto: str, tmp_path: Path) -> None:
+    """The same file in a folder, in a bucket, and on standard output, where nothing else is written."""
+    bucket = BucketOut(moto)
+    export = ("prices", "export", "--format", "csv", "--out")
+    for name in (str(tmp_path), bucket.name):
+        done = vitrina(*export, name, VITRINA_S3_ENDPOINT=moto)
+        assert (done.exit_code, done.stdout) == (0, f"{name}: 2 prices of 2 products\n"), done.output
+    written = (tmp_path / "prices" / "prices.csv").read_bytes()
+    assert bucket.files()["prices/prices.csv"] == written
+    done = vitrina(*export, "-")
+    assert (done.stdout_bytes, done.stderr) == (written, "")
+    header, lamp, gone = written.decode().splitlines()
+    assert header == "product_id,sku,price,currency,valid_from,valid_to"
+    assert lamp.endswith(",'=LAMP,19.99,USD,2026-11-10T00:00:00.000Z,")
+    assert gone.endswith(",GONE,19.99,USD,2026-11-09T00:00:00.000Z,2026-11-24T07:01:00.000Z")
+    done = vitrina(*export, "-", "--from", "2026-11-25")
+    assert [line.split(",")[1] for line in done.stdout.splitlines()[1:]] == ["'=LAMP"]
+    done = vitrina("prices", "export", "--from", "2026-11-02", "--to", "2026-11-01", "--out", "-")
+    assert (done.exit_code, done.stderr) == (2, "Error: --from: 2026-11-02 is after the last day, 2026-11-01\n")
+
+
 def test_days_that_an_export_of_the_table_does_not_cover_are_made_by_the_next(
     vitrina: Vitrina, raw_items: list[dict[str, Any]], tmp_path: Path
 ) -> None:

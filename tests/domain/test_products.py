@@ -1,13 +1,15 @@
 """Versions of a product, and the change from one version to the next."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
-from tests.store.samples import START, product
+from tests.store.samples import START, at, product
 from vitrina.domain.products import (
     Action,
+    Change,
     FieldChange,
     PricePeriod,
     check_sku,
@@ -15,6 +17,7 @@ from vitrina.domain.products import (
     is_sku,
     lowest_before_reduction,
     lowest_price,
+    price_periods,
 )
 
 LATER = START + timedelta(minutes=5)
@@ -153,3 +156,40 @@ def test_the_lowest_price_is_among_those_in_force_since_then() -> None:
     found = prices((0, "1", USD), (10, "3", USD), (20, "2", EUR), (30, "5", USD))
     lowest = [lowest_price(found, START + timedelta(days=day)) for day in (9.9, 10, 19.9, 20, 99)]
     assert lowest == [1, 3, 3, 5, 5]
+
+
+def change(action: Action, minutes: float, price: str = "19.99", currency: str = "USD") -> Change:
+    """Return a change some minutes after `START`, after which a product has a price."""
+    return replace(
+        describe(None, product(), action=action, request_id="r"), at=at(minutes), price=price, currency=currency
+    )
+
+
+def test_a_price_is_in_force_from_its_change_to_the_next_or_to_the_deletion() -> None:
+    """A change of anything else changes no price, and a restoration begins one."""
+    changes = [
+        change(Action.CREATED, 0),
+        change(Action.UPDATED, 1),
+        change(Action.UPDATED, 2, "19"),
+        change(Action.UPDATED, 3, "19", "JPY"),
+        change(Action.DELETED, 4, "19", "JPY"),
+        change(Action.RESTORED, 6, "19", "JPY"),
+        change(Action.UPDATED, 7, "20", "JPY"),
+    ]
+    found = [(str(one.price), one.currency, one.since, one.until) for one in price_periods(changes)]
+    assert found == [
+        ("19.99", "USD", at(0), at(2)),
+        ("19.00", "USD", at(2), at(3)),
+        ("19", "JPY", at(3), at(4)),
+        ("19", "JPY", at(6), at(7)),
+        ("20", "JPY", at(7), None),
+    ]
+    assert price_periods([]) == []
+
+
+def test_periods_of_prices_do_not_overlap_even_if_a_clock_was_behind() -> None:
+    """A view belongs to one price at most."""
+    changes = [change(Action.CREATED, 0), change(Action.UPDATED, 5, "2"), change(Action.UPDATED, 3, "3")]
+    assert [(one.since, one.until) for one in price_periods(changes)] == [
+        (at(0), at(5)), (at(5), at(5)), (at(5), None),
+    ]  # fmt: skip

@@ -331,6 +331,19 @@ async def test_price_history_continues_past_one_query(store: ProductStore, listi
     assert all(older.until == newer.since for newer, older in pairwise(periods))
 
 
+async def test_the_periods_of_prices_come_from_all_changes(store: ProductStore, listings: ProductListings) -> None:
+    """A deletion ends one, and a restoration begins one."""
+    latest = await create(store, price=Decimal("1.00"))
+    latest = await edit(store, latest, minutes=10, price=Decimal(2))
+    latest = await restore(store, await delete(store, latest, minutes=20), minutes=30)
+    assert [(str(one.price), one.since, one.until) for one in await listings.price_periods(latest.id)] == [
+        ("1.00", at(0), at(10)),
+        ("2.00", at(10), at(20)),
+        ("2.00", at(30), None),
+    ]
+    assert await listings.price_periods(product().id) == []
+
+
 async def test_the_first_creation_may_be_that_of_a_deleted_product(
     store: ProductStore, listings: ProductListings
 ) -> None:

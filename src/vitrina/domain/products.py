@@ -1,14 +1,15 @@
 """Products and their changes (R5 to R8, R10)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, Self
 
 from vitrina.clock import rfc3339
+from vitrina.domain.money import fit
 
 _SKU: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 EDITABLE: Final = ("sku", "name", "brand", "description", "price", "currency")
@@ -173,6 +174,27 @@ def describe(before: Product | None, after: Product, *, action: Action, request_
         currency=after.currency,
         changes=field_changes(before, after),
     )
+
+
+def price_periods(changes: Iterable[Change]) -> list[PricePeriod]:
+    """Return the prices that were in force, oldest first, from all changes of a product, oldest first.
+
+    A deletion ends a price, and a restoration begins one. Periods never overlap, even if the clocks of two processes
+    differed: none begins before the one before it.
+    """
+    periods: list[PricePeriod] = []
+    at = datetime.min.replace(tzinfo=UTC)
+    for change in changes:
+        at = max(at, change.at)
+        price, live = fit(Decimal(change.price), change.currency), change.action is not Action.DELETED
+        last = periods[-1] if periods and periods[-1].until is None else None
+        if live and last and (last.price, last.currency) == (price, change.currency):
+            continue
+        if last:
+            periods[-1] = replace(last, until=at)
+        if live:
+            periods.append(PricePeriod(price=price, currency=change.currency, since=at, until=None))
+    return periods
 
 
 def is_sku(text: str) -> bool:

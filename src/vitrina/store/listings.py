@@ -5,12 +5,12 @@ from typing import Final
 
 from vitrina.domain.notices import PriceChanged
 from vitrina.domain.pages import Page, Position
-from vitrina.domain.products import Change, PricePeriod, Product, Sort
+from vitrina.domain.products import Change, PricePeriod, Product, Sort, price_periods
 from vitrina.store import keys
 from vitrina.store.codecs.products import change_from, price_from, product_from
-from vitrina.store.items import ChangeItem, Item, PriceItem, ProductItem
+from vitrina.store.items import ChangeItem, Item, PriceItem, ProductItem, expect_type
 from vitrina.store.operations import Query
-from vitrina.store.paging import page
+from vitrina.store.paging import every, page
 from vitrina.store.stream import price_changed_from
 from vitrina.store.table import Table
 
@@ -77,6 +77,12 @@ class ProductListings:
         condition = (Item.pk == keys.product(product_id).pk) & Item.sk.startswith(keys.CHANGE_PREFIX)
         query = Query(condition=condition, descending=True, consistent=True)
         return await page(self._table, query, ChangeItem, change_from, limit=limit, start=start)
+
+    async def price_periods(self, product_id: str) -> list[PricePeriod]:
+        """Read the prices that were in force, oldest first, from all changes of a product; it may be stale."""
+        condition = (Item.pk == keys.product(product_id).pk) & Item.sk.startswith(keys.CHANGE_PREFIX)
+        items = await every(self._table, Query(condition=condition))
+        return price_periods(change_from(expect_type(item, ChangeItem)) for item in items)
 
     async def price_change(self, product_id: str, version: int) -> PriceChanged | None:
         """Read one change; None if there is none or it changed no price. Raises ChangeUnreadable."""

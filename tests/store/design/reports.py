@@ -107,6 +107,11 @@ async def _(h: Harness) -> Work:
 plain("vitrina views export --new, the first day with data", lambda h: h.services.product_listings.first_created())
 
 
+@row("vitrina prices export, the prices of a product")
+async def _(h: Harness) -> Work:
+    return h.services.product_listings.price_periods((await h.repriced())["id"])
+
+
 @row("vitrina relay, a shard from its lease to its end")
 async def _(h: Harness) -> Work:
     return _lease_a_shard(LeaseStore(h.table, stream_label="2026-11-24T00:00:00.000"))
