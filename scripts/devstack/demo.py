@@ -10,6 +10,7 @@ from typing import Final
 from rich.progress import Progress
 
 from vitrina import clock
+from vitrina.api.openapi.components import Demo
 from vitrina.bootstrap import Services
 from vitrina.cli.progress import progress
 from vitrina.config import Settings
@@ -31,6 +32,18 @@ ACCOUNTS: Final = (
     ("luis@example.com", "Luis Admin", Role.ADMIN),
     ("uma@example.com", "Uma User", Role.USER),
 )
+DOCUMENT: Final = Demo(
+    note=f"""
+
+This is the demo. Sign in as `{SUPER_ADMIN[0]}`, {", ".join(f"`{email}`" for email, _, _ in ACCOUNTS)}; the password of
+each is `{PASSWORD}`.""",
+    bodies={
+        "signIn": {"email": SUPER_ADMIN[0], "password": PASSWORD},
+        "issueToken": {"grant_type": "password", "username": SUPER_ADMIN[0], "password": PASSWORD},
+    },
+    parameters={"sku": "AA-LAM-OAK"},
+)
+"""What the demo adds to the OpenAPI document."""
 BRANDS: Final = {
     "AA": "Alder & Ash", "BW": "Brightwell", "CL": "Casa Lumen", "DT": "Dovetail", "EH": "Ember House",
     "FW": "Fjord Works", "GS": "Greta Stein", "HA": "Halcyon", "IS": "Inkwell & Sons", "JU": "Juniper",

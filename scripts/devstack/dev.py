@@ -25,6 +25,7 @@ from vitrina.api.application import create_app
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, RouteTable
+from vitrina.api.routes.docs import DEMO
 from vitrina.api.server.process import serve
 from vitrina.aws import connect
 from vitrina.cli.queue import prepare as prepare_queue
@@ -118,10 +119,16 @@ def _run(
     workers = [worker(name, settings, port=ports(), log=folder / f"{name}.log") for name in ("relay", "notifier")]
     start(stack, *workers)
     with watched(engines, workers, say=say):
-        serve_api = partial(create_app, extra=(*routes, *mails.routes))
-        code = serve(serve_api, settings, on_ready=lambda url: _greet(say, url, settings, workers))
+        code = serve(create_demo, settings, on_ready=lambda url: _greet(say, url, settings, workers))
         _on_signals(signal.SIG_IGN)  # A second Ctrl-C must not leave parts behind; they are stopped within seconds.
     return code
+
+
+def create_demo(settings: Settings) -> web.Application:
+    """Return the API with the pages of the demo, and with its accounts and examples in the document."""
+    app = create_app(settings, extra=(*routes, *mails.routes))
+    app[DEMO] = demo.DOCUMENT
+    return app
 
 
 def _on_signals(handler: signal.Handlers | Callable[..., object]) -> None:

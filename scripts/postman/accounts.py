@@ -65,6 +65,12 @@ SIGN_IN: Final = (
         keep={"newcomer_token": _TOKEN, "refresh_token": "body.refresh_token", "session_id": "body.session_id"},
     ),
     Step(
+        name="Sign in as an OAuth 2.0 client does",
+        operation="issueToken",
+        body={"grant_type": "password", "username": "newcomer-{{run}}@example.com", "password": "{{password}}"},
+        facts={"it is another session": 'body.session_id !== kept("session_id")'},
+    ),
+    Step(
         name="Refresh",
         operation="refresh",
         body={"refresh_token": "{{refresh_token}}"},

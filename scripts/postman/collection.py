@@ -14,9 +14,9 @@ from pydantic import BaseModel
 from scripts.postman.step import Chapter, Step
 from vitrina.api.http.body import JSON
 from vitrina.api.http.problems import CONTENT_TYPE, TABLE
-from vitrina.api.http.routing import PUBLIC, Route
-from vitrina.api.openapi.components import SCHEMAS
-from vitrina.api.openapi.document import errors_of, headers_of
+from vitrina.api.http.routing import Route
+from vitrina.api.openapi.components import PATH_PARAMETERS, SCHEMAS
+from vitrina.api.openapi.document import access_of, errors_of, headers_of
 
 Json = dict[str, Any]
 SCHEMA: Final = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
@@ -67,7 +67,7 @@ def _item(step: Step, route: Route) -> Json:
             "description": _description(route),
             "auth": _auth(step),
             "header": _headers(step, route),
-            **_body(step),
+            **_body(step, route),
             "url": _url(step, route),
         },
         "response": [],
@@ -75,8 +75,7 @@ def _item(step: Step, route: Route) -> Json:
 
 
 def _description(route: Route) -> str:
-    roles = "everyone" if route.allow is PUBLIC else ", ".join(sorted(route.allow))
-    return "\n\n".join(filter(None, [f"{route.summary}.", route.description, f"For: {roles}."]))
+    return "\n\n".join(filter(None, [f"{route.summary}.", route.description, access_of(route)]))
 
 
 def _auth(step: Step) -> Json:
@@ -90,9 +89,11 @@ def _headers(step: Step, route: Route) -> list[Json]:
     return [{"key": name, "value": value} for name, value in {**content_type, **step.headers}.items()]
 
 
-def _body(step: Step) -> Json:
+def _body(step: Step, route: Route) -> Json:
     if step.body is None:
         return {}
+    if route.oauth:
+        return {"body": {"mode": "urlencoded", "urlencoded": [{"key": k, "value": v} for k, v in step.body.items()]}}
     raw = json.dumps(step.body, indent=2, ensure_ascii=False)
     return {"body": {"mode": "raw", "raw": raw, "options": {"raw": {"language": "json"}}}}
 
@@ -103,7 +104,10 @@ def _url(step: Step, route: Route) -> Json:
     query = _query(step, route)
     asked = "&".join(f"{parameter['key']}={parameter['value']}" for parameter in query if "disabled" not in parameter)
     values = {name: step.path.get(name, f"{{{{{name}}}}}") for name in route.path_parameters}
-    variable = [{"key": name, "value": value, "description": ""} for name, value in values.items()]
+    variable = [
+        {"key": name, "value": value, "description": PATH_PARAMETERS.get(name, {}).get("description", "")}
+        for name, value in values.items()
+    ]
     return {
         "raw": f"{{{{base_url}}}}/{'/'.join(path)}{'?' if asked else ''}{asked}",
         "host": ["{{base_url}}"],

@@ -21,7 +21,6 @@ from vitrina.api.http.problems import MethodNotAllowed
 from vitrina.api.http.proxies import ProxyHeaders
 from vitrina.api.http.request import Request
 from vitrina.api.http.routing import PUBLIC, Route
-from vitrina.api.openapi import document as openapi
 from vitrina.api.routes import analytics, auth, docs, exports, notifications, ops, product_reads, products, users
 from vitrina.api.schemas.products import rendered_product
 from vitrina.api.server.process import READINESS, Readiness, protocol_options
@@ -90,7 +89,7 @@ def all_routes(settings: Settings, routes: Sequence[Route]) -> tuple[Route, ...]
     operations = [*ops.routes]
     if settings.docs:
         operations += docs.routes
-    return (*routes, *operations, openapi.route((*routes, *operations), settings))
+    return (*routes, *operations, docs.document_route((*routes, *operations), settings))
 
 
 def _unknown(headers: ResponseHeaders) -> Route:

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 import vitrina
-from vitrina.api.http.problems import TABLE, InternalError, MethodNotAllowed, problem
-from vitrina.api.openapi.components import example
+from vitrina.api.http.problems import TABLE, InternalError, MethodNotAllowed, describe, problem
+from vitrina.api.openapi.components import sample
 from vitrina.errors import (
     AuthenticationRequired,
     FieldError,
@@ -43,7 +43,7 @@ def test_every_error_class_has_one_row_and_one_code() -> None:
 @pytest.mark.parametrize("error", TABLE)
 def test_a_problem_has_the_members_of_rfc_9457_and_a_readable_detail(error: type[VitrinaError]) -> None:
     """The detail names no requirement and no attribute of the code."""
-    members = example(error, "/v1/things/1")["value"]
+    members = describe(sample(error), instance="/v1/things/1")
     assert members["type"] == f"urn:vitrina:problem:{members['code']}"
     assert members["instance"] == "/v1/things/1"
     assert members["status"] == TABLE[error].status

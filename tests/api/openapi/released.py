@@ -13,11 +13,11 @@ from vitrina.api.openapi.document import document
 from vitrina.cli.api import declared_routes
 
 RELEASED: Final = Path(__file__).with_name("released.json")
-_TEXTS: Final = frozenset({"summary", "description", "title", "detail"})
+_TEXTS: Final = frozenset({"summary", "description", "title", "detail", "example"})
 
 
 def without_texts(part: Any, *, names: bool = False) -> Any:  # noqa: ANN401 - JSON is any value
-    """Return a part of a document without its texts; with `names`, the keys of `part` are names of properties."""
+    """Return a part without texts and examples; with `names`, the keys of `part` are names of properties."""
     if isinstance(part, list):
         return [without_texts(item) for item in part]
     if not isinstance(part, dict):

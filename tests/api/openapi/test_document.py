@@ -8,6 +8,7 @@ import orjson
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from scripts.devstack import demo
 from tests.api.client import Client
 from tests.api.openapi.released import RELEASED, contract
 from tests.api.small import ROUTES, settings, small_service
@@ -123,9 +124,53 @@ def test_security_follows_from_the_policy(small_document: dict[str, Any]) -> Non
     """A public route accepts a token; a probe declares no security."""
     for route in ROUTES:
         operation = small_document["paths"][route.template][route.method.lower()]
-        assert operation["security"] == ([{}, {"bearer": []}] if route.allow is PUBLIC else [{"bearer": []}])
+        signed_in: list[dict[str, list[str]]] = [{"password": []}, {"bearer": []}]
+        assert operation["security"] == ([{}, *signed_in] if route.allow is PUBLIC else signed_in)
+        access = "For everyone; a token is optional." if route.allow is PUBLIC else "For "
+        assert operation["description"].rpartition("\n")[2].startswith(access)
     assert small_document["paths"]["/healthz"]["get"]["security"] == []
     assert small_document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+
+
+def test_the_password_flow_leads_to_the_token_endpoint() -> None:
+    made = document(all_routes(settings(), OUR_ROUTES))
+    flow = made["components"]["securitySchemes"]["password"]["flows"]["password"]
+    token = made["paths"][flow["tokenUrl"]]["post"]
+    assert token["security"] == []
+    assert token["requestBody"]["content"].keys() == {"application/x-www-form-urlencoded"}
+    assert {status for status, answer in token["responses"].items() if "TokenError" in str(answer)} == {
+        "400", "408", "413", "415", "429", "503",
+    }  # fmt: skip
+
+
+def test_every_parameter_is_described_with_its_bounds_and_default() -> None:
+    """A default that is no constant is in the description."""
+    made = orjson.loads(orjson.dumps(document(all_routes(settings(), OUR_ROUTES))))
+    operations = [operation for path in made["paths"].values() for operation in path.values()]
+    parameters = [each for operation in operations for each in operation["parameters"] if "$ref" not in each]
+    assert {each["in"] for each in parameters} == {"path", "query"}
+    for parameter in parameters:
+        schema = parameter["schema"]
+        assert parameter["description"].endswith("."), parameter
+        assert "null" not in str(schema)
+        if parameter["in"] == "query":
+            assert "default" in schema or "by default" in parameter["description"], parameter
+        if schema.get("type") == "integer":
+            assert {"minimum", "maximum"} <= schema.keys(), parameter
+
+
+def test_only_the_demo_names_accounts_of_the_demo() -> None:
+    """Its document has them in its description and in the examples of a sign-in, which a form takes by field."""
+    routes = all_routes(settings(), OUR_ROUTES)
+    usual, shown = (document(routes), document(routes, demo=demo.DOCUMENT))
+    for secret in (demo.PASSWORD, demo.SUPER_ADMIN[0], "This is the demo"):
+        assert secret not in str(usual)
+        assert secret in shown["info"]["description"]
+    body = shown["paths"]["/v1/auth/login"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["example"] == {"email": demo.SUPER_ADMIN[0], "password": demo.PASSWORD}
+    fields = shown["components"]["schemas"]["TokenRequest"]["properties"]
+    assert (fields["password"]["examples"], fields["scope"]["examples"]) == ([demo.PASSWORD], [""])
+    assert shown["paths"]["/v1/products/by-sku/{sku}"]["get"]["parameters"][0]["example"] == "AA-LAM-OAK"
 
 
 def test_bodies_queries_paths_and_headers_are_described(small_document: dict[str, Any]) -> None:
@@ -150,7 +195,7 @@ def test_bodies_queries_paths_and_headers_are_described(small_document: dict[str
             "name": "from",
             "in": "query",
             "required": False,
-            "schema": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+            "schema": {"type": "string"},
         },
     ]
     read = paths["/v1/widgets/{id}"]["get"]

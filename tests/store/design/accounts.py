@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Final
+from urllib.parse import urlencode
 
 from tests.api.client import PASSWORD, ok, sign_in
 from tests.store.design.harness import Harness, Work, account, keyed, plain, row
@@ -62,6 +63,22 @@ async def _(h: Harness) -> Work:
     body = {"refresh_token": (await h.account()).tokens["refresh_token"]}
     ok(await h.anonymous.post("/v1/auth/refresh", body))
     return h.anonymous.post("/v1/auth/refresh", body)
+
+
+def _ask_token(h: Harness, **form: str) -> Work:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return h.anonymous.post("/v1/auth/token", data=urlencode(form).encode(), headers=headers)
+
+
+plain(
+    "POST /v1/auth/token, by a password",
+    lambda h: _ask_token(h, grant_type="password", username=h.user.email, password=PASSWORD),
+)
+
+
+@row("POST /v1/auth/token, by a refresh token", 200)
+async def _(h: Harness) -> Work:
+    return _ask_token(h, grant_type="refresh_token", refresh_token=(await h.account()).tokens["refresh_token"])
 
 
 @row("POST /v1/auth/logout", 204)

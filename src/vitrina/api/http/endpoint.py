@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from vitrina import usage
 from vitrina.api.http.access_log import AccessLog, Entry
 from vitrina.api.http.body import parse_json, read_body
+from vitrina.api.http.oauth import parse_form, token_error_response
 from vitrina.api.http.problems import TABLE, InternalError, MalformedJson, problem
 from vitrina.api.http.request import Request
 from vitrina.api.http.routing import PUBLIC, Route
@@ -122,7 +123,10 @@ class Endpoint:
                 self._record(request, _GONE if gone else HTTPStatus.INTERNAL_SERVER_ERROR, began, used)
                 raise
             known = error if isinstance(error, VitrinaError) and type(error) in TABLE else InternalError()
-            response = problem(known, instance=raw.rel_url.raw_path)
+            if self._route.oauth:
+                response = token_error_response(known)
+            else:
+                response = problem(known, instance=raw.rel_url.raw_path)
         self._record(request, response.status, began, used)
         return response
 
@@ -166,8 +170,9 @@ class Endpoint:
     async def _read(self, request: Request[Any, Any], model: type[BaseModel]) -> None:
         route = self._route
         request.raw_body = await read_body(request.raw, media_types=route.media_types, seconds=self._body_timeout)
-        if request.raw_body:
-            request.body = validate_body(model, parse_json(request.raw_body))
+        if request.raw_body or route.oauth:
+            parse = parse_form if route.oauth else parse_json
+            request.body = validate_body(model, parse(request.raw_body))
         elif not route.body_optional:
             raise MalformedJson
 

@@ -25,8 +25,10 @@ class PageOf(Resource, Generic[T]):
 class PageQuery(QueryModel):
     """Parameters of every page."""
 
-    limit: Annotated[QueryInt, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
-    cursor: str | None = None
+    limit: Annotated[QueryInt, Field(ge=1, le=MAX_LIMIT, description="The most items of a page.")] = DEFAULT_LIMIT
+    cursor: Annotated[str | None, Field(description="The `next_cursor` of the page before; the first by default.")] = (
+        None
+    )
 
 
 R = TypeVar("R", bound=Resource)

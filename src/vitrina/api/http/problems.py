@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 from aiohttp import web
@@ -20,6 +20,14 @@ class BadRequest(VitrinaError):
 
 class MalformedJson(VitrinaError):
     """The body is not JSON as RFC 8259 and RFC 7493 define it."""
+
+
+@dataclass(eq=False)
+class InvalidTokenRequest(VitrinaError):
+    """The body is no token request of OAuth 2.0: `code` is that of RFC 6749 section 5.2."""
+
+    code: Literal["invalid_request", "invalid_scope", "unsupported_grant_type"]
+    description: str
 
 
 @dataclass(eq=False)
@@ -69,6 +77,9 @@ TABLE: Final[dict[type[VitrinaError], Row]] = {
         "malformed_json",
         "The body is not JSON: it is missing, cut short, not UTF-8, or holds what JSON does not allow.",
         title="Malformed JSON",
+    ),
+    InvalidTokenRequest: _row(
+        400, "invalid_token_request", "The body is no token request of OAuth 2.0 that is served here."
     ),
     errors.InvalidCursor: _row(
         400, "invalid_cursor", "The cursor is not valid for this query. Start again without a cursor."

@@ -52,8 +52,9 @@ class Route:
     422, 429, 503, `Link`, `ETag` and so on). A handler with `late_authentication` awaits `request.authenticate` itself,
     concurrently with its own read. A route that `ignores_tokens` is for probes and scrapers, which may send a token
     that is meant for another service. `conditional` routes honour `If-None-Match` (GET) or `If-Match`, and send an
-    `ETag`. `deadline` is False for responses that may stream for longer than
-    `Settings.request_timeout`. The OpenAPI document leaves out routes that are not `documented`.
+    `ETag`. `example` is a body that works as it stands. `deadline` is False for responses that may stream for longer
+    than `Settings.request_timeout`. An `oauth` route is a token endpoint: its body is a form, and its errors are those
+    of RFC 6749. The OpenAPI document leaves out routes that are not `documented`.
     """
 
     method: Method
@@ -70,12 +71,14 @@ class Route:
     media_types: tuple[str, ...] = (JSON,)
     query: type[BaseModel] | None = None
     errors: tuple[type[VitrinaError], ...] = ()
+    example: Mapping[str, Any] | None = None
     response_headers: tuple[str, ...] = ()
     conditional: bool = False
     idempotent: bool = False
     rate_limited: bool = False
     late_authentication: bool = False
     ignores_tokens: bool = False
+    oauth: bool = False
     deadline: bool = True
     documented: bool = True
 
@@ -105,12 +108,14 @@ class RouteOptions(TypedDict, total=False):
     operation_id: str
     media_types: tuple[str, ...]
     errors: tuple[type[VitrinaError], ...]
+    example: Mapping[str, Any]
     response_headers: tuple[str, ...]
     conditional: bool
     idempotent: bool
     rate_limited: bool
     late_authentication: bool
     ignores_tokens: bool
+    oauth: bool
     deadline: bool
     documented: bool
 

@@ -1,16 +1,21 @@
 """The parts of the OpenAPI document that no route declares: headers, parameters and problems."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
 from vitrina import errors
-from vitrina.api.http.problems import MethodNotAllowed, UnsupportedMediaType, describe
+from vitrina.api.http.oauth import token_error
+from vitrina.api.http.problems import InvalidTokenRequest, MethodNotAllowed, UnsupportedMediaType, describe
+from vitrina.api.http.routing import Route
 from vitrina.errors import FieldError, VitrinaError
 
 Json = dict[str, Any]
 
 DESCRIPTION: Final = """\
 A product catalogue. Sign in at `/v1/auth/login` and send the access token as `Authorization: Bearer …`.
+On the interactive page **Authorize** signs in; an open padlock marks the operations that need it.
 
 Errors are problems (RFC 9457) with a stable `code`. Every response has an `X-Request-ID`. Unknown fields of a
 body are rejected, unknown query parameters ignored. `HEAD` is served wherever `GET` is."""
@@ -28,6 +33,21 @@ def _header_parameter(name: str, parameter: Json) -> Json:
     return {"name": name, "in": "header", "required": False, **parameter}
 
 
+SECURITY_SCHEMES: Final[Json] = {
+    "password": {
+        "type": "oauth2",
+        "description": "Sign in with the e-mail as `username`. `client_id` and `client_secret` are not needed.",
+        "flows": {"password": {"tokenUrl": "/v1/auth/token", "refreshUrl": "/v1/auth/token", "scopes": {}}},
+    },
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An access token."},
+}
+PATH_PARAMETERS: Final[Json] = {
+    "notification_id": {"description": "The notice's id."},
+    "product_id": {"description": "The product's id."},
+    "session_id": {"description": "The session's id."},
+    "sku": {"description": "The product's SKU, in any case.", "example": "LAMP-01"},
+    "user_id": {"description": "The account's id."},
+}
 PARAMETERS: Final[Json] = {
     "IdempotencyKey": _header_parameter(
         "Idempotency-Key",
@@ -94,6 +114,19 @@ SCHEMAS: Final[Json] = {
             "current_version": {"type": "integer", "description": "With `version_mismatch`: the version now."},
         },
     },
+    "TokenError": {
+        "type": "object",
+        "description": "Why no token was issued (RFC 6749 section 5.2).",
+        "required": ["error", "error_description"],
+        "properties": {
+            "error": {
+                "type": "string",
+                "description": "`invalid_request`, `invalid_grant`, `invalid_scope`, `unsupported_grant_type`, or the "
+                "`code` of the problem that this is elsewhere.",
+            },
+            "error_description": {"type": "string"},
+        },
+    },
     "RefusedField": {
         "type": "object",
         "required": ["pointer", "detail"],
@@ -105,6 +138,7 @@ SCHEMAS: Final[Json] = {
 }
 _A_PRODUCT: Final = "019ab5f0-3c1e-7e64-9c3a-5f1d2b7a9e10"
 _SAMPLES: Final[dict[type[VitrinaError], VitrinaError]] = {
+    InvalidTokenRequest: InvalidTokenRequest("invalid_request", "grant_type is required"),
     MethodNotAllowed: MethodNotAllowed(("GET", "HEAD")),
     UnsupportedMediaType: UnsupportedMediaType(("application/json",)),
     errors.RateLimited: errors.RateLimited(retry_after=30, limit=10),
@@ -114,6 +148,27 @@ _SAMPLES: Final[dict[type[VitrinaError], VitrinaError]] = {
 }
 
 
-def example(error: type[VitrinaError], path: str) -> Json:
-    """Return an example of the problem that `error` becomes, with a sample of its members."""
-    return {"value": describe(_SAMPLES.get(error) or error(), instance=path)}
+@dataclass(frozen=True, eq=False)
+class Demo:
+    """What the document of the demo has besides: accounts that anyone may use, and examples that fit its data.
+
+    `bodies` has examples by operation id, and `parameters` by the name of a path's parameter.
+    """
+
+    note: str
+    bodies: Mapping[str, Json]
+    parameters: Mapping[str, str]
+
+
+NO_DEMO: Final = Demo("", {}, {})
+
+
+def sample(error: type[VitrinaError]) -> VitrinaError:
+    """Return an error of the class, with sample members."""
+    return _SAMPLES.get(error) or error()
+
+
+def example(error: type[VitrinaError], route: Route) -> Json:
+    """Return an example of the response of `route` that `error` becomes."""
+    failure = sample(error)
+    return {"value": token_error(failure)[1] if route.oauth else describe(failure, instance=route.template)}

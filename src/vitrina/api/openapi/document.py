@@ -1,28 +1,22 @@
 """The OpenAPI 3.1 document, built from the same declarations that the service runs on."""
 
-import asyncio
-import hashlib
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final
 
-import orjson
-from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
 from vitrina import errors
 from vitrina.api.http import problems
 from vitrina.api.http.body import JSON
+from vitrina.api.http.oauth import token_error
 from vitrina.api.http.pagination import PageQuery
 from vitrina.api.http.problems import CONTENT_TYPE, TABLE
-from vitrina.api.http.request import Request
-from vitrina.api.http.responses import conditional_response
-from vitrina.api.http.routing import PUBLIC, Content, Route, new_route
+from vitrina.api.http.routing import PUBLIC, Content, Route
 from vitrina.api.openapi import components as parts
-from vitrina.config import Settings
+from vitrina.api.openapi.components import NO_DEMO, Demo
 from vitrina.domain.users import EVERY_ROLE
 from vitrina.errors import VitrinaError
 
@@ -39,7 +33,7 @@ class _Schema(GenerateJsonSchema):
         return False
 
 
-def document(routes: Iterable[Route], *, server: str = "") -> Json:
+def document(routes: Iterable[Route], *, server: str = "", demo: Demo = NO_DEMO) -> Json:
     """Return the document of the documented routes; `server` is the base URL of requests."""
     documented = [route for route in routes if route.documented]
     references, schemas = _model_schemas(documented)
@@ -47,10 +41,15 @@ def document(routes: Iterable[Route], *, server: str = "") -> Json:
     for route in documented:
         queries, definitions = _query_parameters(route)
         schemas |= definitions
-        paths.setdefault(route.template, {})[route.method.lower()] = _operation(route, queries, references)
+        if route.oauth and route.body is not None:
+            # Swagger UI fills in a form from the examples of its fields, not from that of the whole.
+            form, example = schemas[references[route.body]["$ref"].rpartition("/")[2]], _example(route, demo)
+            for name, field in form["properties"].items():
+                field["examples"] = [example.get(name, "")]
+        paths.setdefault(route.template, {})[route.method.lower()] = _operation(route, queries, references, demo)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Vitrina", "version": version("vitrina"), "description": parts.DESCRIPTION},
+        "info": {"title": "Vitrina", "version": version("vitrina"), "description": parts.DESCRIPTION + demo.note},
         "servers": [{"url": server or "/"}],
         "tags": [{"name": tag} for tag in dict.fromkeys(tag for route in documented for tag in route.tags)],
         "paths": paths,
@@ -58,35 +57,9 @@ def document(routes: Iterable[Route], *, server: str = "") -> Json:
             "schemas": dict(sorted({**schemas, **parts.SCHEMAS}.items())),
             "parameters": parts.PARAMETERS,
             "headers": parts.HEADERS,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": parts.SECURITY_SCHEMES,
         },
     }
-
-
-def route(routes: Sequence[Route], settings: Settings) -> Route:
-    """Return the route that serves the document of `routes` and of itself, which is built at the first request."""
-
-    @cache
-    def rendered() -> tuple[bytes, str]:
-        body = orjson.dumps(document((*routes, itself), server=settings.public_url))
-        return body, hashlib.sha256(body).hexdigest()[:16]
-
-    async def openapi(request: Request[None, None]) -> web.StreamResponse:
-        """Return this document."""
-        body, etag = await asyncio.to_thread(rendered)
-        return conditional_response(request, body, etag=etag, headers={"Cache-Control": "no-cache"})
-
-    itself = new_route(
-        "GET",
-        "/openapi.json",
-        openapi,
-        tags=("ops",),
-        allow=PUBLIC,
-        ignores_tokens=True,
-        responses={200: JSON},
-        conditional=True,
-    )
-    return itself
 
 
 def errors_of(route: Route) -> tuple[type[VitrinaError], ...]:
@@ -99,8 +72,8 @@ def errors_of(route: Route) -> tuple[type[VitrinaError], ...]:
     if route.path_parameters:
         found.append(errors.NotFound)
     if route.body is not None:
-        found += [problems.MalformedJson, problems.UnsupportedMediaType, problems.PayloadTooLarge]
-        found += [problems.RequestTimeout, errors.ValidationFailed]
+        found += [problems.UnsupportedMediaType, problems.PayloadTooLarge, problems.RequestTimeout]
+        found += [problems.InvalidTokenRequest] if route.oauth else [problems.MalformedJson, errors.ValidationFailed]
     if route.query is not None:
         found.append(errors.ValidationFailed)
     if _is_paged(route):
@@ -132,35 +105,51 @@ def _is_paged(route: Route) -> bool:
     return route.query is not None and issubclass(route.query, PageQuery)
 
 
-def _operation(route: Route, queries: list[Json], references: dict[type[BaseModel], Json]) -> Json:
-    roles = "everyone" if route.allow is PUBLIC else ", ".join(sorted(route.allow))
+def access_of(route: Route) -> str:
+    """Say who may call a route."""
+    if route.ignores_tokens:
+        return "For everyone; a token is ignored."
+    return "For everyone; a token is optional." if route.allow is PUBLIC else f"For {', '.join(sorted(route.allow))}."
+
+
+def _operation(route: Route, queries: list[Json], references: dict[type[BaseModel], Json], demo: Demo) -> Json:
     operation: Json = {
         "operationId": route.operation_id,
         "summary": route.summary,
-        "description": f"{route.description}\n\nFor: {roles}.".strip(),
+        "description": f"{route.description}\n\n{access_of(route)}".strip(),
         "tags": list(route.tags),
-        "parameters": [*_path_parameters(route), *queries, *_header_parameters(route)],
+        "parameters": [*_path_parameters(route, demo), *queries, *_header_parameters(route)],
         "responses": {str(status): body for status, body in sorted(_responses(route, references).items())},
         "security": _security(route),
     }
     if route.body is not None:
-        schema = references[route.body]
+        content: Json = {"schema": references[route.body]}
+        if example := _example(route, demo):
+            content["example"] = example
         operation["requestBody"] = {
             "required": not route.body_optional,
-            "content": {media_type: {"schema": schema} for media_type in route.media_types},
+            "content": dict.fromkeys(route.media_types, content),
         }
     return operation
+
+
+def _example(route: Route, demo: Demo) -> Mapping[str, Any]:
+    return demo.bodies.get(route.operation_id, route.example or {})
 
 
 def _security(route: Route) -> list[Json]:
     if route.ignores_tokens:
         return []
-    return [{}, {"bearer": []}] if route.allow is PUBLIC else [{"bearer": []}]
+    signed_in: list[Json] = [{name: []} for name in parts.SECURITY_SCHEMES]
+    return [{}, *signed_in] if route.allow is PUBLIC else signed_in
 
 
-def _path_parameters(route: Route) -> list[Json]:
+def _path_parameters(route: Route, demo: Demo) -> list[Json]:
+    examples = {name: {"example": example} for name, example in demo.parameters.items()}
+    required = {"in": "path", "required": True, "schema": {"type": "string"}}
     return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in route.path_parameters
+        {"name": name, **required, **parts.PATH_PARAMETERS.get(name, {}), **examples.get(name, {})}
+        for name in route.path_parameters
     ]
 
 
@@ -183,8 +172,18 @@ def _query_parameters(route: Route) -> tuple[list[Json], dict[str, Json]]:
         parameter: Json = {"name": name, "in": "query", "required": name in schema.get("required", ())}
         if "description" in field:
             parameter["description"] = field.pop("description")
-        parameters.append({**parameter, "schema": {_BOUNDS.get(word, word): value for word, value in field.items()}})
+        parameters.append({**parameter, "schema": _without_null(field)})
     return parameters, schema.get("$defs", {})
+
+
+def _without_null(field: Json) -> Json:
+    """Return the schema of a field as that of a parameter, which can be left out and never be null."""
+    [variant, *others] = [variant for variant in field.pop("anyOf", [{}]) if variant != {"type": "null"}]
+    if others:
+        variant = {"anyOf": [variant, *others]}
+    if field.get("default", ...) is None:
+        del field["default"]
+    return {_BOUNDS.get(word, word): value for word, value in {**field, **variant}.items()}
 
 
 def _model_schemas(routes: Iterable[Route]) -> tuple[dict[type[BaseModel], Json], dict[str, Json]]:
@@ -208,9 +207,11 @@ def _responses(route: Route, references: dict[type[BaseModel], Json]) -> dict[in
         }
     if route.conditional and route.method == "GET":
         responses[304] = {"description": HTTPStatus.NOT_MODIFIED.phrase, "headers": _headers(["ETag"])}
+    media_type, model = (JSON, "TokenError") if route.oauth else (CONTENT_TYPE, "Problem")
     by_status: dict[int, list[type[VitrinaError]]] = {}
     for error in errors_of(route):
-        by_status.setdefault(TABLE[error].status.value, []).append(error)
+        status = token_error(parts.sample(error))[0] if route.oauth else TABLE[error].status.value
+        by_status.setdefault(status, []).append(error)
     for status, found in by_status.items():
         headers = list(parts.ERROR_HEADERS.get(status, ()))
         if {errors.InvalidCredentials, errors.WrongPassword}.intersection(found):
@@ -219,9 +220,9 @@ def _responses(route: Route, references: dict[type[BaseModel], Json]) -> dict[in
             "description": "; ".join(TABLE[error].title for error in found),
             "headers": _headers(headers),
             "content": {
-                CONTENT_TYPE: {
-                    "schema": {"$ref": _REFERENCE.format(model="Problem")},
-                    "examples": {TABLE[error].code: parts.example(error, route.template) for error in found},
+                media_type: {
+                    "schema": {"$ref": _REFERENCE.format(model=model)},
+                    "examples": {TABLE[error].code: parts.example(error, route) for error in found},
                 }
             },
         }

@@ -1,13 +1,15 @@
 """Registration, sign-in and sessions over HTTP (R14)."""
 
 from dataclasses import asdict
+from typing import Final
 
 from aiohttp import web
 
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.idempotency import create_once, created
+from vitrina.api.http.oauth import FORM, NOT_CACHED
 from vitrina.api.http.pagination import PageOf, PageQuery, list_response
-from vitrina.api.http.problems import rate_limit_headers
+from vitrina.api.http.problems import InvalidTokenRequest, rate_limit_headers
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, RouteTable
@@ -16,6 +18,7 @@ from vitrina.api.schemas.accounts import (
     Refresh,
     SessionResource,
     SignIn,
+    TokenRequest,
     TokenResource,
     UserRegister,
     UserResource,
@@ -34,6 +37,8 @@ from vitrina.errors import (
 from vitrina.services.accounts.accounts import UserDraft
 
 routes = RouteTable("auth")
+_NEWCOMER: Final = {"email": "noor@example.com", "password": "green-harbour-2026", "name": "Noor Newcomer"}
+"""The example of all routes here: who registers can sign in."""
 
 
 @routes.post(
@@ -43,6 +48,7 @@ routes = RouteTable("auth")
     errors=(EmailTaken, Conflict, Overloaded),
     response_headers=("ETag",),
     idempotent=True,
+    example=_NEWCOMER,
 )
 async def register(request: Request[UserRegister, None]) -> web.Response:
     """Register an account of one's own."""
@@ -62,6 +68,7 @@ async def register(request: Request[UserRegister, None]) -> web.Response:
     responses={200: TokenResource},
     errors=(InvalidCredentials, Overloaded),
     rate_limited=True,
+    example={"email": _NEWCOMER["email"], "password": _NEWCOMER["password"]},
 )
 async def sign_in(request: Request[SignIn, None]) -> web.Response:
     """Sign in."""
@@ -71,11 +78,54 @@ async def sign_in(request: Request[SignIn, None]) -> web.Response:
     return json_response(TokenResource(**asdict(pair)), headers=rate_limit_headers(allowance))
 
 
-@routes.post("/v1/auth/refresh", allow=PUBLIC, responses={200: TokenResource}, errors=(InvalidToken, TokenReused))
+@routes.post(
+    "/v1/auth/refresh",
+    allow=PUBLIC,
+    responses={200: TokenResource},
+    errors=(InvalidToken, TokenReused),
+    example={"refresh_token": "the refresh token of a sign-in"},
+)
 async def refresh(request: Request[Refresh, None]) -> web.Response:
     """Spend a refresh token for a new pair of tokens."""
     pair = await request.app[SERVICES].authentication.refresh(request.body.refresh_token)
     return json_response(TokenResource(**asdict(pair)))
+
+
+@routes.post(
+    "/v1/auth/token",
+    allow=PUBLIC,
+    ignores_tokens=True,
+    oauth=True,
+    media_types=(FORM,),
+    responses={200: TokenResource},
+    errors=(InvalidCredentials, InvalidToken, TokenReused, Overloaded),
+    rate_limited=True,
+    example={"grant_type": "password", "username": _NEWCOMER["email"], "password": _NEWCOMER["password"]},
+)
+async def issue_token(request: Request[TokenRequest, None]) -> web.Response:
+    """Sign in or refresh as OAuth 2.0 clients do (RFC 6749).
+
+    `username` is the e-mail. An `Authorization` header and the credentials of clients are ignored: none is registered.
+    """
+    body, authentication = request.body, request.app[SERVICES].authentication
+    if body.scope:
+        raise InvalidTokenRequest("invalid_scope", "No scope is defined. Leave `scope` out.")
+    headers = NOT_CACHED
+    match body.grant_type:
+        case "password" if body.username and body.password:
+            pair, allowance = await authentication.sign_in(
+                body.username, body.password, address=request.address, user_agent=request.user_agent
+            )
+            headers = NOT_CACHED | rate_limit_headers(allowance)
+        case "refresh_token" if body.refresh_token:
+            pair = await authentication.refresh(body.refresh_token)
+        case "password":
+            raise InvalidTokenRequest("invalid_request", "`username` and `password` are required.")
+        case "refresh_token":
+            raise InvalidTokenRequest("invalid_request", "`refresh_token` is required.")
+        case _:
+            raise InvalidTokenRequest("unsupported_grant_type", "`grant_type` must be `password` or `refresh_token`.")
+    return json_response(TokenResource(**asdict(pair)), headers=headers)
 
 
 @routes.post("/v1/auth/logout", allow=EVERY_ROLE, responses={204: None})
@@ -110,6 +160,7 @@ async def end_session(request: Request[None, None]) -> web.Response:
     responses={204: None},
     errors=(WrongPassword, Conflict, Overloaded),
     rate_limited=True,
+    example={"current_password": _NEWCOMER["password"], "new_password": "amber-orchard-2026"},
 )
 async def change_password(request: Request[PasswordChange, None]) -> web.Response:
     """Change one's own password; one's other sessions end."""

@@ -4,6 +4,7 @@ import asyncio
 from typing import Final
 
 from aiohttp import web
+from pydantic import Field
 
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.request import Request
@@ -31,7 +32,7 @@ routes = RouteTable("analytics")
 class ExportQuery(PeriodQuery):
     """Parameters of an export."""
 
-    format: Format = Format.JSONL
+    format: Format = Field(Format.JSONL, description="The format of the file.")
 
 
 @routes.get(

@@ -62,7 +62,12 @@ async def read_notification_preferences(request: Request[None, None]) -> web.Res
     return json_response(NotificationPreferences.model_validate(preferences))
 
 
-@routes.put(_PREFERENCES, allow=PRODUCT_MANAGERS, responses={200: NotificationPreferences})
+@routes.put(
+    _PREFERENCES,
+    allow=PRODUCT_MANAGERS,
+    responses={200: NotificationPreferences},
+    example={"email": "digest", "digest_minutes": 30, "language": "en"},
+)
 async def put_notification_preferences(request: Request[NotificationPreferencesPut, None]) -> web.Response:
     """Set how one's notices are mailed."""
     body = request.body

@@ -39,6 +39,14 @@ routes = RouteTable("products")
     errors=(SkuTaken, Conflict),
     response_headers=("Location", "ETag"),
     idempotent=True,
+    example={
+        "sku": "LAMP-01",
+        "name": "Oak lamp",
+        "brand": "Alder",
+        "price": "19.99",
+        "currency": "USD",
+        "description": "Solid oak, oiled by hand.",
+    },
 )
 async def create_product(request: Request[ProductCreate, None]) -> web.Response:
     """Create a product."""
@@ -80,6 +88,7 @@ async def list_products(request: Request[None, ProductQuery]) -> web.Response:
     responses={200: ManagedProduct},
     errors=(SkuTaken,),
     conditional=True,
+    example={"price": "17.99"},
 )
 async def change_product(request: Request[ProductPatch, None]) -> web.Response:
     """Change a product; the same values change nothing."""
@@ -122,6 +131,7 @@ async def list_deleted_products(request: Request[None, PageQuery]) -> web.Respon
     responses={200: ManagedProduct},
     errors=(NotDeleted, SkuTaken, Conflict),
     response_headers=("ETag",),
+    example={"sku": "LAMP-01"},
 )
 async def restore_product(request: Request[ProductRestore | None, None]) -> web.Response:
     """Restore a deleted product, under its SKU or another."""

@@ -24,6 +24,7 @@ routes = RouteTable("users")
     errors=(EmailTaken, Conflict, Overloaded),
     response_headers=("Location", "ETag"),
     idempotent=True,
+    example={"email": "cleo@example.com", "password": "silver-meadow-2026", "name": "Cleo Clerk", "role": "admin"},
 )
 async def create_user(request: Request[UserCreate, None]) -> web.Response:
     """Create an account."""
@@ -70,6 +71,7 @@ async def read_own_account(request: Request[None, None]) -> web.Response:
     responses={200: UserResource},
     errors=(SuperAdminProtected, EmailTaken, Overloaded),
     conditional=True,
+    example={"name": "Cleo Curator"},
 )
 async def change_user(request: Request[UserPatch, None]) -> web.Response:
     """Change an account; a new role or password ends its sessions."""

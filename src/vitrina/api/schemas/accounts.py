@@ -3,13 +3,18 @@
 from dataclasses import asdict
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from vitrina.api.http.pagination import PageQuery
 from vitrina.api.http.responses import Resource
 from vitrina.api.http.validation import BodyModel
 from vitrina.api.schemas.fields import AccountName, Email, NewPassword, Secret, Time, absent
 from vitrina.domain.users import MAX_EMAIL, Role, Session, typed_email
+
+TypedEmail = Annotated[
+    str, AfterValidator(typed_email), Field(min_length=1, json_schema_extra={"maxLength": MAX_EMAIL})
+]
+"""An e-mail as somebody types it to sign in, which need not be valid."""
 
 
 class UserRegister(BodyModel):
@@ -39,7 +44,7 @@ class UserPatch(BodyModel):
 class UserQuery(PageQuery):
     """Parameters of the list of accounts."""
 
-    role: Role | None = None
+    role: Role | None = Field(None, description="Accounts of this role alone; all by default.")
 
 
 class UserResource(Resource):
@@ -58,7 +63,7 @@ class UserResource(Resource):
 class SignIn(BodyModel):
     """Who signs in."""
 
-    email: Annotated[str, AfterValidator(typed_email), Field(min_length=1, json_schema_extra={"maxLength": MAX_EMAIL})]
+    email: TypedEmail
     password: Secret
 
 
@@ -66,6 +71,18 @@ class Refresh(BodyModel):
     """The refresh token to spend."""
 
     refresh_token: Secret
+
+
+class TokenRequest(BodyModel):
+    """A sign-in or a refresh as RFC 6749 writes it, sections 4.3.2 and 6; other parameters are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    grant_type: Annotated[str, Field(json_schema_extra={"enum": ["password", "refresh_token"]})]
+    username: TypedEmail = Field(default_factory=absent, description="The e-mail, for the grant `password`.")
+    password: Secret = Field(default_factory=absent, description="For the grant `password`.")
+    refresh_token: Secret = Field(default_factory=absent, description="For the grant `refresh_token`.")
+    scope: str = Field(default_factory=absent, description="No scope is defined: leave it out.")
 
 
 class PasswordChange(BodyModel):

@@ -48,7 +48,7 @@ class PeriodQuery(QueryModel):
 class LeadersQuery(PeriodQuery):
     """Parameters of the top products."""
 
-    limit: Annotated[QueryInt, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
+    limit: Annotated[QueryInt, Field(ge=1, le=MAX_LIMIT, description="The most products.")] = DEFAULT_LIMIT
 
 
 class DayEntry(Resource):

@@ -25,7 +25,7 @@ def _true_or_false(value: object) -> object:
 class NotificationQuery(PageQuery):
     """Parameters of the inbox; without `unread` it is all of it."""
 
-    unread: Annotated[bool, BeforeValidator(_true_or_false)] = False
+    unread: Annotated[bool, BeforeValidator(_true_or_false), Field(description="Unread notices alone.")] = False
 
 
 class NotifiedProduct(Resource):

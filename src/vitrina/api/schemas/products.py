@@ -51,9 +51,11 @@ class ProductRestore(BodyModel):
 class ProductQuery(PageQuery):
     """Parameters of the product list; `name_prefix` implies `sort=name`."""
 
-    sort: Sort | None = None
-    brand: Line | None = None
-    name_prefix: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] | None = None
+    sort: Sort | None = Field(None, description="`newest` by default, and `name` with a `name_prefix`.")
+    brand: Line | None = Field(None, description="Products of this brand alone, in any case; all by default.")
+    name_prefix: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] | None = Field(
+        None, description="Products whose name begins so, in any case; all by default."
+    )
 
 
 class PublicProduct(Resource):
