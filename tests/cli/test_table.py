@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 
 from tests.cli.command import Vitrina, settings
-from tests.store.samples import create
+from tests.store.samples import create, user
 from vitrina.aws import connect
 from vitrina.cli import table as table_command
 from vitrina.config import Settings
+from vitrina.domain.users import Role
 from vitrina.store import keys
 from vitrina.store.definition import create_table_arguments
 from vitrina.store.items import Item, SkuItem
@@ -21,6 +22,7 @@ from vitrina.store.migrations import ledger
 from vitrina.store.operations import Delete, Put, Update
 from vitrina.store.products import ProductStore
 from vitrina.store.table import Table
+from vitrina.store.users import UserStore
 
 T = TypeVar("T")
 
@@ -105,13 +107,29 @@ def test_migrations_that_wait_are_told_and_run(vitrina: Vitrina, configured: Set
     on_table(configured, lambda table: ledger.reopen(table, 2))
     done = vitrina("table", "status", "--json")
     assert done.exit_code == 1
-    assert [entry["state"] for entry in json.loads(done.stdout)["migrations"]] == ["finished", "interrupted"]
+    assert [entry["state"] for entry in json.loads(done.stdout)["migrations"]] == [
+        "finished",
+        "interrupted",
+        "finished",
+    ]
     done = vitrina("table", "create")
     assert (done.exit_code, "migrations to run: 0002 index keys (vitrina table migrate)" in done.stdout) == (0, True)
     done = vitrina("table", "migrate")
     assert done.exit_code == 0
-    assert done.stdout.endswith("all 2 migrations have been run\n")
+    assert done.stdout.endswith("all 3 migrations have been run\n")
     assert vitrina("table", "status").exit_code == 0
+
+
+def test_the_notes_of_a_migration_are_printed(vitrina: Vitrina, configured: Settings) -> None:
+    """By `migrate` and by `status`."""
+    assert vitrina("table", "create").exit_code == 0
+    admin = user(email="josé@example.com", role=Role.ADMIN)
+    on_table(configured, lambda table: UserStore(table).create(admin))
+    note = f"admin {admin.id} gets no mail: mail servers do not accept the address; change it"
+    done = vitrina("table", "migrate", "--again", "3")
+    assert f"migration 0003 email domains: finished, 1 items checked, 0 changed\n  {note}\n" in done.stdout
+    assert f"note of 0003            {note}\n" in vitrina("table", "status").stdout
+    assert json.loads(vitrina("table", "status", "--json").stdout)["migrations"][2]["notes"] == [note]
 
 
 def test_a_migration_runs_again_when_it_is_asked_for(vitrina: Vitrina, configured: Settings) -> None:
