@@ -28,11 +28,11 @@ from vitrina.config import Settings
 from vitrina.domain.money import check_currency
 from vitrina.domain.users import PRODUCT_MANAGERS, Role, User
 from vitrina.ids import new_id
-from vitrina.services.imports.import_file import FileFormat, ImportFile, UnreadableFile
+from vitrina.services.imports.import_file import FileFormat, ImportFile
 from vitrina.services.imports.importer import AT_ONCE, Importer
 from vitrina.services.imports.parsing import parse
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.rows import ImportOptions, Outcome, Profile
+from vitrina.services.imports.rows import ImportOptions, Outcome, Profile, UnreadableFile
 from vitrina.store.users import UserStore
 
 _EXTENSIONS: Final = {".csv": FileFormat.CSV, ".jsonl": FileFormat.JSONL, ".ndjson": FileFormat.JSONL}

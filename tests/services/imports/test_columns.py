@@ -3,8 +3,8 @@
 import pytest
 
 from tests.services.imports.files import case, csv_file, import_file, parsed_file
-from vitrina.services.imports.import_file import FileFormat, ImportFile, UnreadableFile
-from vitrina.services.imports.rows import ParsedRow, Profile
+from vitrina.services.imports.import_file import FileFormat, ImportFile
+from vitrina.services.imports.rows import ParsedRow, Profile, UnreadableFile
 
 # The header of an export in each language that the table of translations covers, one row each.
 WOOCOMMERCE = {

@@ -13,10 +13,10 @@ from vitrina.domain.product_rows import clean, complete
 from vitrina.domain.products import Product
 from vitrina.domain.text import clean_line, clean_paragraphs
 from vitrina.services.exports.products import WRITERS
-from vitrina.services.imports.import_file import FileFormat, UnreadableFile
+from vitrina.services.imports.import_file import FileFormat
 from vitrina.services.imports.parsing import parse, parse_rows
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.rows import ImportOptions, Outcome, ParsedRow, Profile, Row, RowResult
+from vitrina.services.imports.rows import ImportOptions, Outcome, ParsedRow, Profile, Row, RowResult, UnreadableFile
 
 OWN = ImportOptions()
 

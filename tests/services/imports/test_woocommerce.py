@@ -3,10 +3,9 @@
 import pytest
 
 from tests.services.imports.files import case, csv_file, import_file, parsed_file, products_in, skipped_in
-from vitrina.services.imports.import_file import UnreadableFile
 from vitrina.services.imports.parsing import parse_rows
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.rows import ImportOptions, ParsedRow, Profile
+from vitrina.services.imports.rows import ImportOptions, ParsedRow, Profile, UnreadableFile
 
 SHOP = Profile.WOOCOMMERCE
 

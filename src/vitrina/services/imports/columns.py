@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from vitrina.services.imports.import_file import ImportFile, UnreadableFile
+from vitrina.services.imports.import_file import ImportFile
+from vitrina.services.imports.rows import UnreadableFile
 
 _NUMBER: Final = re.compile(r"\d+")
 _APOSTROPHES: Final = str.maketrans("\u2019", "'")

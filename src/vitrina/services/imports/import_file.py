@@ -1,21 +1,29 @@
-"""Reads CSV (RFC 4180) and JSON Lines, one record at a time, so that memory does not grow with the file."""
+"""Reads CSV and JSON, one record at a time, so that memory does not grow with the file."""
 
 import codecs
-import csv
 import io
 import json
-from collections.abc import Generator, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TextIO
 
-from vitrina.services.imports.rows import Record, RowResult, refused
+from vitrina.services.imports.csv_rows import LONGEST_LINE, CsvRows
+from vitrina.services.imports.rows import Record, RowResult, UnreadableFile, refused
 
-LONGEST_LINE: Final = 1024 * 1024
-"""Bytes of a line of JSON Lines, and of a CSV header."""
-_LONGEST_CELL: Final = 8 * 1024 * 1024
-"""Characters of a cell: shops embed pictures in descriptions. A longer cell means that a quote is never closed."""
-_DELIMITERS: Final = ",;\t"
-_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_CHUNK: Final = 64 * 1024
+_NOT_TEXT: Final = {
+    codecs.BOM_UTF16_LE: "it is UTF-16: save it as UTF-8",
+    codecs.BOM_UTF16_BE: "it is UTF-16: save it as UTF-8",
+    b"PK\3\4": "it is a workbook or an archive: save the sheet as CSV in UTF-8",
+}
+"""What files begin with that no profile reads."""
+_REQUIRED: Final = frozenset(
+    ("sku", "name", "brand", "price", "handle", "title", "variant price", "type", "regular price")
+)
+"""The columns, of all profiles, that a row must reach; without one of them it was probably cut off."""
+_BEFORE_ELEMENTS: Final = re.compile(r"\s*\[\s*(?P<end>\])?")
+_AFTER_ELEMENT: Final = re.compile(r"\s*(?:,\s*|(?P<end>\]))")
 
 
 class FileFormat(StrEnum):
@@ -23,10 +31,6 @@ class FileFormat(StrEnum):
 
     CSV = "csv"
     JSONL = "jsonl"
-
-
-class UnreadableFile(Exception):
-    """The file as a whole cannot be read; the message says why."""
 
 
 class Number(str):
@@ -38,22 +42,33 @@ class Number(str):
 class ImportFile:
     """A seekable file of products, which can be read any number of times, one after the other.
 
-    The constructor reads the header of a CSV and raises UnreadableFile.
+    JSON is one object a line, or one array of objects. The constructor reads the header of a CSV and raises
+    UnreadableFile.
     """
 
     def __init__(self, file: BinaryIO, file_format: FileFormat) -> None:
         self._file = file
         self.format = file_format
         self.size = file.seek(0, io.SEEK_END)
-        self.columns: Sequence[str] = ()
-        """The columns of a CSV, as in `header` or by the names of a profile (`Layout.apply`); empty for JSON."""
-        self.header: Sequence[str] = ()
-        """The columns of a CSV in lower case."""
+        file.seek(0)
+        start = file.read(_CHUNK)
+        for magic, reason in _NOT_TEXT.items():
+            if start.startswith(magic):
+                raise UnreadableFile(reason)
+        self._is_array = start.lstrip(codecs.BOM_UTF8 + b" \t\r\n").startswith(b"[")
+        self._rows = CsvRows(file) if file_format is FileFormat.CSV else None
+        self.header: Sequence[str] = [name.strip().casefold() for name in self._rows.header] if self._rows else ()
+        """The columns of a CSV in lower case; empty for JSON."""
+        self.columns = self.header
+        """The columns as in `header`, or by the names of a profile (`Layout.apply`)."""
         self.unread: Sequence[str] = ()
         """The columns that the profile does not read."""
-        self._delimiter = ","
-        if file_format is FileFormat.CSV:
-            self._read_header()
+        self._unnamed = [index for index, name in enumerate(self.columns) if not name]
+
+    @property
+    def delimiter(self) -> str | None:
+        """The delimiter of a CSV, None for JSON."""
+        return self._rows.delimiter if self._rows else None
 
     @property
     def position(self) -> int:
@@ -62,57 +77,34 @@ class ImportFile:
 
     def records(self) -> Iterator[Record | RowResult]:
         """Yield all records; one that cannot be read is refused and does not stop the others. Raises UnreadableFile."""
-        return self._csv_records() if self.format is FileFormat.CSV else self._json_records()
+        if self._rows:
+            return self._csv_records(self._rows)
+        return self._array_records() if self._is_array else self._json_records()
 
-    def _read_header(self) -> None:
-        self._file.seek(0)
-        start = self._file.readline(LONGEST_LINE)
-        if start.startswith(_UTF16):
-            raise UnreadableFile("it is UTF-16: save it as UTF-8")
-        line = start.decode("utf-8-sig", errors="surrogateescape")
-        # Spreadsheets write semicolons in countries that have commas in numbers.
-        self._delimiter = max(_DELIMITERS, key=line.count)
-        rows = self._rows()
-        _, header = next(rows, (1, []))
-        rows.close()
-        if isinstance(header, str) or not any(header):
-            raise UnreadableFile("it has no header")
-        self.columns = self.header = [name.strip().casefold() for name in header]
-
-    def _csv_records(self) -> Iterator[Record | RowResult]:
-        rows = self._rows()
-        next(rows)
+    def _csv_records(self, rows: CsvRows) -> Iterator[Record | RowResult]:
         for line, cells in rows:
             if isinstance(cells, str):
                 yield refused(line, cells)
-            elif not any(cells):
-                continue
-            elif len(cells) != len(self.columns):
-                yield refused(line, f"it has {len(cells)} cells, and the header {len(self.columns)}")
-            elif not _is_unicode(cells):
-                yield refused(line, "it is not UTF-8")
-            else:
-                yield Record(line, dict(zip(self.columns, cells, strict=True)))
+            elif any(map(str.strip, cells)):
+                fault = self._fault(cells, rows)
+                yield refused(line, fault) if fault else Record(line, dict(zip(self.columns, cells, strict=False)))
 
-    def _rows(self) -> Generator[tuple[int, list[str] | str], None, None]:
-        """Yield the line on which each row begins, with its cells or with what is wrong with it."""
-        self._file.seek(0)
-        csv.field_size_limit(_LONGEST_CELL)
-        text = io.TextIOWrapper(self._file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        try:
-            reader = csv.reader(text, delimiter=self._delimiter, strict=True)
-            while True:
-                line = reader.line_num + 1
-                try:
-                    yield line, next(reader)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    if "field limit" in str(error):  # The reader would go on in the middle of the cell.
-                        raise UnreadableFile(f"a cell of line {line} is too long: is its quote closed?") from error
-                    yield line, f"it is not CSV, down to line {reader.line_num}: {error}"
-        finally:
-            text.detach()
+    def _fault(self, cells: Sequence[str], rows: CsvRows) -> str:
+        """Say what is wrong with a row, or return an empty text. Empty cells at its end may be left out."""
+        if len(cells) > len(self.columns):
+            return (
+                f"it has {len(cells)} cells, {cells[-1][:40]!r} the last, and the header {len(self.columns)}: "
+                f"is a cell that holds {rows.delimiter!r} not in quotes?"
+            )
+        if missing := [name for name in self.columns[len(cells) :] if name in _REQUIRED]:
+            return f"it ends before {missing[0]!r}: it has {len(cells)} cells, and the header {len(self.columns)}"
+        for index in self._unnamed:
+            if cells[index : index + 1] and cells[index].strip():
+                return f"its cell {index + 1}, {cells[index][:40]!r}, is in a column without a name: delete the column"
+        if not _is_unicode("".join(cells)):
+            name = next(name for name, cell in zip(self.columns, cells, strict=False) if not _is_unicode(cell))
+            return f"its cell {name!r} is not UTF-8: save the file as UTF-8"
+        return ""
 
     def _json_records(self) -> Iterator[Record | RowResult]:
         self._file.seek(0)
@@ -121,24 +113,60 @@ class ImportFile:
             line += 1
             if len(raw) > LONGEST_LINE:
                 raise UnreadableFile(f"its line {line} has more than {LONGEST_LINE:,} bytes: is it JSON Lines?")
-            if line == 1:
+            while line == 1 and raw.startswith(codecs.BOM_UTF8):
                 raw = raw.removeprefix(codecs.BOM_UTF8)
-            if raw.strip():
-                yield _json_record(line, raw.strip())
+            if raw := raw.strip():
+                yield _json_record(line, raw)
+
+    def _array_records(self) -> Iterator[Record | RowResult]:
+        """Yield the objects of one array. What is not JSON ends the reading, because no line begins anew."""
+        self._file.seek(0)
+        text = io.TextIOWrapper(self._file, encoding="utf-8", newline="")
+        try:
+            for line, value in _elements(text):
+                yield Record(line, value) if isinstance(value, dict) else refused(line, "it is not a JSON object")
+        except UnicodeDecodeError as error:
+            raise UnreadableFile("it is not UTF-8") from error
+        finally:
+            text.detach()
+
+
+def _elements(text: TextIO) -> Iterator[tuple[int, Any]]:
+    """Yield the elements of an array, each with the line on which it begins. Raises UnreadableFile."""
+    buffer, at, line = text.read(_CHUNK).lstrip("\ufeff"), 0, 1
+    before = _BEFORE_ELEMENTS
+    while True:
+        try:
+            gap = before.match(buffer, at)
+            if gap is None:
+                raise ValueError("a comma or a bracket is missing")  # noqa: TRY301 - perhaps the next chunk has it
+            if gap["end"]:
+                break
+            value, end = _DECODER.raw_decode(buffer, gap.end())
+        except (ValueError, RecursionError) as error:
+            size = len(buffer) - at
+            if size <= LONGEST_LINE and (more := text.read(max(_CHUNK, size))):
+                buffer, at = buffer[at:] + more, 0
+                continue
+            line += buffer.count("\n", at, getattr(error, "pos", at))
+            raise UnreadableFile(
+                f"its JSON array cannot be read from line {line} on: {getattr(error, 'msg', error)}"
+            ) from error
+        yield line + gap[0].count("\n"), value
+        line += buffer.count("\n", at, end)
+        at, before = end, _AFTER_ELEMENT
+    if (buffer[gap.end() :] + text.read(_CHUNK)).strip():
+        raise UnreadableFile("something follows its JSON array: write one array, or one object a line")
 
 
 def _json_record(line: int, raw: bytes) -> Record | RowResult:
     try:
-        value = json.loads(
-            raw.decode(), parse_float=Number, parse_int=Number, parse_constant=_no_constant, object_pairs_hook=_unique
-        )
+        value = _DECODER.decode(raw.decode())
     except UnicodeDecodeError:
         return refused(line, "it is not UTF-8")
     except (ValueError, RecursionError) as error:
-        return refused(line, f"it is not JSON: {error}")
-    if not isinstance(value, dict):
-        return refused(line, "it is not a JSON object")
-    return Record(line, value)
+        return refused(line, f"it is not JSON, one object a line: {error}")
+    return Record(line, value) if isinstance(value, dict) else refused(line, "it is not a JSON object")
 
 
 def _no_constant(text: str) -> None:
@@ -152,10 +180,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _is_unicode(cells: list[str]) -> bool:
-    """Whether all cells were UTF-8: other bytes were decoded to lone surrogates (PEP 383)."""
+_DECODER: Final = json.JSONDecoder(
+    parse_float=Number, parse_int=Number, parse_constant=_no_constant, object_pairs_hook=_unique
+)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text was UTF-8: other bytes were decoded to lone surrogates (PEP 383)."""
     try:
-        "".join(cells).encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True

@@ -7,9 +7,19 @@ from vitrina.domain.product_rows import COLUMNS, RULES, clean
 from vitrina.domain.text import unescape_cell
 from vitrina.services.imports import shopify, woocommerce
 from vitrina.services.imports.columns import Layout, folded
-from vitrina.services.imports.import_file import FileFormat, ImportFile, Number, UnreadableFile
+from vitrina.services.imports.import_file import FileFormat, ImportFile, Number
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.rows import ImportOptions, Outcome, ParsedRow, Profile, Record, Row, RowResult, refused
+from vitrina.services.imports.rows import (
+    ImportOptions,
+    Outcome,
+    ParsedRow,
+    Profile,
+    Record,
+    Row,
+    RowResult,
+    UnreadableFile,
+    refused,
+)
 
 _OWN: Final = Layout(dict.fromkeys(COLUMNS, ()))
 _LAYOUTS: Final = {

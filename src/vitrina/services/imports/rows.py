@@ -9,6 +9,10 @@ from vitrina.domain.products import FieldChange
 from vitrina.services.imports.skus import Origin
 
 
+class UnreadableFile(Exception):
+    """The file as a whole cannot be read; the message says why."""
+
+
 class Profile(StrEnum):
     """The shop system that wrote a file."""
 

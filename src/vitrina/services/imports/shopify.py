@@ -7,8 +7,8 @@ from typing import Final
 
 from vitrina.services.imports.columns import Layout
 from vitrina.services.imports.html_text import html_text
-from vitrina.services.imports.import_file import ImportFile, UnreadableFile
-from vitrina.services.imports.rows import ImportOptions, ParsedRow, Row, RowResult, refused, skipped
+from vitrina.services.imports.import_file import ImportFile
+from vitrina.services.imports.rows import ImportOptions, ParsedRow, Row, RowResult, UnreadableFile, refused, skipped
 from vitrina.services.imports.skus import Origin, chosen_sku
 
 LAYOUT: Final = Layout(

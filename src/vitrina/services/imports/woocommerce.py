@@ -8,9 +8,18 @@ from typing import Final
 from vitrina.domain.text import fold, unescape_cell
 from vitrina.services.imports.columns import Layout
 from vitrina.services.imports.html_text import html_text
-from vitrina.services.imports.import_file import ImportFile, UnreadableFile
+from vitrina.services.imports.import_file import ImportFile
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.rows import ImportOptions, ParsedRow, Record, Row, RowResult, refused, skipped
+from vitrina.services.imports.rows import (
+    ImportOptions,
+    ParsedRow,
+    Record,
+    Row,
+    RowResult,
+    UnreadableFile,
+    refused,
+    skipped,
+)
 from vitrina.services.imports.skus import Origin, chosen_sku
 
 LAYOUT: Final = Layout(
