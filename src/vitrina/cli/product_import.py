@@ -32,10 +32,12 @@ from vitrina.services.imports.import_file import FileFormat, ImportFile
 from vitrina.services.imports.importer import AT_ONCE, Importer
 from vitrina.services.imports.parsing import parse
 from vitrina.services.imports.plan import ImportPlan
-from vitrina.services.imports.rows import ImportOptions, Outcome, Profile, UnreadableFile
+from vitrina.services.imports.rows import DecimalMark, ImportOptions, Outcome, Profile, UnreadableFile
 from vitrina.store.users import UserStore
 
-_EXTENSIONS: Final = {".csv": FileFormat.CSV, ".jsonl": FileFormat.JSONL, ".ndjson": FileFormat.JSONL}
+_EXTENSIONS: Final = dict.fromkeys((".csv", ".tsv"), FileFormat.CSV) | dict.fromkeys(
+    (".jsonl", ".ndjson", ".json"), FileFormat.JSONL
+)
 
 
 def _currency(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -72,6 +74,11 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 )
 @click.option("--brand", help="Brand of rows without one.")
 @click.option("--currency", callback=_currency, help="Currency of rows without one.")
+@click.option(
+    "--decimal-mark",
+    type=click.Choice([*map(str, DecimalMark)]),
+    help="What stands before the decimals of prices.  [default: as in the prices that have only one reading]",
+)
 @click.option("--require-sku", is_flag=True, help="Refuse rows of another shop without a SKU, instead of deriving one.")
 @click.option(
     "--derive-skus", is_flag=True, help="Derive SKUs for rows of another shop whose own are not allowed or repeated."
@@ -106,6 +113,7 @@ def import_products(
     email: str | None,
     brand: str | None,
     currency: str | None,
+    decimal_mark: str | None,
     concurrency: int,
     report: Path | None,
     columns: dict[str, str],
@@ -115,7 +123,7 @@ def import_products(
     unpublished: bool,
     as_json: bool,
 ) -> None:
-    """Create and update products from FILE (CSV or JSON Lines), matched by SKU.
+    """Create and update products from FILE (CSV, JSON Lines or a JSON array), matched by SKU.
 
     The command reads the whole file, compares it with the catalogue, prints the plan, and only then writes. An invalid
     row does not stop the others. After an interruption, run the command again: rows already written count as
@@ -124,6 +132,10 @@ def import_products(
     Vitrina's own layout has the columns sku and any of name, brand, description, price and currency, in any order;
     other columns are ignored. An empty cell leaves the value as it is, but an empty description removes the
     description. The apostrophe that an export puts before a spreadsheet formula is removed.
+
+    Prices may have thousands separators and a currency symbol. Whether the point or the comma marks decimals, the
+    whole file decides: prices such as 19,99 or 1.234,50 have only one reading. A price that has two (1,800), or one
+    that contradicts another, is refused; --decimal-mark settles it.
 
     Shopify: each variant becomes a product. A variant without a SKU gets its handle and options, in upper case and
     joined by `-`. WooCommerce, with column names in English, German, Spanish, French, Italian, Portuguese, Dutch,
@@ -139,6 +151,7 @@ def import_products(
         unpublished=unpublished,
         defaults=defaults,
         columns=columns,
+        decimal_mark=DecimalMark(decimal_mark) if decimal_mark else None,
     )
     if derive_skus and options.profile is Profile.VITRINA:
         raise UsageError("--derive-skus needs --profile shopify or woocommerce: own files have nothing to derive from")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final
 
 from vitrina.clock import rfc3339
@@ -32,14 +33,14 @@ Fields = Mapping[str, Any]
 """The values of a row by field; a missing field is left unchanged."""
 
 
-def clean(texts: Texts) -> Fields:
+def clean(texts: Texts, *, price: Callable[[str], Decimal] = parse_amount) -> Fields:
     """Return the values of a row. An empty description removes the description; other empty cells set nothing.
 
-    Raises ValueError with a message that names each invalid field.
+    `price` parses the price. Raises ValueError with a message that names each invalid field.
     """
     fields: dict[str, Any] = {}
     problems: list[str] = []
-    for name, rule in RULES.items():
+    for name, rule in {**RULES, "price": price}.items():
         text = texts.get(name)
         if text is None or not text.strip():
             if name == "description" and name in texts:

@@ -52,7 +52,7 @@ def test_a_woocommerce_export_has_the_column_names_of_its_language(language: str
         "sku": "TEE-R",
         "name": "Tee - Red",
         "brand": "Acme",
-        "price": "19.99",
+        "price": "19,99",
         "description": "Soft",
     }
 

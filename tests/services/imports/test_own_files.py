@@ -70,6 +70,17 @@ def test_an_export_is_imported_unchanged(file_format: FileFormat, made: list[Pro
         assert complete(clean(entry.texts), None) == before.drafted()
 
 
+@pytest.mark.parametrize("file_format", FileFormat)
+def test_an_exported_price_with_three_decimals_is_imported_unchanged(file_format: FileFormat) -> None:
+    """In another file `1.800` may be thousands."""
+    head, write = WRITERS[file_format]
+    content = head + write([product(sku="A", price=Decimal("1.800"), currency="KWD")])
+    with ImportPlan() as plan:
+        parse(import_file(content, file_format), OWN, plan)
+        ((row,),) = plan.batches(Outcome.WAITING)
+    assert row.fields["price"] == Decimal("1.8")
+
+
 def test_no_cell_of_an_exported_csv_begins_like_a_formula() -> None:
     head, write = WRITERS[FileFormat.CSV]
     assert b",'=1+1," in head + write([product(name="=1+1")])

@@ -26,7 +26,7 @@ TEE = row(
 
 
 def test_simple_products_are_imported_at_the_regular_price() -> None:
-    """Flags beside the type are ignored; a decimal comma is understood."""
+    """Flags beside the type are ignored; what the price means is decided by the whole file."""
     (album,) = products_in(
         [
             row(
@@ -41,7 +41,7 @@ def test_simple_products_are_imported_at_the_regular_price() -> None:
         ],
         SHOP,
     )
-    assert album == {"sku": "album", "name": "=Album", "brand": "", "price": "15.50", "description": "A"}
+    assert album == {"sku": "album", "name": "=Album", "brand": "", "price": "15,50", "description": "A"}
     (belt,) = products_in([row("", id="7", name="Belt", price="1,234.50")], SHOP)
     assert (belt["sku"], belt["price"]) == ("WC-7", "1,234.50")
 

@@ -1,14 +1,17 @@
 """Parses a file into an import plan; each profile maps its own columns to those of a product."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Final
 
+from vitrina.domain.money import DECIMALS, DEFAULT_CURRENCY, parse_amount
 from vitrina.domain.product_rows import COLUMNS, RULES, clean
 from vitrina.domain.text import unescape_cell
 from vitrina.services.imports import shopify, woocommerce
 from vitrina.services.imports.columns import Layout, folded
 from vitrina.services.imports.import_file import FileFormat, ImportFile, Number
 from vitrina.services.imports.plan import ImportPlan
+from vitrina.services.imports.prices import PriceReader
 from vitrina.services.imports.rows import (
     ImportOptions,
     Outcome,
@@ -36,6 +39,12 @@ def parse(
 
     Raises UnreadableFile.
     """
+    # An export, unless a spreadsheet has saved it again with semicolons.
+    is_export = tuple(file.header) == COLUMNS and file.delimiter == ","
+    prices = PriceReader(mark=options.decimal_mark, plain=file.format is FileFormat.JSONL or is_export)
+    for row in parse_rows(file, options, plan) if options.decimal_mark is None else ():
+        if isinstance(row, ParsedRow) and type(price := row.texts.get("price")) is str:
+            prices.note(row.line, price)
     position = 0
     for row in parse_rows(file, options, plan):
         advance(file.position - position)
@@ -47,8 +56,12 @@ def parse(
         for name, text in options.defaults.items():
             if not (texts.get(name) or "").strip():
                 texts[name] = text
+        currency = (texts.get("currency") or "").strip()
+        read_price = partial(prices.read, currency=currency if currency in DECIMALS else DEFAULT_CURRENCY)
+        is_number = type(row.texts.get("price")) is Number
         try:
-            plan.add(row.line, clean(texts), origin=row.origin, is_derived=row.is_derived)
+            fields = clean(texts, price=parse_amount if is_number else read_price)
+            plan.add(row.line, fields, origin=row.origin, is_derived=row.is_derived)
         except ValueError as error:
             plan.add_skipped(RowResult(row.line, Outcome.REFUSED, str(error), texts.get("sku") or ""))
     plan.resolve_repeats(derive=options.derive_skus)

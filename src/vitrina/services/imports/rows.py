@@ -21,6 +21,13 @@ class Profile(StrEnum):
     WOOCOMMERCE = "woocommerce"
 
 
+class DecimalMark(StrEnum):
+    """What stands before the decimals of a price."""
+
+    POINT = "point"
+    COMMA = "comma"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
     """How to parse a file.
@@ -28,6 +35,7 @@ class ImportOptions:
     A row without a SKU gets a derived one unless `require_sku`; with `derive_skus` a row whose own is not allowed or
     repeated does too. Products that are not on sale in the other shop are skipped unless `unpublished`. `defaults`
     gives the text of fields that a row leaves empty. `columns` maps columns of the file to those of the profile.
+    `decimal_mark` is that of the file's prices; None: its unambiguous prices tell.
     """
 
     profile: Profile = Profile.VITRINA
@@ -36,6 +44,7 @@ class ImportOptions:
     unpublished: bool = False
     defaults: dict[str, str] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
+    decimal_mark: DecimalMark | None = None
 
 
 class Outcome(StrEnum):

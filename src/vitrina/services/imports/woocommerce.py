@@ -114,7 +114,7 @@ def _row(line: int, cells: dict[str, str], options: ImportOptions, plan: ImportP
     texts |= {
         "sku": sku,
         "name": _variation_name(cells, own["name"], parent.get("name")) if kind == "variation" else own["name"],
-        "price": _price(cells["regular price"]),
+        "price": cells["regular price"],
     }
     if "currency" in cells:
         texts["currency"] = cells["currency"]
@@ -167,11 +167,6 @@ def _variation_name(cells: dict[str, str], own: str, parent: str | None) -> str:
 def _brand(text: str) -> str:
     """Return the first brand without its parent brands: `Kids` for `Acme > Kids, Other`."""
     return _COMMA.split(text)[0].replace("\\,", ",").rpartition(">")[2].strip()
-
-
-def _price(text: str) -> str:
-    """Return a price with a decimal point: shops write their language's own, and never a thousands separator."""
-    return text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
 
 
 def _break(match: re.Match[str]) -> str:
