@@ -13,6 +13,7 @@ from tests.cli.command import Vitrina, settings
 from vitrina.services.imports import plan as workbook
 
 NOT_A_SKU = "is not a SKU: 1 to 64 letters A-Z and a-z, digits, '.', '_' and '-', and more than dots"
+UNSETTLED = "no other price of the file tells: give --decimal-mark point or comma"
 PASSWORD = "purple monkey dishwasher 9"
 ROWS = 'sku,name,brand,price,description\nA,=Lamp,Brightwell,19.99,"Oak\n+ brass"\nB,Rug,Juniper,5,\n'
 
@@ -194,6 +195,26 @@ def test_columns_are_mapped_and_unread_ones_are_named(vitrina: Vitrina, file: Pa
     for option, words in (("--map=Code", "'Code' is not COLUMN=FIELD"), ("--derive-skus", "needs --profile shopify")):
         done = vitrina("products", "import", str(file), "--dry-run", option)
         assert (done.exit_code, words in done.stderr) == (2, True)
+
+
+def test_a_price_with_two_readings_is_refused_until_the_option_settles_it(vitrina: Vitrina, tmp_path: Path) -> None:
+    """A profile for another layout is named, with exit code 2."""
+    file = tmp_path / "shop.csv"
+    file.write_text('Type,SKU,Name,Regular price,Brands\nsimple,DESK,Desk,"1,800",Acme\n')
+    arguments = ("import", file, "--profile", "woocommerce")
+    code, lines = run(vitrina, *arguments, "--dry-run")
+    assert (code, lines[0]) == (
+        1,
+        f"line 2 (DESK): refused: price '1,800' may mean 1800 or 1.800, and {UNSETTLED}",
+    )
+    for mark, price in (("point", "1800.00"), ("comma", "1.80")):
+        assert run(vitrina, *arguments, "--decimal-mark", mark)[0] == 0
+        assert [entry["price"] for entry in exported(vitrina)] == [price]
+    code, lines = run(vitrina, "import", file)
+    assert (code, lines[-1]) == (
+        2,
+        "Error: the file can't be imported: it looks like WooCommerce's: use --profile woocommerce",
+    )
 
 
 def test_somebody_does_it(vitrina: Vitrina, file: Path) -> None:

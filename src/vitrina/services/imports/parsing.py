@@ -1,5 +1,6 @@
 """Parses a file into an import plan; each profile maps its own columns to those of a product."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Final
@@ -24,6 +25,22 @@ from vitrina.services.imports.rows import (
     refused,
 )
 
+_SIGNATURES: Final = (
+    ("Shopify", ("handle", "title", "variant price"), Profile.SHOPIFY),
+    ("Shopify", ("url handle", "title", "price"), Profile.SHOPIFY),
+    ("WooCommerce", ("type", "sku", "name", "regular price"), Profile.WOOCOMMERCE),
+    ("Magento", ("sku", "attribute_set_code", "product_type"), None),
+    ("Magento", ("sku", "_attribute_set", "_type"), None),
+    ("Square", ("token", "item name", "variation name"), None),
+    ("Google Merchant Center", ("id", "title", "link", "image link"), None),
+    ("Google Merchant Center", ("id", "title", "link", "image_link"), None),
+)
+"""Columns by which the file of a shop is recognised, and the profile that reads it, if there is one."""
+_BREAKS: Final = re.compile(" *[\t\n\v\f\r\u2028\u2029][\t\n\v\f\r\u2028\u2029 ]*")
+_WINDOWS_1252: Final = {
+    code: character for code in range(0x80, 0xA0) if (character := bytes([code]).decode("cp1252", errors="ignore"))
+}
+"""What programs mean by these control characters (WHATWG HTML, numeric character reference end state)."""
 _OWN: Final = Layout(dict.fromkeys(COLUMNS, ()))
 _LAYOUTS: Final = {
     Profile.VITRINA: _OWN,
@@ -52,7 +69,7 @@ def parse(
         if isinstance(row, RowResult):
             plan.add_skipped(row)
             continue
-        texts = dict(row.texts)
+        texts = {name: _repaired(name, text) for name, text in row.texts.items()}
         for name, text in options.defaults.items():
             if not (texts.get(name) or "").strip():
                 texts[name] = text
@@ -70,6 +87,8 @@ def parse(
 def parse_rows(file: ImportFile, options: ImportOptions, plan: ImportPlan) -> Iterator[Row]:
     """Parse the rows of a file by its profile; `plan` stores the parents of WooCommerce. Raises UnreadableFile."""
     if file.format is FileFormat.CSV:
+        if not options.columns:
+            _check_layout(set(file.header), options.profile)
         file.unread = _LAYOUTS[options.profile].apply(file, options.columns)
     elif options.profile is not Profile.VITRINA:
         raise UnreadableFile(f"the profile {options.profile} reads CSV")
@@ -78,6 +97,18 @@ def parse_rows(file: ImportFile, options: ImportOptions, plan: ImportPlan) -> It
     if options.profile is Profile.SHOPIFY:
         return shopify.parse_rows(file, options)
     return woocommerce.parse_rows(file, options, plan)
+
+
+def _check_layout(columns: set[str], profile: Profile) -> None:
+    """Raise UnreadableFile for the layout of another shop, with the profile to use."""
+    # WooCommerce's are translated; `price` is a spelling of one, and a column of own files too.
+    names = columns | {woocommerce.LAYOUT.find(name) for name in columns if name != "price"}
+    for shop, signature, reader in _SIGNATURES:
+        if reader is not profile and names.issuperset(signature):
+            advice = f"use --profile {reader}" if reader else "no profile reads it; name its columns with --map"
+            raise UnreadableFile(f"it looks like {shop}'s: {advice}")
+    if profile is not Profile.VITRINA and len(columns) > 1 and "sku" in columns and columns.issubset(COLUMNS):
+        raise UnreadableFile("it looks like Vitrina's own: leave out --profile")
 
 
 def _own_rows(file: ImportFile, names: Mapping[str, str]) -> Iterator[Row]:
@@ -106,3 +137,11 @@ def _from_json(record: Record) -> Row:
         if not (value is None or type(value) is str or (name == "price" and type(value) is Number)):
             return refused(record.line, f"{name} is not text")
     return ParsedRow(record.line, texts)
+
+
+def _repaired(name: str, text: str | None) -> str | None:
+    """Return the text for people without other programs' line breaks and controls that mean a character."""
+    if not text or text.isprintable() or name not in {"name", "brand", "description"}:
+        return text
+    text = text.translate(_WINDOWS_1252)
+    return re.sub("[\v\f]", "\n", text) if name == "description" else _BREAKS.sub(" ", text)
