@@ -48,8 +48,11 @@ class Page:
                 await self.evaluate("new Promise((resolve) => setTimeout(resolve, 20))")
 
     async def click(self, selector: str) -> None:
-        """Click the element of a CSS selector once it is there."""
-        await self.wait_for(f"document.querySelector({json.dumps(selector)})?.click() || {_found(selector)}")
+        """Click the element of a CSS selector once it is there; as with a mouse, the field in use loses the focus."""
+        await self.wait_for(_found(selector))
+        await self.evaluate(
+            f"for (const method of ['focus', 'click']) document.querySelector({json.dumps(selector)})[method]()"
+        )
 
     async def type(self, selector: str, text: str) -> None:
         """Replace the text of a field."""
