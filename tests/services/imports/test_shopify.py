@@ -59,6 +59,8 @@ def test_entities_are_decoded_in_every_text() -> None:
     assert (row.texts["name"], row.texts["brand"]) == ("Salt & Pepper", "Black & Decker")
     (only,) = products_in([row_of_options("S &amp; M")], SHOP)
     assert only["name"] == "Cap - S & M"
+    (only,) = products_in([row_of_options("Plug&section &#8211; &amp;amp;")], SHOP)
+    assert only["name"] == "Cap - Plug&section \u2013 &amp;"
 
 
 def test_a_sku_that_is_not_allowed_is_refused_unless_another_is_derived() -> None:

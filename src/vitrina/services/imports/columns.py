@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from vitrina.domain.text import fold
 from vitrina.services.imports.import_file import ImportFile
 from vitrina.services.imports.rows import UnreadableFile
 
@@ -66,4 +67,4 @@ class Layout:
 
 def folded(text: str) -> str:
     """Return the form in which two spellings of a column are equal."""
-    return " ".join(text.translate(_APOSTROPHES).casefold().split())
+    return " ".join(fold(text.translate(_APOSTROPHES)).split())

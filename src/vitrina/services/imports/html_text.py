@@ -1,6 +1,7 @@
 """Converts descriptions that other shops store as HTML to plain text."""
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 from typing import Final
 
@@ -79,6 +80,14 @@ def html_text(html: str, *, keep_breaks: bool = False) -> str:
         text = text.replace("\r\n", "\n").replace("\n", _LINE)
     text = re.sub(r"\s+", " ", text)
     return re.sub(r" *[\0-\2][\0-\2 ]*", _line_breaks, text).strip()
+
+
+def decode_entities(text: str) -> str:
+    """Return a text that is no HTML with its entities decoded, where a shop has stored `Salt &amp; Pepper`.
+
+    Only with their semicolon: a browser would also make `Plug&section` to `Plug§ion`.
+    """
+    return re.sub(r"&#?[0-9A-Za-z]+;", lambda entity: unescape(entity[0]), text)
 
 
 def _line_breaks(breaks: re.Match[str]) -> str:

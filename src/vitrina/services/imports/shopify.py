@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import unescape
 from typing import Final
 
 from vitrina.services.imports.columns import Layout
-from vitrina.services.imports.html_text import html_text
+from vitrina.services.imports.html_text import decode_entities, html_text
 from vitrina.services.imports.import_file import ImportFile
 from vitrina.services.imports.rows import ImportOptions, ParsedRow, Row, RowResult, UnreadableFile, refused, skipped
 from vitrina.services.imports.skus import Origin, chosen_sku
@@ -61,7 +60,7 @@ def parse_rows(file: ImportFile, options: ImportOptions) -> Iterator[Row]:
             continue
         cells = {name: cell.strip() for name, cell in record.cells.items()}
         handle, title = cells["handle"], cells["title"]
-        values = [unescape(cells[name]) for name in _OPTIONS if cells.get(name)]
+        values = [decode_entities(cells[name]) for name in _OPTIONS if cells.get(name)]
         if not (title or values or cells.get("variant sku") or cells["variant price"]):
             yield skipped(record.line, "holds only an image")
         elif not handle:
@@ -80,8 +79,8 @@ def _product(cells: dict[str, str]) -> _Product:
         hidden = "is not published"
     return _Product(
         handle=cells["handle"],
-        title=unescape(cells["title"]),
-        vendor=unescape(cells.get("vendor", "")),
+        title=decode_entities(cells["title"]),
+        vendor=decode_entities(cells.get("vendor", "")),
         description=html_text(cells.get("body (html)", "")),
         hidden=hidden,
     )

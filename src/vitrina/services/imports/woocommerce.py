@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from html import unescape
 from typing import Final
 
 from vitrina.domain.text import fold, unescape_cell
 from vitrina.services.imports.columns import Layout
-from vitrina.services.imports.html_text import html_text
+from vitrina.services.imports.html_text import decode_entities, html_text
 from vitrina.services.imports.import_file import ImportFile
 from vitrina.services.imports.plan import ImportPlan
 from vitrina.services.imports.rows import (
@@ -134,8 +133,8 @@ def _inherited(cells: dict[str, str]) -> dict[str, str]:
     """Return the fields that a variation may inherit from a row; `hidden` is why it is not on sale, or empty."""
     description = cells.get("description") or cells.get("short description", "")
     return {
-        "name": unescape(cells["name"]),
-        "brand": unescape(_brand(cells.get("brands", ""))),
+        "name": decode_entities(cells["name"]),
+        "brand": decode_entities(_brand(cells.get("brands", ""))),
         "description": html_text(_BREAKS.sub(_break, description), keep_breaks=True),
         "hidden": _UNPUBLISHED.get(cells.get("published", ""), ""),
     }
@@ -157,7 +156,7 @@ def _variation_name(cells: dict[str, str], own: str, parent: str | None) -> str:
     If the file lacks the parent, a name that holds no option is taken for the parent's.
     """
     numbers = sorted(int(match[1]) for name in cells if (match := _ATTRIBUTE.fullmatch(name)))
-    values = (unescape(cells[f"attribute {number} value(s)"].replace("\\,", ",")) for number in numbers)
+    values = (decode_entities(cells[f"attribute {number} value(s)"].replace("\\,", ",")) for number in numbers)
     chosen = list(filter(None, values))
     base = own or parent or ""
     is_named = any(fold(value) in fold(base) for value in chosen) if parent is None else fold(base) != fold(parent)
