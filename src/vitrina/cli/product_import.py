@@ -15,15 +15,7 @@ import click
 from vitrina.bootstrap import Services
 from vitrina.cli.import_report import PLANNED, WRITTEN, show, totals, write_report
 from vitrina.cli.progress import progress
-from vitrina.cli.running import (
-    PATIENCE,
-    UsageError,
-    json_option,
-    load_settings,
-    print_result,
-    run,
-    temporary_files,
-)
+from vitrina.cli.running import PATIENCE, UsageError, json_option, load_settings, print_result, run, temporary_files
 from vitrina.config import Settings
 from vitrina.domain.money import check_currency
 from vitrina.domain.users import PRODUCT_MANAGERS, Role, User
