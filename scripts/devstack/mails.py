@@ -5,6 +5,7 @@ import email
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
@@ -103,13 +104,19 @@ def caught_mail(folder: Path, name: str) -> CaughtMail | None:
     message = email.message_from_bytes(file.read_bytes(), policy=default)
     return CaughtMail(
         name=name,
-        recipient=str(message["To"]),
-        subject=str(message["Subject"]),
+        recipient=_decoded(message, "To"),
+        subject=_decoded(message, "Subject"),
         written_at=message["Date"].datetime,
-        headers=tuple((header, str(value)) for header, value in message.items()),
+        headers=tuple((header, _decoded(message, header)) for header in message),
         text=_part(message, "plain"),
         html=_part(message, "html"),
     )
+
+
+def _decoded(message: EmailMessage, header: str) -> str:
+    """Return a header as mail programs show it: Python 3.11's own reader adds spaces between encoded words."""
+    raw = dict(message.raw_items()).get(header, "")
+    return " ".join(str(make_header(decode_header(raw))).split())
 
 
 def _part(message: EmailMessage, kind: str) -> str:

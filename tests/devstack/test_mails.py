@@ -14,13 +14,13 @@ from vitrina.mail.message import compose, sender_address
 from vitrina.mail.transport import DirectoryTransport
 
 
-async def catch(folder: Path, name: str = "Oak <b>Lamp</b>") -> str:
+async def catch(folder: Path, name: str = "Oak <b>Lamp</b>", to: str = "Ana Admin") -> str:
     """Store a mail and return its name."""
     one = notice(name=name)
     message = compose(
         mail(one),
         [one],
-        recipient=recipient(),
+        recipient=recipient(name=to),
         language=Language.ENGLISH,
         sender=sender_address("vitrina@shop.example"),
     )
@@ -62,6 +62,14 @@ async def test_mail_is_listed_and_shown(dynamodb_local: str, tmp_path: Path) -> 
                     assert response.status == 404
         async with http.get("/openapi.json") as response:
             assert not [path for path in (await response.json())["paths"] if path.startswith("/dev")]
+
+
+async def test_a_long_name_is_shown_without_further_spaces(tmp_path: Path) -> None:
+    """Its header is many encoded words."""
+    await catch(tmp_path, name="é" * 200, to="ñ" * 200)
+    [found] = caught_mails(tmp_path, most=9)
+    assert found.subject == f"Price of {'é' * 200}: 19.99 USD → 24.99 USD"
+    assert dict(found.headers)["To"] == found.recipient == f"{'ñ' * 200} <ana@example.com>"
 
 
 async def test_the_service_has_no_mail_page(moto: str, tmp_path: Path) -> None:
