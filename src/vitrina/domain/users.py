@@ -14,10 +14,11 @@ MAX_EMAIL: Final = 254
 """Bytes of an address (RFC 5321 section 4.5.3.1.3, without the angle brackets)."""
 _MAX_LOCAL: Final = 64
 """Bytes before the @ (RFC 5321 section 4.5.3.1.1)."""
-_ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_DOT_ATOM: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+"""A word of an address or a display name that needs no quotes (RFC 5322 section 3.2.3)."""
+_DOT_ATOM: Final = re.compile(rf"{ATOM}(?:\.{ATOM})*")
 ENCODED_WORD: Final = re.compile(r"=\?.*\?=")
-"""What a mail program may decode (RFC 2047), and so never comes from a user as it is."""
+"""An encoded word (RFC 2047), which mail programs decode: names and addresses must not hold one."""
 
 
 class Role(StrEnum):
@@ -146,7 +147,8 @@ def clean_account_name(text: str) -> str:
 
 def _a_labels(domain: str) -> str:
     """Return a domain by IDNA 2008, after UTS 46's mapping of case and width. Raises ValueError, which says why."""
-    if not domain.isprintable():
+    # UTS 46 would drop most of them. IDNA 2008 allows joiners where the script needs them.
+    if not domain.replace("\u200c", "").replace("\u200d", "").isprintable():
         raise ValueError("has an invisible character in its domain")
     try:
         labels = idna.encode(domain, uts46=True, std3_rules=True).decode()

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from email.utils import getaddresses
 from typing import Final
 
-from vitrina.domain.users import ENCODED_WORD
+from vitrina.domain.users import ATOM, ENCODED_WORD
 
 _LINE: Final = 76
 """Characters of a line with encoded words (RFC 2047 section 2); RFC 5322 recommends 78 at most."""
 _LONGEST_LINE: Final = 998
 """Characters of any line (RFC 5322 section 2.1.1); only a long address or Message-ID exceeds `_LINE`."""
-_ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_ATOMS: Final = rf"{_ATOM}(?: {_ATOM})*"
+_ATOMS: Final = rf"{ATOM}(?: {ATOM})*"
 _QUOTED: Final = r'"(?:[ !#-\[\]-~]|\\["\\])*"'
 _WORD: Final = r"=\?utf-8\?b\?[A-Za-z0-9+/]+=*\?="
 _WORDS: Final = rf"{_WORD}(?: {_WORD})*"
