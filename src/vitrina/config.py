@@ -100,7 +100,9 @@ class Settings(BaseSettings):
         description="Failed sign-ins for one account from one address in 15 minutes; also wrong current passwords in "
         "one session.",
     )
-    login_address_limit: Count = Field(100, description="Failed sign-ins from one address in 15 minutes.")
+    login_address_limit: Count = Field(
+        100, description="Failed sign-ins from one address in 15 minutes, and as many registrations."
+    )
     login_account_limit: Count = Field(
         100,
         description="Failed sign-ins on one account in 15 minutes; above it each address has two attempts at that "
@@ -122,7 +124,9 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65_535, description="Port on which the API listens; 0: any free one.")
     public_url: str = Field("", description="Scheme and host of links in responses; empty: those of the request.")
     trusted_proxies: Words = Field(
-        (), description="Networks, comma-separated, whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted."
+        (),
+        description="Networks, comma-separated, whose `X-Forwarded-For` and `X-Forwarded-Proto`, or `Forwarded`, are "
+        "trusted.",
     )
     cors_origins: Words = Field((), description="Origins, comma-separated, that may call from a browser; `*`: all.")
     body_timeout: Seconds = Field(10.0, description="Timeout for receiving a request's body.")
