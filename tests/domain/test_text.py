@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from vitrina.domain.text import clean_line, clean_paragraphs, fold
 
 
-@pytest.mark.parametrize("space", [" ", "\t", "\n", "\u00a0", "\u2003", "\u3000", "\u2028", "\x1c", "\u0085"])
+@pytest.mark.parametrize("space", [" ", "\t", "\n", "\u00a0", "\u2003", "\u3000", "\u2028", "\u0085"])
 def test_all_of_unicodes_white_space_is_trimmed(space: str) -> None:
     """At both ends; a text of white space only is empty."""
     assert clean_line(f"{space}Oak  Lamp{space}") == "Oak  Lamp"
@@ -24,6 +24,32 @@ def test_control_characters_are_refused(control: str) -> None:
     for clean in (clean_line, clean_paragraphs):
         with pytest.raises(ValueError, match="control character U\\+"):
             clean(f"a{control}b")
+
+
+def test_a_control_character_that_is_no_white_space_is_refused_at_the_ends_too() -> None:
+    """`str.strip` takes U+001C to U+001F, which Unicode does not call white space."""
+    for control in "\x1c\x1f":
+        for text in (f"{control}Oak", f"Oak{control}"):
+            with pytest.raises(ValueError, match="control character U\\+001"):
+                clean_line(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\u200b", "\u2060", "\u3164", "\u00ad", "\u200d\u200c", " \u115f\u1160\uffa0 ", "\u2800", "\ufeff", "\u034f",
+     "\ufe0f", "\U000e0001", "\u180e \u061c"],
+)  # fmt: skip
+def test_a_line_without_a_visible_character_is_refused(text: str) -> None:
+    """White space, format characters and fillers show nothing."""
+    with pytest.raises(ValueError, match="visible"):
+        clean_line(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Bam\u00adbus", "क\u094d\u200dष", "👩\u200d🌾", "\u200bOak\u2060", "❤\ufe0f", "\u3164x", "·"]
+)
+def test_joiners_and_soft_hyphens_beside_visible_characters_stay(text: str) -> None:
+    assert clean_line(text) == text
 
 
 @pytest.mark.parametrize("break_", ["\n", "\r", "\t", "\u2028", "\u2029"])

@@ -8,6 +8,14 @@ MAX_NAME: Final = 200
 MAX_DESCRIPTION: Final = 10_000
 _CONTROLS: Final = frozenset({"Cc", "Cs"})
 """The general categories of Unicode for control characters and lone surrogates."""
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+"""The general categories of control characters, format characters and white space."""
+_FILLERS: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+"""Characters of other categories that show nothing: Default_Ignorable_Code_Point, and the blank Braille pattern."""
+_WHITE_SPACE: Final = "".join(c for c in map(chr, range(0x3001)) if c.isspace() and c not in "\x1c\x1d\x1e\x1f")
+"""Unicode's White_Space. `str.strip` would also take U+001C to U+001F, which are plain control characters."""
 _FORMULA: Final = re.compile(r"'*[=+\-@\t\r\n]")
 _ESCAPED: Final = re.compile(r"'+[=+\-@\t\r\n]")
 
@@ -21,15 +29,19 @@ def fold(text: str) -> str:
 
 
 def clean_line(text: str, *, longest: int = MAX_NAME) -> str:
-    """Return a one-line text, trimmed; raises ValueError if it is empty, too long, or has control characters.
+    """Return a one-line text, trimmed; raises ValueError if it shows nothing, is too long, or has control characters.
 
-    Unicode's line and paragraph separators (Zl, Zp) are refused too, because they break a line.
+    Unicode's line and paragraph separators (Zl, Zp) are refused too, because they break a line. Format characters,
+    such as joiners and soft hyphens, are kept beside a visible one.
     """
-    return _clean(text, longest=longest, refused=_CONTROLS | {"Zl", "Zp"}, allowed="")
+    text = _clean(text, longest=longest, refused=_CONTROLS | {"Zl", "Zp"}, allowed="")
+    if all(unicodedata.category(character) in _UNSEEN or _FILLERS.match(character) for character in text):
+        raise ValueError("has no visible character")
+    return text
 
 
 def clean_paragraphs(text: str, *, longest: int = MAX_DESCRIPTION) -> str:
-    """Return a text that may have line breaks and tabs, trimmed; raises ValueError as `clean_line` does."""
+    """Return a text that may have line breaks and tabs, trimmed; raises ValueError if it is empty, or as above."""
     return _clean(text, longest=longest, refused=_CONTROLS, allowed="\n\r\t")
 
 
@@ -47,7 +59,7 @@ def unescape_cell(cell: str) -> str:
 
 
 def _clean(text: str, *, longest: int, refused: frozenset[str], allowed: str) -> str:
-    text = text.strip()
+    text = text.strip(_WHITE_SPACE)
     if not text:
         raise ValueError("is empty once surrounding white space is trimmed")
     # Some characters become three in NFC, in which keys are written: the limit holds for both forms.
