@@ -48,6 +48,7 @@ def settings_for(endpoint: str, **options: Any) -> Settings:  # noqa: ANN401 - e
         "signing_keys": SecretStr(DEMO_SIGNING_KEYS),
         "secret_key": SecretStr(DEMO_SECRET_KEY),
         "bcrypt_cost": 4,
+        "login_address_limit": 10_000,  # All clients of the tests have one address.
         "read_timeout": _PATIENCE,
         "request_timeout": _PATIENCE,
         "password_wait": _PATIENCE,

@@ -217,16 +217,22 @@ class Services:
             self.session_store,
             passwords=self.passwords,
             tokens=Tokens(settings.token_keys),
-            throttle=Throttle(
-                LoginAttemptStore(self.table),
-                key=settings.derive_key("throttle"),
-                limit=settings.login_limit,
-                address_limit=settings.login_address_limit,
-                account_limit=settings.login_account_limit,
-                clock=self._clock,
-            ),
+            throttle=self.throttle,
             access_lifetime=settings.access_token_lifetime,
             refresh_lifetime=settings.refresh_token_lifetime,
+            clock=self._clock,
+        )
+
+    @cached_property
+    def throttle(self) -> Throttle:
+        """Limits of sign-ins and registrations. Raises ValueError without the settings' secrets."""
+        settings = self.settings
+        return Throttle(
+            LoginAttemptStore(self.table),
+            key=settings.derive_key("throttle"),
+            limit=settings.login_limit,
+            address_limit=settings.login_address_limit,
+            account_limit=settings.login_account_limit,
             clock=self._clock,
         )
 

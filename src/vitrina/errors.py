@@ -80,7 +80,7 @@ class NotFound(VitrinaError):
     """The object does not exist, or the caller may not see it."""
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, slots=True)
 class FieldError:
     """One rejected field: `path` are the names and positions that lead to it, none for the whole value."""
 
@@ -115,10 +115,12 @@ class IdempotencyInProgress(VitrinaError):
 # What the table holds
 
 
+@dataclass(eq=False)
 class EmailTaken(VitrinaError):
     """Another account has this e-mail."""
 
     message = "Another account has this e-mail."
+    allowance: Allowance | None = None
 
 
 @dataclass(eq=False)

@@ -186,3 +186,39 @@ async def test_concurrent_tries_cannot_exceed_the_limit(client: Client, owner: P
     """A try is counted before its password is checked."""
     replies = await asyncio.gather(*(attempt(client, owner.email) for _ in range(20)))
     assert sorted(reply.status for reply in replies) == [401] * LIMIT + [429] * (20 - LIMIT)
+
+
+async def register(client: Client, *, via: str = "203.0.113.1", **fields: object) -> Reply:
+    """Try to register from an address."""
+    account = {"email": fresh_email(), "password": PASSWORD, "name": "Somebody"} | fields
+    return await client.post("/v1/auth/register", account, headers={"X-Forwarded-For": via})
+
+
+async def test_registrations_are_limited_by_address(client: Client, owner: Person) -> None:
+    """Those that succeed count, and those of a taken e-mail; each response has the number that remains."""
+    for left in range(ADDRESS_LIMIT - 1, -1, -2):
+        reply = await register(client)
+        ok(reply, 201)
+        assert limits(reply)[:2] == (ADDRESS_LIMIT, left)
+        reply = await register(client, email=owner.email)
+        problem(reply, 409, "email_taken")
+        assert limits(reply)[:2] == (ADDRESS_LIMIT, left - 1)
+    reply = await register(client)
+    problem(reply, 429, "rate_limited")
+    assert limits(reply)[:2] == (ADDRESS_LIMIT, 0)
+    assert 1 <= int(reply.headers["Retry-After"]) == limits(reply)[2] <= 900
+    ok(await register(client, via="203.0.113.2"), 201)
+    ok(await attempt(client, owner.email, PASSWORD))
+
+
+async def test_a_registration_that_is_not_valid_is_not_counted(client: Client) -> None:
+    """It makes no account, and tells nothing about others."""
+    for _ in range(ADDRESS_LIMIT):
+        problem(await register(client, name=""), 422, "validation_failed")
+        problem(await register(client, password="password1234"), 422, "validation_failed")
+    assert limits(await register(client))[1] == ADDRESS_LIMIT - 1
+
+
+async def test_concurrent_registrations_cannot_exceed_the_limit(client: Client) -> None:
+    replies = await asyncio.gather(*(register(client) for _ in range(20)))
+    assert sorted(reply.status for reply in replies) == [201] * ADDRESS_LIMIT + [429] * (20 - ADDRESS_LIMIT)

@@ -25,10 +25,13 @@ async def create_once(
     route: str,
     create: Callable[[AlsoWrite[T]], Awaitable[T]],
     respond: Callable[[T], StoredResponse],
+    *,
+    anonymous: str = "",
 ) -> web.Response:
     """Create something and respond with 201, or replay the first response to this `Idempotency-Key`.
 
-    A key belongs to one user and to one route, named by `route`. The validated body is compared, not its bytes.
+    A key belongs to one user and to one route, named by `route`; without a user it also belongs to `anonymous`, which
+    tells strangers apart. The validated body is compared, not its bytes.
     `create` passes its argument on as the service's `also`, and `respond` renders what was created, the same each time.
     Raises IdempotencyKeyReused, IdempotencyInProgress, and what `create` raises.
     """
@@ -36,7 +39,10 @@ async def create_once(
     idempotency = request.app[SERVICES].idempotency
     claim = None
     if key is not None:
-        owner = "anonymous" if request.principal is None else request.principal.id
+        if request.principal is None:
+            owner, key = "anonymous", f"{key} {anonymous}"  # A key itself has no space.
+        else:
+            owner = request.principal.id
         claim = idempotency.claim(owner=owner, route=route, key=key, body=request.body.model_dump_json().encode())
 
     def refusal(error: Exception) -> StoredResponse | None:

@@ -18,6 +18,14 @@ class BadRequest(VitrinaError):
     """The request is not well-formed HTTP."""
 
 
+@dataclass(eq=False)
+class InvalidHeader(VitrinaError):
+    """The header `name` is not `form`, which says what it should be; the value is not repeated."""
+
+    name: str
+    form: str
+
+
 class MalformedJson(VitrinaError):
     """The body is not JSON as RFC 8259 and RFC 7493 define it."""
 
@@ -72,6 +80,7 @@ def _row(status: int, code: str, detail: str, *, title: str | None = None) -> Ro
 
 TABLE: Final[dict[type[VitrinaError], Row]] = {
     BadRequest: _row(400, "bad_request", "The request is not well-formed HTTP."),
+    InvalidHeader: _row(400, "invalid_header", "The header `{name}` must be {form}."),
     MalformedJson: _row(
         400,
         "malformed_json",
@@ -151,6 +160,8 @@ def describe(error: VitrinaError, *, instance: str) -> dict[str, Any]:
     detail = row.detail
     if isinstance(error, UnsupportedMediaType):
         detail = detail.format(media_types=" or ".join(error.media_types))
+    elif isinstance(error, InvalidHeader):
+        detail = detail.format(name=error.name, form=error.form)
     return {
         "type": type_uri(row.code),
         "title": row.title,
@@ -211,7 +222,7 @@ def _headers(error: VitrinaError) -> dict[str, str]:  # noqa: PLR0911 - a row fo
         case errors.InvalidCredentials():
             limits = rate_limit_headers(error.allowance) if error.allowance else {}
             return limits | {"WWW-Authenticate": 'Bearer realm="vitrina"'}
-        case errors.WrongPassword():
+        case errors.WrongPassword() | errors.EmailTaken():
             return rate_limit_headers(error.allowance) if error.allowance else {}
         case MethodNotAllowed():
             return {"Allow": ", ".join(error.allowed)}

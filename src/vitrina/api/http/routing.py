@@ -50,11 +50,12 @@ class Route:
     `allow` has no default: a route without a policy does not exist. `errors` and `response_headers` are those of the
     handler's own work; `openapi.document` adds what follows from the rest of the declaration (401, 403, 404, 413, 415,
     422, 429, 503, `Link`, `ETag` and so on). A handler with `late_authentication` awaits `request.authenticate` itself,
-    concurrently with its own read. A route that `ignores_tokens` is for probes and scrapers, which may send a token
-    that is meant for another service. `conditional` routes honour `If-None-Match` (GET) or `If-Match`, and send an
-    `ETag`. `example` is a body that works as it stands. `deadline` is False for responses that may stream for longer
-    than `Settings.request_timeout`. An `oauth` route is a token endpoint: its body is a form, and its errors are those
-    of RFC 6749. The OpenAPI document leaves out routes that are not `documented`.
+    concurrently with its own read. A route that `ignores_tokens` is for sign-in, which an expired token must not
+    prevent, and for probes and scrapers, which may send a token of another service. `conditional` routes honour
+    `If-None-Match` (GET) or `If-Match`, and send an `ETag`. `example` is a body that works as it stands. `deadline` is
+    False for responses that may stream for longer than `Settings.request_timeout`. An `oauth` route is a token
+    endpoint: its body is a form, and its errors are those of RFC 6749. The OpenAPI document leaves out routes that are
+    not `documented`.
     """
 
     method: Method

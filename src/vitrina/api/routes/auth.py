@@ -24,13 +24,14 @@ from vitrina.api.schemas.accounts import (
     UserResource,
     session_resource,
 )
-from vitrina.domain.users import EVERY_ROLE, Role
+from vitrina.domain.users import EVERY_ROLE, Role, canonical_email
 from vitrina.errors import (
     Conflict,
     EmailTaken,
     InvalidCredentials,
     InvalidToken,
     Overloaded,
+    TableUnavailable,
     TokenReused,
     WrongPassword,
 )
@@ -45,29 +46,36 @@ _NEWCOMER: Final = {"email": "noor@example.com", "password": "green-harbour-2026
     "/v1/auth/register",
     allow=PUBLIC,
     responses={201: UserResource},
-    errors=(EmailTaken, Conflict, Overloaded),
+    errors=(EmailTaken, Conflict, Overloaded, TableUnavailable),
     response_headers=("ETag",),
     idempotent=True,
+    rate_limited=True,
+    ignores_tokens=True,
     example=_NEWCOMER,
 )
 async def register(request: Request[UserRegister, None]) -> web.Response:
     """Register an account of one's own."""
     body = request.body
     draft = UserDraft(email=body.email, password=body.password, name=body.name, role=Role.USER)
-    return await create_once(
-        request,
-        "register",
-        lambda also: request.app[SERVICES].accounts.create(draft, also=also),
-        lambda user: created(UserResource.model_validate(user), etag=user.version),
-    )
+    async with request.app[SERVICES].throttle.registration(request.address) as allowance:
+        response = await create_once(
+            request,
+            "register",
+            lambda also: request.app[SERVICES].accounts.create(draft, also=also),
+            lambda user: created(UserResource.model_validate(user), etag=user.version),
+            anonymous=canonical_email(body.email),
+        )
+    response.headers.update(rate_limit_headers(allowance))
+    return response
 
 
 @routes.post(
     "/v1/auth/login",
     allow=PUBLIC,
     responses={200: TokenResource},
-    errors=(InvalidCredentials, Overloaded),
+    errors=(InvalidCredentials, Overloaded, TableUnavailable),
     rate_limited=True,
+    ignores_tokens=True,
     example={"email": _NEWCOMER["email"], "password": _NEWCOMER["password"]},
 )
 async def sign_in(request: Request[SignIn, None]) -> web.Response:
@@ -82,7 +90,8 @@ async def sign_in(request: Request[SignIn, None]) -> web.Response:
     "/v1/auth/refresh",
     allow=PUBLIC,
     responses={200: TokenResource},
-    errors=(InvalidToken, TokenReused),
+    errors=(InvalidToken, TokenReused, TableUnavailable),
+    ignores_tokens=True,
     example={"refresh_token": "the refresh token of a sign-in"},
 )
 async def refresh(request: Request[Refresh, None]) -> web.Response:

@@ -4,6 +4,9 @@ Attempts are counted in fixed windows of the clock. Sign-ins are counted by acco
 and by account. Past the first two limits they are refused. The third, which many addresses together can reach on one
 account, only leaves each address two attempts a window, so that the owner still gets in from another address.
 
+Registrations are counted by address whether they succeed or not, because each costs a hash and tells whether an e-mail
+is taken.
+
 Guesses of the current password, which a password change asks for, are counted by session: a thief of a session can
 neither guess the password nor use up the owner's attempts.
 """
@@ -16,7 +19,7 @@ from typing import Final
 
 from vitrina.clock import Clock, epoch_seconds, now
 from vitrina.domain.users import canonical_email
-from vitrina.errors import Allowance, InvalidCredentials, RateLimited, WrongPassword
+from vitrina.errors import Allowance, EmailTaken, InvalidCredentials, RateLimited, WrongPassword
 from vitrina.services.fingerprints import fingerprint
 from vitrina.store.login_attempts import LoginAttemptStore
 
@@ -88,6 +91,27 @@ class Throttle:
             self._store.forget(pair, window=window),
             *(self._add(subject, window, -1) for subject in (of_address, account)),
         )
+
+    @asynccontextmanager
+    async def registration(self, address: str) -> AsyncIterator[Allowance]:
+        """Count a registration, and keep it counted if it succeeds or EmailTaken is raised inside: 1 call.
+
+        Yields what is left to the address. Raises RateLimited.
+        """
+        of_address = fingerprint(self._key, "registration", _network(address))
+        window, reset = self._now()
+        attempts = await self._add(of_address, window, 1)
+        if attempts > self._address_limit:
+            raise RateLimited(retry_after=reset, limit=self._address_limit)
+        allowance = Allowance(limit=self._address_limit, remaining=self._address_limit - attempts, reset=reset)
+        try:
+            yield allowance
+        except EmailTaken as error:
+            error.allowance = allowance
+            raise
+        except BaseException:
+            await self._uncount(window, of_address)
+            raise
 
     @asynccontextmanager
     async def password_change(self, session_id: str) -> AsyncIterator[Allowance]:
