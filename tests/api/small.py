@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
+import orjson
 from aiohttp import web
 from pydantic import BaseModel, Field
 
@@ -48,6 +49,14 @@ class Window(QueryModel):
 
     limit: Annotated[QueryInt, Field(ge=1, le=100, description="How many.")] = 25
     since: Annotated[str | None, Field(alias="from")] = None
+
+
+class Ways(QueryModel):
+    """The ways in which a handler can fail or linger."""
+
+    how: str = "bug"
+    seconds: float = 0
+    breaks: Annotated[str | None, Field(alias="break")] = None
 
 
 class FakeAuthenticator:
@@ -116,27 +125,28 @@ async def tagged(request: Request[None, None]) -> web.StreamResponse:
 
 
 async def change(request: Request[None, None]) -> web.StreamResponse:
-    """Return the versions of `If-Match`."""
-    return json_response(str(sorted(request.if_match() or ())).encode() if request.if_match() is not None else b'"any"')
+    """Return the tags of `If-Match`."""
+    tags = request.if_match()
+    return json_response(b'"any"' if tags is None else orjson.dumps(sorted(tags)))
 
 
-async def fail(request: Request[None, None]) -> web.StreamResponse:
+async def fail(request: Request[None, Ways]) -> web.StreamResponse:
     """Raise the error that the query names."""
-    raise {"sku": SkuTaken("p-1"), "missing": NotFound(), "bug": ValueError(SECRET)}[request.raw.query["how"]]
+    raise {"sku": SkuTaken("p-1"), "missing": NotFound(), "bug": ValueError(SECRET)}[request.query.how]
 
 
-async def sleep(request: Request[None, None]) -> web.StreamResponse:
+async def sleep(request: Request[None, Ways]) -> web.StreamResponse:
     """Sleep for the seconds of the query."""
-    await asyncio.sleep(float(request.raw.query["seconds"]))
+    await asyncio.sleep(request.query.seconds)
     return json_response(b'"slept"')
 
 
-async def stream(request: Request[None, None]) -> web.StreamResponse:
+async def stream(request: Request[None, Ways]) -> web.StreamResponse:
     """Stream three lines, or fail after the second if the query says so."""
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     await response.prepare(request.raw)
     for number in range(3):
-        if number == 2 and "break" in request.raw.query:
+        if number == 2 and request.query.breaks is not None:
             raise ValueError(SECRET)
         await response.write(b"%d\n" % number)
         await asyncio.sleep(0.05)

@@ -69,11 +69,12 @@ async def use(service: Service, http: aiohttp.ClientSession) -> tuple[list[Reply
     }
     body = product_body(description=CANARIES["body"])
     product = ok(await person.post("/v1/products", body, headers=headers), 201)
-    ok(await client.get(f"/v1/products/{product['id']}?utm={CANARIES['query']}", headers=headers))
+    ok(await client.get(f"/v1/products/{product['id']}", headers=headers))
     ok(await client.get("/v1/products", params={"brand": CANARIES["query"]}, headers=headers))
     account = {"email": email, "password": CANARIES["another password"], "name": CANARIES["name"]}
     wrong = {"email": email, "password": CANARIES["wrong password"]}
     problems = [
+        await client.get(f"/v1/products/{product['id']}?utm={CANARIES['query']}", headers=headers),
         await client.post("/v1/auth/login", wrong, headers=headers),
         await client.post("/v1/auth/login", wrong | {"x": CANARIES["body"]}, headers=headers),
         await client.post("/v1/auth/register", account, headers=headers),

@@ -54,6 +54,8 @@ POLICY = {
 }
 
 
+SIGN_IN = [("POST", f"/v1/auth/{name}") for name in ("register", "login", "refresh", "token")]
+"""The routes that ignore an `Authorization` header, whatever is in it."""
 CALLS = [*POLICY, *(("HEAD", path) for method, path in POLICY if method == "GET")]
 """HEAD goes with GET."""
 
@@ -104,9 +106,10 @@ async def test_a_role_can_call_only_what_the_table_allows(
         problem(reply, 403, "forbidden")
 
 
-@pytest.mark.parametrize(("method", "path"), [call for call in CALLS if call != ("POST", "/v1/auth/token")])
-async def test_no_route_accepts_an_invalid_token(anonymous: Client, method: str, path: str) -> None:
+@pytest.mark.parametrize("method_path", [call for call in CALLS if call not in SIGN_IN], ids=" ".join)
+async def test_no_route_but_sign_in_accepts_an_invalid_token(anonymous: Client, method_path: tuple[str, str]) -> None:
     """Public routes must not treat its sender as anonymous."""
+    method, path = method_path
     reply = await anonymous.bearing("nonsense").request(
         method, nowhere(path), {} if method in {"POST", "PUT", "PATCH"} else None
     )
@@ -114,3 +117,21 @@ async def test_no_route_accepts_an_invalid_token(anonymous: Client, method: str,
     assert reply.headers["WWW-Authenticate"].startswith("Bearer")
     if method != "HEAD":
         problem(reply, 401, "invalid_token")
+
+
+@pytest.mark.parametrize("path", [path for _, path in SIGN_IN])
+@pytest.mark.parametrize("header", ["Bearer nonsense", "", "Basic dTpw", "Bearer a, Bearer b", "\u00e9"])
+async def test_sign_in_ignores_a_token(anonymous: Client, path: str, header: str) -> None:
+    """Whoever has only an expired token must still be able to sign in; the body is checked as ever."""
+    reply = await anonymous.post(path, {}, headers={"Authorization": header})
+    assert reply.status == (415 if path.endswith("token") else 422)
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS)
+async def test_no_route_ignores_a_parameter_that_it_does_not_know(
+    anonymous: Client, super_admin: Person, method: str, path: str
+) -> None:
+    """An integrator who misspells a filter must not get everything."""
+    client = anonymous if (method, path) in SIGN_IN else super_admin
+    reply = await client.request(method, f"{nowhere(path)}?unheard=of")
+    assert reply.status in ({422, 400} if method in {"POST", "PUT", "PATCH"} else {422}), reply

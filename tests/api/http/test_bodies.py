@@ -177,7 +177,8 @@ async def test_an_unknown_expectation_is_ignored(small: Client) -> None:
     ("query", "status"),
     [
         ("", 200),
-        ("?limit=7&from=a&utm=x&utm=y", 200),
+        ("?limit=7&from=a", 200),
+        ("?limit=7&utm=x", 422),
         ("?limit=0", 422),
         ("?limit=1e1", 422),
         ("?limit=%D9%A3", 422),
@@ -190,8 +191,8 @@ async def test_query_parameters_are_validated(small: Client, query: str, status:
 
 
 async def test_the_next_link_keeps_the_query(small: Client) -> None:
-    reply = await small.get("/v1/widgets?limit=7&cursor=old&from=a%20b")
-    assert reply.headers["Link"] == f'<{small.url}/v1/widgets?limit=7&cursor=abc%3D&from=a+b>; rel="next"'
+    reply = await small.get("/v1/widgets?limit=7&from=a%20b")
+    assert reply.headers["Link"] == f'<{small.url}/v1/widgets?limit=7&from=a+b&cursor=abc%3D>; rel="next"'
     assert orjson.loads(reply.body)["limit"] == 7
 
 

@@ -13,7 +13,7 @@ from vitrina.api.http.body import parse_json
 from vitrina.api.http.problems import problem
 from vitrina.api.http.validation import BodyModel, QueryInt, QueryModel, pointer, validate_body, validate_query
 from vitrina.domain.users import Role
-from vitrina.errors import ValidationFailed
+from vitrina.errors import FieldError, ValidationFailed
 
 SECRET = "canary-5b1e"
 
@@ -130,7 +130,8 @@ def test_an_integer_parameter_accepts_only_digits(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pairs", [[("limit", "1"), ("limit", "1")], [("from", "a\0")], [("from", "a\nb")], [("from", "\udcff")]]
+    "pairs",
+    [[("limit", "1"), ("limit", "1")], [("from", "a\0")], [("from", "a\nb")], [("from", "\x85")], [("from", "\udcff")]],
 )
 def test_a_repeated_or_unwritable_parameter_is_rejected(pairs: list[tuple[str, str]]) -> None:
     """A repeated parameter is ambiguous."""
@@ -139,9 +140,22 @@ def test_a_repeated_or_unwritable_parameter_is_rejected(pairs: list[tuple[str, s
     assert caught.value.errors[0].path == (pairs[0][0],)
 
 
-def test_unknown_parameters_are_ignored_and_absent_ones_have_defaults() -> None:
-    """Unknown ones may be repeated."""
-    window = validate_query(Window, MultiDict([("utm", "a"), ("utm", "b"), ("start", "x"), ("from", "z\u00a0")]))
+@pytest.mark.parametrize(
+    ("model", "known"), [(Window, "the parameters are limit, from, flag"), (None, "there are none")]
+)
+def test_an_unknown_parameter_is_refused_and_the_known_ones_are_named(
+    model: type[QueryModel] | None, known: str
+) -> None:
+    """Who misspells a filter must not get everything. Each is named once, by its alias, and as text."""
+    with pytest.raises(ValidationFailed) as caught:
+        validate_query(model, MultiDict([("utm", "a"), ("utm", "b"), ("start", "x"), ("", ""), ("\udcff", "")]))
+    detail = f"is not a parameter here; {known}"
+    assert caught.value.errors == [FieldError((name,), detail) for name in ("utm", "start", "", "?")]
+
+
+def test_absent_parameters_have_defaults() -> None:
+    window = validate_query(Window, MultiDict([("from", "z\u00a0")]))
     assert window == Window(**{"from": "z\u00a0"})
     assert window.limit == 25
+    assert validate_query(None, MultiDict()) is None
     assert Window(limit=7).limit == 7

@@ -148,16 +148,31 @@ async def test_a_list_of_versions_can_span_several_header_lines(
         assert reply.status == 304
 
 
-@pytest.mark.parametrize("condition", ["*", '"1"', '"7", "1"', None])
+@pytest.mark.parametrize("condition", ["*", '"1"', '"7", "1"', '"{id}.1"', '"x.1", "{id}.1"', None])
 async def test_a_patch_with_the_current_version_succeeds(
     admin: Person, product: JsonObject, condition: str | None
 ) -> None:
-    """`If-Match` is optional, `*` matches any version, and a list is accepted."""
-    headers = {} if condition is None else {"If-Match": condition}
+    """`If-Match` is optional, `*` matches any version, a list is accepted, and a tag may name the product."""
+    headers = {} if condition is None else {"If-Match": condition.format(id=product["id"])}
     assert ok(await admin.patch(path_of(product), {"name": "x"}, headers=headers))["version"] == 2
 
 
-@pytest.mark.parametrize("condition", ['"2"', '"0"', 'W/"1"', "1", "nonsense", '"one"', '"01"', '"9", "8"', ""])
+@pytest.mark.parametrize(
+    "condition",
+    [
+        '"2"',
+        '"0"',
+        'W/"1"',
+        '"one"',
+        '"01"',
+        '"9", "8"',
+        "",
+        '"{id}.2"',
+        '"{id}"',
+        'W/"{id}.1"',
+        '"019ab5f0-3c1e-7e64-9c3a-5f1d2b7a9e10.1"',
+    ],
+)
 @pytest.mark.parametrize("body", [{"name": "x"}, {"name": "Oak Lamp"}, {"price": "1.999"}, {"currency": "JPY"}])
 async def test_a_stale_version_is_rejected_before_other_rules(
     admin: Person, product: JsonObject, condition: str, body: JsonObject
@@ -166,8 +181,23 @@ async def test_a_stale_version_is_rejected_before_other_rules(
 
     The comparison is strong (RFC 9110 section 13.1.1).
     """
-    reply = await admin.patch(path_of(product), body, headers={"If-Match": condition})
+    headers = {"If-Match": condition.format(id=product["id"])}
+    reply = await admin.patch(path_of(product), body, headers=headers)
     assert problem(reply, 412, "version_mismatch")["current_version"] == 1
+    assert ok(await admin.get(path_of(product))) == product
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+async def test_a_malformed_if_match_is_reported_before_existence(
+    admin: Person, anonymous: Client, product: JsonObject, method: str
+) -> None:
+    """The response is 400 `invalid_header`; authorisation and the shape of the body are checked before."""
+    body, bad = {"name": "x"} if method == "PATCH" else None, {"If-Match": "1"}
+    for path in (path_of(product), "/v1/products/nothing"):
+        problem(await admin.request(method, path, body, headers=bad), 400, "invalid_header")
+        problem(await anonymous.request(method, path, body, headers=bad), 401, "authentication_required")
+    if body:
+        refused(await admin.patch(path_of(product), {"name": ""}, headers=bad), "/name")
     assert ok(await admin.get(path_of(product))) == product
 
 
@@ -194,9 +224,12 @@ async def test_a_change_is_seen_by_the_next_reader(admin: Person, anonymous: Cli
         ok(await anonymous.get(path_of(product)))
         ok(await anonymous.get(f"/v1/products/by-sku/{product['sku']}"))
         ok(await admin.patch(path_of(product), {"name": f"Name {version}"}))
-        for path in (path_of(product), f"/v1/products/by-sku/{product['sku']}"):
+        for path, tag in (
+            (path_of(product), f'"{version}"'),
+            (f"/v1/products/by-sku/{product['sku']}", f'"{product["id"]}.{version}"'),
+        ):
             reply = await anonymous.get(path)
-            assert (ok(reply)["version"], reply.headers["ETag"]) == (version, f'"{version}"')
+            assert (ok(reply)["version"], reply.headers["ETag"]) == (version, tag)
 
 
 async def test_versions_and_times_never_decrease(admin: Person, product: JsonObject) -> None:

@@ -1,10 +1,12 @@
 """The fields of a product: prices, SKUs and texts, in POST and PATCH."""
 
+import json
 import unicodedata
 
+import orjson
 import pytest
 
-from tests.api.client import Client, JsonObject, Person, ok, product_body, refused, unique
+from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, refused, unique
 
 ARABIC_INDIC_TEN = "\u0661\u0660"
 FULLWIDTH_TEN = "\uff11\uff10"
@@ -193,9 +195,44 @@ async def test_a_description_has_at_most_10_000_characters(admin: Person) -> Non
     refused(await admin.post("/v1/products", product_body(description="x" * 10_001)), "/description")
 
 
-@pytest.mark.parametrize("escape", [r"\u0000", r"\ud800", r"\udc00\ud800"])
-async def test_a_string_with_nul_or_a_lone_surrogate_is_malformed(admin: Person, escape: str) -> None:
-    """Only escapes can express a lone surrogate."""
+@pytest.mark.parametrize("control", ["\0", "\x0b", "\x1f", "\x7f", "\x9f"])
+@pytest.mark.parametrize("field", ["sku", "name", "brand", "price", "currency", "description", "anything"])
+async def test_a_control_character_is_refused_with_its_field(admin: Person, field: str, control: str) -> None:
+    """As an escape, or as itself where JSON allows it: DEL and above."""
+    body = product_body(**{field: f"a{control}b"})
+    refused(await admin.post("/v1/products", body), f"/{field}")
+    plain = json.dumps(body, ensure_ascii=False).encode()
+    reply = await admin.post("/v1/products", data=plain, headers={"Content-Type": "application/json"})
+    refused(reply, f"/{field}")
+
+
+async def test_a_raw_control_character_that_json_forbids_is_malformed(admin: Person) -> None:
+    body = orjson.dumps(product_body(name="a b")).replace(b"a b", b"a\x1fb")
+    reply = await admin.post("/v1/products", data=body, headers={"Content-Type": "application/json"})
+    problem(reply, 400, "malformed_json")
+
+
+@pytest.mark.parametrize("field", ["name", "brand"])
+async def test_a_name_shows_something(admin: Person, field: str) -> None:
+    """Joiners and soft hyphens within it come back as sent."""
+    for text in ("\u200b", "\u2060", "\u3164", "\u00ad", " \u200d\u00a0\ufeff"):
+        refused(await admin.post("/v1/products", product_body(**{field: text})), f"/{field}")
+    kept = "\u200bBam\u00adbus 👩\u200d🌾"
+    assert (await created(admin, **{field: kept}))[field] == kept
+
+
+async def test_a_body_with_too_many_members_is_refused_as_a_whole(admin: Person) -> None:
+    """Up to a hundred, each unknown one is named, twenty at most."""
+    members = {f"field{number}": 1 for number in range(200)}
+    refused(await admin.post("/v1/products", members), "")
+    refused(await admin.post("/v1/products", product_body(name=[1] * 200)), "")
+    few = dict(list(members.items())[:3])
+    refused(await admin.post("/v1/products", product_body(**few)), *(f"/{name}" for name in few))
+
+
+@pytest.mark.parametrize("escape", [r"\ud800", r"\udc00\ud800"])
+async def test_a_string_with_a_lone_surrogate_is_malformed(admin: Person, escape: str) -> None:
+    """Only escapes can express one."""
     body = b'{"sku": "x", "name": "a%s", "brand": "B", "price": "1"}' % escape.encode()
     reply = await admin.post("/v1/products", data=body, headers={"Content-Type": "application/json"})
     assert reply.json["code"] == "malformed_json"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, unique
+from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, refused, unique
 
 PUBLIC_FIELDS = {
     "id", "sku", "name", "brand", "description", "price", "currency", "created_at", "updated_at", "version",
@@ -28,6 +28,11 @@ async def deleted(admin: Person, product: JsonObject) -> JsonObject:
 def ways(product: JsonObject) -> list[str]:
     """The paths that read a product."""
     return [f"/v1/products/{product['id']}", f"/v1/products/by-sku/{product['sku']}"]
+
+
+def tags(product: JsonObject) -> list[str]:
+    """The entity tags of its first version, by each path."""
+    return ['"1"', f'"{product["id"]}.1"']
 
 
 async def test_the_public_sees_only_the_public_fields(anonymous: Client, user: Person, product: JsonObject) -> None:
@@ -134,27 +139,63 @@ async def test_head_of_an_unknown_product_is_404_without_a_body(anonymous: Clien
     assert (reply.status, reply.body) == (404, b"")
 
 
-@pytest.mark.parametrize("condition", ['"1"', 'W/"1"', '"9", "1"', "*", '"9",W/"1"'])
+@pytest.mark.parametrize("condition", ["{tag}", "W/{tag}", '"9", {tag}', "*", '"9",W/{tag}'])
 async def test_a_matching_if_none_match_gets_304(
     anonymous: Client, user: Person, admin: Person, product: JsonObject, condition: str
 ) -> None:
     """The response has the ETag and no body; the comparison is weak (RFC 9110 section 13.1.2)."""
-    for path in ways(product):
+    for path, tag in zip(ways(product), tags(product), strict=True):
         for client in (anonymous, user, admin):
             for method in ("GET", "HEAD"):
-                reply = await client.request(method, path, headers={"If-None-Match": condition})
+                reply = await client.request(method, path, headers={"If-None-Match": condition.format(tag=tag)})
                 assert (reply.status, reply.body) == (304, b""), (path, method)
-                assert reply.headers["ETag"] == '"1"'
+                assert reply.headers["ETag"] == tag
 
 
-@pytest.mark.parametrize("condition", ['"2"', "1", "nonsense", "", '"9", "8"', 'w/"1"'])
+@pytest.mark.parametrize("condition", ['"2"', '"nonsense"', "", '"9", "8"'])
 async def test_another_version_in_if_none_match_gets_the_product(
     anonymous: Client, admin: Person, product: JsonObject, condition: str
 ) -> None:
-    """A malformed tag matches nothing."""
-    for path in ways(product):
+    """By id and by SKU a product has different tags, and each confirms only its own."""
+    for path, tag, other in zip(ways(product), tags(product), reversed(tags(product)), strict=True):
         for client in (anonymous, admin):
-            assert ok(await client.get(path, headers={"If-None-Match": condition}))["version"] == 1
+            for given in (condition, other):
+                reply = await client.get(path, headers={"If-None-Match": given})
+                assert (ok(reply)["version"], reply.headers["ETag"]) == (1, tag)
+
+
+async def test_a_malformed_if_none_match_is_reported(anonymous: Client, admin: Person, product: JsonObject) -> None:
+    """Before existence, and after the token."""
+    for path in (*ways(product), "/v1/products/nothing", "/v1/products/by-sku/nothing"):
+        for condition in ("1", "nonsense", 'w/"1"', '"1'):
+            headers = {"If-None-Match": condition}
+            for client in (anonymous, admin):
+                problem(await client.get(path, headers=headers), 400, "invalid_header")
+            assert (await anonymous.request("HEAD", path, headers=headers)).status == 400
+            problem(await anonymous.bearing("nonsense").get(path, headers=headers), 401, "invalid_token")
+
+
+async def test_a_sku_that_changed_hands_is_not_confirmed(
+    anonymous: Client, user: Person, admin: Person, product: JsonObject
+) -> None:
+    """The other product has the same version and SKU; its predecessor's tag names its predecessor."""
+    path = f"/v1/products/by-sku/{product['sku']}"
+    tag = (await anonymous.get(path)).headers["ETag"]
+    ok(await admin.delete(f"/v1/products/{product['id']}"), 204)
+    heir = ok(await admin.post("/v1/products", product_body(sku=product["sku"])), 201)
+    for client in (anonymous, user, admin):
+        reply = await client.get(path, headers={"If-None-Match": tag})
+        assert (ok(reply)["id"], reply.headers["ETag"]) == (heir["id"], f'"{heir["id"]}.1"')
+
+
+async def test_an_unknown_parameter_of_a_read_is_refused(anonymous: Client, admin: Person, product: JsonObject) -> None:
+    """A bad token is reported before it."""
+    for path in (*ways(product), "/v1/products/nothing"):
+        for client in (anonymous, admin):
+            refused(await client.get(f"{path}?fields=id&fields=sku&x"), "/fields", "/x")
+            assert (await client.request("HEAD", f"{path}?x=1")).status == 422
+        problem(await anonymous.bearing("nonsense").get(f"{path}?x=1"), 401, "invalid_token")
+    ok(await anonymous.get(f"{ways(product)[0]}?"))
 
 
 async def test_an_invalid_token_is_rejected_on_public_reads(anonymous: Client, product: JsonObject) -> None:
@@ -170,8 +211,8 @@ async def test_an_anonymous_response_is_revalidated_and_varies_by_authorization(
     anonymous: Client, product: JsonObject
 ) -> None:
     """A cache must not serve an anonymous response to an admin, for whom the version is the same."""
-    for path in ways(product):
-        for headers in ({}, {"If-None-Match": '"1"'}):
+    for path, tag in zip(ways(product), tags(product), strict=True):
+        for headers in ({}, {"If-None-Match": tag}):
             reply = await anonymous.get(path, headers=headers)
             assert reply.headers["Cache-Control"] == "no-cache"
             assert "Authorization" in reply.headers.get("Vary", "")

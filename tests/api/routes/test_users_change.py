@@ -174,9 +174,11 @@ async def test_a_stale_version_of_an_account_is_rejected(super_admin: Person, so
     The current version and `*` pass.
     """
     body = {"name": "Somebody"} if method == "PATCH" else None
-    for condition in ('"2"', '"0", "7"', 'W/"1"', "nonsense"):
+    for condition in ('"2"', '"0", "7"', 'W/"1"', '"nonsense"', '""', f'"{somebody.id}.1"'):
         reply = await super_admin.request(method, path_of(somebody), body, headers={"If-Match": condition})
         assert problem(reply, 412, "version_mismatch")["current_version"] == 1
+    reply = await super_admin.request(method, path_of(somebody), body, headers={"If-Match": "1"})
+    problem(reply, 400, "invalid_header")
     ok(await super_admin.patch(path_of(somebody), {"name": "N"}, headers={"If-Match": '"1"'}))
     reply = await super_admin.request(method, path_of(somebody), body, headers={"If-Match": '"1"'})
     assert problem(reply, 412, "version_mismatch")["current_version"] == 2

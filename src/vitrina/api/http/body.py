@@ -3,16 +3,25 @@
 import asyncio
 import codecs
 import json
+import re
 from typing import Any, Final, Self
 
 from aiohttp import ClientError, web
 
 from vitrina.api.http.problems import BadRequest, MalformedJson, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
+from vitrina.errors import FieldError, ValidationFailed
 
 MAX_BODY: Final = 1024 * 1024
 """Bytes of a body."""
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
+MOST_MEMBERS: Final = 100
+"""Members and items of a body; 100 times as many where its model has a list."""
+_ELEMENT: Final = r'(?:[^",]++|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))*+,'
+"""A member or an item up to its comma; the match takes one pass, also over a string that has no end."""
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
+"""Control characters that are no white space; a field itself decides on line breaks and tabs."""
+_MOST_ERRORS: Final = 20
 _LONGEST_INT: Final = 18
 """Digits of the longest number that becomes an int. Longer ones stay text: parsing a million digits takes seconds."""
 
@@ -62,18 +71,21 @@ async def read_body(request: web.Request, *, media_types: tuple[str, ...], secon
     return bytes(body)
 
 
-def parse_json(body: bytes) -> Any:  # noqa: ANN401 - JSON is any value
+def parse_json(body: bytes, *, most: int = MOST_MEMBERS) -> Any:  # noqa: ANN401 - JSON is any value
     """Parse a body. Raises MalformedJson, also for what parsers accept and read in different ways.
 
-    That is: duplicate names, NaN and Infinity, a byte order mark, NUL or a lone surrogate in a string, and nesting
-    deeper than the interpreter's stack.
+    That is: duplicate names, NaN and Infinity, a byte order mark, a lone surrogate in a string, and nesting deeper than
+    the interpreter's stack. Raises ValidationFailed for control characters in names and strings, and, before it
+    builds anything, for more than `most` members and items: 93,000 of them would block the event loop for a second.
     """
     if body.startswith(codecs.BOM_UTF8):
         raise MalformedJson
     try:
         text = body.decode()
+        if re.match(rf"\s*[{{\[](?:{_ELEMENT}){{{most}}}", text, re.DOTALL):
+            raise ValidationFailed([FieldError((), f"has more than {most} members and items")])
         value = _DECODER.decode(text)
-        if "\\u" in text:  # Only an escape can hold what UTF-8 and the parser reject otherwise.
+        if "\\" in text or _CONTROL.search(text):
             _check_strings(value)
     except (ValueError, RecursionError) as error:
         raise MalformedJson from error
@@ -108,19 +120,38 @@ def _refuse(constant: str) -> Any:  # noqa: ANN401 - it never returns
     raise ValueError(f"{constant} is not JSON")
 
 
+_Path = tuple["_Path", str | int] | None
+"""The path to a value: the path to what holds it, and its name or position. Paths share their beginnings."""
+
+
 def _check_strings(value: object) -> None:
-    left = [value]
-    while left:
-        match left.pop():
-            case str() as text:
-                if "\0" in text:
-                    raise ValueError("NUL in a string")
-                text.encode()  # Raises UnicodeEncodeError, a ValueError, for a lone surrogate.
-            case list() as items:
-                left += items
-            case dict() as members:
-                left += members
-                left += members.values()
+    """Raise ValidationFailed for control characters, and ValueError for a lone surrogate."""
+    left: list[tuple[_Path, object]] = [(None, value)]
+    refused: list[FieldError] = []
+    for path, item in left:  # It grows meanwhile.
+        match item:
+            case str():
+                item.encode()  # Raises UnicodeEncodeError, a ValueError, for a lone surrogate.
+                if _CONTROL.search(item):
+                    refused.append(FieldError(_names(path), "holds a control character"))
+            case list():
+                left += [((path, position), part) for position, part in enumerate(item)]
+            case dict():
+                for name, part in item.items():
+                    name.encode()
+                    if _CONTROL.search(name):
+                        refused.append(FieldError(_names((path, name)), "has a control character in its name"))
+                    left.append(((path, name), part))
+    if refused:
+        raise ValidationFailed(refused[:_MOST_ERRORS])
+
+
+def _names(path: _Path) -> tuple[str | int, ...]:
+    names: list[str | int] = []
+    while path is not None:
+        path, name = path
+        names.append(name)
+    return tuple(reversed(names))
 
 
 _DECODER: Final = json.JSONDecoder(

@@ -14,17 +14,18 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import istr
 from pydantic import BaseModel
 
 from vitrina import usage
 from vitrina.api.http.access_log import AccessLog, Entry
-from vitrina.api.http.body import parse_json, read_body
+from vitrina.api.http.body import MOST_MEMBERS, parse_json, read_body
 from vitrina.api.http.oauth import parse_form, token_error_response
 from vitrina.api.http.problems import TABLE, InternalError, MalformedJson, problem
 from vitrina.api.http.request import Request
 from vitrina.api.http.routing import PUBLIC, Route
-from vitrina.api.http.validation import validate_body, validate_query
+from vitrina.api.http.validation import has_list, validate_body, validate_query
 from vitrina.config import Settings
 from vitrina.errors import AuthenticationRequired, Forbidden, Unavailable, VitrinaError
 from vitrina.logging import REQUEST_ID
@@ -32,6 +33,7 @@ from vitrina.usage import Usage
 
 log = structlog.get_logger(__name__)
 
+_REQUEST_ID_HEADER: Final = istr("X-Request-ID")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9/+_.=-]{1,128}", re.ASCII)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PROCESS: Final = os.urandom(8).hex()
@@ -104,6 +106,7 @@ class Endpoint:
         self._seconds = settings.request_timeout if route.deadline else math.inf
         self._body_timeout = settings.body_timeout
         self._admits_first = not (route.late_authentication or route.ignores_tokens)
+        self._most_members = MOST_MEMBERS if route.body is None or not has_list(route.body) else MOST_MEMBERS**2
         self._name = name or route.template
 
     async def handle(self, raw: web.Request) -> web.StreamResponse:
@@ -133,6 +136,7 @@ class Endpoint:
     async def _respond(self, request: Request[Any, Any]) -> web.StreamResponse:
         """Authenticate, validate, then call the handler. The time in which the body arrives has its own limit."""
         route, deadlines = self._route, self._deadlines
+        request.check_host()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - aiohttp runs each request in a task of its own
         deadlines.start(task, seconds=self._seconds)
@@ -143,8 +147,12 @@ class Endpoint:
                 left = deadlines.end(task)
                 await self._read(request, route.body)
                 deadlines.start(task, seconds=left)
-            if route.query is not None:
-                request.query = validate_query(route.query, request.raw.query)
+            try:
+                self._check(request)
+            except VitrinaError:
+                if route.late_authentication:
+                    await request.authenticate()  # A bad token is reported first, as on other routes.
+                raise
             return await route.handler(request)
         except asyncio.CancelledError:
             if deadlines.cancelled(task):
@@ -167,12 +175,22 @@ class Endpoint:
         if principal.role not in allow:
             raise Forbidden
 
+    def _check(self, request: Request[Any, Any]) -> None:
+        """Check the query and the conditions. Raises ValidationFailed, InvalidHeader."""
+        route = self._route
+        if route.query is not None or "?" in request.raw.raw_path:
+            request.query = validate_query(route.query, request.raw.query)
+        if route.conditional:
+            request.entity_tags(hdrs.IF_NONE_MATCH)
+            request.entity_tags(hdrs.IF_MATCH)
+
     async def _read(self, request: Request[Any, Any], model: type[BaseModel]) -> None:
         route = self._route
         request.raw_body = await read_body(request.raw, media_types=route.media_types, seconds=self._body_timeout)
-        if request.raw_body or route.oauth:
-            parse = parse_form if route.oauth else parse_json
-            request.body = validate_body(model, parse(request.raw_body))
+        if route.oauth:
+            request.body = validate_body(model, parse_form(request.raw_body))
+        elif request.raw_body:
+            request.body = validate_body(model, parse_json(request.raw_body, most=self._most_members))
         elif not route.body_optional:
             raise MalformedJson
 
@@ -194,7 +212,7 @@ class Endpoint:
 
 def _request_id(request: web.Request) -> str:
     """Return the client's request id if it is safe to log and to send back, a new one if not."""
-    given = request.headers.get("X-Request-ID")
+    given = request.headers.get(_REQUEST_ID_HEADER)
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
     return new_request_id()

@@ -1,13 +1,15 @@
 """A request as a handler sees it, and the conditions that its headers state (RFC 9110 sections 8.8.3 and 13.1)."""
 
 import re
-from typing import Final, Generic, TypeVar, cast
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final, Generic, Literal, NamedTuple, TypeVar, cast
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from multidict import istr
-from yarl import URL
 
 from vitrina.api.http.app_keys import AUTHENTICATOR, PROXY_HEADERS, SETTINGS
+from vitrina.api.http.problems import InvalidHeader
 from vitrina.domain.users import Principal
 from vitrina.domain.versions import Expected
 from vitrina.errors import AuthenticationRequired, InvalidToken, ValidationFailed
@@ -20,9 +22,19 @@ _LONGEST_AGENT: Final = 512
 _PURPOSES: Final = (istr("Sec-Purpose"), istr("Purpose"), istr("X-Purpose"), istr("X-Moz"))
 _SPECULATIVE: Final = re.compile(r"(?:^|[\s,;])(?:prefetch|prerender|preview)(?:$|[\s,;=])", re.IGNORECASE)
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
-_TAG: Final = re.compile(r'[ \t,]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,[ \t,]*|$)')
-"""One tag of a list, whose elements may be empty (section 5.6.1.2)."""
-_VERSION: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+_TAG: Final = re.compile(r'(W/)?"([^\x00-\x20"\x7f]*)"[ \t]*(?:,[ \t,]*|\Z)')
+"""One tag of a list (section 8.8.3), with the commas and empty elements after it (section 5.6.1.2)."""
+_HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|((?:[\w-]{1,63}\.)*([\w-]{1,63}))\.?)(?::([0-9]{1,5}))?", re.ASCII)
+"""An IPv6 address, or a name or IPv4 address with its last label, and a port (RFC 9110 section 7.2)."""
+_LONGEST_HOST: Final = 260
+_MOST_PORT: Final = 65535
+
+
+class EntityTag(NamedTuple):
+    """An entity tag without its quotes."""
+
+    weak: bool
+    opaque: str
 
 
 class Request(Generic[BodyT, QueryT]):
@@ -60,7 +72,7 @@ class Request(Generic[BodyT, QueryT]):
     @property
     def user_agent(self) -> str:
         """The `User-Agent`, cut to 512 characters; empty if there is none."""
-        return self.raw.headers.get("User-Agent", "")[:_LONGEST_AGENT]
+        return self.raw.headers.get(hdrs.USER_AGENT, "")[:_LONGEST_AGENT]
 
     @property
     def is_speculative(self) -> bool:
@@ -108,17 +120,46 @@ class Request(Generic[BodyT, QueryT]):
         return self.raw.match_info[name]
 
     def if_match(self) -> Expected:
-        """Return the versions that `If-Match` accepts; None is any."""
-        return if_match(self._list("If-Match"))
+        """Return the tags that `If-Match` accepts; None, for any version, without the header and for `*`.
+
+        The comparison is strong (section 8.8.3.2), so a weak tag matches nothing. Raises InvalidHeader.
+        """
+        tags = self.entity_tags(hdrs.IF_MATCH)
+        return None if tags is None or tags == "*" else frozenset(tag.opaque for tag in tags if not tag.weak)
 
     def if_none_match(self, etag: int | str) -> bool:
-        """Say whether `If-None-Match` names `etag`, so that the response is 304."""
-        return if_none_match(self._list("If-None-Match"), etag)
+        """Say whether `If-None-Match` names `etag`, so that the response is 304. Raises InvalidHeader.
 
-    def _list(self, name: str) -> str | None:
-        """Return a list header, whether it came in one line or in several (RFC 9110 section 5.3)."""
-        lines = self.raw.headers.getall(name, None)
-        return None if lines is None else ", ".join(lines)
+        The comparison is weak.
+        """
+        tags = self.entity_tags(hdrs.IF_NONE_MATCH)
+        return tags is not None and (tags == "*" or any(tag.opaque == str(etag) for tag in tags))
+
+    def entity_tags(self, name: str) -> list[EntityTag] | Literal["*"] | None:
+        """Return the tags of `If-Match` or `If-None-Match`, None without the header. Raises InvalidHeader.
+
+        The header may come in several lines (section 5.3).
+        """
+        headers = self.raw.headers
+        if name not in headers:
+            return None
+        lines = headers.getall(name)
+        if lines == ["*"]:
+            return "*"
+        header = ", ".join(lines).strip(" \t,")
+        tags, position = [], 0
+        while position < len(header):
+            match = _TAG.match(header, position)
+            if match is None:
+                raise InvalidHeader(name, 'a list of entity tags such as `"3"`, or `*`')
+            tags.append(EntityTag(match[1] is not None, match[2]))
+            position = match.end()
+        return tags
+
+    def check_host(self) -> None:
+        """Raise InvalidHeader unless `Host` is a host and port; aiohttp refuses none or two (RFC 9112 section 3.2)."""
+        if not _is_host(self.raw.host):
+            raise InvalidHeader(hdrs.HOST, "a host, with a port if it is not the scheme's own")
 
     def url(self, path: str) -> str:
         """Return the absolute URL of `path`, on `Settings.public_url` or on the host of this request."""
@@ -129,36 +170,21 @@ class Request(Generic[BodyT, QueryT]):
 
     def next_link(self, cursor: str) -> str:
         """Return a `Link` header to the next page: the same query with another cursor (RFC 8288)."""
-        relative: URL = self.raw.rel_url.update_query(cursor=cursor)
-        return f'<{self.url(str(relative))}>; rel="next"'
+        url = self.raw.rel_url.update_query(cursor=cursor)  # Its host is that of a target in absolute form.
+        return f'<{self.url(f"{url.raw_path}?{url.raw_query_string}")}>; rel="next"'
 
 
-def if_match(header: str | None) -> Expected:
-    """Return the versions that an `If-Match` accepts; None, for any version, without the header and for `*`.
-
-    The comparison is strong (section 8.8.3.2): weak tags, malformed headers
-    and tags that are no versions match nothing.
-    """
-    if header is None or header.strip() == "*":
-        return None
-    tags = _tags(header)
-    return frozenset(int(tag) for weak, tag in tags if not weak and _VERSION.fullmatch(tag))
-
-
-def if_none_match(header: str | None, etag: int | str) -> bool:
-    """Say whether the client already has the version of `etag`, so that the response is 304 (weak comparison)."""
-    if header is None:
+@lru_cache
+def _is_host(text: str) -> bool:
+    """Say whether a text is a host and port. A name whose last label is a number must be an IPv4 address."""
+    match = _HOST.fullmatch(text)
+    if match is None or len(text) > _LONGEST_HOST or int(match[4] or 0) > _MOST_PORT:
         return False
-    return header.strip() == "*" or any(tag == str(etag) for _, tag in _tags(header))
-
-
-def _tags(header: str) -> list[tuple[bool, str]]:
-    tags: list[tuple[bool, str]] = []
-    position = 0
-    while position < len(header):
-        match = _TAG.match(header, position)
-        if match is None:
-            return []
-        tags.append((match[1] is not None, match[2]))
-        position = match.end()
-    return tags
+    try:
+        if match[1] is not None:
+            IPv6Address(match[1])
+        elif match[3].isdigit():
+            IPv4Address(match[2])
+    except ValueError:
+        return False
+    return True

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Final, TypeVar
 
+import orjson
 from multidict import MultiMapping
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -12,7 +14,7 @@ from vitrina.errors import FieldError, ValidationFailed
 
 M = TypeVar("M", bound=BaseModel)
 _MOST_ERRORS: Final = 20
-_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
@@ -26,9 +28,9 @@ class BodyModel(BaseModel):
 
 
 class QueryModel(BaseModel):
-    """Query parameters: unknown ones are ignored, and each value starts as a string."""
+    """Query parameters; each value starts as a string."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
 
 def validate_body(model: type[M], value: object) -> M:
@@ -41,13 +43,28 @@ def validate_body(model: type[M], value: object) -> M:
         raise _failed(error) from None  # The original error holds the values.
 
 
-def validate_query(model: type[M], query: MultiMapping[str]) -> M:
-    """Return the query parameters as `model`. Raises ValidationFailed for a bad or repeated one."""
+def validate_query(model: type[M] | None, query: MultiMapping[str]) -> M | None:
+    """Return the query parameters as `model`, which is None where there are none.
+
+    Raises ValidationFailed for a bad, repeated or unknown one: who misspells a filter must not get everything.
+    """
     known = _parameter_names(model)
+    refused = [
+        FieldError((_writable(name),), detail)
+        for name in dict.fromkeys(query)
+        if (detail := _fault(name, query.getall(name), known))
+    ]
+    if refused:
+        raise ValidationFailed(refused[:_MOST_ERRORS])
     try:
-        return model.model_validate({name: _only_value(query, name) for name in query if name in known})
+        return None if model is None else model.model_validate(dict(query))
     except ValidationError as error:
         raise _failed(error) from None
+
+
+def has_list(model: type[BaseModel]) -> bool:
+    """Say whether a body of this model may hold a list."""
+    return b'"type":"array"' in orjson.dumps(model.model_json_schema())
 
 
 def pointer(*path: str | int) -> str:
@@ -68,17 +85,22 @@ QueryInt = Annotated[int, BeforeValidator(_whole_number)]
 """A whole number in a query string."""
 
 
-def _parameter_names(model: type[BaseModel]) -> frozenset[str]:
-    return frozenset(field.alias or name for name, field in model.model_fields.items())
+@cache
+def _parameter_names(model: type[BaseModel] | None) -> tuple[str, ...]:
+    return () if model is None else tuple(field.alias or name for name, field in model.model_fields.items())
 
 
-def _only_value(query: MultiMapping[str], name: str) -> str:
-    values = query.getall(name)
+def _fault(name: str, values: list[str], known: tuple[str, ...]) -> str | None:
+    if name not in known:
+        return f"is not a parameter here; {'the parameters are ' + ', '.join(known) if known else 'there are none'}"
     if len(values) > 1:
-        raise ValidationFailed.of(name, "is given more than once")
-    if _UNFIT.search(values[0]):
-        raise ValidationFailed.of(name, "holds a control character, or is not UTF-8")
-    return values[0]
+        return "is given more than once"
+    return "holds a control character, or is not UTF-8" if _UNFIT.search(values[0]) else None
+
+
+def _writable(name: str) -> str:
+    """Return a name without lone surrogates, as which aiohttp decodes bytes that are not UTF-8."""
+    return name.encode(errors="replace").decode()
 
 
 def _failed(error: ValidationError) -> ValidationFailed:

@@ -7,7 +7,13 @@ from typing import Any, Final
 
 from vitrina import errors
 from vitrina.api.http.oauth import token_error
-from vitrina.api.http.problems import InvalidTokenRequest, MethodNotAllowed, UnsupportedMediaType, describe
+from vitrina.api.http.problems import (
+    InvalidHeader,
+    InvalidTokenRequest,
+    MethodNotAllowed,
+    UnsupportedMediaType,
+    describe,
+)
 from vitrina.api.http.routing import Route
 from vitrina.errors import FieldError, VitrinaError
 
@@ -18,7 +24,7 @@ A product catalogue. Sign in at `/v1/auth/login` and send the access token as `A
 On the interactive page **Authorize** signs in; an open padlock marks the operations that need it.
 
 Errors are problems (RFC 9457) with a stable `code`. Every response has an `X-Request-ID`. Unknown fields of a
-body are rejected, unknown query parameters ignored. `HEAD` is served wherever `GET` is."""
+body and unknown query parameters are rejected. `HEAD` is served wherever `GET` is."""
 
 
 def _string(description: str, **schema: object) -> Json:
@@ -58,7 +64,7 @@ PARAMETERS: Final[Json] = {
         ),
     ),
     "IfMatch": _header_parameter(
-        "If-Match", _string('The `ETag` of the version that you have read, such as `"3"`; a list of them, or `*`.')
+        "If-Match", _string("The `ETag` of the version that you have read, a list of them, or `*`.")
     ),
     "IfNoneMatch": _header_parameter(
         "If-None-Match",
@@ -71,7 +77,7 @@ PARAMETERS: Final[Json] = {
 }
 HEADERS: Final[Json] = {
     "Content-Disposition": _string("The name of the file."),
-    "ETag": _string("The version in quotes, for `If-Match` and `If-None-Match`."),
+    "ETag": _string('The version, such as `"3"`; by SKU after the product\'s id. For `If-Match` and `If-None-Match`.'),
     "Idempotency-Replayed": _string("`true` when this is a replay of the first response.", enum=["true"]),
     "Link": _string('The next page, `rel="next"`; absent on the last one.'),
     "Location": _string("The path of what was created."),
@@ -138,6 +144,7 @@ SCHEMAS: Final[Json] = {
 }
 _A_PRODUCT: Final = "019ab5f0-3c1e-7e64-9c3a-5f1d2b7a9e10"
 _SAMPLES: Final[dict[type[VitrinaError], VitrinaError]] = {
+    InvalidHeader: InvalidHeader("Host", "a host"),
     InvalidTokenRequest: InvalidTokenRequest("invalid_request", "grant_type is required"),
     MethodNotAllowed: MethodNotAllowed(("GET", "HEAD")),
     UnsupportedMediaType: UnsupportedMediaType(("application/json",)),

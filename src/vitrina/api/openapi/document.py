@@ -64,7 +64,7 @@ def document(routes: Iterable[Route], *, server: str = "", demo: Demo = NO_DEMO)
 
 def errors_of(route: Route) -> tuple[type[VitrinaError], ...]:
     """Return every error that a route can respond with: those it declares, and those its declaration implies."""
-    found: list[type[VitrinaError]] = [problems.BadRequest, *route.errors, errors.Unavailable]
+    found = [problems.BadRequest, problems.InvalidHeader, errors.ValidationFailed, errors.Unavailable, *route.errors]
     if not route.ignores_tokens:
         found += [errors.InvalidToken, errors.TableUnavailable]
     if route.allow is not PUBLIC:
@@ -73,13 +73,11 @@ def errors_of(route: Route) -> tuple[type[VitrinaError], ...]:
         found.append(errors.NotFound)
     if route.body is not None:
         found += [problems.UnsupportedMediaType, problems.PayloadTooLarge, problems.RequestTimeout]
-        found += [problems.InvalidTokenRequest] if route.oauth else [problems.MalformedJson, errors.ValidationFailed]
-    if route.query is not None:
-        found.append(errors.ValidationFailed)
+        found.append(problems.InvalidTokenRequest if route.oauth else problems.MalformedJson)
     if _is_paged(route):
         found.append(errors.InvalidCursor)
     if route.idempotent:
-        found += [errors.IdempotencyKeyReused, errors.IdempotencyInProgress, errors.ValidationFailed]
+        found += [errors.IdempotencyKeyReused, errors.IdempotencyInProgress]
     if route.conditional and route.method != "GET":
         found += [errors.VersionMismatch, errors.Conflict]
     if route.rate_limited:
@@ -214,7 +212,7 @@ def _responses(route: Route, references: dict[type[BaseModel], Json]) -> dict[in
         by_status.setdefault(status, []).append(error)
     for status, found in by_status.items():
         headers = list(parts.ERROR_HEADERS.get(status, ()))
-        if {errors.InvalidCredentials, errors.WrongPassword}.intersection(found):
+        if route.rate_limited and {errors.InvalidCredentials, errors.WrongPassword, errors.EmailTaken} & set(found):
             headers += parts.RATE_LIMIT_HEADERS
         responses[status] = {
             "description": "; ".join(TABLE[error].title for error in found),

@@ -107,7 +107,7 @@ async def refresh(request: Request[Refresh, None]) -> web.Response:
     oauth=True,
     media_types=(FORM,),
     responses={200: TokenResource},
-    errors=(InvalidCredentials, InvalidToken, TokenReused, Overloaded),
+    errors=(InvalidCredentials, InvalidToken, TokenReused, Overloaded, TableUnavailable),
     rate_limited=True,
     example={"grant_type": "password", "username": _NEWCOMER["email"], "password": _NEWCOMER["password"]},
 )

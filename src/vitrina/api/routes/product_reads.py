@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.request import Request
@@ -13,6 +13,7 @@ from vitrina.api.http.routing import PUBLIC, RouteTable
 from vitrina.api.schemas.products import REVALIDATED, RenderedProduct, SeenProduct, product_resource, sees_all
 from vitrina.domain.products import Product, is_sku
 from vitrina.domain.users import Principal
+from vitrina.domain.versions import tag
 from vitrina.errors import NotFound, Overloaded
 from vitrina.ids import is_id
 from vitrina.services.products.cache import Cached, CachedProduct
@@ -41,7 +42,12 @@ async def read_product(request: Request[None, None]) -> web.Response:
     """
     services, product_id = request.app[SERVICES], request.parameter("product_id")
     return await _read(
-        request, product_id, valid=is_id(product_id), cached=services.product_cache.by_id, stored=services.products.get
+        request,
+        product_id,
+        valid=is_id(product_id),
+        cached=services.product_cache.by_id,
+        stored=services.products.get,
+        etag=lambda product: product.version,
     )
 
 
@@ -60,7 +66,12 @@ async def read_product_by_sku(request: Request[None, None]) -> web.Response:
     """
     services, sku = request.app[SERVICES], request.parameter("sku")
     return await _read(
-        request, sku, valid=is_sku(sku), cached=services.product_cache.by_sku, stored=services.products.get_by_sku
+        request,
+        sku,
+        valid=is_sku(sku),
+        cached=services.product_cache.by_sku,
+        stored=services.products.get_by_sku,
+        etag=lambda product: tag(product.id, product.version),
     )
 
 
@@ -71,6 +82,7 @@ async def _read(
     valid: bool,
     cached: Callable[[str], Awaitable[Cached[CachedProduct[RenderedProduct]]]],
     stored: Callable[[str], Coroutine[Any, Any, Product]],
+    etag: Callable[[Product], int | str],
 ) -> web.Response:
     """Respond with the product of an id or a SKU.
 
@@ -79,25 +91,26 @@ async def _read(
     if not valid:
         await request.authenticate()
         raise NotFound
-    if "Authorization" in request.raw.headers:
+    if hdrs.AUTHORIZATION in request.raw.headers:
         viewer, product = await _authenticated_read(request, stored(name))
         if product.deleted_at is not None and not sees_all(viewer):
             raise NotFound
-        return conditional_response(request, product_resource(product, viewer), etag=product.version)
+        return conditional_response(request, product_resource(product, viewer), etag=etag(product))
     with request.app[SERVICES].views.reserve() as view:
         found = await cached(name)
         product, content = found.value.product, found.value.content
-        if request.if_none_match(product.version):
-            return json_response(status=304, etag=product.version, headers=REVALIDATED)
+        if request.if_none_match(version := etag(product)):
+            return json_response(status=304, etag=version, headers=REVALIDATED)
         if not request.is_head:
             await view.record(
                 product.id,
                 address=request.address,
                 user_agent=request.user_agent,
-                referrer=request.raw.headers.get("Referer"),
+                referrer=request.raw.headers.get(hdrs.REFERER),
                 speculative=request.is_speculative,
             )
     headers = content.headers.copy()
+    headers[hdrs.ETAG] = f'"{version}"'
     if found.age is not None:
         headers["Warning"] = _STALE
         headers["Age"] = str(int(found.age))

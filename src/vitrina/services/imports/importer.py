@@ -119,7 +119,7 @@ class Importer:
             digest = row.origin.digest if row.origin else None
             await self._products.create(complete(row.fields, None), by=by, request_id=request_id, digest=digest)
             return Outcome.CREATED
-        expected = frozenset({row.existing.version})
+        expected = frozenset({str(row.existing.version)})
         after = await self._products.change(
             row.existing.product_id, row.fields, by=by, request_id=request_id, expected=expected
         )

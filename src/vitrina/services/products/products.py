@@ -204,7 +204,7 @@ class Products:
             before = await self.get(product_id)
             if before.deleted_at is not None and action is not Action.RESTORED:
                 raise NotFound
-            check_expected(expected, before.version)
+            check_expected(expected, before.version, of=before.id)
             # Clocks of processes differ, and a version is never earlier than the one before it.
             after = next_version(before, max(self._clock(), before.updated_at))
             if after is not before:
