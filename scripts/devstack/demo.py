@@ -166,11 +166,12 @@ def views_of_day(
     """Return the views of a day until a time, in order: most in the evening, and most of them of a few products."""
     midnight, key = midnight_ms(day), visitor_key(secret, day)
     popularity = [1 / (place + 2) for place in range(len(product_ids))]
+    bots = {agent: is_bot(agent) for agent in _AGENTS}  # 0.2 ms each
     visitors = list(enumerate(chance.choices(_AGENTS, _AGENT_WEIGHTS, k=199), 1))
     views: list[View] = []
     for product_id in chance.choices(product_ids, popularity, k=chance.randrange(*_VIEWS_A_DAY)):
         number, agent = chance.choice(visitors)
-        bot = is_bot(agent)
+        bot = bots[agent]
         (hour,) = chance.choices(range(24), None if bot else _HOUR_WEIGHTS)
         at_ms = midnight + int((hour + chance.random()) * 3_600_000)
         visitor = visitor_hash(key, f"198.51.100.{number}", agent)

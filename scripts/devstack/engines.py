@@ -58,6 +58,7 @@ class Engine:
         self._data = data
         self._probe = probe
         self._process: subprocess.Popen[bytes] | None = None
+        self._terminated = False
         self._port = port
         self.log = log
 
@@ -68,6 +69,7 @@ class Engine:
         whatever the command's builder raises.
         """
         self._port = self._port or free_port()
+        self._terminated = False
         command = self._command(self._port)
         self._folder = tempfile.TemporaryDirectory(prefix="vitrina-", ignore_cleanup_errors=True)
         self._output = self.log or Path(self._folder.name) / "log"
@@ -111,11 +113,17 @@ class Engine:
             time.sleep(0.05)
         return self.url
 
+    def terminate(self) -> None:
+        """Send SIGTERM to the process, if there is one, and only once: a worker takes the second as an interruption."""
+        if self._process is not None and not self._terminated:
+            self._terminated = True
+            self._process.terminate()
+
     def stop(self, *, grace: float = 10.0) -> None:
         """End the process, if there is one: by SIGTERM, and by SIGKILL after `grace` seconds."""
+        self.terminate()
         if self._process is None:
             return
-        self._process.terminate()
         try:
             self._process.wait(grace)
         except subprocess.TimeoutExpired:

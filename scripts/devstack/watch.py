@@ -73,6 +73,8 @@ def watched(engines: Sequence[Engine], workers: Sequence[Engine], *, say: Callab
         with lock:
             stopping.set()
         for worker in workers:
+            worker.terminate()
+        for worker in workers:
             worker.stop()
         ended.set()
         watcher.join()
