@@ -102,7 +102,7 @@ def _run(
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     settings = _settings(port, mails=folder / "mails")
     # The same port of the API gives the same ports of the other parts, so that printed commands outlive a restart.
-    ports = partial(free_port, random.Random(port).choice)  # noqa: S311 - not a secret
+    ports = partial(free_port, random.Random(port))  # noqa: S311 - not a secret
     say("Starting the engine ...")
     kept = None if empty else folder
     if engine == "embedded":

@@ -196,10 +196,10 @@ def dynamodb_local(*, db_path: Path | None = None, port: int = 0) -> Engine:
     return Engine("DynamoDB Local", lambda port: simulator.command(port=port, db_path=db_path), data=db_path, port=port)
 
 
-def free_port(choice: Callable[[range], int] = random.choice) -> int:
-    """Return a loopback port on which nothing listens; `choice` proposes one out of a range."""
+def free_port(chance: random.Random | None = None) -> int:
+    """Return a loopback port on which nothing listens; a `chance` with the same seed proposes the same ports."""
     while True:
-        port = choice(PORTS)
+        port = (chance or random).choice(PORTS)
         try:
             # With SO_REUSEADDR, as servers set it: connections that a server has closed do not occupy its port.
             socket.create_server((LOOPBACK, port)).close()
