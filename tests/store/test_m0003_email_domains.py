@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from vitrina.domain.users import Role, User
 from vitrina.store import keys
 from vitrina.store.codecs.accounts import email_claim, user_item
 from vitrina.store.items import EmailItem, Item
-from vitrina.store.migrations import ledger as ledger_module, runner
+from vitrina.store.migrations import ledger as ledger_module
 from vitrina.store.migrations.ledger import Entry, State
 from vitrina.store.migrations.runner import migrate, standing
 from vitrina.store.operations import Delete, Put, Scan
@@ -125,8 +124,6 @@ async def test_it_can_be_cancelled_at_every_request(table: Table, monkeypatch: p
     """A later run moves what is left, and keeps the notes of the earlier ones."""
     monkeypatch.setattr(ledger_module, "PAGE", 1)
     monkeypatch.setattr(ledger_module, "SEGMENTS", 1)
-    monkeypatch.setattr(ledger_module, "LEASE", timedelta(milliseconds=1))
-    monkeypatch.setattr(runner, "_POLL", 0.01)
     accounts = [await old(table, f"uma{number}@faß.example") for number in range(3)]
     one = await old(table, "ida@faß.example")
     other = user(email="ida@xn--fa-hia.example")

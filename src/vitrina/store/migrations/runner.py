@@ -44,11 +44,11 @@ async def migrate(table: Table, report: Report, *, again: int | None = None, clo
             continue
         try:
             await migration.run(table, ledger)
+            await ledger.finish()
         except BaseException:
             with contextlib.suppress(Lost, TableUnavailable):
                 await ledger.release()
             raise
-        await ledger.finish()
 
 
 async def standing(table: Table, *, clock: Clock = now) -> list[Entry]:
