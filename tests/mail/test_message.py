@@ -2,6 +2,7 @@
 
 import email
 import tomllib
+from dataclasses import replace
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
@@ -200,6 +201,23 @@ def test_a_mail_to_an_address_of_before_the_rules_is_refused(address: str) -> No
     with pytest.raises(MailRefused) as caught:
         composed(notice(), to=recipient(email=address))
     assert address not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"<ana@example.com>", b"<ana@example.com>, <eve@example.org>"),
+        (b"Auto-Submitted:", b"Bcc: eve@example.org\r\nAuto-Submitted:"),
+        (b"Subject: ", b"Subject: x\r\nSubject: "),
+        (b"shop.example", b"evil.example"),
+    ],
+)
+def test_no_message_exists_whose_header_is_not_as_meant(before: bytes, after: bytes) -> None:
+    """Whatever wrote it: every transport gets a message that was read back."""
+    message = composed(notice())
+    assert before in message.data
+    with pytest.raises(MailRefused):
+        replace(message, data=message.data.replace(before, after, 1))
 
 
 @pytest.mark.parametrize("text", ["", "nobody", "@example.com", "nobody@", f"a@{'x' * 64}.example"])

@@ -59,6 +59,16 @@ async def test_of_many_creations_of_one_sku_one_succeeds(store: ProductStore, ta
     assert await nothing_is_torn(table)
 
 
+async def test_of_many_accounts_with_one_domain_in_two_spellings_one_is_created(table: Table) -> None:
+    """In Unicode and as A-labels."""
+    users = UserStore(table)
+    spellings = ["uma@faß.example", "UMA@xn--fa-hia.example"]
+    made, failed = await at_once(users.create(user(email=spellings[number % 2])) for number in range(40))
+    assert len(made) == 1
+    assert Counter(type(error) for error in failed) == {EmailTaken: 39}
+    assert await nothing_is_torn(table)
+
+
 async def test_of_many_changes_of_one_version_one_succeeds(store: ProductStore) -> None:
     """The others get a conflict and write nothing."""
     before = await create(store)
