@@ -35,11 +35,11 @@ def write_units(before: RawItem | None, after: RawItem | None, *, transaction: b
     A condition check in a transaction leaves the item unchanged and costs the table what a write would.
     """
     table = _units(max(item_size(before or {}), item_size(after or {})))
-    copies = sum(_copy_units(index, before or {}, after or {}) for index in INDEXES)
+    copies = sum(copy_units(index, before or {}, after or {}) for index in INDEXES)
     return WriteUnits(table * _TRANSACTION if transaction else table, copies)
 
 
-def _copy_units(index: Index, before: RawItem, after: RawItem) -> int:
+def copy_units(index: Index, before: RawItem, after: RawItem) -> int:
     """Return the cost in an index that projects all attributes: nothing if the copy does not change."""
     old, new = _copy_key(index, before), _copy_key(index, after)
     if old == new:
