@@ -124,6 +124,10 @@ async def test_a_product_without_a_known_origin_is_found_by_its_name(catalogue: 
     found = await imported(catalogue, variant("cap", "Red", title="Cap"), variant("cap", "Blue", title="Cap"))
     assert found == {"CAP-RED": Outcome.UPDATED, blue: Outcome.CREATED}
     assert (await catalogue.products.get(earlier.id)).price == Decimal("9.00")
+    await made_by_hand(catalogue, "LENS-1.00", "Lens - -1.00")
+    assert await imported(catalogue, content=case("sh-diopter-a")) == {"LENS-1.00": Outcome.UPDATED}
+    plus = Origin.of("lens", "+1.00").sku
+    assert await imported(catalogue, content=case("sh-diopter-b")) == {plus: Outcome.CREATED}
 
 
 async def test_a_row_is_refused_if_even_its_distinct_sku_is_that_of_another_origin(catalogue: Catalogue) -> None:

@@ -127,7 +127,7 @@ class Importer:
 
 
 def _possible_skus(row: PlannedRow) -> tuple[str, ...]:
-    return (row.origin.distinct_sku, row.origin.sku) if row.is_derived and row.origin else (row.sku,)
+    return (row.origin.distinct_sku, row.origin.readable_sku) if row.is_derived and row.origin else (row.sku,)
 
 
 def _matched(row: PlannedRow, products: Mapping[str, Product]) -> tuple[PlannedRow, Product | None]:
@@ -150,6 +150,7 @@ def _is_from(product: Product, sku: str, row: PlannedRow) -> bool:
     """Return whether a product may be updated by a row: a derived SKU requires the same origin.
 
     A product without a known origin, made by hand or by release 0.1.0, must have the row's name, or the distinct SKU.
+    Release 0.1.0 gave the readable SKU to `+1.00` and `-1.00`.
     """
     if not row.is_derived or row.origin is None:
         return True

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from decimal import Decimal
 from typing import Any, Final, Self
 
@@ -19,7 +19,8 @@ _SCHEMA: Final = """
 CREATE TABLE rows (
     line INTEGER PRIMARY KEY, outcome TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', sku TEXT NOT NULL DEFAULT '',
     folded TEXT, fields TEXT NOT NULL DEFAULT '{}', changes TEXT NOT NULL DEFAULT '{}', product_id TEXT,
-    version INTEGER, is_derived INTEGER NOT NULL DEFAULT 0, derived TEXT, distinct_sku TEXT, digest INTEGER
+    version INTEGER,
+    is_derived INTEGER NOT NULL DEFAULT 0, derived TEXT, distinct_sku TEXT, readable TEXT, digest INTEGER
 );
 CREATE INDEX skus ON rows (folded);
 CREATE TABLE parents (key TEXT PRIMARY KEY, texts TEXT NOT NULL);
@@ -90,10 +91,10 @@ class ImportPlan:
         texts = json.dumps(
             {name: str(value) if isinstance(value, Decimal) else value for name, value in fields.items()}
         )
-        of_origin = (origin.sku, origin.distinct_sku, origin.digest) if origin else (None, None, None)
+        of_origin = astuple(origin) if origin else (None,) * 4
         self._database.execute(
-            "INSERT INTO rows (line, outcome, sku, folded, fields, is_derived, derived, distinct_sku, digest)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO rows (line, outcome, sku, folded, fields, is_derived, derived, distinct_sku, readable, digest)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (line, Outcome.WAITING, sku, fold(sku), texts, is_derived, *of_origin),
         )
 
@@ -127,7 +128,7 @@ class ImportPlan:
         """Yield the rows that have one of `outcomes`, in the order of the file; callers may change them meanwhile."""
         places = ", ".join("?" * len(outcomes))
         text = (
-            "SELECT line, sku, fields, product_id, version, is_derived, derived, distinct_sku, digest"  # noqa: S608
+            "SELECT line, sku, fields, product_id, version, is_derived, derived, distinct_sku, readable, digest"  # noqa: S608
             " FROM rows"
             f" WHERE outcome IN ({places}) AND line > ? ORDER BY line LIMIT ?"
         )

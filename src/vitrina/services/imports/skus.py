@@ -24,13 +24,14 @@ _DIGEST_BITS: Final = 62
 class Origin:
     """What a row was made from: its parts identify it in its shop, such as a handle and option values.
 
-    `sku` is readable: `wool-cap`, `Deep Red` and `M` become `WOOL-CAP-DEEP-RED-M`. `distinct_sku` also ends with eight
-    digits of the parts' SHA-256. Both are the same if readable characters alone would lose something. `digest` has 62
-    bits.
+    `readable_sku` is `WOOL-CAP-DEEP-RED-M` for `wool-cap`, `Deep Red` and `M`. `distinct_sku` also ends with eight
+    digits of the parts' SHA-256. `sku`, for a new product, is the distinct one if the readable one loses something.
+    `digest` has 62 bits.
     """
 
     sku: str
     distinct_sku: str
+    readable_sku: str
     digest: int
 
     @classmethod
@@ -47,7 +48,12 @@ class Origin:
         distinct = f"{stem[: _LENGTH - _DIGITS - 1].rstrip('-')}-{digits}".lstrip("-")
         is_lossy = not stem or len(stem) > _LENGTH or any(map(_loses, parts, readable))
         digest = hashlib.sha256(json.dumps(parts).encode()).digest()
-        return cls(distinct if is_lossy else stem, distinct, int.from_bytes(digest) >> (len(digest) * 8 - _DIGEST_BITS))
+        return cls(
+            sku=distinct if is_lossy else stem,
+            distinct_sku=distinct,
+            readable_sku=stem if is_sku(stem) else distinct,
+            digest=int.from_bytes(digest) >> (len(digest) * 8 - _DIGEST_BITS),
+        )
 
 
 def chosen_sku(own: str, origin: Origin | None, *, derive: bool, require: bool) -> tuple[str, bool]:
