@@ -172,8 +172,10 @@ def _csv(rows: Sequence[PriceRow]) -> bytes:
 
 
 def _jsonl(rows: Sequence[PriceRow]) -> bytes:
-    objects = (dict(zip(SCHEMA.names, _texts(row), strict=True)) for row in rows)
-    return b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in objects)
+    lines = io.BytesIO()
+    for row in rows:
+        lines.write(orjson.dumps(dict(zip(SCHEMA.names, _texts(row), strict=True)), option=orjson.OPT_APPEND_NEWLINE))
+    return lines.getvalue()
 
 
 def _texts(row: PriceRow) -> tuple[str | None, ...]:
