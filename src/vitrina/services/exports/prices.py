@@ -75,13 +75,16 @@ class PriceExporter:
     async def stream(self, form: Format, period: Period | None = None) -> AsyncGenerator[memoryview, None]:
         """Yield a file of the prices that were in force at some time of a period, of all without one.
 
-        Raises TableUnavailable. Close the iterator.
+        The first piece comes once the first page of products is read. Raises TableUnavailable. Close the iterator.
         """
         begin, encode, end = _new_encoder(form)
-        yield memoryview(begin)
+        began = False
         rows: list[PriceRow] = []
         async with aclosing(ahead(self._read(period))) as pages:
             async for page in pages:
+                if not began:
+                    yield memoryview(begin)
+                    began = True
                 rows += page
                 if len(rows) >= _BATCH:
                     yield memoryview(await asyncio.to_thread(encode, rows))
