@@ -33,7 +33,7 @@ def leaves(group: click.Group, *path: str) -> Iterator[tuple[str, click.Command]
             yield " ".join((*path, name)), command
 
 
-PENDING = {"products import", "products export", "views rollup", "views export", "views report"}
+PENDING = {"products import", "views rollup", "views report"}
 COMMANDS = {name: command for name, command in leaves(main) if name not in PENDING}
 
 

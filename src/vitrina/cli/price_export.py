@@ -5,6 +5,7 @@ from datetime import date, datetime
 import click
 
 from vitrina.bootstrap import Services, open_place
+from vitrina.cli import example
 from vitrina.cli.exporting import (
     DAY,
     STANDARD_OUTPUT,
@@ -25,7 +26,7 @@ from vitrina.services.exports.formats import Format
 from vitrina.services.exports.prices import PRICES, PriceExporter
 
 
-@click.command()
+@click.command(epilog=example("vitrina prices export --out exports"))
 @click.option("--from", "first", type=DAY, help="First day, UTC.  [default: the beginning]")
 @click.option("--to", "last", type=DAY, help="Last day.  [default: today]")
 @format_option

@@ -7,6 +7,7 @@ from typing import IO
 import click
 
 from vitrina.bootstrap import Services
+from vitrina.cli import example
 from vitrina.cli.progress import progress
 from vitrina.cli.running import PATIENCE, UsageError, load_settings, output_file, run, standard_output
 from vitrina.config import Settings
@@ -14,7 +15,7 @@ from vitrina.services.exports.products import WRITERS, live_products
 from vitrina.services.imports.import_file import FileFormat
 
 
-@click.command()
+@click.command(epilog=example("vitrina products export --out catalogue.csv"))
 @click.option(
     "--format",
     "format_name",

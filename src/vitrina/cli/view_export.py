@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import click
 
 from vitrina.bootstrap import Services, open_place
+from vitrina.cli import example
 from vitrina.cli.exporting import (
     DAY,
     STANDARD_OUTPUT,
@@ -62,7 +63,7 @@ class _Opened(NamedTuple):
     began: float
 
 
-@click.command()
+@click.command(epilog=example("vitrina views export --new --out exports"))
 @click.option(
     "--from", "first", type=DAY, help="First day, UTC.  [default: 29 days before the last; --new: the first with data]"
 )
