@@ -4,8 +4,8 @@ import csv
 import io
 import re
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from itertools import chain, islice
 from typing import BinaryIO, Final
 
@@ -25,8 +25,9 @@ _SEPARATOR_LINE: Final = re.compile(rf'"?sep=([^\w\s"]|\t)"?[{_DELIMITERS}\r\n]*
 class CsvRows:
     """The rows of a seekable file, which can be read any number of times, one after the other.
 
-    The delimiter is the one that divides the header into most cells, unless a line `sep=;` names it; blank lines and
-    byte order marks before the header are ignored. The constructor raises UnreadableFile.
+    The delimiter is the one that divides the header into most cells, unless a line `sep=;` names it. Blank lines and
+    byte order marks before the header are ignored, and so are spaces before cells. The constructor raises
+    UnreadableFile.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -53,7 +54,7 @@ class CsvRows:
             lines = _Lines(text)
             for _ in range(self._header_line - 1):
                 next(lines)
-            reader = self._reader(lines)
+            reader = _reader(lines, self.delimiter)
             next(reader)
             while True:
                 line = lines.number + 1
@@ -94,20 +95,15 @@ class CsvRows:
         while size <= LONGEST_LINE and sum(each.count('"') for each in lines) % 2:
             lines.append(next(following, ""))
             size = size + len(lines[-1]) if lines[-1] else LONGEST_LINE + 1
-        headers: list[Sequence[str]] = []
+        header: list[str] = []
         for delimiter in self.delimiter or _DELIMITERS:
-            try:
-                headers.append(next(csv.reader(lines, delimiter=delimiter, strict=True)))
-            except csv.Error:
-                headers.append(())
-        header = max(headers, key=len)
+            with suppress(csv.Error):
+                cells = next(_reader(lines, delimiter))
+                if len(cells) > len(header):
+                    header, self.delimiter = cells, delimiter
         if not any(map(str.strip, header)) or size > LONGEST_LINE:
             raise UnreadableFile("its header is not CSV: is a quote not closed?")
-        self.delimiter = self.delimiter or _DELIMITERS[headers.index(header)]
         return header[: max(index for index, name in enumerate(header, 1) if name.strip())]
-
-    def _reader(self, lines: Iterator[str]) -> Iterator[list[str]]:
-        return csv.reader(lines, delimiter=self.delimiter, strict=True)
 
     def _fitted(self, cells: list[str]) -> list[str]:
         while len(cells) > len(self.header) and not cells[-1].strip():
@@ -119,7 +115,8 @@ class CsvRows:
         first = list(lines.taken)
         following = islice(lines, _REPAIRED_LINES)
         try:
-            cells = self._fitted(next(self._reader(each.replace('\\"', '""') for each in chain(first, following))))
+            doubled = (each.replace('\\"', '""') for each in chain(first, following))
+            cells = self._fitted(next(_reader(doubled, self.delimiter)))
         except csv.Error:
             cells = []
         if len(cells) == len(self.header):
@@ -130,11 +127,12 @@ class CsvRows:
     def _fault(self, lines: "_Lines") -> str:
         """Say which cell breaks the rules of CSV: its quote is not closed, or it goes on after the closing quote."""
         text, delimiter = "".join(lines.taken), re.escape(self.delimiter)
-        cell = re.compile(rf'(?:"(?:[^"]++|"")*+"|(?!")[^{delimiter}\r\n]*+)(?={delimiter}|[\r\n]|\Z)')
+        quoted = r'"(?:[^"]++|"")*+'
+        cell = re.compile(rf' *+(?:{quoted}"|(?!")[^{delimiter}\r\n]*+)(?={delimiter}|[\r\n]|\Z)')
         index, start = 0, 0
         while match := cell.match(text, start):
             index, start = index + 1, match.end() + 1
-        if re.compile(r'"(?:[^"]++|"")*+\Z').match(text, start):
+        if re.compile(rf" *+{quoted}\Z").match(text, start):
             return f"the quote that opens {self.column(index)} is not closed before line {lines.number}, the last one"
         return (
             f"{self.column(index)} goes on after its closing quote, on line {lines.number}: "
@@ -165,3 +163,7 @@ class _Lines:
         for _ in range(count):
             self._given_back.appendleft(self.taken.pop())
         self.number -= count
+
+
+def _reader(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)

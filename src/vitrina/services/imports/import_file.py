@@ -59,6 +59,8 @@ class ImportFile:
         self._rows = CsvRows(file) if file_format is FileFormat.CSV else None
         self.header: Sequence[str] = [name.strip().casefold() for name in self._rows.header] if self._rows else ()
         """The columns of a CSV in lower case; empty for JSON."""
+        if not _is_unicode("".join(self.header)):
+            raise UnreadableFile("its header is not UTF-8: save the file as UTF-8")
         self.columns = self.header
         """The columns as in `header`, or by the names of a profile (`Layout.apply`)."""
         self.unread: Sequence[str] = ()
