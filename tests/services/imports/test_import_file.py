@@ -208,6 +208,12 @@ def test_an_array_of_objects_is_read_like_json_lines(size: int) -> None:
     assert read(b"[ ]\n", FileFormat.JSONL) == []
 
 
+def test_the_objects_of_an_array_on_one_line_are_counted() -> None:
+    """The line identifies a row in the plan and in the ids of requests."""
+    assert [line for line, _ in read(b"[{}, {}, {},\n{},\n\n\n{}]", FileFormat.JSONL)] == [1, 2, 3, 4, 5]
+    assert [line for line, _ in read(b"[\n{},\n{}]", FileFormat.JSONL)] == [2, 3]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

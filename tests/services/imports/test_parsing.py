@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from tests.services.imports.files import csv_file, import_file
 from vitrina.services.imports.import_file import FileFormat
@@ -107,3 +108,32 @@ def test_control_characters_of_other_programs_become_what_they_mean(field: str, 
 def test_other_control_characters_are_refused_with_their_field(character: str) -> None:
     _, refusals = parsed(csv_file({"sku": "A", "name": f"a{character}b"}), FileFormat.CSV, Profile.VITRINA)
     assert refusals == [f"A: name holds the control character U+{ord(character):04X}"]
+
+
+PIECES = [
+    '"', '\\"', ",", ";", "\n", "\r", "\t", "a", "1", "19,99", "1.800", "€", "<b>", "<", "&amp;", "\0", "\v", "\x85",
+    "\udcff", "\ufeff", "'", "=", " ", "{", "}", "[", "]", ":", '{"sku":"A"}', "simple", "variation", "sep=;\n",
+]  # fmt: skip
+HEADERS = {
+    Profile.VITRINA: "sku,name,price,description\n",
+    Profile.SHOPIFY: "Handle,Title,Option1 Value,Variant SKU,Variant Price\n",
+    Profile.WOOCOMMERCE: "ID,Type,SKU,Name,Regular price,Description,Parent\n",
+}
+
+
+@given(
+    before=st.sampled_from(["", "\n", "sep=,\n", "[", "[{},"]),
+    pieces=st.lists(st.sampled_from(PIECES), max_size=40),
+    profile=st.sampled_from(Profile),
+    file_format=st.sampled_from(FileFormat),
+)
+def test_any_file_is_read_or_refused_with_a_reason(
+    before: str, pieces: list[str], profile: Profile, file_format: FileFormat
+) -> None:
+    header = HEADERS[profile] if file_format is FileFormat.CSV else ""
+    content = (before + header + "".join(pieces)).encode(errors="surrogateescape")
+    try:
+        _, refusals = parsed(content, file_format, profile)
+    except UnreadableFile as error:
+        refusals = [str(error)]
+    assert all(refusals)

@@ -121,12 +121,17 @@ class ImportFile:
                 yield _json_record(line, raw)
 
     def _array_records(self) -> Iterator[Record | RowResult]:
-        """Yield the objects of one array. What is not JSON ends the reading, because no line begins anew."""
+        """Yield the objects of one array. What is not JSON ends the reading, because no line begins anew.
+
+        An object that begins on the line of the one before it has the number of the next line: lines identify rows.
+        """
         self._file.seek(0)
+        number = 0
         text = io.TextIOWrapper(self._file, encoding="utf-8", newline="")
         try:
             for line, value in _elements(text):
-                yield Record(line, value) if isinstance(value, dict) else refused(line, "it is not a JSON object")
+                number = max(line, number + 1)
+                yield Record(number, value) if isinstance(value, dict) else refused(number, "it is not a JSON object")
         except UnicodeDecodeError as error:
             raise UnreadableFile("it is not UTF-8") from error
         finally:
