@@ -155,16 +155,16 @@ async def test_during_an_outage_anonymous_readers_get_cached_products(
     async with other(product_cache_ttl=1, stale_if_error=60, view_commit_timeout=0.05) as (service, reader):
         time = Time(service)
         fresh = await reader.get(by_id(product))
-        ok(await reader.get(by_sku(product)))
+        tags = {path: (await reader.get(path)).headers["ETag"] for path in (by_id(product), by_sku(product))}
         assert "Age" not in fresh.headers
         assert "Warning" not in fresh.headers
         with monkeypatch.context() as patch:
             patch.setattr(service.services.table, "_call", refuse)
             time.seconds += 42
-            for path in (by_id(product), by_sku(product)):
+            for path, tag in tags.items():
                 stale = await reader.get(path)
                 assert ok(stale) == fresh.json
-                assert stale.headers["ETag"] == fresh.headers["ETag"]
+                assert stale.headers["ETag"] == tag
                 assert stale.headers["Age"] == "42"
                 assert stale.headers["Warning"].startswith("110")
                 for person in (user, admin):
