@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
@@ -90,12 +91,15 @@ async def calls(shop: Shop) -> dict[tuple[str, str], Ask]:
     account = {"password": PASSWORD, "name": "Somebody"}
     session = f"/v1/auth/sessions/{ending.tokens['session_id']}"
     token = {"refresh_token": refreshing.tokens["refresh_token"]}
+    form = urlencode({"grant_type": "password", "username": signing_in.email, "password": PASSWORD}).encode()
+    form_type = {"Content-Type": "application/x-www-form-urlencoded"}
     preferences = {"email": "each"}
     by_sku = f"/v1/products/by-sku/{products[6]['sku']}"
     return {
         ("POST", "/v1/auth/register"): lambda: anonymous.post("/v1/auth/register", account | {"email": fresh_email()}),
         ("POST", "/v1/auth/login"): lambda: anonymous.post("/v1/auth/login", signing_in.credentials),
         ("POST", "/v1/auth/refresh"): lambda: anonymous.post("/v1/auth/refresh", token),
+        ("POST", "/v1/auth/token"): lambda: anonymous.post("/v1/auth/token", data=form, headers=form_type),
         ("POST", "/v1/auth/logout"): lambda: signing_out.post("/v1/auth/logout"),
         ("GET", "/v1/auth/sessions"): lambda: admin.get("/v1/auth/sessions"),
         ("DELETE", "/v1/auth/sessions/{session_id}"): lambda: ending.delete(session),
