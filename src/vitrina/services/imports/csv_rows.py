@@ -73,10 +73,6 @@ class CsvRows:
                     row = self._repaired(lines) or row
                 yield line, row
 
-    def column(self, index: int) -> str:
-        """Return how messages call a column, counted from 0."""
-        return repr(self.header[index].strip()) if index < len(self.header) else f"cell {index + 1}"
-
     def _read_lines(self) -> Generator[str, None, None]:
         self._file.seek(0)
         text = io.TextIOWrapper(self._file, encoding="utf-8", errors="surrogateescape", newline="")
@@ -132,11 +128,11 @@ class CsvRows:
         index, start = 0, 0
         while match := cell.match(text, start):
             index, start = index + 1, match.end() + 1
+        name = repr(self.header[index].strip()) if index < len(self.header) else f"cell {index + 1}"
         if re.compile(rf" *+{quoted}\Z").match(text, start):
-            return f"the quote that opens {self.column(index)} is not closed before line {lines.number}, the last one"
+            return f"the quote that opens {name} is not closed before line {lines.number}, the last one"
         return (
-            f"{self.column(index)} goes on after its closing quote, on line {lines.number}: "
-            'write a quote within a cell twice, as ""'
+            f'{name} goes on after its closing quote, on line {lines.number}: write a quote within a cell twice, as ""'
         )
 
 

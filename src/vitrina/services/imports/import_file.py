@@ -88,15 +88,15 @@ class ImportFile:
             if isinstance(cells, str):
                 yield refused(line, cells)
             elif any(map(str.strip, cells)):
-                fault = self._fault(cells, rows)
+                fault = self._fault(cells)
                 yield refused(line, fault) if fault else Record(line, dict(zip(self.columns, cells, strict=False)))
 
-    def _fault(self, cells: Sequence[str], rows: CsvRows) -> str:
+    def _fault(self, cells: Sequence[str]) -> str:
         """Say what is wrong with a row, or return an empty text. Empty cells at its end may be left out."""
         if len(cells) > len(self.columns):
             return (
                 f"it has {len(cells)} cells, {cells[-1][:40]!r} the last, and the header {len(self.columns)}: "
-                f"is a cell that holds {rows.delimiter!r} not in quotes?"
+                f"is a cell that holds {self.delimiter!r} not in quotes?"
             )
         if missing := [name for name in self.columns[len(cells) :] if name in _REQUIRED]:
             return f"it ends before {missing[0]!r}: it has {len(cells)} cells, and the header {len(self.columns)}"
