@@ -6,7 +6,7 @@ context publishes what has been written so far.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
@@ -101,16 +101,13 @@ class Bucket:
 
     async def read(self, name: str) -> bytes | None:
         """Return the content of a small file; None if there is none."""
+        found = await self._found(self._client.get_object, name)
+        if found is None:
+            return None
         with self._as_refusal(name):
-            try:
-                found = await self._client.get_object(**self._target(name))
-            except ClientError as error:
-                if _code(error) in _MISSING:
-                    return None
-                raise
             content: bytes = await found["Body"].read()
-            self._tags[name] = found["ETag"]
-            return content
+        self._tags[name] = found["ETag"]
+        return content
 
     async def write(self, name: str, content: bytes) -> None:
         """Write a small file, if it has not changed since this process read or wrote it."""
@@ -139,22 +136,21 @@ class Bucket:
 
     async def exists(self, name: str) -> bool:
         """Whether there is such a file."""
-        return await self._tag(name) is not None
+        return await self._found(self._client.head_object, name) is not None
 
     async def holds(self, name: str, *, sha256: str, tag: str | None) -> bool:  # noqa: ARG002 - files have no tags
         """Whether a file is the one that got this tag when it was written: 1 call, which does not read it."""
-        return tag is not None and await self._tag(name) == tag
+        found = await self._found(self._client.head_object, name)
+        return found is not None and found["ETag"] == tag
 
-    async def _tag(self, name: str) -> str | None:
+    async def _found(self, call: Callable[..., Awaitable[dict[str, Any]]], name: str) -> dict[str, Any] | None:
         with self._as_refusal(name):
             try:
-                found = await self._client.head_object(**self._target(name))
+                return await call(**self._target(name))
             except ClientError as error:
                 if _code(error) in _MISSING:
                     return None
                 raise
-            tag: str = found["ETag"]
-            return tag
 
     def _target(self, name: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": f"{self._prefix}{name}"}

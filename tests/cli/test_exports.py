@@ -192,8 +192,8 @@ def test_a_bucket_gets_the_same_files_as_a_folder(vitrina: Vitrina, moto: str, t
     files = {name: hashlib.sha256(content).hexdigest() for name, content in bucket.files().items()}
     assert sorted(set(files) - set(digests(tmp_path))) == ["views.manifest.json"]
     assert digests(tmp_path).items() <= files.items()
-    done = vitrina(*arguments, bucket.name, VITRINA_S3_ENDPOINT=moto)
-    assert done.stdout == f"{bucket.name}: 0 events of 0 days; 3 days were complete already\n"
+    done = vitrina(*arguments, bucket.name, "--json", VITRINA_S3_ENDPOINT=moto)
+    assert json.loads(done.stdout) == {"out": bucket.name, "events": 0, "days": [], "complete": 3, "kept": []}
 
 
 @pytest.mark.usefixtures("raw_items")
@@ -206,6 +206,8 @@ def test_prices_are_exported_to_each_place(vitrina: Vitrina, moto: str, tmp_path
         assert (done.exit_code, done.stdout) == (0, f"{name}: 2 prices of 2 products\n"), done.output
     written = (tmp_path / "prices" / "prices.csv").read_bytes()
     assert bucket.files()["prices/prices.csv"] == written
+    done = vitrina(*export, str(tmp_path), "--json")
+    assert json.loads(done.stdout) == {"out": str(tmp_path), "prices": 2, "products": 2}
     done = vitrina(*export, "-")
     assert (done.stdout_bytes, done.stderr) == (written, "")
     header, lamp, gone = written.decode().splitlines()
@@ -307,6 +309,7 @@ def test_standard_output_without_room_is_said_in_a_sentence(
         (("--from", "yesterday"), "'yesterday' does not match the format"),
         (("--format", "xml"), "'xml' is not one of"),
         (("--new", "--again"), "--new needs the manifest of a place, and goes with neither"),
+        (("--out", "-", "--json"), "standard output cannot take both the export and --json"),
         (("--out", "gs://bucket/prefix"), "gs://bucket/prefix is neither a folder nor s3://bucket/prefix"),
         (("--out", "s3:///prefix"), "s3:///prefix names no bucket"),
     ],

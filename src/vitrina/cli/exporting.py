@@ -67,8 +67,13 @@ def check_order(first: date, last: date) -> None:
 
 
 @contextmanager
-def exporting(out: str, form: Format) -> Iterator[None]:
-    """Turn the expected failures of an export into CommandFailed, and refuse to show Parquet on a terminal."""
+def exporting(out: str, form: Format, *, as_json: bool) -> Iterator[None]:
+    """Turn the expected failures of an export into CommandFailed.
+
+    Raises UsageError if standard output would have to take a second thing, or Parquet on a terminal.
+    """
+    if out == STANDARD_OUTPUT and as_json:
+        raise UsageError("standard output cannot take both the export and --json: give --out a folder")
     if out == STANDARD_OUTPUT and form is Format.PARQUET and sys.stdout.isatty():
         raise UsageError("a terminal cannot show Parquet: redirect standard output, or give --out a folder")
     try:

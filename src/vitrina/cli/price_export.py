@@ -18,7 +18,7 @@ from vitrina.cli.exporting import (
     to_standard_output,
 )
 from vitrina.cli.progress import progress
-from vitrina.cli.running import PATIENCE, load_settings, run
+from vitrina.cli.running import PATIENCE, json_option, load_settings, print_result, run
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.reports import Period
@@ -31,7 +31,8 @@ from vitrina.services.exports.prices import PRICES, PriceExporter
 @click.option("--to", "last", type=DAY, help="Last day.  [default: today]")
 @format_option
 @out_option
-def export(first: datetime | None, last: datetime | None, form: Format, out: str) -> None:
+@json_option
+def export(first: datetime | None, last: datetime | None, form: Format, out: str, *, as_json: bool) -> None:
     """Write each price that was in force on these days, one row a price, as one file in the folder `prices`.
 
     `valid_to` is empty for a price that is in force. A deletion ends a product's price, and a restoration begins one.
@@ -41,11 +42,12 @@ def export(first: datetime | None, last: datetime | None, form: Format, out: str
     until = last_day(last and last.date())
     since = first.date() if first else date.min
     check_order(since, until)
-    with exporting(out, form):
-        run(_export(load_settings(), Period(since, until) if first or last else None, form, out))
+    period = Period(since, until) if first or last else None
+    with exporting(out, form, as_json=as_json):
+        run(_export(load_settings(), period, form, out, as_json=as_json))
 
 
-async def _export(settings: Settings, period: Period | None, form: Format, out: str) -> None:
+async def _export(settings: Settings, period: Period | None, form: Format, out: str, *, as_json: bool) -> None:
     async with Services(settings, patient=PATIENCE) as services:
         with progress() as display:
             task = display.add_task("Exporting", total=None, unit="products")
@@ -57,4 +59,5 @@ async def _export(settings: Settings, period: Period | None, form: Format, out: 
                 return
             async with open_place(settings, out, PRICES) as place:
                 await exporter.export(place, form, period, at=now())
-    click.echo(f"{out}: {exporter.rows:,} prices of {exporter.products:,} products")
+    text = f"{out}: {exporter.rows:,} prices of {exporter.products:,} products"
+    print_result({"out": out, "prices": exporter.rows, "products": exporter.products}, text, as_json=as_json)

@@ -24,7 +24,7 @@ from vitrina.cli.exporting import (
     to_standard_output,
 )
 from vitrina.cli.progress import progress
-from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, load_settings, run
+from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, json_option, load_settings, print_result, run
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.reports import DEFAULT_DAYS, Period, days_before, is_closed
@@ -77,6 +77,7 @@ class _Opened(NamedTuple):
     help="Read a DynamoDB export to S3, downloaded to this folder, instead of the table.",
 )
 @out_option
+@json_option
 def export(
     first: datetime | None,
     last: datetime | None,
@@ -86,6 +87,7 @@ def export(
     form: Format,
     table_export: Path | None,
     out: str,
+    as_json: bool,
 ) -> None:
     """Write the views of days: a file per day in `views/day=…`, or one file on standard output.
 
@@ -99,13 +101,19 @@ def export(
     if new and (again or out == STANDARD_OUTPUT):
         raise UsageError("--new needs the manifest of a place, and goes with neither --again nor standard output")
     settings = load_settings()
-    with exporting(out, form):
+    with exporting(out, form, as_json=as_json):
         opening = _live(settings) if table_export is None else _exported(table_export, days.period)
-        run(_export(settings, opening, days, form, out))
+        run(_export(settings, opening, days, form, out, as_json=as_json))
 
 
 async def _export(
-    settings: Settings, opening: AbstractAsyncContextManager[_Opened], days: _Days, form: Format, out: str
+    settings: Settings,
+    opening: AbstractAsyncContextManager[_Opened],
+    days: _Days,
+    form: Format,
+    out: str,
+    *,
+    as_json: bool,
 ) -> None:
     async with opening as opened:
         gc.freeze()  # Modules loaded so far live until the end; scanning them costs 40 ms per collection.
@@ -114,7 +122,7 @@ async def _export(
                 await to_standard_output(exporter.stream(days.period, new_encoder(form)))
         else:
             async with open_place(settings, out, VIEWS) as place, Dataset.open(place, form) as dataset:
-                await _to_place(opened, days, dataset, out)
+                await _to_place(opened, days, dataset, out, as_json=as_json)
 
 
 @asynccontextmanager
@@ -134,7 +142,7 @@ async def _exported(folder: Path, period: Period) -> AsyncIterator[_Opened]:
             yield _Opened(source, export.at, began)
 
 
-async def _to_place(opened: _Opened, days: _Days, dataset: Dataset, out: str) -> None:
+async def _to_place(opened: _Opened, days: _Days, dataset: Dataset, out: str, *, as_json: bool) -> None:
     wanted = await _closed(opened, days) if days.new else list(days.period)
     missing = await _missing(dataset, days, wanted)
     with _progress(len(missing)) as report, Exporter(opened.source, report=report) as exporter:
@@ -142,7 +150,8 @@ async def _to_place(opened: _Opened, days: _Days, dataset: Dataset, out: str) ->
     rate = f", {exporter.rows / (time.perf_counter() - opened.began):,.0f} a second" if exporter.rows else ""
     complete = len(wanted) - len(missing)
     kept = f"; {complete:,} days were complete already" if complete else ""
-    click.echo(f"{out}: {exporter.rows:,} events of {len(missing):,} days{rate}{kept}")
+    result = {"out": out, "events": exporter.rows, "days": missing, "complete": complete, "kept": shrunk}
+    print_result(result, f"{out}: {exporter.rows:,} events of {len(missing):,} days{rate}{kept}", as_json=as_json)
     if shrunk:
         names = ", ".join(map(str, shrunk))
         raise CommandFailed(f"days that now have fewer events keep their files (export to another place): {names}")
