@@ -9,7 +9,16 @@ import click
 from vitrina.bootstrap import Services
 from vitrina.cli import example
 from vitrina.cli.progress import progress
-from vitrina.cli.running import PATIENCE, UsageError, load_settings, output_file, run, standard_output
+from vitrina.cli.running import (
+    PATIENCE,
+    UsageError,
+    json_option,
+    load_settings,
+    output_file,
+    print_result,
+    run,
+    standard_output,
+)
 from vitrina.config import Settings
 from vitrina.services.exports.products import WRITERS, live_products
 from vitrina.services.imports.import_file import FileFormat
@@ -23,17 +32,23 @@ from vitrina.services.imports.import_file import FileFormat
     help="[default: by the extension of --out, else csv]",
 )
 @click.option("--out", default="-", show_default=True, metavar="FILE|-", help="A file, or `-` for standard output.")
-def export(format_name: str | None, out: str) -> None:
+@json_option
+def export(format_name: str | None, out: str, *, as_json: bool) -> None:
     """Write all products that are not deleted, newest first; the file appears only when it is complete.
 
     `vitrina products import` reads the file back and then changes nothing. In CSV, text that a spreadsheet would run
     as a formula (it begins with `=`, `+`, `-`, `@` or a tab) gets an apostrophe in front; the import removes it.
     """
+    if as_json and out == "-":
+        raise UsageError("standard output cannot take both the export and --json: give --out a file")
     by_extension = FileFormat.JSONL if Path(out).suffix.casefold() in {".jsonl", ".ndjson"} else FileFormat.CSV
     settings = load_settings()
     with _output(out) as file:
         count = run(_export(settings, file, FileFormat(format_name or by_extension)))
-    click.echo(f"{count:,} products", err=True)
+    if as_json:
+        print_result({"out": out, "products": count}, "", as_json=True)
+    else:
+        click.echo(f"{count:,} products", err=True)
 
 
 async def _export(settings: Settings, file: IO[bytes], file_format: FileFormat) -> int:

@@ -13,6 +13,7 @@ from typing import BinaryIO, Final
 import click
 
 from vitrina.bootstrap import Services
+from vitrina.cli import example
 from vitrina.cli.import_report import PLANNED, WRITTEN, show, totals, write_report
 from vitrina.cli.progress import progress
 from vitrina.cli.running import PATIENCE, UsageError, json_option, load_settings, print_result, run, temporary_files
@@ -46,7 +47,7 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     return {column.strip(): field.strip() for column, _, field in pairs}
 
 
-@click.command("import")
+@click.command("import", epilog=example("vitrina products import products.csv --as ana@example.com"))
 @click.argument("file", metavar="FILE|-")
 @click.option("--dry-run", is_flag=True, help="Print what would change, product by product, and write nothing.")
 @click.option("--format", "format_name", type=click.Choice([*map(str, FileFormat)]), help="[default: by the extension]")

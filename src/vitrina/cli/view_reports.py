@@ -8,8 +8,19 @@ from typing import Final
 import click
 
 from vitrina.bootstrap import Services
+from vitrina.cli import example
 from vitrina.cli.progress import progress
-from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, load_settings, output_file, run, temporary_files
+from vitrina.cli.running import (
+    PATIENCE,
+    CommandFailed,
+    UsageError,
+    json_option,
+    load_settings,
+    output_file,
+    print_result,
+    run,
+    temporary_files,
+)
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.reports import GRACE, MOST_DAYS, Period, days_before
@@ -23,13 +34,14 @@ _SHARDS_AT_ONCE: Final = 3
 _DAY: Final = click.DateTime(["%Y-%m-%d"])
 
 
-@click.command()
+@click.command(epilog=example("vitrina views rollup --from 2025-11-01 --to 2025-11-07"))
 @click.option(
     "--from", "first", type=_DAY, help="First day, UTC.  [default: the oldest of the last 366 whose views are kept]"
 )
 @click.option("--to", "last", type=_DAY, help="Last day.  [default: the last closed day]")
 @click.option("--again", is_flag=True, help="Count the days again that are already rolled up.")
-def rollup(first: datetime | None, last: datetime | None, *, again: bool) -> None:
+@json_option
+def rollup(first: datetime | None, last: datetime | None, *, again: bool, as_json: bool) -> None:
     """Count the views of closed days, once, so that reports need not. Run this command every day.
 
     A day closes an hour after its end, UTC. Days already rolled up are skipped, so an interrupted run can be run again.
@@ -44,14 +56,15 @@ def rollup(first: datetime | None, last: datetime | None, *, again: bool) -> Non
     if since > until:
         raise UsageError(f"--from: {since} is after the last day, {until}")
     with temporary_files():
-        run(_rollup(settings, Period(since, until), again=again))
+        run(_rollup(settings, Period(since, until), again=again, as_json=as_json))
 
 
-@click.command()
+@click.command(epilog=example("vitrina views report --out report.html"))
 @click.option("--from", "first", type=_DAY, help="First day, UTC.  [default: 29 days before the last]")
 @click.option("--to", "last", type=_DAY, help="Last day, up to 366 days in all.  [default: today]")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to write.")
-def report(first: datetime | None, last: datetime | None, out: Path) -> None:
+@json_option
+def report(first: datetime | None, last: datetime | None, out: Path, *, as_json: bool) -> None:
     """Write a page of charts as one HTML file that needs no network; rolls up closed days that are not rolled up."""
     try:
         period = Period.of(first and first.date(), last and last.date(), today=now().date())
@@ -60,7 +73,7 @@ def report(first: datetime | None, last: datetime | None, out: Path) -> None:
     if period.first > now().date():
         raise UsageError(f"--from: {period.first} is in the future")
     with temporary_files():
-        run(_report(load_settings(), period, out))
+        run(_report(load_settings(), period, out, as_json=as_json))
 
 
 def _last_closed() -> date:
@@ -75,7 +88,7 @@ def _first_held(settings: Settings, until: date) -> date:
     return min(max(first, days_before(now().date(), settings.views_retention_days)), until)
 
 
-async def _rollup(settings: Settings, period: Period, *, again: bool) -> None:
+async def _rollup(settings: Settings, period: Period, *, again: bool, as_json: bool) -> None:
     views = days = 0
     expired: list[str] = []
     began = time.perf_counter()
@@ -98,7 +111,9 @@ async def _rollup(settings: Settings, period: Period, *, again: bool) -> None:
         seconds = time.perf_counter() - began
         await _warn(settings, services.rollup_store)
     rate = f", {views / seconds:,.0f} a second" if views else ""
-    click.echo(f"{period.first} to {period.last}: {days:,} days rolled up, {views:,} views counted{rate}")
+    text = f"{period.first} to {period.last}: {days:,} days rolled up, {views:,} views counted{rate}"
+    result = {"from": period.first, "to": period.last, "days": days, "views": views, "expired": expired}
+    print_result(result, text, as_json=as_json)
     if expired:
         raise CommandFailed(f"days whose views have expired keep their counts: {', '.join(expired)}")
 
@@ -119,7 +134,7 @@ async def _warn(settings: Settings, store: RollupStore) -> None:
         )
 
 
-async def _report(settings: Settings, period: Period, out: Path) -> None:
+async def _report(settings: Settings, period: Period, out: Path, *, as_json: bool) -> None:
     async with Services(settings, patient=PATIENCE) as services:
         with progress() as display:
             task = display.add_task("Reading", total=len(period), unit="days")
@@ -134,4 +149,6 @@ async def _report(settings: Settings, period: Period, out: Path) -> None:
     page = render(data).encode()
     with output_file(out) as file:
         file.write(page)
-    click.echo(f"{out}: {len(page):,} bytes, {sum(day.total.views for day in data.days):,} views")
+    views = sum(day.total.views for day in data.days)
+    result = {"out": out, "bytes": len(page), "views": views}
+    print_result(result, f"{out}: {len(page):,} bytes, {views:,} views", as_json=as_json)
