@@ -224,4 +224,4 @@ def _greet(say: Callable[[str], None], url: str, settings: Settings, workers: Se
 
 
 if __name__ == "__main__":
-    dev()
+    dev(prog_name="scripts/dev")

@@ -295,6 +295,21 @@ def test_empty_has_four_accounts_and_nothing_else(tmp_path: Path) -> None:
     assert not (tmp_path / "unused").exists()
 
 
+def test_a_signal_before_it_is_ready_leaves_nothing(tmp_path: Path) -> None:
+    """The engine runs by then, and the API's own handlers are not installed yet."""
+    (scratch := tmp_path / "scratch").mkdir()
+    command = [sys.executable, *DEV, "--port", str(free_port()), "--empty"]
+    environment = os.environ | {"TMPDIR": str(scratch)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
+        assert process.stderr is not None
+        assert any("Preparing" in line for line in process.stderr)
+        engines = Demo("", process, scratch).parts().values()
+        process.terminate()
+        assert process.wait(timeout=30) == 0
+        assert not [pid for pid in engines if is_running(pid)]
+        assert not list(scratch.iterdir())
+
+
 @pytest.mark.requires_dynamodb_local("what DynamoDB Local acknowledged survives SIGKILL")
 async def test_a_killed_demo_keeps_acknowledged_writes(tmp_path: Path) -> None:
     """SIGKILL during writes: every product with a response is in the folder and can be found by its SKU."""
