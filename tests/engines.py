@@ -11,7 +11,7 @@ from scripts.devstack import dynamodb_local as simulator, engines
 ON_CI = os.environ.get("CI") == "true"
 """There nothing may be left out: DynamoDB Local is required, and a skipped test is a failure."""
 
-CANNOT_RUN = (simulator.MissingToolError, RuntimeError, engines.EngineError)
+CANNOT_RUN = (simulator.MissingToolError, simulator.DownloadError, engines.EngineError)
 """What starting an engine raises when it is not installed or could not be downloaded."""
 
 _FRESH = 120.0

