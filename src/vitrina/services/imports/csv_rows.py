@@ -126,7 +126,7 @@ class CsvRows:
         quoted = r'"(?:[^"]++|"")*+'
         cell = re.compile(rf' *+(?:{quoted}"|(?!")[^{delimiter}\r\n]*+)(?={delimiter}|[\r\n]|\Z)')
         index, start = 0, 0
-        while match := cell.match(text, start):
+        while start < len(text) and (match := cell.match(text, start)):
             index, start = index + 1, match.end() + 1
         name = repr(self.header[index].strip()) if index < len(self.header) else f"cell {index + 1}"
         if re.compile(rf" *+{quoted}\Z").match(text, start):
