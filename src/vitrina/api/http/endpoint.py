@@ -147,12 +147,14 @@ class Endpoint:
                 left = deadlines.end(task)
                 await self._read(request, route.body)
                 deadlines.start(task, seconds=left)
-            try:
-                self._check(request)
-            except VitrinaError:
-                if route.late_authentication:
-                    await request.authenticate()  # A bad token is reported first, as on other routes.
-                raise
+            headers = request.raw.headers
+            if (
+                route.query is not None
+                or "?" in request.raw.raw_path
+                or hdrs.IF_NONE_MATCH in headers
+                or hdrs.IF_MATCH in headers
+            ):
+                await self._check(request)
             return await route.handler(request)
         except asyncio.CancelledError:
             if deadlines.cancelled(task):
@@ -175,14 +177,18 @@ class Endpoint:
         if principal.role not in allow:
             raise Forbidden
 
-    def _check(self, request: Request[Any, Any]) -> None:
-        """Check the query and the conditions. Raises ValidationFailed, InvalidHeader."""
+    async def _check(self, request: Request[Any, Any]) -> None:
+        """Check the query and the conditions, after the token. Raises InvalidToken, ValidationFailed, InvalidHeader."""
         route = self._route
-        if route.query is not None or "?" in request.raw.raw_path:
+        try:
             request.query = validate_query(route.query, request.raw.query)
-        if route.conditional:
-            request.entity_tags(hdrs.IF_NONE_MATCH)
-            request.entity_tags(hdrs.IF_MATCH)
+            if route.conditional:
+                request.entity_tags(hdrs.IF_NONE_MATCH)
+                request.entity_tags(hdrs.IF_MATCH)
+        except VitrinaError:
+            if route.late_authentication:
+                await request.authenticate()
+            raise
 
     async def _read(self, request: Request[Any, Any], model: type[BaseModel]) -> None:
         route = self._route

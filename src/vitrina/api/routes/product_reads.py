@@ -1,22 +1,22 @@
 """Reads of one product over HTTP: anonymous ones are cached and counted (R4, R11), others always read the table."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import conditional_response, json_response
 from vitrina.api.http.routing import PUBLIC, RouteTable
-from vitrina.api.schemas.products import REVALIDATED, RenderedProduct, SeenProduct, product_resource, sees_all
+from vitrina.api.schemas.products import REVALIDATED, SeenProduct, product_resource, sees_all
 from vitrina.domain.products import Product, is_sku
 from vitrina.domain.users import Principal
 from vitrina.domain.versions import tag
 from vitrina.errors import NotFound, Overloaded
 from vitrina.ids import is_id
-from vitrina.services.products.cache import Cached, CachedProduct
 
 ONE_PRODUCT: Final = "/v1/products/{product_id:(?!deleted$)[^/]+}"
 """The path of a product, with a pattern that leaves `/v1/products/deleted` to the list of deleted products."""
@@ -40,15 +40,7 @@ async def read_product(request: Request[None, None]) -> web.Response:
     An anonymous read is recorded as a view; HEAD, 304 and the reads of signed-in people are not. Admins see deleted
     products too.
     """
-    services, product_id = request.app[SERVICES], request.parameter("product_id")
-    return await _read(
-        request,
-        product_id,
-        valid=is_id(product_id),
-        cached=services.product_cache.by_id,
-        stored=services.products.get,
-        etag=lambda product: product.version,
-    )
+    return await _read(request, request.parameter("product_id"), by_sku=False)
 
 
 @routes.get(
@@ -64,43 +56,30 @@ async def read_product_by_sku(request: Request[None, None]) -> web.Response:
 
     An anonymous read is recorded as a view; HEAD, 304 and the reads of signed-in people are not.
     """
-    services, sku = request.app[SERVICES], request.parameter("sku")
-    return await _read(
-        request,
-        sku,
-        valid=is_sku(sku),
-        cached=services.product_cache.by_sku,
-        stored=services.products.get_by_sku,
-        etag=lambda product: tag(product.id, product.version),
-    )
+    return await _read(request, request.parameter("sku"), by_sku=True)
 
 
-async def _read(
-    request: Request[None, None],
-    name: str,
-    *,
-    valid: bool,
-    cached: Callable[[str], Awaitable[Cached[CachedProduct[RenderedProduct]]]],
-    stored: Callable[[str], Coroutine[Any, Any, Product]],
-    etag: Callable[[Product], int | str],
-) -> web.Response:
+async def _read(request: Request[None, None], name: str, *, by_sku: bool) -> web.Response:
     """Respond with the product of an id or a SKU.
 
     Anonymous readers get it from the cache once the view is stored; a 304 and the response to a HEAD are no views.
     """
-    if not valid:
+    services = request.app[SERVICES]
+    if not (is_sku(name) if by_sku else is_id(name)):
         await request.authenticate()
         raise NotFound
     if hdrs.AUTHORIZATION in request.raw.headers:
-        viewer, product = await _authenticated_read(request, stored(name))
+        reading = services.products.get_by_sku(name) if by_sku else services.products.get(name)
+        viewer, product = await _authenticated_read(request, reading)
         if product.deleted_at is not None and not sees_all(viewer):
             raise NotFound
-        return conditional_response(request, product_resource(product, viewer), etag=etag(product))
-    with request.app[SERVICES].views.reserve() as view:
-        found = await cached(name)
+        return conditional_response(request, product_resource(product, viewer), etag=_etag(product, by_sku=by_sku))
+    with services.views.reserve() as view:
+        found = await (services.product_cache.by_sku(name) if by_sku else services.product_cache.by_id(name))
         product, content = found.value.product, found.value.content
-        if request.if_none_match(version := etag(product)):
-            return json_response(status=304, etag=version, headers=REVALIDATED)
+        etag = _etag(product, by_sku=by_sku)
+        if request.if_none_match(etag):
+            return json_response(status=304, etag=etag, headers=REVALIDATED)
         if not request.is_head:
             await view.record(
                 product.id,
@@ -109,12 +88,18 @@ async def _read(
                 referrer=request.raw.headers.get(hdrs.REFERER),
                 speculative=request.is_speculative,
             )
-    headers = content.headers.copy()
-    headers[hdrs.ETAG] = f'"{version}"'
+    headers: CIMultiDict[str] = content.headers.copy()
+    if by_sku:
+        headers[hdrs.ETAG] = f'"{etag}"'
     if found.age is not None:
         headers["Warning"] = _STALE
         headers["Age"] = str(int(found.age))
     return web.Response(body=content.body, headers=headers)
+
+
+def _etag(product: Product, *, by_sku: bool) -> int | str:
+    """Return the tag of a product; by SKU it names the product too, because the SKU may go to another one."""
+    return tag(product.id, product.version) if by_sku else product.version
 
 
 async def _authenticated_read(

@@ -134,7 +134,7 @@ class PricePage(PageOf[PriceEntry]):
 
 @dataclass(frozen=True, slots=True)
 class RenderedProduct:
-    """A product as anonymous readers get it. Copy `headers`, and add the `ETag`."""
+    """A product as anonymous readers get it by its id, ready to be sent. Copy `headers` before you change them."""
 
     body: bytes
     headers: CIMultiDict[str]
@@ -154,5 +154,5 @@ def product_resource(product: Product, viewer: Principal | None) -> PublicProduc
 
 def rendered_product(product: Product) -> RenderedProduct:
     """Return the response for anonymous readers, whose caches must revalidate it each time (R11)."""
-    headers = CIMultiDict({**REVALIDATED, "Content-Type": JSON})
+    headers = CIMultiDict({**REVALIDATED, "Content-Type": JSON, "ETag": f'"{product.version}"'})
     return RenderedProduct(render(product_resource(product, None)), headers)
