@@ -159,7 +159,7 @@ async def simulate(engine: str, behaviours: Sequence[Behaviour], *, region: str 
 
 @asynccontextmanager
 async def _serving(endpoint: Endpoint, forward: Forward) -> AsyncIterator[str]:
-    server = web.Server(partial(_respond, endpoint, forward))
+    server = web.Server(partial(_respond, endpoint, forward), access_log=None)
     listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"

@@ -27,17 +27,22 @@ SUPER_ADMIN = "sol@example.com"
 READERS = 32
 
 
-@pytest.fixture(scope="module")
-def environment(engine: str) -> dict[str, str]:
-    """The environment variables of an installation; bcrypt is fast, everything else is as in production."""
+def variables(endpoint: str) -> dict[str, str]:
+    """Return the environment variables of an installation; bcrypt is fast, everything else is as in production."""
     return {
         "VITRINA_ENVIRONMENT": "development",
         "VITRINA_TABLE_NAME": f"test-{uuid.uuid4().hex[:12]}",
-        "VITRINA_WRITER_ENDPOINT": engine,
+        "VITRINA_WRITER_ENDPOINT": endpoint,
         "VITRINA_SIGNING_KEYS": "e2e:canary-signing-key-canary-signing-key",
         "VITRINA_SECRET_KEY": "canary-secret-key-canary-secret-key-x",
         "VITRINA_BCRYPT_COST": "4",
     }
+
+
+@pytest.fixture(scope="module")
+def environment(engine: str) -> dict[str, str]:
+    """The environment variables of an installation on the engine."""
+    return variables(engine)
 
 
 def run(environment: dict[str, str], *arguments: str, stdin: str = "") -> str:
