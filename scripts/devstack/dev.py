@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import socket
 import sys
@@ -51,7 +52,7 @@ routes = RouteTable("ops")
 
 
 def _port(_: click.Context, __: click.Parameter, value: str) -> int:
-    if not (value.isascii() and value.isdecimal() and 1 <= int(value) <= _MOST):
+    if not (re.fullmatch("[0-9]{1,5}", value) and 1 <= int(value) <= _MOST):
         raise UsageError(f"--port: {value!r} is not a port, a number from 1 to {_MOST}")
     return int(value)
 

@@ -92,7 +92,9 @@ def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_settings_are_read_from_a_file_in_the_current_directory(env_file: Path) -> None:
     """The environment has precedence, an empty variable too; other tools' variables are left to them."""
-    env_file.write_text("# local\n\nexport VITRINA_PORT=8181\nVITRINA_HOST='::1' # v6\nAWS_PROFILE=shop\nHOME=/x\n")
+    env_file.write_text(
+        "\ufeff# local\n\nexport VITRINA_PORT=8181\nVITRINA_HOST='::1' # v6\nAWS_PROFILE=shop\nHOME=/x\n"
+    )
     os.environ["VITRINA_HOST"] = "127.0.0.2"
     home = os.environ["HOME"]
     loaded = load_settings()

@@ -195,7 +195,7 @@ def test_the_root_leads_a_browser_to_the_docs(shared: Demo) -> None:
         ask(f"{shared.url}/")
 
 
-@pytest.mark.parametrize("port", ["x", "0", "70000", "-1", "٣"])
+@pytest.mark.parametrize("port", ["x", "", "0", "70000", "-1", "٣", "9" * 5_000])
 def test_a_bad_port_is_refused_in_one_sentence(port: str) -> None:
     done = CliRunner().invoke(dev, ["--port", port])
     assert (done.exit_code, done.stdout) == (2, "")

@@ -82,7 +82,7 @@ def read_env_file(path: Path) -> set[str]:
     of the line that is not `NAME=value`.
     """
     try:
-        text = path.read_text()
+        text = path.read_text("utf-8-sig")  # Editors on Windows begin a file with the mark.
     except FileNotFoundError:
         return set()
     except OSError as error:
