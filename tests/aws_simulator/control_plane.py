@@ -9,6 +9,9 @@ from tests.aws_simulator.proxy import Clock, Forward, Json, Request, Response, r
 _PROTECTED: Final = (
     "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first."
 )
+_TOO_COLD: Final = "One or more parameter values were invalid: warm throughput cannot be decreased"
+_STRIPPED: Final = {"DeletionProtectionEnabled", "WarmThroughput"}
+"""Parameters that the engine does not know."""
 _ONE_INDEX: Final = "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table"
 
 
@@ -22,11 +25,12 @@ class _Table:
     filling: dict[str, float] = field(default_factory=dict)
     """By the names of new indexes."""
     protected: bool = False
+    warm: Json = field(default_factory=lambda: {"ReadUnitsPerSecond": 12_000, "WriteUnitsPerSecond": 4_000})
     recoverable: bool = False
 
 
 class ControlPlane:
-    """States of tables and indexes, deletion protection, and backups, which DynamoDB Local lacks.
+    """States of tables and indexes, deletion protection, warm throughput and backups, which DynamoDB Local lacks.
 
     The durations are in seconds: `creating` a table, then until its `backups` are available, `updating` it, and
     `filling` an index. The engine has table and index from the beginning; they are only not shown as such.
@@ -59,11 +63,15 @@ class ControlPlane:
         return self._unusable(request) or await forward(request)
 
     async def _create(self, name: str, request: Request, forward: Forward) -> Response:
-        response = await forward(_without_protection(request))
+        if _is_too_cold(request, _Table()):
+            return refusal("ValidationException", _TOO_COLD)
+        response = await forward(_stripped(request))
         if response.ok:
             active = self._clock.now() + self._creating
             protected = request.body.get("DeletionProtectionEnabled", False)
-            self._tables[name] = _Table(creating=active, without_backups=active + self._backups, protected=protected)
+            table = _Table(creating=active, without_backups=active + self._backups, protected=protected)
+            table.warm |= request.body.get("WarmThroughput", {})
+            self._tables[name] = table
         return self._shown(name, response)
 
     async def _update(self, name: str, request: Request, forward: Forward) -> Response:
@@ -73,12 +81,15 @@ class ControlPlane:
             return refusal("LimitExceededException", _ONE_INDEX)
         if max(table.creating, table.updating) > now:
             return _in_use(name)
-        stripped = _without_protection(request)
+        if _is_too_cold(request, table):
+            return refusal("ValidationException", _TOO_COLD)
+        stripped = _stripped(request)
         if stripped.body.keys() == {"TableName"}:
             stripped = request.other("DescribeTable", {"TableName": name})
         response = await forward(stripped)
         if response.ok:
             table.protected = request.body.get("DeletionProtectionEnabled", table.protected)
+            table.warm |= request.body.get("WarmThroughput", {})
             table.updating = now + self._updating
             table.filling |= {each["Create"]["IndexName"]: now + self._filling for each in changes if "Create" in each}
             response = Response(200, {"TableDescription": next(iter(response.body.values()))})
@@ -133,6 +144,7 @@ class ControlPlane:
         ((member, description),) = response.body.items()
         table, now = self._tables[name], self._clock.now()
         shown: Json = {**description, "DeletionProtectionEnabled": table.protected}
+        shown["WarmThroughput"] = {**table.warm, "Status": "ACTIVE" if table.updating <= now else "UPDATING"}
         if max(table.creating, table.updating) > now:
             shown["TableStatus"] = "CREATING" if table.creating > now else "UPDATING"
         for index in shown.get("GlobalSecondaryIndexes", ()):
@@ -147,6 +159,11 @@ def _in_use(name: str) -> Response:
     return refusal("ResourceInUseException", f"Attempt to change a resource which is still in use: Table: {name}")
 
 
-def _without_protection(request: Request) -> Request:
-    body = {name: value for name, value in request.body.items() if name != "DeletionProtectionEnabled"}
+def _is_too_cold(request: Request, table: _Table) -> bool:
+    """Return whether a request would lower the warm throughput, which DynamoDB refuses."""
+    return any(units < table.warm[name] for name, units in request.body.get("WarmThroughput", {}).items())
+
+
+def _stripped(request: Request) -> Request:
+    body = {name: value for name, value in request.body.items() if name not in _STRIPPED}
     return request.other(request.operation, body)

@@ -87,6 +87,27 @@ def test_create_makes_migrates_and_does_no_harm_again(vitrina: Vitrina, table_na
     assert "differs" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("40000", "give two numbers, such as 40000,10000"),
+        ("40k,10k", "give two numbers, such as 40000,10000"),
+        ("40000,3999", "each table begins with 12000,4000"),
+    ],
+)
+def test_a_warm_throughput_that_makes_no_sense_is_refused(vitrina: Vitrina, value: str, reason: str) -> None:
+    """Before any call."""
+    done = vitrina("table", "create", "--warm-throughput", value)
+    assert (done.exit_code, reason in done.stderr) == (2, True)
+
+
+def test_a_warm_throughput_that_the_engine_lacks_is_refused(vitrina: Vitrina) -> None:
+    """DynamoDB Local has none."""
+    done = vitrina("table", "create", "--warm-throughput", "40000,10000")
+    assert (done.exit_code, done.stderr) == (1, "Error: warm throughput is not supported by this engine\n")
+    assert "warm throughput         not supported by this engine\n" in vitrina("table", "status").stdout
+
+
 def test_status_of_a_table_that_is_not_there_ends_with_1(vitrina: Vitrina, table_name: str) -> None:
     done = vitrina("table", "status")
     assert done.exit_code == 1

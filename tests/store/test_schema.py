@@ -140,8 +140,8 @@ async def test_production_is_protected(clients: Clients, settings: Settings, sai
     """By point-in-time recovery and deletion protection, which development has only on request."""
     await ensure(clients.writer, settings, said.append)
     assert (await status(clients.writer, production(settings))).differences == (
-        "point-in-time recovery is off",
         "deletion protection is off",
+        "point-in-time recovery is off",
     )
     assert not await ensure(clients.writer, production(settings), said.append)
     found = await status(clients.writer, production(settings))

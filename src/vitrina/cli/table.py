@@ -1,5 +1,6 @@
 """`vitrina table`: what Alembic is for SQL (R16)."""
 
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, json_option
 from vitrina.config import Settings
 from vitrina.store import consistency, schema
 from vitrina.store.constraints import Finding
+from vitrina.store.definition import INITIAL_THROUGHPUT, WarmThroughput
 from vitrina.store.migrations.ledger import Entry, Lost, State
 from vitrina.store.migrations.m0001_baseline import ForeignItems
 from vitrina.store.migrations.runner import MIGRATIONS, migrate as run_migrations, standing
@@ -35,14 +37,32 @@ async def prepare(settings: Settings, report: Callable[[str], None] = lambda _: 
     return is_new
 
 
+def _warm_throughput(_: click.Context, __: click.Parameter, value: str | None) -> WarmThroughput | None:
+    if value is None:
+        return None
+    if not re.fullmatch("[0-9]{1,9},[0-9]{1,9}", value):
+        raise click.BadParameter("give two numbers, such as 40000,10000")
+    warm = WarmThroughput(*map(int, value.split(",")))
+    if warm.read < INITIAL_THROUGHPUT.read or warm.write < INITIAL_THROUGHPUT.write:
+        raise click.BadParameter(f"each table begins with {INITIAL_THROUGHPUT.read},{INITIAL_THROUGHPUT.write}")
+    return warm
+
+
 @table.command(epilog=example("vitrina table create"))
+@click.option(
+    "--warm-throughput",
+    "warm",
+    metavar="READ,WRITE",
+    callback=_warm_throughput,
+    help="Prepare the table for so many read and write units a second. AWS charges for it once, and never lowers it.",
+)
 @json_option
 @with_settings
-async def create(settings: Settings, *, as_json: bool) -> None:
+async def create(settings: Settings, warm: WarmThroughput | None, *, as_json: bool) -> None:
     """Create the table, or bring an older one up to date; safe to run again."""
     say = partial(click.echo, err=as_json)
     async with _open(settings) as services:
-        is_new = await schema.ensure(services.clients.writer, services.settings, say)
+        is_new = await schema.ensure(services.clients.writer, services.settings, say, warm=warm)
         baseline, *_ = await standing(services.table)
         if baseline.state is not State.FINISHED:  # the table holds nothing of Vitrina's, whoever created it
             await _run_migrations(services.table, say, again=None)
@@ -148,6 +168,7 @@ def _described(found: TableStatus, migrations: list[Entry]) -> list[tuple[str, s
         ("table", found.name),
         ("state", f"{found.state}, {found.items:,} items, {found.size:,} bytes (as counted in the last six hours)"),
         ("billing", found.billing),
+        ("warm throughput", found.warm_throughput),
         *((f"index {name}", state) for name, state in found.indexes.items()),
         ("stream", found.stream),
         ("TTL", found.ttl),

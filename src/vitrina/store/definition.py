@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from vitrina.config import Settings
 from vitrina.store.keys import INDEXES, TTL_ATTRIBUTE, Index
@@ -11,6 +11,17 @@ UNSUPPORTED: Final = "not supported by this engine"
 _KEY_SCHEMA: Final = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
 END_STREAM: Final = {"StreamSpecification": {"StreamEnabled": False}}
 _STREAM: Final = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+
+
+class WarmThroughput(NamedTuple):
+    """Units a second that the table serves at once; DynamoDB raises them with the load and never lowers them."""
+
+    read: int
+    write: int
+
+
+INITIAL_THROUGHPUT: Final = WarmThroughput(12_000, 4_000)
+"""Of each new on-demand table, and the least that can be asked for ("Understanding DynamoDB warm throughput")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,12 @@ class TableDescription:
         return str(mode or ("PROVISIONED" if provisioned else "PAY_PER_REQUEST"))
 
     @property
+    def warm_throughput(self) -> WarmThroughput | None:
+        """What the table serves at once; None on an engine that does not say."""
+        warm = self.table.get("WarmThroughput")
+        return WarmThroughput(warm["ReadUnitsPerSecond"], warm["WriteUnitsPerSecond"]) if warm else None
+
+    @property
     def activity(self) -> str:
         """The change in progress, during which DynamoDB rejects others; empty without one."""
         for name, index in self.indexes.items():
@@ -59,9 +76,9 @@ class TableDescription:
         return "" if state == "ACTIVE" else f"table: {state.lower()}"
 
 
-def create_table_arguments(settings: Settings) -> dict[str, Any]:
-    """Return the arguments of CreateTable."""
-    return {
+def create_table_arguments(settings: Settings, warm: WarmThroughput | None = None) -> dict[str, Any]:
+    """Return the arguments of CreateTable: in production the table is protected from its first second."""
+    arguments: dict[str, Any] = {
         "TableName": settings.table_name,
         "KeySchema": _KEY_SCHEMA,
         "AttributeDefinitions": _attributes("pk", "sk", *(name for index in INDEXES for name in index[1:])),
@@ -69,13 +86,19 @@ def create_table_arguments(settings: Settings) -> dict[str, Any]:
         "BillingMode": "PAY_PER_REQUEST",
         "StreamSpecification": _STREAM,
     }
+    if settings.environment == "production":
+        arguments["DeletionProtectionEnabled"] = True
+    return arguments if warm is None else arguments | _warm_arguments(warm)
 
 
-def differences(seen: TableDescription, settings: Settings) -> list[Difference]:
-    """Return the differences, in the order in which they have to be removed."""
+def differences(seen: TableDescription, settings: Settings, warm: WarmThroughput | None = None) -> list[Difference]:
+    """Return the differences, in the order in which they have to be removed; `warm` is the least warm throughput.
+
+    Backups come last: those of a new table are unavailable for minutes.
+    """
     name, table = settings.table_name, seen.table
     if not table:
-        return [Difference(f"table {name} is missing", "create_table", create_table_arguments(settings))]
+        return [Difference(f"table {name} is missing", "create_table", create_table_arguments(settings, warm))]
     if _differs(table["KeySchema"], _KEY_SCHEMA):
         key = ", ".join(part["AttributeName"] for part in table["KeySchema"])
         return [Difference(f"table {name} is not Vitrina's, its key is ({key}): set VITRINA_TABLE_NAME to another")]
@@ -84,6 +107,7 @@ def differences(seen: TableDescription, settings: Settings) -> list[Difference]:
         *(difference for index in INDEXES for difference in _index_differences(seen, index)),
         *_stream(seen),
         *_ttl(seen),
+        *(_warmth(seen, warm) if warm else ()),
         *(_protection(seen) if settings.environment == "production" else ()),
     ]
 
@@ -126,16 +150,35 @@ def _ttl(seen: TableDescription) -> list[Difference]:
     return [Difference("TTL is off", "update_time_to_live", enable)]
 
 
+def _warmth(seen: TableDescription, wanted: WarmThroughput) -> list[Difference]:
+    there = seen.warm_throughput
+    if there is None:
+        return [Difference(f"warm throughput is {UNSUPPORTED}")]
+    raised = WarmThroughput(*map(max, there, wanted))
+    if raised == there:
+        return []
+    return [
+        Difference(
+            f"warm throughput is {there.read:,} read and {there.write:,} write units a second",
+            "update_table",
+            _warm_arguments(raised),
+        )
+    ]
+
+
+def _warm_arguments(warm: WarmThroughput) -> dict[str, Any]:
+    return {"WarmThroughput": {"ReadUnitsPerSecond": warm.read, "WriteUnitsPerSecond": warm.write}}
+
+
 def _protection(seen: TableDescription) -> list[Difference]:
-    found = []
     if seen.recovery == UNSUPPORTED:
-        found.append(Difference(f"point-in-time recovery is {UNSUPPORTED}, and production requires it"))
-    elif seen.recovery != "ENABLED":
+        return [Difference(f"point-in-time recovery is {UNSUPPORTED}, and production requires it")]
+    found = []
+    if not seen.table.get("DeletionProtectionEnabled"):
+        found.append(Difference("deletion protection is off", "update_table", {"DeletionProtectionEnabled": True}))
+    if seen.recovery != "ENABLED":
         enable = {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}}
         found.append(Difference("point-in-time recovery is off", "update_continuous_backups", enable))
-    if not seen.table.get("DeletionProtectionEnabled"):
-        protect = {"DeletionProtectionEnabled": True}
-        found.append(Difference("deletion protection is off", "update_table", protect))
     return found
 
 

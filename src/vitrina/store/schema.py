@@ -6,6 +6,7 @@ started again.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +16,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from vitrina.backoff import Backoff
 from vitrina.config import Settings
 from vitrina.errors import TableUnavailable
-from vitrina.store.definition import END_STREAM, UNSUPPORTED, Difference, TableDescription, differences
+from vitrina.store.definition import (
+    END_STREAM,
+    UNSUPPORTED,
+    Difference,
+    TableDescription,
+    WarmThroughput,
+    differences,
+)
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -23,10 +31,13 @@ if TYPE_CHECKING:
 Report = Callable[[str], None]
 """Receives progress messages for an operator, a line each."""
 
-_BUSY: Final = frozenset({"LimitExceededException", "ResourceInUseException"})
+_BUSY: Final = frozenset({"ContinuousBackupsUnavailableException", "LimitExceededException", "ResourceInUseException"})
+"""Codes that pass: another change is in progress, or the backups of a new table are not available for some minutes."""
 _DOWN: Final = frozenset({"RequestLimitExceeded", "ThrottlingException", "UnrecognizedClientException"})
 _UNKNOWN: Final = frozenset({"UnknownOperation", "UnknownOperationException", "501"})
 _POLLING: Final = Backoff(first=0.05, longest=5.0, factor=1.5, jitter=0)
+_REPEATED: Final = 60.0
+"""Seconds after which a message is reported again while its cause lasts."""
 MISSING: Final = "MISSING"
 """The state of a table that does not exist."""
 
@@ -55,6 +66,7 @@ class TableStatus:
     items: int
     size: int
     billing: str
+    warm_throughput: str
     indexes: dict[str, str]
     stream: str
     ttl: str
@@ -63,31 +75,44 @@ class TableStatus:
     differences: tuple[str, ...]
 
 
-async def ensure(client: "DynamoDBClient", settings: Settings, report: Report, *, seconds: float = 3600.0) -> bool:
-    """Create the table or update an older one, and return whether it is new. Idempotent.
+async def ensure(
+    client: "DynamoDBClient",
+    settings: Settings,
+    report: Report,
+    *,
+    warm: WarmThroughput | None = None,
+    seconds: float = 3600.0,
+) -> bool:
+    """Create the table or update an older one, and return whether it is new. Idempotent, and can be interrupted.
 
-    Raises TableUnavailable, and SchemaError if the table is not Vitrina's or not ready within `seconds`: filling a new
-    index over many items takes time, and the next run continues from there.
+    `warm` is the least warm throughput; DynamoDB prepares a higher one in the background. Raises TableUnavailable, and
+    SchemaError if the table is not Vitrina's or not ready within `seconds`: filling a new index over many items takes
+    time, and the next run continues from there.
     """
     is_new = False
     doing = "looking at the table"
     applied: Difference | None = None
     polls = 0
+    report = _once_a_minute(report)
     try:
         async with asyncio.timeout(seconds):
             while True:
                 seen = await _describe(client, settings)
-                pending = differences(seen, settings)
+                pending = differences(seen, settings, warm)
                 if not seen.activity and not pending:
                     return is_new
-                if pending and pending[0].operation is None:
+                if not seen.activity and pending[0].operation is None:
                     raise SchemaError(pending[0].what)
                 now = seen.activity or f"{pending[0].what}: putting that right"
                 if now != doing:
                     doing, polls = now, 0
-                    report(now)
+                report(now)
                 # DescribeTable is eventually consistent: an applied change becomes visible a moment later.
-                if not seen.activity and pending[0] != applied and await _apply(client, settings, report, pending[0]):
+                if (
+                    not seen.activity
+                    and pending[0] != applied
+                    and await _apply(client, settings, report, pending[0], warm)
+                ):
                     applied = pending[0]
                     is_new = is_new or applied.operation == "create_table"
                 polls += 1
@@ -115,6 +140,7 @@ async def status(client: "DynamoDBClient", settings: Settings) -> TableStatus:
         items=table.get("ItemCount", 0),
         size=table.get("TableSizeBytes", 0),
         billing=seen.billing,
+        warm_throughput=_warm_throughput(seen),
         indexes={name: index.get("IndexStatus", "ACTIVE") for name, index in seen.indexes.items()},
         stream=seen.stream,
         ttl=" on ".join(filter(None, ttl)) or "DISABLED",
@@ -122,6 +148,24 @@ async def status(client: "DynamoDBClient", settings: Settings) -> TableStatus:
         deletion_protection="ENABLED" if table.get("DeletionProtectionEnabled") else "DISABLED",
         differences=tuple(difference.what for difference in differences(seen, settings)),
     )
+
+
+def _once_a_minute(report: Report) -> Report:
+    reported: dict[str, float] = {}
+
+    def report_unless_recent(text: str) -> None:
+        if time.monotonic() - reported.get(text, -_REPEATED) >= _REPEATED:
+            reported[text] = time.monotonic()
+            report(text)
+
+    return report_unless_recent
+
+
+def _warm_throughput(seen: TableDescription) -> str:
+    if (warm := seen.warm_throughput) is None:
+        return UNSUPPORTED if seen.table else MISSING
+    text = f"{warm.read:,} read and {warm.write:,} write units a second"
+    return text if seen.table["WarmThroughput"].get("Status", "ACTIVE") == "ACTIVE" else f"{text}, being prepared"
 
 
 async def _describe(client: "DynamoDBClient", settings: Settings) -> TableDescription:
@@ -149,7 +193,13 @@ async def _recovery(client: "DynamoDBClient", name: str) -> str:
     return str(backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus", "DISABLED"))
 
 
-async def _apply(client: "DynamoDBClient", settings: Settings, report: Report, difference: Difference) -> bool:
+async def _apply(
+    client: "DynamoDBClient",
+    settings: Settings,
+    report: Report,
+    difference: Difference,
+    warm: WarmThroughput | None = None,
+) -> bool:
     """Apply the change for a difference; False if DynamoDB is busy and the call must be repeated later."""
     arguments = {"TableName": settings.table_name} | dict(difference.arguments or {})
     try:
@@ -159,7 +209,7 @@ async def _apply(client: "DynamoDBClient", settings: Settings, report: Report, d
             report(f"not yet: {rejection}")
             return False
         # DynamoDB rejects a change that another run has made in the meantime.
-        if difference not in differences(await _describe(client, settings), settings):
+        if difference not in differences(await _describe(client, settings), settings, warm):
             return False
         raise SchemaError(f"{difference.what}, and cannot be changed: {rejection}") from rejection
     return True
