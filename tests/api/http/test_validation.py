@@ -11,7 +11,15 @@ from pydantic import AfterValidator, Field
 
 from vitrina.api.http.body import parse_json
 from vitrina.api.http.problems import problem
-from vitrina.api.http.validation import BodyModel, QueryInt, QueryModel, pointer, validate_body, validate_query
+from vitrina.api.http.validation import (
+    BodyModel,
+    QueryInt,
+    QueryModel,
+    has_list,
+    pointer,
+    validate_body,
+    validate_query,
+)
 from vitrina.domain.users import Role
 from vitrina.errors import FieldError, ValidationFailed
 
@@ -110,6 +118,12 @@ def test_errors_can_be_serialised_and_have_no_value_that_was_sent() -> None:
 def test_a_body_must_be_an_object(body: object) -> None:
     """Any other JSON value is rejected as a whole."""
     assert _refusals(body) == {"": "must be a JSON object"}
+
+
+def test_a_body_whose_model_has_a_list_may_be_longer() -> None:
+    """The list has its own limit."""
+    assert has_list(Thing)
+    assert not has_list(Part)
 
 
 def test_a_strict_string_rejects_a_number() -> None:
