@@ -66,7 +66,10 @@ class Settings(BaseSettings):
     mail_from: str = Field("Vitrina <vitrina@localhost>", description="Sender of mail.")
     mail_directory: str = Field("", description="Directory to which the transport `directory` writes.")
     mail_timeout: Seconds = Field(10.0, description="Timeout for sending one mail.")
-    mail_attempts: Count = Field(8, description="Attempts at a mail, with growing pauses, before it is given up.")
+    mail_attempts: Count = Field(
+        8,
+        description="Attempts at a mail, with growing pauses, before it is given up; not refusals of the SES account.",
+    )
     mail_lease_time: Seconds = Field(60.0, description="How long a mail is one notifier's; then another sends it.")
     smtp_host: str = Field("localhost", description="Host of the mail server.")
     smtp_port: int = Field(25, ge=1, le=65_535, description="Port of the mail server.")

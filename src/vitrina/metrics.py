@@ -33,3 +33,4 @@ NOTICES: Final = Counter("vitrina_notices", "Inbox entries by result.", ["result
 MESSAGES: Final = Counter("vitrina_queue_messages", "Messages received from the queue.", ["result"])
 QUEUE_AGE: Final = Gauge("vitrina_queue_age_seconds", "Age of the last handled message at that time.")
 MAILS: Final = Counter("vitrina_mails", "Mails by result.", ["result"])
+MAILS_HELD_BACK: Final = Counter("vitrina_mails_held_back", "Mails kept for an operator or time to mend it.", ["code"])

@@ -13,15 +13,13 @@ from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
-from botocore.exceptions import ClientError
 
 from tests.mail.samples import mail, notice, recipient
 from tests.service import settings_for
-from vitrina.aws import connect_mail
 from vitrina.domain.notices import Language
 from vitrina.mail.message import compose, sender_address
 from vitrina.mail.smtp import SmtpTransport
-from vitrina.mail.transport import DirectoryTransport, MailNotSent, MailRefused, Message, SesTransport, open_transport
+from vitrina.mail.transport import DirectoryTransport, MailNotSent, MailRefused, Message, open_transport
 
 HOST = "127.0.0.1"
 
@@ -258,26 +256,3 @@ async def test_the_settings_choose_smtp_by_default() -> None:
         async with open_transport(settings) as transport:
             await transport.send(message())
     assert len(server.got) == 1
-
-
-async def test_ses_sends_raw_messages_and_maps_its_errors(ministack: str) -> None:
-    """An unverified sender is a permanent refusal, an unreachable endpoint a temporary one."""
-    settings = settings_for(ministack, mail_transport="ses", ses_endpoint=ministack)
-    async with connect_mail(settings) as client, open_transport(settings) as transport:
-        for identity in ("notices@shop.example", "ana@example.com"):
-            await client.create_email_identity(EmailIdentity=identity)
-        await transport.send(message())
-        with pytest.raises(MailRefused, match="MessageRejected"):
-            await transport.send(message(sender="nobody@shop.example"))
-    async with open_transport(settings_for("", mail_transport="ses", ses_endpoint="http://127.0.0.1:9")) as transport:
-        with pytest.raises(MailNotSent):
-            await transport.send(message())
-
-
-async def test_ses_throttling_is_temporary() -> None:
-    class Throttling:
-        async def send_email(self, **_: object) -> None:
-            raise ClientError({"Error": {"Code": "TooManyRequestsException", "Message": ""}}, "SendEmail")
-
-    with pytest.raises(MailNotSent, match="TooManyRequestsException"):
-        await SesTransport(Throttling()).send(message())  # type: ignore[arg-type]

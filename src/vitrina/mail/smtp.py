@@ -8,7 +8,7 @@ from typing import Final, Literal
 import structlog
 from aiosmtplib import SMTP, SMTPDataError, SMTPException, SMTPRecipientRefused, SMTPResponseException
 
-from vitrina.mail.transport import MailNotSent, MailRefused, Message
+from vitrina.mail.transport import MailNotSent, MailRefused, Message, Transport
 
 log = structlog.get_logger(__name__)
 
@@ -18,7 +18,7 @@ _LONGEST_WAIT: Final = 300.0
 _QUIT_TIMEOUT: Final = 2.0
 
 
-class SmtpTransport:
+class SmtpTransport(Transport):
     """A transport to one server, with a connection for each concurrent mail.
 
     `tls` verifies the server's certificate; None stands for the system's certificates.

@@ -1,4 +1,4 @@
-"""Mail transports: the interface, a directory, Amazon SES, and the choice by the settings; SMTP is in smtp.py."""
+"""Mail transports: the interface, a directory, and the choice by the settings; the others are in smtp.py and ses.py."""
 
 import asyncio
 import hashlib
@@ -7,20 +7,12 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
-
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import Protocol
 
 from vitrina import aws
 from vitrina.config import Settings
 from vitrina.files import whole_file
 from vitrina.mail.headers import Mailbox, reads_back
-
-if TYPE_CHECKING:
-    from types_aiobotocore_sesv2 import SESV2Client
-
-_REFUSED: Final = frozenset({"BadRequestException", "MessageRejected"})
-"""Codes that concern the mail itself. All others (throttling, a paused account) can be resolved later."""
 
 
 class MailRefused(Exception):
@@ -29,6 +21,19 @@ class MailRefused(Exception):
 
 class MailNotSent(Exception):
     """The mail was not accepted, or it is unknown whether it was; it can be tried again later."""
+
+
+class MailHeldBack(Exception):
+    """The mail was not accepted for a reason that an operator or time will mend, and that is not the mail's.
+
+    `code` names the reason, without an address, and `advice` says what to do. `concerns_all`: all other mail as well.
+    """
+
+    def __init__(self, code: str, advice: str, *, concerns_all: bool = True) -> None:
+        super().__init__(code)
+        self.code = code
+        self.advice = advice
+        self.concerns_all = concerns_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +64,18 @@ class Message:
 class Transport(Protocol):
     """Sends messages, several concurrently."""
 
+    async def wait_turn(self) -> None:
+        """Wait until the service's rate allows a message; without a rate only other tasks get their turn."""
+        await asyncio.sleep(0)
+
     async def send(self, message: Message) -> None:
-        """Send a message to its recipient. Raises MailRefused, MailNotSent.
+        """Send a message to its recipient. Raises MailRefused, MailHeldBack, MailNotSent.
 
         There is no time limit: the caller sets one and cancels.
         """
 
 
-class DirectoryTransport:
+class DirectoryTransport(Transport):
     """Writes each mail to a file of its own, under a name that sorts by time: for development."""
 
     def __init__(self, folder: Path) -> None:
@@ -87,33 +96,12 @@ class DirectoryTransport:
             file.write(message.data)
 
 
-class SesTransport:
-    """Sends raw messages by Amazon SES (API v2)."""
-
-    def __init__(self, client: "SESV2Client") -> None:
-        self._client = client
-
-    async def send(self, message: Message) -> None:
-        """Send a message. Raises MailRefused, MailNotSent."""
-        try:
-            await self._client.send_email(
-                FromEmailAddress=message.sender.address,
-                Destination={"ToAddresses": [message.recipient.address]},
-                Content={"Raw": {"Data": message.data}},
-            )
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code in _REFUSED:
-                raise MailRefused(code) from error
-            raise MailNotSent(code) from error
-        except (BotoCoreError, OSError) as error:
-            raise MailNotSent(type(error).__name__) from error
-
-
 @asynccontextmanager
 async def open_transport(settings: Settings) -> AsyncIterator[Transport]:
     """Open the transport of the setting `mail_transport`; close its connections at the end."""
     if settings.mail_transport == "ses":
+        from vitrina.mail.ses import SesTransport  # noqa: PLC0415 - as below
+
         async with aws.connect_mail(settings) as client:
             yield SesTransport(client)
     elif settings.mail_transport == "directory":

@@ -15,7 +15,7 @@ from vitrina.backoff import Backoff
 from vitrina.config import Settings
 from vitrina.domain.notices import Notice, Waiting
 from vitrina.domain.users import Role, User
-from vitrina.mail.transport import Message
+from vitrina.mail.transport import Message, Transport
 from vitrina.services.notifications.mailer import Mailer
 from vitrina.store import keys
 from vitrina.store.inbox import InboxStore
@@ -28,7 +28,7 @@ from vitrina.store.users import UserStore
 LATER = AT + timedelta(hours=1)
 
 
-class Outbox:
+class Outbox(Transport):
     """A fake transport: records messages, raises the exceptions in `fails` by recipient, takes `slow` seconds each."""
 
     def __init__(self) -> None:

@@ -22,8 +22,8 @@ from vitrina.domain.notices import EmailMode, Language, Mail, Notice, NoticePref
 from vitrina.domain.users import PRODUCT_MANAGERS, User
 from vitrina.errors import VitrinaError
 from vitrina.mail.message import compose, sender_address
-from vitrina.mail.transport import MailNotSent, MailRefused, Message, Transport
-from vitrina.metrics import MAILS
+from vitrina.mail.transport import MailHeldBack, MailNotSent, MailRefused, Message, Transport
+from vitrina.metrics import MAILS, MAILS_HELD_BACK
 from vitrina.services.concurrency import gather
 from vitrina.store.keys import MAIL_SHARDS
 from vitrina.store.mails import MOST_NOTICES, MailHeld, MailStore
@@ -37,8 +37,12 @@ _MAILS_PER_TURN: Final = 10
 RETRY: Final = Backoff(first=18.75, longest=4500, factor=3, jitter=0.4)
 """Pauses after failed attempts: 15 s, 45 s, ... up to an hour, each give or take a quarter."""
 _SETTLE: Final = Backoff(first=0.5, longest=0.5, jitter=0)
-_LONGEST_LIFE: Final = timedelta(days=7)
-"""Age at which a mail is given up whose senders keep dying. A table outage does not count as a failure of the mail."""
+_HOLDS: Final = 4
+"""Pauses of `RETRY` until one that is repeated: at most 9 minutes after an operator's repair the mail is sent."""
+_LOGGED: Final = timedelta(minutes=15)
+"""Time after which a reason for which mail is held back is logged again."""
+_LONGEST_LIFE: Final = timedelta(days=30)
+"""Age at which a mail is given up whose senders keep dying, or that is held back: neither counts as its failure."""
 
 
 class _LeaseLost(Exception):
@@ -87,21 +91,34 @@ class Mailer:
         self._settle = settle
         self._resting: dict[str, datetime] = {}
         """When mail to an account may be tried again. Only spares requests: the table decides."""
+        self._held_until = clock()
+        """When any mail may be tried again, after a refusal that concerns all."""
+        self._holds = 0
+        self._logged: dict[str, datetime] = {}
+        """When a reason for which mail is held back was logged."""
 
     async def send_due(self, *, go_on: Callable[[], bool] = lambda: True) -> bool:
         """Send what is due now; returns whether more is due already. Starts no further mail once `go_on` is false.
 
         Raises TableUnavailable if the due mail cannot be read.
         """
+
+        def may_send() -> bool:
+            return go_on() and self._clock() >= self._held_until
+
         at = self._clock()
+        if at < self._held_until:
+            return False
         self._resting = {user_id: until for user_id, until in self._resting.items() if until > at}
         polls = (self._store.due(shard, at=at, leave_out=self._resting) for shard in range(MAIL_SHARDS))
         waiting = [each for found in await gather(polls, at_once=MAIL_SHARDS) for each in found]
-        left = await gather((self._turn(each, go_on) for each in waiting), at_once=_ACCOUNTS_AT_ONCE)
-        return any(left)
+        left = await gather((self._turn(each, may_send) for each in waiting), at_once=_ACCOUNTS_AT_ONCE)
+        return any(left) and self._clock() >= self._held_until
 
     async def _turn(self, waiting: Waiting, go_on: Callable[[], bool]) -> bool:
         """Send mails to one account; returns whether it has more that can be sent now."""
+        if not go_on():
+            return True
         try:
             if waiting.mail is not None and not await self._take_over(waiting.mail):
                 return False
@@ -135,12 +152,13 @@ class Mailer:
             return True
         return await self._send(_LeasedMail(mail, began + self._lease))
 
-    async def _send(self, held: _LeasedMail) -> bool:
+    async def _send(self, held: _LeasedMail) -> bool:  # noqa: PLR0911 - one for each outcome
         """Send a mail; returns False if it will be tried again."""
         try:
             message = await self._compose(held)
             if message is None:
                 return await self._finish(held)
+            await self._transport.wait_turn()
             await self._ensure_lease(held, at_least=self._timeout)
             async with timeout(self._timeout):
                 await self._transport.send(message)
@@ -149,6 +167,8 @@ class Mailer:
             return False
         except MailRefused as error:
             return await self._give_up(held, str(error))
+        except MailHeldBack as error:
+            return await self._hold_back(held, error)
         except (MailNotSent, TimeoutError) as error:
             return await self._retry(held, str(error) or type(error).__name__)
         except VitrinaError:
@@ -161,6 +181,7 @@ class Mailer:
         notices = len(held.mail.notice_ids)
         log.info("mail_sent", **held.log_fields, notices=notices, message_id=message.id)
         MAILS.labels("sent").inc()
+        self._holds = 0
         return await self._finish(held)
 
     async def _compose(self, held: _LeasedMail) -> Message | None:
@@ -178,7 +199,7 @@ class Mailer:
         if not notices:
             return None
         if self._clock() - mail.created_at > _LONGEST_LIFE:
-            raise MailRefused("its senders keep dying")
+            raise MailRefused("it could not be sent for 30 days")
         user, preferences = await self._store.recipient(mail.user_id) or (None, None)
         if user is None or not _is_recipient(user, preferences):
             log.info("mail_dropped", **held.log_fields, notices=len(notices))
@@ -205,6 +226,25 @@ class Mailer:
         log.error("mail_given_up", **held.log_fields, notices=len(held.mail.notice_ids), why=why)
         MAILS.labels("given_up").inc()
         return await self._finish(held)
+
+    async def _hold_back(self, held: _LeasedMail, reason: MailHeldBack) -> bool:
+        """Keep a mail for a later attempt without counting this one. The reason is logged once, not for each mail."""
+        at = self._clock()
+        if reason.concerns_all:
+            if at >= self._held_until:
+                self._holds = min(self._holds + 1, _HOLDS)
+                self._held_until = at + timedelta(seconds=RETRY.pause(self._holds))
+            until = self._held_until
+        else:
+            until = at + timedelta(seconds=RETRY.pause(min(held.mail.attempt, _HOLDS)))
+        logged = self._logged.get(reason.code)
+        if logged is None or at - logged >= _LOGGED:
+            self._logged[reason.code] = at
+            log.error("mail_held_back", **held.log_fields, code=reason.code, advice=reason.advice)
+        MAILS_HELD_BACK.labels(reason.code).inc()
+        if await self._store.postpone(held.mail, until=until, failed=False):
+            self._resting[held.mail.user_id] = until
+        return False
 
     async def _retry(self, held: _LeasedMail, why: str) -> bool:
         failures = held.mail.failures + 1
