@@ -1,32 +1,27 @@
-"""Transactions that meet: conflicts, and tokens that are used again."""
+"""Transactions that meet: conflicts, and tokens in use."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import orjson
-
 from tests.aws_simulator.items import ItemKey, reads, writes
-from tests.aws_simulator.proxy import Clock, Forward, Request, Response, cancelled, refusal
+from tests.aws_simulator.proxy import Forward, Json, Request, Response, cancelled, refusal
 
 _ONGOING: Final = "Transaction is ongoing for the item"
-_WINDOW: Final = 600.0
-"""Seconds for which DynamoDB remembers a token."""
 
 
 class Concurrency:
-    """Refuses a call whose items are part of another that is under way, and the misuse of a token.
+    """Refuses a call whose items or whose token are part of another call that is under way.
 
-    A call is under way from here until its response, so the latency behind this behaviour widens the window.
+    A call is under way from here until its response, so the latency behind this behaviour widens the window. A token
+    of a finished call is the engine's matter: DynamoDB Local knows it.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._in_transactions: Counter[ItemKey] = Counter()
         self._in_writes: Counter[ItemKey] = Counter()
-        self._tokens: dict[str, tuple[float, bytes]] = {}
-        self._in_progress: dict[str, bytes] = {}
+        self._tokens: dict[str, Json] = {}
 
     async def __call__(self, request: Request, forward: Forward) -> Response:
         """Refuse a conflict, or forward."""
@@ -46,21 +41,15 @@ class Concurrency:
         token = request.body.get("ClientRequestToken")
         if token is None:
             return await self._exclusively(keys, request, forward)
-        parameters = orjson.dumps(request.body, option=orjson.OPT_SORT_KEYS)
-        until, used = self._tokens.get(token, (0.0, b""))
-        earlier = self._in_progress.get(token) or (used if until > self._clock.now() else None)
-        if earlier not in {None, parameters}:
+        if self._tokens.get(token, request.body) != request.body:
             return refusal("IdempotentParameterMismatchException", "Different parameters for the same token")
-        if token in self._in_progress:
+        if token in self._tokens:
             return refusal("TransactionInProgressException", "The transaction is already in progress")
-        self._in_progress[token] = parameters
+        self._tokens[token] = request.body
         try:
-            response = await self._exclusively(keys, request, forward)
+            return await self._exclusively(keys, request, forward)
         finally:
-            del self._in_progress[token]
-        if response.ok:
-            self._tokens[token] = (self._clock.now() + _WINDOW, parameters)
-        return response
+            del self._tokens[token]
 
     async def _exclusively(self, keys: list[ItemKey], request: Request, forward: Forward) -> Response:
         if conflict := _conflict([self._code(key, self._in_transactions) for key in keys]):

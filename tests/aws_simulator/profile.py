@@ -20,7 +20,7 @@ def aws() -> list[Behaviour]:
     return [
         Identity(clock),
         ControlPlane(clock),
-        Concurrency(clock),
+        Concurrency(),
         Latency(clock, dice),
         Throughput(clock),
         Staleness(clock, dice),

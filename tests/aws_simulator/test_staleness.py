@@ -38,12 +38,12 @@ async def test_an_eventually_consistent_read_may_miss_the_last_write(
 async def test_an_index_shows_the_items_as_they_were(call: Call, table: Table, clock: ManualClock) -> None:
     """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html (data synchronization)."""
 
-    async def listed(**options: object) -> str:
+    async def listed(condition: str = "#1 >= :1", **options: object) -> str:
         page = await call(
             "Query",
             TableName=table.name,
             IndexName=LISTING_BY_TIME.name,
-            KeyConditionExpression="(listing = :0 AND #1 >= :1)",
+            KeyConditionExpression=f"(listing = :0 AND {condition})",
             ExpressionAttributeNames={"#1": "by_time"},
             ExpressionAttributeValues={":0": {"S": "L"}, ":1": {"S": "2"}},
             **options,
@@ -59,6 +59,7 @@ async def test_an_index_shows_the_items_as_they_were(call: Call, table: Table, c
     await call("PutItem", TableName=table.name, Item=item("c", listing="L", by_time="9"))
     await call("PutItem", TableName=table.name, Item=item("e", listing="L", by_time="5"))
     assert await listed() == "b2 c3 d4"
+    assert await listed("#1 BETWEEN :1 AND :1") == await listed("begins_with (#1, :1)") == "b2"
     assert await listed(Limit=1) == "b2"
     assert await listed(ScanIndexForward=False) == "d4 c3 b2"
     clock.advance(0.3)
