@@ -58,6 +58,19 @@ def test_the_demos_keys_are_refused_in_production(options: dict[str, str]) -> No
     assert settings(secret_key="my-shop-demo-" + "t" * 32).environment == "production"
 
 
+def test_the_region_is_vitrinas_or_awss_and_never_a_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS tells functions and tasks their region in AWS_REGION."""
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "VITRINA_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ValidationError, match="AWS_REGION or AWS_DEFAULT_REGION"):
+        Settings()
+    for name, region in (("AWS_DEFAULT_REGION", "eu-1"), ("AWS_REGION", "eu-2"), ("VITRINA_REGION", "eu-3")):
+        monkeypatch.setenv(name, region)
+        assert Settings().region == region
+    monkeypatch.setenv("VITRINA_REGION", "")
+    assert Settings().region == "eu-2"
+
+
 def test_a_key_id_must_not_repeat() -> None:
     """With two keys under one id, tokens of the first could never be verified."""
     with pytest.raises(ValidationError, match="twice"):

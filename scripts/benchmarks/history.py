@@ -113,6 +113,7 @@ def _run(settings: Settings, arguments: Sequence[str]) -> tuple[str, float]:
         **os.environ,
         "VITRINA_ENVIRONMENT": settings.environment,
         "VITRINA_TABLE_NAME": settings.table_name,
+        "VITRINA_REGION": settings.region,
         "VITRINA_WRITER_ENDPOINT": settings.writer_endpoint or "",
         "VITRINA_SIGNING_KEYS": settings.signing_keys.get_secret_value(),
         "VITRINA_SECRET_KEY": settings.secret_key.get_secret_value(),

@@ -101,6 +101,7 @@ def settings_for(endpoint: str, table: str, **options: Any) -> Settings:  # noqa
     return Settings(
         environment="production",
         table_name=table,
+        region="us-east-1",
         writer_endpoint=endpoint,
         signing_keys=SecretStr(f"bench:{secrets.token_hex(32)}"),
         secret_key=SecretStr(secrets.token_hex(32)),

@@ -38,6 +38,7 @@ from vitrina.store.schema import end_stream, ensure
 
 _DEMO: Final = {
     "VITRINA_ENVIRONMENT": "development",
+    "VITRINA_REGION": "us-east-1",
     "VITRINA_SIGNING_KEYS": DEMO_SIGNING_KEYS,
     "VITRINA_SECRET_KEY": DEMO_SECRET_KEY,
     "AWS_ACCESS_KEY_ID": "local",
@@ -152,7 +153,8 @@ def worker(name: str, settings: Settings, *, port: int, log: Path) -> Engine:
     log.unlink(missing_ok=True)
     shared = ("table_name", "writer_endpoint", "queue_endpoint", "mail_transport", "mail_directory")
     variables = {f"VITRINA_{field.upper()}": str(getattr(settings, field)) for field in shared}
-    variables |= {"VITRINA_READER_ENDPOINT": "", "VITRINA_HOST": LOOPBACK, "VITRINA_LOG_FORMAT": "json"}
+    variables |= dict.fromkeys(("VITRINA_READER_ENDPOINT", "VITRINA_READER_REGION", "VITRINA_STREAMS_ENDPOINT"), "")
+    variables |= {"VITRINA_HOST": LOOPBACK, "VITRINA_LOG_FORMAT": "json"}
     return Engine(
         name,
         lambda _: [sys.executable, "-m", "vitrina", name],
@@ -172,7 +174,8 @@ def _settings(port: int, *, mails: Path) -> Settings:
     }
     for name, value in demo_settings.items():
         os.environ.setdefault(name, value)
-    addresses = {"reader_endpoint": None, "mail_transport": "directory", "mail_directory": str(mails), "port": port}
+    addresses = {"reader_endpoint": None, "reader_region": "", "streams_endpoint": None, "port": port}
+    addresses |= {"mail_transport": "directory", "mail_directory": str(mails)}
     return load_settings(env_file=None).model_copy(update={**addresses, "host": LOOPBACK})
 
 

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import aioboto3
 from aiobotocore.config import AioConfig
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _POOL_SIZE: Final = 64
 """Connections kept to each endpoint."""
+_AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".amazonaws.eu")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,8 @@ class Clients:
 def client_config(settings: Settings, *, read_timeout: float | None = None, attempts: int = 2) -> AioConfig:
     """Return the configuration of a client.
 
-    With its defaults botocore would wait 60 s and retry for half a minute. Parameters are not validated, which saves a
+    With its defaults botocore would wait 60 s and retry for half a minute. Even once it waits up to a second before a
+    retry, so `store/calls.py` retries calls for items and of streams. Parameters are not validated, which saves a
     quarter of the time of a call: `store` builds all requests, and its tests run against engines that validate them.
     """
     return AioConfig(
@@ -50,22 +53,38 @@ def client_config(settings: Settings, *, read_timeout: float | None = None, atte
 
 @asynccontextmanager
 async def connect(settings: Settings) -> AsyncIterator[Clients]:
-    """Open the DynamoDB clients. With a single endpoint, one client is both reader and writer."""
+    """Open the DynamoDB clients. With a single endpoint and region, one client is both reader and writer.
+
+    A request is signed for one region, and a replica of the table has a region of its own.
+    """
     core = get_session()
     extend_clients(core)
     session = aioboto3.Session(region_name=settings.region, botocore_session=core)
     client = partial(session.client, "dynamodb", config=client_config(settings))
     async with AsyncExitStack() as stack:
         writer = reader = await stack.enter_async_context(client(endpoint_url=settings.writer_endpoint))
-        if settings.reader_endpoint and settings.reader_endpoint != settings.writer_endpoint:
-            reader = await stack.enter_async_context(client(endpoint_url=settings.reader_endpoint))
+        region = settings.reader_region or settings.region
+        endpoint = settings.reader_endpoint or (settings.writer_endpoint if region == settings.region else None)
+        if (endpoint, region) != (settings.writer_endpoint, settings.region):
+            reader = await stack.enter_async_context(client(endpoint_url=endpoint, region_name=region))
         yield Clients(reader=reader, writer=writer)
 
 
 def connect_streams(settings: Settings) -> AbstractAsyncContextManager["DynamoDBStreamsClient"]:
-    """Return a client of the table's stream, at the writer's endpoint. A page of records may be 1 MB."""
-    config = client_config(settings, read_timeout=max(settings.read_timeout, 10.0))
-    return _client("dynamodbstreams", settings, settings.writer_endpoint, config)  # type: ignore[no-any-return]
+    """Return a client of the table's stream. A page of records may be 1 MB.
+
+    AWS has another host for streams than for tables; an emulator serves both at the writer's endpoint.
+    """
+    endpoint = settings.streams_endpoint
+    if endpoint is None and settings.writer_endpoint and not _is_aws(settings.writer_endpoint):
+        endpoint = settings.writer_endpoint
+    config = client_config(settings, read_timeout=max(settings.read_timeout, 10.0), attempts=1)
+    return _client("dynamodbstreams", settings, endpoint, config)  # type: ignore[no-any-return]
+
+
+def _is_aws(endpoint: str) -> bool:
+    """Return whether an endpoint is in a domain of AWS, as those of PrivateLink are."""
+    return (urlsplit(endpoint).hostname or "").endswith(_AWS_DOMAINS)
 
 
 def connect_queue(settings: Settings) -> AbstractAsyncContextManager["SQSClient"]:

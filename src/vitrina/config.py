@@ -1,6 +1,7 @@
 """Settings: the only module that reads the environment. A test compares the fields with README's table of settings."""
 
 import hmac
+import os
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self
 
@@ -31,10 +32,14 @@ class Settings(BaseSettings):
     )
     # The table
     table_name: str = Field("vitrina", description="Name of the DynamoDB table.")
-    region: str = Field("us-east-1", description="AWS region of the table.")
+    region: str = Field("", description="AWS region of the table; empty: `AWS_REGION`, else `AWS_DEFAULT_REGION`.")
     writer_endpoint: str | None = Field(None, description="Endpoint of writes and consistent reads; empty: AWS.")
     reader_endpoint: str | None = Field(
-        None, description="Endpoint of reads that may be stale (a replica, a DAX-style proxy); empty: the writer's."
+        None, description="Endpoint of reads that may be stale; empty: the writer's, or AWS in `VITRINA_READER_REGION`."
+    )
+    reader_region: str = Field("", description="AWS region of the reader's endpoint; empty: the table's.")
+    streams_endpoint: str | None = Field(
+        None, description="Endpoint of the table's stream; empty: AWS, or the writer's if that is an emulator."
     )
     connect_timeout: Seconds = Field(0.5, description="Timeout for opening a connection to DynamoDB.")
     read_timeout: Seconds = Field(1.0, description="Timeout for one response of DynamoDB.")
@@ -144,6 +149,17 @@ class Settings(BaseSettings):
         "info", description="Lowest level that is logged: `debug`, `info`, `warning` or `error`."
     )
     log_format: Literal["json", "console"] = Field("json", description="`json`, or `console` for people.")
+
+    @field_validator("region")
+    @classmethod
+    def _find_region(cls, value: str) -> str:
+        """Take the region that AWS tells its functions and tasks; a guess would lead to another region's tables."""
+        region = value or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        if not region:
+            raise ValueError(
+                "is required, or AWS_REGION or AWS_DEFAULT_REGION (for an emulator any, such as us-east-1)"
+            )
+        return region
 
     @field_validator("trusted_proxies", "cors_origins", mode="before")
     @classmethod

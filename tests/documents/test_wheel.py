@@ -94,9 +94,9 @@ def test_it_holds_the_package_with_its_templates_and_nothing_else(wheel: Path) -
 
 
 def test_every_command_works_or_says_what_it_needs(environment: Path, tmp_path: Path) -> None:
-    """The commands run with no setting at all."""
+    """The commands run with no setting but the region."""
     python = environment / "bin" / "python"
-    variables = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
+    variables = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": "us-east-1", "HOME": str(tmp_path)}
     script = subprocess.run(
         [environment / "bin" / "vitrina", "--version"], env=variables, capture_output=True, text=True, check=True
     )

@@ -50,7 +50,9 @@ def openapi(server: str) -> None:
 
 def declared_routes() -> tuple[Route, ...]:
     """Return every route of the service; needs no settings and no table."""
-    settings = Settings(environment="development", signing_keys=DEMO_SIGNING_KEYS, secret_key=DEMO_SECRET_KEY)
+    settings = Settings(
+        environment="development", region="none", signing_keys=DEMO_SIGNING_KEYS, secret_key=DEMO_SECRET_KEY
+    )
     return all_routes(settings, ROUTES)
 
 
