@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import structlog
 
@@ -58,6 +58,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_PATIENCE: Final = 300.0
+"""Seconds. DynamoDB splits a hot partition within minutes ("Understanding DynamoDB's burst and adaptive capacity")."""
+
 
 @asynccontextmanager
 async def open_queue(settings: Settings) -> AsyncIterator[NoticeQueue]:
@@ -87,8 +90,9 @@ class Services:
     """Every store and service over one connection to the table; use it as an async context manager.
 
     `clock` is the time of all services. `patient` is for commands, the demo and tests, where no client waits: one
-    response of DynamoDB may then take so many seconds (or `read_timeout`, if longer), and a call with its retries
-    twice as many, not 2.5 s. `render` makes what `product_cache` keeps of a product; without it there is no cache.
+    response of DynamoDB may then take so many seconds (or `read_timeout`, if longer), a call with its retries twice as
+    many, not 2.5 s, and throttling is waited out for five minutes. `render` makes what `product_cache` keeps of a
+    product; without it there is no cache.
     """
 
     def __init__(
@@ -103,7 +107,7 @@ class Services:
             settings = settings.model_copy(update={"read_timeout": max(settings.read_timeout, patient)})
         self.settings = settings
         self._clock = clock
-        self._limits = {} if patient is None else {"deadline": 2 * settings.read_timeout}
+        self._limits = {} if patient is None else {"deadline": 2 * settings.read_timeout, "patience": _PATIENCE}
         self._render = render
         self._stack = AsyncExitStack()
 

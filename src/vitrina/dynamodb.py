@@ -2,11 +2,12 @@
 
 Endpoint rules, serialisation by shapes, event hooks and request building take most of the CPU time of a call through
 aiobotocore, and an anonymous read consists mostly of such calls. Here botocore prepares the first request of each
-operation; later ones differ from it only in body and signature. aiobotocore still sends and retries requests and
-creates the errors. `scripts/bench client` measures what this saves.
+operation; later ones differ from it only in body and signature. aiobotocore still sends requests and creates the
+errors; `store/calls.py` retries. `scripts/bench client` measures what this saves.
 """
 
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,7 +21,7 @@ from aiobotocore.parsers import AioJSONParser
 from aiobotocore.session import AioSession
 from botocore.auth import SIGNED_HEADERS_BLACKLIST, SIGV4_TIMESTAMP, SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest
-from botocore.exceptions import BotoCoreError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import ChecksumError, CredentialRetrievalError, HTTPClientError, NoCredentialsError
 from botocore.model import OperationModel, Shape
 from botocore.utils import lowercase_dict
 from pybase64 import b64decode, b64encode_as_string
@@ -46,8 +47,8 @@ def _extend(base_classes: list[type], **_: object) -> None:
 class ItemClient(AioBaseClient):
     """A client with a fast path for item operations; all other operations are botocore's.
 
-    Of botocore's events, the fast path emits `needs-retry` and `after-call`, on which retries depend. The annotations
-    below are of protected members, which botocore's types omit.
+    The fast path sends each request once and verifies the response's checksum. Of botocore's events it emits
+    `after-call`. The annotations below are of protected members, which botocore's types omit.
     """
 
     _convert_to_request_dict: Any
@@ -68,19 +69,9 @@ class ItemClient(AioBaseClient):
         operation = self.meta.service_model.operation_model(operation_name)
         template = self._templates.get(operation_name) or await self._prepare(operation, api_params)
         body = orjson.dumps(api_params, default=b64encode_as_string)
-        context: dict[str, Any] = {}
-        parsed: dict[str, Any]
-        attempt = 1
-        response, failure = await self._exchange(operation, template, body)
-        while await self._endpoint._needs_retry(attempt, operation, {"context": context}, response, failure):  # noqa: SLF001
-            attempt += 1
-            response, failure = await self._exchange(operation, template, body)
-        if failure is not None:
-            raise failure
-        http, parsed = response
-        parsed["ResponseMetadata"]["RetryAttempts"] = attempt - 1
+        http, parsed = await self._exchange(operation, template, body)
         await self.meta.events.emit(
-            f"after-call.dynamodb.{operation_name}", http_response=http, parsed=parsed, model=operation, context=context
+            f"after-call.dynamodb.{operation_name}", http_response=http, parsed=parsed, model=operation, context={}
         )
         if http.status_code >= _REFUSED:
             raise self.exceptions.from_code(parsed["Error"]["Code"])(parsed, operation_name)
@@ -94,29 +85,41 @@ class ItemClient(AioBaseClient):
 
     async def _exchange(
         self, operation: OperationModel, template: "RequestTemplate", body: bytes
-    ) -> tuple[Any, BotoCoreError | None]:
-        """Send a request. Returns the arguments of botocore's retry handler: HTTP and parsed response, or an error."""
+    ) -> tuple[Any, dict[str, Any]]:
+        """Send a request once. Returns the HTTP and the parsed response."""
         signer = self._request_signer
+        signature = ItemSignature(await self._current_credentials(), signer.signing_name, signer.region_name)
+        http = await self._endpoint.http_session.send(signature.request(template, body))
+        content = await http.content
+        _verify(content, http.headers)
+        response = {
+            "status_code": http.status_code,
+            "headers": http.headers,
+            "body": content,
+            "context": {"operation_name": operation.name},
+        }
+        shape: Any = operation.output_shape
+        parsed = await _PARSER.parse(response, shape)
+        if http.status_code >= _REFUSED:
+            await self._endpoint._add_modeled_error_fields(response, parsed, operation, _PARSER)  # noqa: SLF001
+        return http, parsed
+
+    async def _current_credentials(self) -> Any:  # noqa: ANN401 - botocore's
+        """Return the credentials of this moment, refreshed if they expire soon."""
         credentials = self._get_credentials()
         if credentials is None:
             raise NoCredentialsError
-        credentials = await credentials.get_frozen_credentials()
-        signature = ItemSignature(credentials, signer.signing_name, signer.region_name)
         try:
-            http = await self._endpoint.http_session.send(signature.request(template, body))
-            response = {
-                "status_code": http.status_code,
-                "headers": http.headers,
-                "body": await http.content,
-                "context": {"operation_name": operation.name},
-            }
-            shape: Any = operation.output_shape
-            parsed = await _PARSER.parse(response, shape)
-        except BotoCoreError as error:
-            return None, error
-        if http.status_code >= _REFUSED:
-            await self._endpoint._add_modeled_error_fields(response, parsed, operation, _PARSER)  # noqa: SLF001
-        return (http, parsed), None
+            return await credentials.get_frozen_credentials()
+        except RuntimeError as error:  # What botocore raises if refreshed credentials have expired already.
+            raise CredentialRetrievalError(provider=credentials.method, error_msg=str(error)) from error
+
+
+def _verify(content: bytes, headers: Mapping[str, str]) -> None:
+    """Raise ChecksumError if a response is not what DynamoDB sent (its header `x-amz-crc32`)."""
+    expected = headers.get("x-amz-crc32")
+    if expected is not None and int(expected) != (actual := zlib.crc32(content)):
+        raise ChecksumError(checksum_type="crc32", expected_checksum=expected, actual_checksum=str(actual))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

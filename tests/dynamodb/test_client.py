@@ -1,4 +1,4 @@
-"""The contract with botocore: requests for items are prepared, signed, retried and refused as botocore does."""
+"""The contract with botocore: requests for items are prepared, signed and refused as botocore does, and sent once."""
 
 import asyncio
 import json
@@ -16,16 +16,18 @@ from aiohttp.test_utils import TestServer
 from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
 
 from tests.dynamodb.test_responses import CALLS
 from tests.service import settings_for
+from vitrina import usage
 from vitrina.aws import client_config, connect
+from vitrina.backoff import Backoff
 from vitrina.config import Settings
 from vitrina.dynamodb import ItemClient, ItemSignature, RequestTemplate
 from vitrina.errors import TableUnavailable
-from vitrina.store import keys
+from vitrina.store import calls, keys
 from vitrina.store.table import Table
 
 Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -87,8 +89,8 @@ async def serving(*ways: Respond, **options: float) -> AsyncIterator[tuple[Endpo
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove botocore's pause of up to a second before each retry."""
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    """Shorten the pauses before retries."""
+    monkeypatch.setattr(calls, "_BACKOFF", Backoff(first=0.001, longest=0.001))
 
 
 def plain(headers: dict[str, str]) -> dict[str, str]:
@@ -155,65 +157,74 @@ def test_a_signature_equals_botocores(
 
 
 @pytest.mark.parametrize(
-    ("trouble", "requests"),
+    "trouble",
     [
-        (refuses(500, "InternalServerError"), 2),
-        (refuses(400, "ProvisionedThroughputExceededException"), 2),
-        (says(200, ITEM, **{"x-amz-crc32": "1"}), 2),
-        (hangs_up, 2),
-        (says(200, b"<html>"), 2),
-        (says(502, b"<html>"), 2),
-        (refuses(400, "ValidationException"), 1),
-        (refuses(400, "ConditionalCheckFailedException"), 1),
+        refuses(500, "InternalServerError"),
+        refuses(400, "ProvisionedThroughputExceededException"),
+        refuses(400, "ReplicatedWriteConflictException"),
+        says(200, ITEM, **{"x-amz-crc32": "1"}),
+        hangs_up,
+        says(200, b"<html>"),
+        says(502, b"<html>"),
     ],
 )
-async def test_transient_errors_are_retried_once(trouble: Respond, requests: int) -> None:
-    """Server errors, throttling, lost connections and malformed responses are transient; refusals are not."""
-    async with serving(trouble, says(200, ITEM)) as (endpoint, settings), connect(settings) as clients:
-        try:
-            answer: Any = await clients.writer.get_item(**GET)
-        except ClientError as error:
-            answer = error.response
-    assert len(endpoint.requests) == requests
-    assert ("Item" in answer) == (requests == 2)
-    assert answer["ResponseMetadata"]["RetryAttempts"] == requests - 1
-    assert len({body for _, body in endpoint.requests}) == 1
-
-
-@pytest.mark.parametrize(("status", "code"), [(500, "InternalServerError"), (400, "ThrottlingException")])
-async def test_a_second_failure_is_raised(status: int, code: str) -> None:
-    """The client raises DynamoDB's error, which the store maps to an outage."""
-    async with serving(refuses(status, code)) as (endpoint, settings), connect(settings) as clients:
-        with pytest.raises(ClientError, match=code):
-            await clients.writer.get_item(**GET)
-        assert len(endpoint.requests) == 2
+async def test_a_call_is_tried_four_times_at_most(trouble: Respond) -> None:
+    """Server errors, throttling, lost connections, damaged responses and codes that nobody knows are transient."""
+    async with (
+        serving(trouble, trouble, trouble, says(200, ITEM)) as (endpoint, settings),
+        connect(settings) as clients,
+    ):
+        request = usage.start()
+        table = Table(clients, name="shop")
+        assert await table.get_many_raw([keys.user("1")], consistent=True) == [{"pk": {"S": "a"}}]
+        assert (len(endpoint.requests), request.calls) == (4, 4)
+        assert len({body for _, body in endpoint.requests}) == 1
+        endpoint.ways = [trouble]
         with pytest.raises(TableUnavailable):
+            await table.get(keys.user("1"), consistent=True)
+        assert len(endpoint.requests) == 8
+
+
+@pytest.mark.parametrize("code", ["ValidationException", "ConditionalCheckFailedException", "AccessDeniedException"])
+async def test_a_refusal_is_not_tried_again(code: str) -> None:
+    """Another try would have the same answer."""
+    async with serving(refuses(400, code)) as (endpoint, settings), connect(settings) as clients:
+        with pytest.raises((ClientError, TableUnavailable)):
             await Table(clients, name="shop").get(keys.user("1"), consistent=True)
+    assert len(endpoint.requests) == 1
 
 
-async def test_an_unresponsive_endpoint_takes_twice_the_read_timeout() -> None:
-    """Two attempts are made, as by botocore."""
-    async with serving(sleeps, read_timeout=0.1) as (endpoint, settings), connect(settings) as clients:
-        with pytest.raises(ReadTimeoutError):
-            await clients.writer.get_item(**GET)
-    assert len(endpoint.requests) == 2
-
-
-async def test_retries_have_botocores_budget() -> None:
-    """Failures consume it until no retry is left; successful responses refill it."""
+async def test_the_client_itself_sends_a_request_once() -> None:
+    """Retries by botocore would multiply those of the table, and wait for up to a second."""
     async with serving(refuses(500, "InternalServerError")) as (endpoint, settings), connect(settings) as clients:
+        with pytest.raises(ClientError, match="InternalServerError"):
+            await clients.writer.get_item(**GET)
+    assert len(endpoint.requests) == 1
+
+
+async def test_an_unresponsive_endpoint_is_called_again_until_the_deadline() -> None:
+    async with serving(sleeps, read_timeout=0.3) as (endpoint, settings), connect(settings) as clients:
+        with pytest.raises(TableUnavailable):
+            await Table(clients, name="shop", deadline=0.7).get(keys.user("1"), consistent=True)
+    assert 2 <= len(endpoint.requests) <= 3
+
+
+async def test_in_a_long_outage_a_call_is_tried_once() -> None:
+    """Retries have a budget, which successful responses refill, so that they do not multiply the load of an outage."""
+    async with serving(refuses(500, "InternalServerError")) as (endpoint, settings), connect(settings) as clients:
+        table = Table(clients, name="shop")
 
         async def requests_of_a_call() -> int:
             endpoint.requests.clear()
-            with pytest.raises(ClientError):
-                await clients.writer.get_item(**GET)
+            with pytest.raises(TableUnavailable):
+                await table.get(keys.user("1"), consistent=True)
             return len(endpoint.requests)
 
-        while await requests_of_a_call() == 2:
+        while await requests_of_a_call() > 1:
             pass
-        endpoint.ways = [says(200, ITEM)]
+        endpoint.ways = [says(200, b"{}")]
         for _ in range(5):
-            await clients.writer.get_item(**GET)
+            await table.get(keys.user("1"), consistent=True)
         endpoint.ways = [refuses(500, "InternalServerError")]
         assert await requests_of_a_call() == 2
         assert await requests_of_a_call() == 1
@@ -236,7 +247,7 @@ async def test_a_valid_checksum_is_accepted() -> None:
 
 
 async def test_credentials_are_refreshed_for_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A role's credentials change every few hours. Without credentials the table is unavailable."""
+    """A role's credentials change every few hours. Without valid ones the table is unavailable."""
     async with serving(says(200, ITEM)) as (endpoint, settings), connect(settings) as clients:
         client: Any = clients.writer
         for name in ("first", "second"):
@@ -249,6 +260,14 @@ async def test_credentials_are_refreshed_for_each_request(monkeypatch: pytest.Mo
             headers, _ = endpoint.requests[-1]
             assert headers["X-Amz-Security-Token"] == f"token-{name}"
             assert f"Credential={name}/" in headers["Authorization"]
+
+        async def expired() -> ReadOnlyCredentials:
+            raise RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
+
+        stale = SimpleNamespace(get_frozen_credentials=expired, method="container-role")
+        monkeypatch.setattr(client._request_signer, "_credentials", stale)
+        with pytest.raises(TableUnavailable):
+            await Table(clients, name="shop").get(keys.user("1"), consistent=True)
         monkeypatch.setattr(client._request_signer, "_credentials", None)
         with pytest.raises(TableUnavailable):
             await Table(clients, name="shop").get(keys.user("1"), consistent=True)

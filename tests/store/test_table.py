@@ -13,7 +13,7 @@ from vitrina import usage
 from vitrina.aws import Clients
 from vitrina.backoff import Backoff
 from vitrina.errors import Conflict, TableUnavailable
-from vitrina.store import keys, table as table_module
+from vitrina.store import calls, keys
 from vitrina.store.items import EmailItem, Item, SkuItem
 from vitrina.store.operations import Check, Delete, Put, Query, Scan, Step, Update
 from vitrina.store.table import MOST_PUTS, ConditionFailed, Table
@@ -67,7 +67,7 @@ def cancelled(*codes: str, items: dict[int, Any] | None = None) -> ClientError:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the pauses between attempts."""
-    monkeypatch.setattr(table_module, "_BACKOFF", Backoff(first=0.0001, longest=0.001))
+    monkeypatch.setattr(calls, "_BACKOFF", Backoff(first=0.0001, longest=0.001))
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         refusal("InvalidSignatureException"),
         refusal("LimitExceededException"),
         refusal("ProvisionedThroughputExceededException"),
+        refusal("ReplicatedWriteConflictException"),
         refusal("RequestLimitExceeded"),
         refusal("ResourceNotFoundException"),
         refusal("ServiceUnavailable", status=503),
+        refusal("Something new"),
         refusal("Something new", status=502),
         refusal("ThrottlingException"),
         refusal("TransactionInProgressException"),
@@ -94,9 +96,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=lambda error: error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__,
 )
 async def test_each_kind_of_outage_is_table_unavailable(error: Exception) -> None:
-    """For each read and write; the original error is kept as the cause."""
+    """For each read and write; the original error is kept as the cause. So is a code that nobody knows."""
     put = Put(CLAIM)
-    calls: list[Callable[[Table], Awaitable[object]]] = [
+    operations: list[Callable[[Table], Awaitable[object]]] = [
         lambda table: table.get(KEY, consistent=True),
         lambda table: table.get_many([KEY], consistent=True),
         lambda table: table.query(Query(condition=Item.pk == "x"), limit=1),
@@ -109,17 +111,18 @@ async def test_each_kind_of_outage_is_table_unavailable(error: Exception) -> Non
         lambda table: table.commit([Step(put)]),
         lambda table: table.snapshot([KEY]),
     ]
-    for call in calls:
-        table, _ = scripted(error)
+    for call in operations:
+        table, _ = scripted(error, deadline=0.05)
         with pytest.raises(TableUnavailable) as raised:
             await call(table)
         assert raised.value.__cause__ is error
         assert raised.value.retry_after == 1
 
 
-async def test_a_validation_error_is_not_an_outage() -> None:
+@pytest.mark.parametrize("code", ["ValidationException", "SerializationException"])
+async def test_an_invalid_request_is_not_an_outage(code: str) -> None:
     """It is a bug in our request, so it must stay visible."""
-    table, _ = scripted(refusal("ValidationException"))
+    table, _ = scripted(refusal(code))
     for call in (table.get(KEY, consistent=True), table.put(Put(CLAIM)), table.commit([Step(Put(CLAIM))])):
         with pytest.raises(ClientError):
             await call
@@ -127,14 +130,13 @@ async def test_a_validation_error_is_not_an_outage() -> None:
 
 async def test_a_request_ends_at_its_deadline() -> None:
     """However long the client would wait and retry."""
-    table, client = scripted({})
+    table, client = scripted({}, deadline=0.02)
 
     async def hang(**_: Any) -> dict[str, Any]:
         await asyncio.sleep(60)
         return {}
 
     client.get_item = hang
-    table._deadline = 0.02
     async with asyncio.timeout(5):
         with pytest.raises(TableUnavailable) as raised:
             await table.get(KEY, consistent=True)
@@ -236,12 +238,25 @@ async def test_a_failed_condition_takes_precedence_over_a_conflict() -> None:
     assert len(client.calls) == 1
 
 
-@pytest.mark.parametrize("code", ["ThrottlingError", "ProvisionedThroughputExceeded"])
-async def test_a_throttled_transaction_is_an_outage(code: str) -> None:
-    """DynamoDB may report the throttling as a cancellation."""
-    table, _ = scripted(cancelled("None", code))
-    with pytest.raises(TableUnavailable):
+@pytest.mark.parametrize(
+    "error",
+    [
+        cancelled("None", "ThrottlingError"),
+        cancelled("ProvisionedThroughputExceeded", "None"),
+        cancelled("TransactionConflict", "ThrottlingError"),
+        refusal("TransactionInProgressException"),
+    ],
+)
+async def test_a_transaction_that_must_wait_is_sent_again_with_the_same_token(error: ClientError) -> None:
+    """More often than a failed call; it is an outage if it must wait until the deadline."""
+    table, client = scripted(*[error] * 9, {})
+    await table.commit([Step(Put(CLAIM))] * 2)
+    assert len(client.calls) == 10
+    assert len({call["ClientRequestToken"] for call in client.calls}) == 1
+    table, _ = scripted(error, deadline=0.02)
+    with pytest.raises(TableUnavailable) as raised:
         await table.commit([Step(Put(CLAIM))] * 2)
+    assert raised.value.__cause__ is error
 
 
 async def test_an_invalid_transaction_is_not_an_outage() -> None:
@@ -278,17 +293,17 @@ async def test_a_batch_of_one_returns_what_a_batch_would(table: Table) -> None:
         assert await table.get_many_raw([other], consistent=False, attributes=attributes) == []
 
 
-async def test_a_batch_that_never_completes_is_an_outage() -> None:
+async def test_a_batch_that_does_not_complete_within_the_deadline_is_an_outage() -> None:
     """Reading or writing."""
     unread = {"Responses": {}, "UnprocessedKeys": {"vitrina": {"Keys": [{"pk": {"S": KEY.pk}, "sk": {"S": KEY.sk}}]}}}
-    table, client = scripted(unread)
+    table, client = scripted(unread, deadline=0.05)
     with pytest.raises(TableUnavailable):
         await table.get_many([KEY, keys.sku("desk")], consistent=True)
-    assert len(client.calls) == 5
-    table, client = scripted({"UnprocessedItems": {"vitrina": [{"PutRequest": {"Item": RAW}}]}})
+    assert len(client.calls) > 5
+    table, client = scripted({"UnprocessedItems": {"vitrina": [{"PutRequest": {"Item": RAW}}]}}, deadline=0.05)
     with pytest.raises(TableUnavailable):
         await table.put_many([CLAIM])
-    assert len(client.calls) == 5
+    assert len(client.calls) > 5
 
 
 async def test_only_unprocessed_items_of_a_batch_are_sent_again() -> None:

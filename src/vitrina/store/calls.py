@@ -1,4 +1,4 @@
-"""Calls of DynamoDB clients: counted, limited in time, and with outages mapped to TableUnavailable."""
+"""Calls of DynamoDB clients: counted, limited in time, tried again, and with outages mapped to TableUnavailable."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,8 +6,10 @@ from typing import Any, Final
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.retries.quota import RetryQuota
 
 from vitrina import metrics, usage
+from vitrina.backoff import Backoff
 from vitrina.errors import TableUnavailable
 from vitrina.store.operations import Arguments
 
@@ -17,51 +19,134 @@ Method = Callable[..., Awaitable[Any]]
 """A method of a DynamoDB client."""
 
 _READS: Final = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
-_UNAVAILABLE: Final = frozenset({
-    "AccessDeniedException",
-    "ExpiredTokenException",
-    "InternalServerError",
-    "InvalidSignatureException",
-    "LimitExceededException",
-    "ProvisionedThroughputExceededException",
-    "RequestLimitExceeded",
-    "ResourceNotFoundException",
-    "ServiceUnavailable",
-    "ThrottlingException",
-    "TransactionInProgressException",
-    "UnrecognizedClientException",
+_REFUSALS: Final = frozenset({
+    "ConditionalCheckFailedException",
+    "ExpiredIteratorException",
+    "IdempotentParameterMismatchException",
+    "SerializationException",
+    "TransactionCanceledException",
+    "TransactionConflictException",
+    "TrimmedDataAccessException",
+    "ValidationException",
 })  # fmt: skip
-"""Error codes of outages; revoked credentials and a missing table are outages too."""
+"""Error codes that answer a request, or are its own fault. All others are outages, those that AWS adds too."""
+_THROTTLING: Final = frozenset({
+    "LimitExceededException", "ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException",
+})  # fmt: skip
+_IN_PROGRESS: Final = "TransactionInProgressException"
+"""An earlier try of the same transaction, by its token, has not ended yet."""
+_LASTING: Final = frozenset({"AccessDeniedException", "ResourceNotFoundException", "UnrecognizedClientException"})
+"""Outages that last for longer than a call may: missing rights or tables, and revoked credentials."""
+_KNOWN: Final = _THROTTLING | _LASTING | {
+    _IN_PROGRESS, "ExpiredTokenException", "InternalServerError", "InvalidSignatureException", "ServiceUnavailable",
+}  # fmt: skip
+_TRIES: Final = 4
+_COST: Final = 5
+"""What a retry takes from a quota of 500, which successes refill (as botocore's): a long outage leaves a call 1 try."""
+_BACKOFF: Final = Backoff(first=0.05, longest=0.4)
+_PATIENT_BACKOFF: Final = Backoff(first=0.05, longest=20.0)
+
+
+class RetryPolicy:
+    """How often and how long the operations of one owner are tried.
+
+    A failed call is tried four times within `deadline` seconds. Until then a batch waits for the rest once DynamoDB has
+    left items unprocessed, and a transaction for throttled items or its own earlier try. With `patience`, in seconds
+    and for work that no client waits for, all throttling is waited out so long, with pauses of up to 20 s; each call
+    between two pauses has the deadline.
+    """
+
+    def __init__(self, *, deadline: float, patience: float | None = None) -> None:
+        self.deadline = deadline
+        self.patience = patience
+        self.quota = RetryQuota()
+
+    def start(self) -> "Tries":
+        """Begin an operation."""
+        return Tries(self)
+
+
+class Tries:
+    """The tries of one operation, which can consist of several calls."""
+
+    __slots__ = ("_failures", "_pauses", "_policy", "_until", "ends")
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        now = asyncio.get_running_loop().time()
+        self.ends = now + policy.deadline
+        """When the current call must have ended, by the event loop's clock."""
+        self._until = self.ends if policy.patience is None else now + policy.patience
+        self._policy = policy
+        self._failures = 0
+        self._pauses = 0
+
+    def succeeded(self) -> None:
+        """Let the next call have all of its tries, and later ones of other operations too."""
+        self._policy.quota.release(_COST if self._failures else 1)
+        self._failures = 0
+
+    async def failed(self, code: str, cause: Exception) -> None:
+        """Wait before the next try of a failed call. Raises TableUnavailable if there is none."""
+        waits = self._pauses > 0 or self._policy.patience is not None
+        if code == _IN_PROGRESS or (waits and code in _THROTTLING):
+            await self.wait(cause)
+            return
+        self._failures += 1
+        if code in _LASTING or self._failures >= _TRIES or not self._policy.quota.acquire(_COST):
+            raise TableUnavailable from cause
+        await self._pause(_BACKOFF.pause(self._failures), self.ends, cause)
+
+    async def wait(self, cause: Exception | None = None) -> None:
+        """Wait after an answer that asks for patience. Raises TableUnavailable when it has been waited long enough."""
+        self._pauses += 1
+        backoff = _BACKOFF if self._policy.patience is None else _PATIENT_BACKOFF
+        await self._pause(backoff.pause(self._pauses), self._until, cause)
+        if self._policy.patience is not None:
+            self.ends = asyncio.get_running_loop().time() + self._policy.deadline
+
+    @staticmethod
+    async def _pause(seconds: float, until: float, cause: Exception | None) -> None:
+        if asyncio.get_running_loop().time() + seconds >= until:
+            raise TableUnavailable from cause
+        await asyncio.sleep(seconds)
 
 
 async def client_call(
-    operation: str, method: Method, arguments: Arguments, *, deadline: float, has_units: bool = True
+    operation: str, method: Method, arguments: Arguments, tries: Tries, *, has_units: bool = True
 ) -> Any:  # noqa: ANN401 - DynamoDB's own response
-    """Call `method` and return its response. `deadline` is in seconds and includes the client's own retries.
+    """Call `method`, again while the `tries` allow it, and return its response.
 
     Calls and capacity units (calls of a stream have none) are added to the metrics and to the usage of the current
-    HTTP request. Raises TableUnavailable, and the ClientError of any other rejection.
+    HTTP request. Raises TableUnavailable, and the ClientError of a refusal.
     """
     request = usage.current()
-    if request is not None:
-        request.calls += 1
-    metrics.DYNAMODB_CALLS.labels(operation).inc()
-    try:
-        async with asyncio.timeout(deadline):
-            response = await method(**arguments, **({"ReturnConsumedCapacity": "TOTAL"} if has_units else {}))
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        metrics.DYNAMODB_ERRORS.labels(operation, code).inc()
-        if code in _UNAVAILABLE or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:  # noqa: PLR2004
-            log.warning("dynamodb_failed", operation=operation, code=code)
-            raise TableUnavailable from error
-        raise
-    except (BotoCoreError, TimeoutError, OSError) as error:
-        metrics.DYNAMODB_ERRORS.labels(operation, type(error).__name__).inc()
-        log.warning("dynamodb_unreachable", operation=operation, error=type(error).__name__)
-        raise TableUnavailable from error
-    _count(operation, response.get("ConsumedCapacity"), request)
-    return response
+    if has_units:
+        arguments = arguments | {"ReturnConsumedCapacity": "TOTAL"}
+    while True:
+        if request is not None:
+            request.calls += 1
+        metrics.DYNAMODB_CALLS.labels(operation).inc()
+        try:
+            async with asyncio.timeout_at(tries.ends):
+                response = await method(**arguments)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            metrics.DYNAMODB_ERRORS.labels(operation, code).inc()
+            is_server = error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500  # noqa: PLR2004
+            if code in _REFUSALS and not is_server:
+                raise
+            report = log.warning if is_server or code in _KNOWN else log.error
+            report("dynamodb_failed", operation=operation, code=code)
+            await tries.failed(code, error)
+        except (BotoCoreError, TimeoutError, OSError) as error:
+            name = type(error).__name__
+            metrics.DYNAMODB_ERRORS.labels(operation, name).inc()
+            log.warning("dynamodb_unreachable", operation=operation, error=name)
+            await tries.failed(name, error)
+        else:
+            tries.succeeded()
+            _count(operation, response.get("ConsumedCapacity"), request)
+            return response
 
 
 def _count(operation: str, consumed: Any, request: usage.Usage | None) -> None:  # noqa: ANN401

@@ -14,7 +14,7 @@ from vitrina.aws import Clients
 from vitrina.domain.notices import PriceChanged
 from vitrina.errors import TableUnavailable
 from vitrina.store import keys
-from vitrina.store.calls import client_call
+from vitrina.store.calls import RetryPolicy, client_call
 from vitrina.store.items import ChangeItem, Item, RawItem
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ FILTER: Final[Mapping[str, Any]] = {
 """The relay's filter in the syntax of Lambda event filters; the worker evaluates it too (`passes`)."""
 
 _DEADLINE: Final = 12.0
-"""Seconds for a call, whose response may be 1 MB."""
+"""Seconds for a call with its retries, whose response may be 1 MB."""
 
 
 class IteratorExpired(Exception):
@@ -77,6 +77,7 @@ class Stream:
     def __init__(self, client: "DynamoDBStreamsClient", arn: str) -> None:
         self.arn = arn
         self._client = client
+        self._retries = RetryPolicy(deadline=_DEADLINE)
 
     @property
     def label(self) -> str:
@@ -130,7 +131,7 @@ class Stream:
 
     async def _call(self, operation: str, method: Any, **arguments: str) -> Any:  # noqa: ANN401 - DynamoDB's own response
         try:
-            return await client_call(operation, method, arguments, deadline=_DEADLINE, has_units=False)
+            return await client_call(operation, method, arguments, self._retries.start(), has_units=False)
         except ClientError as error:
             match error.response["Error"]["Code"]:
                 case "ExpiredIteratorException":
@@ -142,10 +143,8 @@ class Stream:
 
 async def find_stream(clients: Clients, streams: "DynamoDBStreamsClient", table_name: str) -> Stream | None:
     """Return the table's stream, None without one: 1 call. Raises TableUnavailable, also without a table."""
-    describe = clients.writer.describe_table
-    described = await client_call(
-        "DescribeTable", describe, {"TableName": table_name}, deadline=_DEADLINE, has_units=False
-    )
+    describe, tries = clients.writer.describe_table, RetryPolicy(deadline=_DEADLINE).start()
+    described = await client_call("DescribeTable", describe, {"TableName": table_name}, tries, has_units=False)
     arn = described["Table"].get("LatestStreamArn")
     return Stream(streams, arn) if arn else None
 

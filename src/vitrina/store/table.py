@@ -7,10 +7,9 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from vitrina.aws import Clients
-from vitrina.backoff import Backoff
 from vitrina.domain.pages import Position
-from vitrina.errors import Conflict, TableUnavailable
-from vitrina.store.calls import Method, client_call
+from vitrina.errors import Conflict
+from vitrina.store.calls import Method, RetryPolicy, client_call
 from vitrina.store.items import Item, RawItem
 from vitrina.store.keys import Key
 from vitrina.store.operations import Arguments, Delete, Expressions, Put, Query, Scan, Step, Update, raw_key
@@ -19,10 +18,9 @@ MOST_KEYS: Final = 100
 """The most items of a BatchGetItem, and the most operations of a transaction."""
 MOST_PUTS: Final = 25
 """The most items of a BatchWriteItem."""
-_TRIES: Final = 5
-_BACKOFF: Final = Backoff(first=0.02, longest=0.16)
-
-_THROTTLED: Final = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded"})
+_MOST_CONFLICTS: Final = 5
+_INVALID: Final = frozenset({"ItemCollectionSizeLimitExceeded", "ValidationError"})
+"""Reasons of a cancelled transaction that no later try would change."""
 
 ItemPage = tuple[list[Item], Position | None]
 """Items, and the position of the next page, None at the end."""
@@ -43,12 +41,15 @@ class Table:
     the reader's endpoint (R17). Methods raise TableUnavailable if DynamoDB times out, fails or throttles.
     """
 
-    def __init__(self, clients: Clients, *, name: str, deadline: float = 2.5) -> None:
-        """`deadline` limits a call including its retries, in seconds."""
+    def __init__(self, clients: Clients, *, name: str, deadline: float = 2.5, patience: float | None = None) -> None:
+        """`deadline` limits an operation with its retries, `patience` how long bulk work waits while it is throttled.
+
+        Both are in seconds (`RetryPolicy`).
+        """
         self.name = name
         self._reader = clients.reader
         self._writer = clients.writer
-        self._deadline = deadline
+        self._retries = RetryPolicy(deadline=deadline, patience=patience)
 
     async def get(self, key: Key, *, consistent: bool) -> Item | None:
         """Read one item: 0.5 units for each 4 KB, 1 if consistent."""
@@ -87,19 +88,15 @@ class Table:
             options: Arguments = {"Key": pending[0], "ConsistentRead": consistent} | projection
             response = await self._call("GetItem", client.get_item, TableName=self.name, **options)
             return [response["Item"]] if "Item" in response else []
-        for attempt in range(_TRIES):
-            if attempt:
-                await _BACKOFF.sleep(attempt)
-            response = await self._call(
-                "BatchGetItem",
-                client.batch_get_item,
-                RequestItems={self.name: {"Keys": pending, "ConsistentRead": consistent} | projection},
-            )
+        tries = self._retries.start()
+        while True:
+            batch = {self.name: {"Keys": pending, "ConsistentRead": consistent} | projection}
+            response = await client_call("BatchGetItem", client.batch_get_item, {"RequestItems": batch}, tries)
             found += response["Responses"].get(self.name, ())
             pending = response.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
             if not pending:
                 return found
-        raise TableUnavailable
+            await tries.wait()
 
     async def query(self, query: Query, *, limit: int, start: Position | None = None) -> ItemPage:
         """Read one page of a query."""
@@ -168,8 +165,8 @@ class Table:
         """Write all steps or none.
 
         If conditions fail, raises the error of the first such step, and Conflict after repeated transaction conflicts.
-        The client request token makes retries after a lost response idempotent for ten minutes. It is set here because
-        botocore would generate a new one for each call.
+        All tries have one client request token, which makes them idempotent for ten minutes; botocore would generate a
+        new one for each call. Throttled items, and an earlier try that has not ended, are waited for.
         """
         writes = [step.write for step in steps]
         arguments: Arguments = {
@@ -188,22 +185,25 @@ class Table:
     async def _transaction(
         self, operation: str, method: Method, arguments: Arguments, steps: Sequence[Step] = ()
     ) -> Any:  # noqa: ANN401 - DynamoDB's own response
-        for attempt in range(_TRIES):
-            if attempt:
-                await _BACKOFF.sleep(attempt)
+        tries, conflicts = self._retries.start(), 0
+        while True:
             try:
-                return await self._call(operation, method, **arguments)
+                return await client_call(operation, method, arguments, tries)
             except ClientError as error:
+                if error.response["Error"]["Code"] != "TransactionCanceledException":
+                    raise
                 reasons: Sequence[Mapping[str, Any]] = error.response.get("CancellationReasons", ())
                 codes = [reason.get("Code", "None") for reason in reasons]
                 if "ConditionalCheckFailed" in codes:
                     first = codes.index("ConditionalCheckFailed")
                     raise steps[first].otherwise(_decoded(reasons[first].get("Item"))) from error
-                if _THROTTLED & set(codes):
-                    raise TableUnavailable from error
-                if "TransactionConflict" not in codes:
+                if not _INVALID.isdisjoint(codes):
                     raise
-        raise Conflict
+                conflicts += set(codes) - {"None"} == {"TransactionConflict"}
+                failure = error
+            if conflicts == _MOST_CONFLICTS:
+                raise Conflict from failure
+            await tries.wait(failure)
 
     async def put_many(self, items: Iterable[Item]) -> None:
         """Write up to `MOST_PUTS` items by one call, without conditions. Unprocessed items are sent again."""
@@ -216,18 +216,12 @@ class Table:
             await self._write_many(requests[first : first + MOST_PUTS])
 
     async def _write_many(self, pending: list[Any]) -> None:
-        if not pending:
-            return
-        for attempt in range(_TRIES):
-            if attempt:
-                await _BACKOFF.sleep(attempt)
-            response = await self._call(
-                "BatchWriteItem", self._writer.batch_write_item, RequestItems={self.name: pending}
-            )
+        tries, method = self._retries.start(), self._writer.batch_write_item
+        while pending:
+            response = await client_call("BatchWriteItem", method, {"RequestItems": {self.name: pending}}, tries)
             pending = response.get("UnprocessedItems", {}).get(self.name, [])
-            if not pending:
-                return
-        raise TableUnavailable
+            if pending:
+                await tries.wait()
 
     async def _write(self, operation: str, method: Method, write: Put | Delete | Update, **options: str) -> Any:  # noqa: ANN401 - DynamoDB's own response
         try:
@@ -241,7 +235,7 @@ class Table:
             raise
 
     async def _call(self, operation: str, method: Method, **arguments: Any) -> Any:  # noqa: ANN401
-        return await client_call(operation, method, arguments, deadline=self._deadline)
+        return await client_call(operation, method, arguments, self._retries.start())
 
 
 def _starting(after: Position | None) -> Arguments:

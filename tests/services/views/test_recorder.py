@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import structlog
+from botocore.exceptions import ClientError
 
 from vitrina.aws import Clients
 from vitrina.domain.views import View
@@ -97,6 +98,33 @@ async def test_each_request_waits_for_the_commit_timeout_at_most() -> None:
     while await recorder.drain(seconds=0.01):
         await store.let_go()
     assert sum(store.flushed) == 5
+
+
+async def test_a_code_that_nobody_knows_loses_no_view() -> None:
+    """AWS adds codes, and only an invalid request would fail again for ever. The code is logged as an error."""
+
+    class Writer:
+        """A client that refuses a flush four times, which is all of a call's tries, and then takes it."""
+
+        def __init__(self) -> None:
+            self.bodies: list[Any] = []
+
+        async def batch_write_item(self, **body: Any) -> dict[str, Any]:  # noqa: ANN401 - of DynamoDB's API
+            self.bodies.append(body)
+            if len(self.bodies) > 4:
+                return {}
+            code, http = {"Code": "ReplicatedWriteConflictException", "Message": "no"}, {"HTTPStatusCode": 400}
+            raise ClientError({"Error": code, "ResponseMetadata": http}, "BatchWriteItem")  # type: ignore[typeddict-item]
+
+    writer: Any = Writer()
+    lost, store = VIEWS_LOST._value.get(), ViewStore(Table(Clients(reader=NOBODY, writer=writer), name="views"))
+    with structlog.testing.capture_logs() as logs:
+        await record(ViewRecorder(store, secret=b"secret", queue=2, commit_timeout=60))
+    assert VIEWS_LOST._value.get() == lost
+    assert len(writer.bodies) == 5
+    assert all(body == writer.bodies[0] for body in writer.bodies)
+    levels = [entry["log_level"] for entry in logs if entry.get("code") == "ReplicatedWriteConflictException"]
+    assert levels == ["error"] * 4
 
 
 async def test_a_lost_view_is_logged_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
