@@ -35,7 +35,8 @@ async def sqs(settings: Settings) -> "AsyncIterator[SQSClient]":
 
 
 @pytest.fixture
-async def queue(sqs: "SQSClient", settings: Settings) -> NoticeQueue:
-    """An empty queue."""
+async def queue(sqs: "SQSClient", settings: Settings, monkeypatch: pytest.MonkeyPatch) -> NoticeQueue:
+    """An empty queue; MiniStack shows all messages at once."""
+    monkeypatch.setattr("vitrina.queue.notices._WAIT", 0.0)
     await ensure(sqs, settings)
     return NoticeQueue(sqs, name=settings.queue_name)

@@ -1,6 +1,7 @@
 # ruff: noqa: N803 - SQS's own names
 """Responses that SQS may give and no local engine does, from a fake client."""
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -9,6 +10,7 @@ from botocore.exceptions import ClientError
 from vitrina.backoff import Backoff
 from vitrina.errors import QueueUnavailable
 from vitrina.queue.channel import Channel, Message, Received
+from vitrina.queue.notices import NoticeQueue
 
 Answer = dict[str, Any] | Exception
 
@@ -19,6 +21,7 @@ class Sqs:
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
         self.batches: list[list[str]] = []
+        self.attempts: list[str] = []
 
     async def get_queue_url(self, **_: object) -> dict[str, str]:
         return {"QueueUrl": "url"}
@@ -27,6 +30,20 @@ class Sqs:
         return self._answer([entry["MessageBody"] for entry in Entries])
 
     async def delete_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: ARG002
+        return self._answer([entry["ReceiptHandle"] for entry in Entries])
+
+    async def receive_message(
+        self,
+        *,
+        WaitTimeSeconds: int,
+        ReceiveRequestAttemptId: str,
+        **_: object,
+    ) -> dict[str, Any]:
+        """Return nothing to a receive that does not wait, as some of SQS's servers do."""
+        self.attempts.append(ReceiveRequestAttemptId)
+        return self._answer([]) if WaitTimeSeconds else {}
+
+    async def change_message_visibility_batch(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: ARG002
         return self._answer([entry["ReceiptHandle"] for entry in Entries])
 
     def _answer(self, asked: list[str]) -> dict[str, Any]:
@@ -120,7 +137,16 @@ async def test_only_failed_deletions_are_repeated() -> None:
 
 @pytest.mark.parametrize(
     "problem",
-    [error("RequestThrottled"), error("QueueDoesNotExist"), error("Anything", 503), TimeoutError(), OSError()],
+    [
+        error("RequestThrottled"),
+        error("QueueDoesNotExist"),
+        error("KmsOptInRequired"),
+        error("RequestExpired", 403),
+        error("AddedLater"),
+        error("Anything", 503),
+        TimeoutError(),
+        OSError(),
+    ],
 )
 async def test_every_outage_raises_queue_unavailable(problem: Exception) -> None:
     with pytest.raises(QueueUnavailable) as raised:
@@ -130,5 +156,39 @@ async def test_every_outage_raises_queue_unavailable(problem: Exception) -> None
 
 async def test_an_invalid_request_raises_client_error() -> None:
     """It is a programming error, so it must not be hidden as an outage."""
-    with pytest.raises(ClientError):
-        await channel_on(Sqs(error("UnsupportedOperation"))).send([message("a1", "a")])
+    for code in ("UnsupportedOperation", "AWS.SimpleQueueService.UnsupportedOperation"):
+        with pytest.raises(ClientError):
+            await channel_on(Sqs(error(code))).send([message("a1", "a")])
+
+
+async def test_a_receive_without_a_response_is_repeated_under_its_id() -> None:
+    """SQS then returns the same messages; without it their groups would be hidden for the visibility timeout.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-receiverequestattemptid-request-parameter.html
+    """
+    sqs = Sqs(TimeoutError(), error("InternalError", 500), {}, {})
+    channel = channel_on(sqs)
+    for _ in range(2):
+        with pytest.raises(QueueUnavailable):
+            await channel.receive(wait=1)
+    for _ in range(2):
+        assert await channel.receive(wait=1) == []
+    lost, again, answered, new = sqs.attempts
+    assert lost == again == answered != new
+
+
+async def test_concurrent_receives_have_ids_of_their_own() -> None:
+    """Two under one id would get the same messages."""
+    sqs = Sqs()
+    channel = channel_on(sqs)
+    await asyncio.gather(channel.receive(wait=1), channel.receive(wait=1))
+    assert len(set(sqs.attempts)) == 2
+
+
+async def test_dead_letters_are_all_found_by_receives_that_wait() -> None:
+    """One that does not wait asks some of the servers, and may find nothing."""
+    attributes = {"ApproximateReceiveCount": "3", "MessageGroupId": "g", "SentTimestamp": "0"}
+    letters = [{"MessageId": name, "ReceiptHandle": name, "Body": "", "Attributes": attributes} for name in "ab"]
+    sqs = Sqs(*({"Messages": [letter]} for letter in letters), {})
+    queue = NoticeQueue(cast("Any", sqs), name="q")
+    assert [letter.id for letter in await queue.dead_letters()] == ["a", "b"]

@@ -1,6 +1,7 @@
 """One SQS FIFO queue: sends, receives, deletes and hides messages, always in batches."""
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,14 +29,13 @@ _CALL_TIMEOUT: Final = 5.0
 _ATTEMPTS: Final = 5
 RETRY: Final = Backoff(first=0.1, longest=0.8)
 MISSING: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})  # the latter is JSON's
-_UNAVAILABLE: Final = MISSING | frozenset({
-    "AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.PurgeQueueInProgress",
-    "AWS.SimpleQueueService.QueueDeletedRecently", "ExpiredToken", "InvalidClientTokenId", "KmsAccessDenied",
-    "KmsDisabled", "KmsInvalidState", "KmsNotFound", "KmsThrottled", "OverLimit", "PurgeQueueInProgress",
-    "QueueDeletedRecently", "RequestThrottled", "SignatureDoesNotMatch", "Throttling", "ThrottlingException",
-    "UnrecognizedClientException",
+_FAULTS: Final = frozenset({
+    "BatchEntryIdsNotDistinct", "BatchRequestTooLong", "EmptyBatchRequest", "InvalidAddress", "InvalidAttributeName",
+    "InvalidAttributeValue", "InvalidBatchEntryId", "InvalidIdFormat", "InvalidMessageContents",
+    "InvalidParameterValue", "MissingParameter", "QueueAlreadyExists", "QueueNameExists", "ReceiptHandleIsInvalid",
+    "SerializationException", "TooManyEntriesInBatchRequest", "UnsupportedOperation", "ValidationException",
 })  # fmt: skip
-"""Codes that are no fault of the request. A missing queue and revoked credentials count as outages as well."""
+"""Codes of requests that can never succeed. Any other, known or not, is an outage that time or an operator ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +85,8 @@ class Channel:
         self._backoff = backoff
         self._client = client
         self._known_url: str | None = None
+        self._unanswered: list[str] = []
+        """The attempt ids of receives without a response."""
 
     async def send(self, messages: Sequence[Message], *, check: Callable[[], None] = no_check) -> list[Message]:
         """Send messages in their order; returns those that SQS rejects for good (`SenderFault`).
@@ -98,17 +100,25 @@ class Channel:
     async def receive(self, *, wait: float, limit: int = MOST_MESSAGES, hidden: int | None = None) -> list[Received]:
         """Receive up to `limit` (at most 10) messages; waits up to `wait` whole seconds (at most 20) for the first.
 
-        They are hidden for `hidden` seconds, or for the queue's visibility timeout if None.
+        They are hidden for `hidden` seconds, or for the queue's visibility timeout if None. A receive without a
+        response may have hidden messages, and so their groups: the next one repeats its id, for which SQS returns the
+        same messages ("Using the receive request attempt ID").
         """
-        response = await self._call(
-            "ReceiveMessage",
-            self._client.receive_message,
-            timeout=wait + _CALL_TIMEOUT,
-            MaxNumberOfMessages=limit,
-            WaitTimeSeconds=int(wait),
-            MessageSystemAttributeNames=["ApproximateReceiveCount", "MessageGroupId", "SentTimestamp"],
-            **({} if hidden is None else {"VisibilityTimeout": hidden}),
-        )
+        attempt = self._unanswered.pop() if self._unanswered else uuid.uuid4().hex
+        try:
+            response = await self._call(
+                "ReceiveMessage",
+                self._client.receive_message,
+                timeout=wait + _CALL_TIMEOUT,
+                MaxNumberOfMessages=limit,
+                WaitTimeSeconds=int(wait),
+                ReceiveRequestAttemptId=attempt,
+                MessageSystemAttributeNames=["ApproximateReceiveCount", "MessageGroupId", "SentTimestamp"],
+                **({} if hidden is None else {"VisibilityTimeout": hidden}),
+            )
+        except BaseException:
+            self._unanswered.append(attempt)
+            raise
         return [_received(message) for message in response.get("Messages", ())]
 
     async def delete(self, received: Sequence[Received]) -> list[Received]:
@@ -200,17 +210,17 @@ class Channel:
 async def client_call(operation: str, call: Awaitable[T], *, timeout: float = _CALL_TIMEOUT) -> T:  # noqa: ASYNC109 - own
     """Return the response within `timeout` seconds, retries included.
 
-    Raises QueueUnavailable, or ClientError if SQS rejects the request itself.
+    Raises QueueUnavailable, or ClientError if the request itself is at fault.
     """
     try:
         async with asyncio.timeout(timeout):
             return await call
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        if code in _UNAVAILABLE or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:  # noqa: PLR2004
-            log.warning("queue_call_failed", operation=operation, code=code)
-            raise QueueUnavailable from error
-        raise
+        if code.removeprefix("AWS.SimpleQueueService.") in _FAULTS:
+            raise
+        log.warning("queue_call_failed", operation=operation, code=code)
+        raise QueueUnavailable from error
     except (BotoCoreError, TimeoutError, OSError) as error:
         log.warning("queue_unreachable", operation=operation, error=type(error).__name__)
         raise QueueUnavailable from error

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _HIDDEN: Final = 30
 """Seconds for which letters are hidden from other consumers while they are held."""
+_WAIT: Final = 1.0
+"""Seconds until no more letters are expected: a receive that does not wait asks some of SQS's servers alone."""
 _MOST: Final = 1000
 """Letters held at the same time; SQS allows more in flight."""
 
@@ -79,7 +81,7 @@ class NoticeQueue:
         """Receive dead letters; at the end, release those that are left in the list."""
         held: list[Received] = []
         try:
-            while len(held) < _MOST and (more := await self.dead.receive(wait=0, hidden=_HIDDEN)):
+            while len(held) < _MOST and (more := await self.dead.receive(wait=_WAIT, hidden=_HIDDEN)):
                 held += more
             yield held
         finally:
