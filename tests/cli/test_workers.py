@@ -90,7 +90,7 @@ def test_a_metrics_port_in_use_is_reported_in_a_sentence(name: str) -> None:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"VITRINA_MAIL_FROM": "nobody"}, "VITRINA_MAIL_FROM: not an e-mail address"),
+        ({"VITRINA_MAIL_FROM": "nobody"}, "VITRINA_MAIL_FROM: is not an e-mail address"),
         (
             {"VITRINA_MAIL_TRANSPORT": "directory"},
             "VITRINA_MAIL_DIRECTORY: the mail transport `directory` needs a folder",
