@@ -132,10 +132,10 @@ async def client_call(
         except ClientError as error:
             code = error.response["Error"]["Code"]
             metrics.DYNAMODB_ERRORS.labels(operation, code).inc()
-            is_server = error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500  # noqa: PLR2004
-            if code in _REFUSALS and not is_server:
+            is_known = code in _KNOWN or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500  # noqa: PLR2004
+            if code in _REFUSALS and not is_known:
                 raise
-            report = log.warning if is_server or code in _KNOWN else log.error
+            report = log.warning if is_known else log.error
             report("dynamodb_failed", operation=operation, code=code)
             await tries.failed(code, error)
         except (BotoCoreError, TimeoutError, OSError) as error:
