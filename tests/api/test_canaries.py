@@ -100,12 +100,12 @@ async def use(service: Service, http: aiohttp.ClientSession) -> tuple[list[Reply
 
 async def break_down(service: Service, http: aiohttp.ClientSession, person: Person) -> list[Reply]:
     """Send requests while every call to the table fails, with an expected error and with a bug."""
-    table, client = service.services.table, Client(http, service.url)
+    client = Client(http, service.url)
     wrong = {"email": person.email, "password": person.password}
     problems = []
     for failure in (TableUnavailable(), ValueError(f"it met {person.token}")):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(table, "_call", _raising(failure))
+            patch.setattr("vitrina.store.table.client_call", _raising(failure))
             problems += [
                 await client.post("/v1/auth/login", wrong, headers={"User-Agent": CANARIES["agent"]}),
                 await person.post("/v1/products", product_body(description=CANARIES["body"])),

@@ -96,7 +96,7 @@ async def in_batches(notices: NoticeDispatcher, events: list[PriceChanged]) -> l
 
 
 def failing(clients: Clients, monkeypatch: pytest.MonkeyPatch, *methods: str, chance: float = 1.0) -> None:
-    """Throttle requests of the writer; half of the throttled ones take effect and only their response is lost."""
+    """Fail requests of the writer by an error that is not tried again; half of the failed ones take effect."""
     dice = random.Random(1)
     for method in methods:
         call = getattr(clients.writer, method)
@@ -106,7 +106,7 @@ def failing(clients: Clients, monkeypatch: pytest.MonkeyPatch, *methods: str, ch
                 return await _call(**arguments)
             if dice.random() < 0.5:
                 await _call(**arguments)
-            raise ClientError({"Error": {"Code": "ThrottlingException"}}, "Any")
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "Any")
 
         monkeypatch.setattr(clients.writer, method, throttled)
 
