@@ -67,11 +67,11 @@ def test_it_is_never_silent_for_five_seconds_and_does_nothing_the_second_time(ch
     assert process.returncode == 0
 
 
-def test_ctrl_c_ends_the_progress_too(checkout: Path) -> None:
-    """Otherwise lines would appear below the shell's next prompt."""
+def test_a_stop_ends_the_progress_too(checkout: Path) -> None:
+    """Otherwise lines would appear below the shell's next prompt. A shell in the background ignores SIGINT."""
     with install(checkout, pip_seconds=60) as process:
         assert process.stderr is not None
         assert process.stderr.readline()
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(timeout=30) == 130
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(timeout=30) == 143
         assert process.stderr.read() == "", "the end of the file: no process holds it"
