@@ -74,7 +74,7 @@ class Deadlines:
         return self._due.pop(task, 0) - task.get_loop().time()
 
     def cancelled(self, task: Task) -> bool:
-        """Say whether `task` was cancelled for its deadline, and not because the process stops."""
+        """Return whether `task` was cancelled for its deadline, and not because the process stops."""
         return task in self._cancelled
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:

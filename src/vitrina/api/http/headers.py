@@ -61,7 +61,7 @@ class ResponseHeaders:
             self._add_cors(request, headers)
 
     def is_preflight(self, request: web.Request) -> bool:
-        """Say whether the request is a CORS preflight (Fetch standard, section 3.3.2)."""
+        """Return whether the request is a CORS preflight (Fetch standard, section 3.3.2)."""
         return (
             bool(self._origins) and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         )

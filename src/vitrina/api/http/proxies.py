@@ -39,7 +39,7 @@ class ProxyHeaders:
         return self._client(request)[0] if self._networks else request.remote or ""
 
     def is_https(self, request: web.Request) -> bool:
-        """Say whether the client used TLS to a trusted proxy; this process itself serves no TLS.
+        """Return whether the client used TLS to a trusted proxy; this process itself serves no TLS.
 
         Of several protocols, that beside the client's own address counts, and the first if they are not as many.
         """

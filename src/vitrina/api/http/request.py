@@ -128,7 +128,7 @@ class Request(Generic[BodyT, QueryT]):
         return None if tags is None or tags == "*" else frozenset(tag.opaque for tag in tags if not tag.weak)
 
     def if_none_match(self, etag: int | str) -> bool:
-        """Say whether `If-None-Match` names `etag`, so that the response is 304. Raises InvalidHeader.
+        """Return whether `If-None-Match` names `etag`, so that the response is 304. Raises InvalidHeader.
 
         The comparison is weak.
         """
@@ -176,7 +176,7 @@ class Request(Generic[BodyT, QueryT]):
 
 @lru_cache
 def _is_host(text: str) -> bool:
-    """Say whether a text is a host and port. A name whose last label is a number must be an IPv4 address."""
+    """Return whether a text is a host and port. A name whose last label is a number must be an IPv4 address."""
     match = _HOST.fullmatch(text)
     if match is None or len(text) > _LONGEST_HOST or int(match[4] or 0) > _MOST_PORT:
         return False

@@ -63,7 +63,7 @@ def validate_query(model: type[M] | None, query: MultiMapping[str]) -> M | None:
 
 
 def has_list(model: type[BaseModel]) -> bool:
-    """Say whether a body of this model may hold a list."""
+    """Return whether a body of this model may hold a list."""
     return b'"type":"array"' in orjson.dumps(model.model_json_schema())
 
 
