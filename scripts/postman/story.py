@@ -51,6 +51,16 @@ _REPORTS: Final = (
         facts={"the first line names the columns": 'pm.response.text().startsWith("event_id,event_time,day,")'},
     ),
     Step(name="Users may not export", operation="exportViews", caller="user", code="forbidden"),
+    Step(
+        name="Export the prices that were in force today",
+        operation="exportPrices",
+        caller="admin",
+        query={"from": "{{today}}"},
+        facts={
+            "each line is a price": '"valid_from" in JSON.parse(pm.response.text().split("\\n")[0])',
+            "it has both prices of the product": 'pm.response.text().split(kept("product_id")).length >= 3',
+        },
+    ),
 )
 _OPERATIONS: Final = (
     Step(name="Check that the process is up", operation="healthz"),

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from vitrina.services.analytics.analytics import Analytics
     from vitrina.services.analytics.rollups import Rollups
     from vitrina.services.exports.dataset import Place
-    from vitrina.services.exports.stream import LimitedExports
+    from vitrina.services.exports.limited import LimitedExports
     from vitrina.services.notifications.mailer import Mailer
     from vitrina.services.views.recorder import ViewRecorder
 
@@ -188,10 +188,10 @@ class Services:
 
     @cached_property
     def exports(self) -> "LimitedExports":
-        """Exports of views over HTTP, a few at once."""
-        from vitrina.services.exports.stream import LimitedExports
+        """Exports over HTTP, a few at once."""
+        from vitrina.services.exports.limited import LimitedExports
 
-        return LimitedExports(self.view_source())
+        return LimitedExports(self.view_source(), self.product_listings)
 
     @cached_property
     def passwords(self) -> "Passwords":

@@ -51,6 +51,7 @@ POLICY = {
     ("GET", "/v1/products/{product_id}/views"): MANAGERS,
     ("GET", "/v1/analytics/top-products"): MANAGERS,
     ("GET", "/v1/analytics/views/export"): MANAGERS,
+    ("GET", "/v1/analytics/prices/export"): MANAGERS,
 }
 
 

@@ -28,6 +28,7 @@ from vitrina.store.users import UserStore
 
 IN_TIME = 3.5
 """Seconds: 3, and half of one for a busy machine."""
+STREAMED = {(route.method, route.template) for route in ROUTES if not route.deadline}
 Ask = Callable[[], Coroutine[Any, Any, Reply]]
 
 
@@ -132,6 +133,7 @@ async def calls(shop: Shop) -> dict[tuple[str, str], Ask]:
         ("GET", "/v1/products/{product_id}/views"): lambda: admin.get(f"{product}/views"),
         ("GET", "/v1/analytics/top-products"): lambda: admin.get("/v1/analytics/top-products"),
         ("GET", "/v1/analytics/views/export"): lambda: admin.get(f"/v1/analytics/views/export?from={today}"),
+        ("GET", "/v1/analytics/prices/export"): lambda: admin.get("/v1/analytics/prices/export"),
     }
 
 
@@ -152,7 +154,8 @@ async def ask_all(shop: Shop, fault: Fault) -> dict[tuple[str, str], Reply]:
     finally:
         shop.table.fault = None
     for route, (reply, seconds) in zip([*asked, "readyz"], [*answers, ready], strict=True):
-        assert seconds < IN_TIME, (route, reply, seconds)
+        # An export that has started takes as long as the table does.
+        assert seconds < IN_TIME or (reply.status == 200 and route in STREAMED), (route, reply, seconds)
         assert reply.status != 500, (route, reply)
         if reply.status == 503:
             assert int(reply.headers["Retry-After"]) >= 1 or route == "readyz", (route, reply)

@@ -79,12 +79,20 @@ class Period:
         Raises ValidationFailed for `/from` if the days are in the wrong order or more than `MOST_DAYS`.
         """
         last = last or today
-        first = first or days_before(last, DEFAULT_DAYS - 1)
-        if first > last:
-            raise ValidationFailed.of("from", f"must not be after {last}, the last day")
-        period = cls(first, last)
+        period = cls.between(first or days_before(last, DEFAULT_DAYS - 1), last)
         if len(period) > MOST_DAYS:
             raise ValidationFailed.of("from", f"makes {len(period)} days; {MOST_DAYS} are the most")
+        return period
+
+    @classmethod
+    def between(cls, first: date | None, last: date | None) -> Self:
+        """Return the days from `first` to `last`, of any number; None is no bound.
+
+        Raises ValidationFailed for `/from` if they are in the wrong order.
+        """
+        period = cls(first or date.min, last or date.max)
+        if period.first > period.last:
+            raise ValidationFailed.of("from", f"must not be after {last}, the last day")
         return period
 
     def __len__(self) -> int:

@@ -224,8 +224,8 @@ async def test_a_stalled_client_loses_its_slot(
 
 async def test_excess_exports_get_503(service: Service, admin: Person) -> None:
     """The response has `Retry-After`."""
-    stream = service.services.exports.stream
-    async with stream(Period(DAY, DAY), Format.CSV), stream(Period(DAY, DAY), Format.CSV):
+    serve, day = service.services.exports, Period(DAY, DAY)
+    async with serve.views(day, Format.CSV), serve.prices(day, Format.CSV):
         reply = await admin.get(of_day(DAY))
         problem(reply, 503, "overloaded")
         assert reply.headers["Retry-After"] == "10"

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.api.client import Client, Reply
 from tests.service import make_table, serving, settings_for
-from tests.store.design import accounts, notices, operations, products, reports
+from tests.store.design import accounts, exports, notices, operations, products, reports
 from tests.store.design.harness import ROWS, fill
 from tests.store.design.page import pattern_of
 from tests.store.design.recorder import Call, Recorder
@@ -24,7 +24,7 @@ from vitrina.store.table import Table
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
-SCENARIO = (notices, accounts, products, reports, operations)
+SCENARIO = (accounts, exports, notices, operations, products, reports)
 """Their rows are taken as they are imported."""
 Items = dict[str, list[RawItem]]
 

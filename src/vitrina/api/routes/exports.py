@@ -1,15 +1,19 @@
-"""Exports of views over HTTP (R13), streamed as fast as the client reads."""
+"""Exports of views (R13) and of prices over HTTP, streamed as fast as the client reads."""
 
 import asyncio
-from typing import Final
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
 
 from aiohttp import web
 from pydantic import Field
 
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.request import Request
-from vitrina.api.http.routing import RouteTable
-from vitrina.api.schemas.analytics import PeriodQuery
+from vitrina.api.http.routing import RouteOptions, RouteTable
+from vitrina.api.http.validation import QueryModel
+from vitrina.api.schemas.analytics import Day, PeriodQuery
+from vitrina.domain.reports import Period
 from vitrina.domain.users import PRODUCT_MANAGERS
 from vitrina.errors import Overloaded
 from vitrina.services.exports.formats import Format
@@ -19,6 +23,7 @@ _MEDIA_TYPES: Final = {
     Format.CSV: "text/csv; charset=utf-8",
     Format.PARQUET: "application/vnd.apache.parquet",
 }
+_FORMAT: Final = "The format of the file."
 _SLICE: Final = 1 << 16
 """Bytes of one write: what the transport buffers before it applies back-pressure."""
 _LEAST_RATE: Final = 1 << 15
@@ -26,24 +31,33 @@ _LEAST_RATE: Final = 1 << 15
 _STALL: Final = 120.0
 """Seconds by which a client may be behind that rate, and for which it may read nothing."""
 
+_EXPORT: Final[RouteOptions] = {
+    "allow": PRODUCT_MANAGERS,
+    "responses": {200: ("application/x-ndjson", "text/csv", "application/vnd.apache.parquet")},
+    "errors": (Overloaded,),
+    "response_headers": ("Content-Disposition",),
+    "deadline": False,
+}
+
 routes = RouteTable("analytics")
 
 
-class ExportQuery(PeriodQuery):
-    """Parameters of an export."""
+class ViewExportQuery(PeriodQuery):
+    """Parameters of an export of views."""
 
-    format: Format = Field(Format.JSONL, description="The format of the file.")
+    format: Format = Field(Format.JSONL, description=_FORMAT)
 
 
-@routes.get(
-    "/v1/analytics/views/export",
-    allow=PRODUCT_MANAGERS,
-    responses={200: ("application/x-ndjson", "text/csv", "application/vnd.apache.parquet")},
-    errors=(Overloaded,),
-    response_headers=("Content-Disposition",),
-    deadline=False,
-)
-async def export_views(request: Request[None, ExportQuery]) -> web.StreamResponse:
+class PriceExportQuery(QueryModel):
+    """Parameters of an export of prices."""
+
+    first: Day | None = Field(None, alias="from", description="The first day, UTC; the beginning by default.")
+    last: Day | None = Field(None, alias="to", description="The last day; today by default.")
+    format: Format = Field(Format.JSONL, description=_FORMAT)
+
+
+@routes.get("/v1/analytics/views/export", **_EXPORT)
+async def export_views(request: Request[None, ViewExportQuery]) -> web.StreamResponse:
     """Export the views of days, one row an event.
 
     The columns are `event_id, event_time, day, product_id, sku, visitor_id, referrer_host, is_bot`, always in the same
@@ -53,14 +67,39 @@ async def export_views(request: Request[None, ExportQuery]) -> web.StreamRespons
     """
     services, form = request.app[SERVICES], request.query.format
     period = services.analytics.period(request.query.first, request.query.last)
-    name = f"views-{period.first}-{period.last}.{form}"
+    name = f"views-{period.first}-{period.last}"
+    return await _stream(request, name, form, services.exports.views(period, form))
+
+
+@routes.get("/v1/analytics/prices/export", **_EXPORT)
+async def export_prices(request: Request[None, PriceExportQuery]) -> web.StreamResponse:
+    """Export the prices that were in force on days, one row a price.
+
+    The columns are `product_id, sku, price, currency, valid_from, valid_to`, always in the same order. `valid_to` is
+    empty while a price is in force. A deletion ends a product's price, and a restoration begins one. `sku`, incomplete
+    responses and the limit of two exports at once are as in the export of views.
+    """
+    query, form = request.query, request.query.format
+    period = Period.between(query.first, query.last)
+    bounds = {"from": query.first, "to": query.last}
+    name = "-".join(["prices", *(f"{word}-{day}" for word, day in bounds.items() if day)])
+    return await _stream(request, name, form, request.app[SERVICES].exports.prices(period, form))
+
+
+async def _stream(
+    request: Request[None, Any],
+    name: str,
+    form: Format,
+    export: AbstractAsyncContextManager[AsyncGenerator[memoryview, None]],
+) -> web.StreamResponse:
+    """Send an export as a file. A failure before its first piece is a problem, a later one cuts the body short."""
     response = web.StreamResponse(
-        headers={"Content-Type": _MEDIA_TYPES[form], "Content-Disposition": f'attachment; filename="{name}"'}
+        headers={"Content-Type": _MEDIA_TYPES[form], "Content-Disposition": f'attachment; filename="{name}.{form}"'}
     )
     if request.is_head:
         await response.prepare(request.raw)
         return response
-    async with services.exports.stream(period, form) as pieces:
+    async with export as pieces:
         begin = await anext(pieces)
         await response.prepare(request.raw)
         reader = _Reader(response)

@@ -9,7 +9,7 @@ import csv
 import io
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
@@ -146,8 +146,7 @@ class PriceExporter:
 
 def _in_force(price: PricePeriod, period: Period) -> bool:
     begin = datetime.combine(period.first, time.min, UTC)
-    end = datetime.combine(period.last, time.min, UTC) + timedelta(days=1)
-    return price.since < end and (price.until is None or price.until > begin)
+    return price.since.date() <= period.last and (price.until is None or price.until > begin)
 
 
 def _new_encoder(form: Format) -> tuple[bytes, Callable[[Sequence[PriceRow]], bytes], Callable[[], bytes]]:

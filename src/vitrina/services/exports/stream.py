@@ -6,20 +6,18 @@ read-ahead is bounded: two pages of each shard and two batches of a day, and the
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from itertools import islice
 from typing import Final, ParamSpec, Self, TypeVar
 
-from vitrina.domain.reports import Period
-from vitrina.errors import Overloaded
 from vitrina.services.concurrency import ahead, in_turn
 from vitrina.services.exports.columns import EventBatch, decode, products_of
-from vitrina.services.exports.formats import Encoder, Format, Skus, new_encoder
+from vitrina.services.exports.formats import Encoder, Skus
 from vitrina.services.exports.source import Day, ViewSource
 from vitrina.store.views import Segment
 
@@ -29,7 +27,6 @@ _BATCHES_AT_ONCE: Final = 2
 """Batches that are being decoded or wait to be encoded; a third one was no faster."""
 _MOST_SKUS: Final = 100_000
 """SKUs that are cached, at about 150 bytes each."""
-_RETRY_AFTER: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,30 +134,6 @@ class Exporter:
                 found = await self._source.skus(wanted)
                 known |= {product_id: found.get(product_id) for product_id in wanted}
             return [known[product_id] for product_id in product_ids]
-
-
-class LimitedExports:
-    """Exports over HTTP, at most `at_once` per process: each holds 50 MB of read-ahead, as Parquet 100 MB."""
-
-    def __init__(self, source: ViewSource, *, at_once: int = 2) -> None:
-        self._source = source
-        self._free = at_once
-
-    @asynccontextmanager
-    async def stream(self, period: Period, form: Format) -> AsyncIterator[AsyncGenerator[memoryview, None]]:
-        """Start an export; its first piece comes once the first pages have been read.
-
-        Raises Overloaded if too many are running; the iterator raises TableUnavailable.
-        """
-        if not self._free:
-            raise Overloaded(retry_after=_RETRY_AFTER)
-        self._free -= 1
-        try:
-            with Exporter(self._source) as exporter:
-                async with aclosing(exporter.stream(period, new_encoder(form))) as pieces:
-                    yield pieces
-        finally:
-            self._free += 1
 
 
 async def _batches(day: Day, rows: int) -> AsyncGenerator[Sequence[Segment], None]:
