@@ -12,6 +12,7 @@ from vitrina import metrics, usage
 from vitrina.backoff import Backoff
 from vitrina.errors import TableUnavailable
 from vitrina.store.operations import Arguments
+from vitrina.store.pace import Pace
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +45,6 @@ _TRIES: Final = 4
 _COST: Final = 5
 """What a retry takes from a quota of 500, which successes refill (as botocore's): a long outage leaves a call 1 try."""
 _BACKOFF: Final = Backoff(first=0.05, longest=0.4)
-_PATIENT_BACKOFF: Final = Backoff(first=0.05, longest=20.0)
 
 
 class RetryPolicy:
@@ -52,14 +52,15 @@ class RetryPolicy:
 
     A failed call is tried four times within `deadline` seconds. Until then a batch waits for the rest once DynamoDB has
     left items unprocessed, and a transaction for throttled items or its own earlier try. With `patience`, in seconds
-    and for work that no client waits for, all throttling is waited out so long, with pauses of up to 20 s; each call
-    between two pauses has the deadline.
+    and for work that no client waits for, all throttling is waited out so long, reads and writes keep the pace that
+    DynamoDB admits, and each call between two pauses has the deadline.
     """
 
     def __init__(self, *, deadline: float, patience: float | None = None) -> None:
         self.deadline = deadline
         self.patience = patience
         self.quota = RetryQuota()
+        self.paces = None if patience is None else {"read": Pace(), "write": Pace()}
 
     def start(self) -> "Tries":
         """Begin an operation."""
@@ -69,7 +70,7 @@ class RetryPolicy:
 class Tries:
     """The tries of one operation, which can consist of several calls."""
 
-    __slots__ = ("_failures", "_pauses", "_policy", "_until", "ends")
+    __slots__ = ("_began", "_failures", "_pace", "_pauses", "_policy", "_until", "ends")
 
     def __init__(self, policy: RetryPolicy) -> None:
         now = asyncio.get_running_loop().time()
@@ -77,31 +78,48 @@ class Tries:
         """When the current call must have ended, by the event loop's clock."""
         self._until = self.ends if policy.patience is None else now + policy.patience
         self._policy = policy
+        self._pace: Pace | None = None
+        self._began = now
         self._failures = 0
         self._pauses = 0
 
-    def succeeded(self) -> None:
+    async def begin(self, operation: str) -> None:
+        """Wait until a call of bulk work may begin."""
+        if self._policy.paces is None:
+            return
+        loop, self._pace = asyncio.get_running_loop(), self._policy.paces[_kind(operation)]
+        self._began = loop.time()
+        while pause := self._pace.pause(operation, at=self._began):
+            await asyncio.sleep(pause)
+            self._began = loop.time()
+            self.ends = self._began + self._policy.deadline
+
+    def succeeded(self, operation: str, units: float) -> None:
         """Let the next call have all of its tries, and later ones of other operations too."""
         self._policy.quota.release(_COST if self._failures else 1)
         self._failures = 0
+        if self._pace is not None:
+            self._pace.admitted(operation, units, at=asyncio.get_running_loop().time())
 
     async def failed(self, code: str, cause: Exception) -> None:
         """Wait before the next try of a failed call. Raises TableUnavailable if there is none."""
         waits = self._pauses > 0 or self._policy.patience is not None
         if code == _IN_PROGRESS or (waits and code in _THROTTLING):
-            await self.wait(cause)
+            await self.wait(cause, throttled=code in _THROTTLING)
             return
         self._failures += 1
         if code in _LASTING or self._failures >= _TRIES or not self._policy.quota.acquire(_COST):
             raise TableUnavailable from cause
         await self._pause(_BACKOFF.pause(self._failures), self.ends, cause)
 
-    async def wait(self, cause: Exception | None = None) -> None:
+    async def wait(self, cause: Exception | None = None, *, throttled: bool = True) -> None:
         """Wait after an answer that asks for patience. Raises TableUnavailable when it has been waited long enough."""
-        self._pauses += 1
-        backoff = _BACKOFF if self._policy.patience is None else _PATIENT_BACKOFF
-        await self._pause(backoff.pause(self._pauses), self._until, cause)
-        if self._policy.patience is not None:
+        if self._pace is not None and throttled:  # Its rate makes the next pause as long as need be.
+            self._pace.throttled(began=self._began, at=asyncio.get_running_loop().time())
+        else:
+            self._pauses += 1
+        await self._pause(_BACKOFF.pause(max(self._pauses, 1)), self._until, cause)
+        if self._pace is not None:
             self.ends = asyncio.get_running_loop().time() + self._policy.deadline
 
     @staticmethod
@@ -123,6 +141,7 @@ async def client_call(
     if has_units:
         arguments = arguments | {"ReturnConsumedCapacity": "TOTAL"}
     while True:
+        await tries.begin(operation)
         if request is not None:
             request.calls += 1
         metrics.DYNAMODB_CALLS.labels(operation).inc()
@@ -144,17 +163,22 @@ async def client_call(
             log.warning("dynamodb_unreachable", operation=operation, error=name)
             await tries.failed(name, error)
         else:
-            tries.succeeded()
-            _count(operation, response.get("ConsumedCapacity"), request)
+            tries.succeeded(operation, _count(operation, response.get("ConsumedCapacity"), request))
             return response
 
 
-def _count(operation: str, consumed: Any, request: usage.Usage | None) -> None:  # noqa: ANN401
+def _kind(operation: str) -> str:
+    return "read" if operation in _READS else "write"
+
+
+def _count(operation: str, consumed: Any, request: usage.Usage | None) -> float:  # noqa: ANN401
+    """Add an operation's units to the metrics and to the usage of a request, and return them."""
     tables = consumed if isinstance(consumed, list) else [consumed] if consumed else []
-    units = sum(table.get("CapacityUnits", 0.0) for table in tables)
-    kind = "read" if operation in _READS else "write"
+    units: float = sum(table.get("CapacityUnits", 0.0) for table in tables)
+    kind = _kind(operation)
     metrics.DYNAMODB_UNITS.labels(operation, kind).inc(units)
     if request is not None and kind == "read":
         request.read_units += units
     elif request is not None:
         request.write_units += units
+    return units

@@ -203,7 +203,7 @@ class Table:
                 failure = error
             if conflicts == _MOST_CONFLICTS:
                 raise Conflict from failure
-            await tries.wait(failure)
+            await tries.wait(failure, throttled=set(codes) - {"None"} != {"TransactionConflict"})
 
     async def put_many(self, items: Iterable[Item]) -> None:
         """Write up to `MOST_PUTS` items by one call, without conditions. Unprocessed items are sent again."""
