@@ -119,6 +119,42 @@ SIGN_IN: Final = (
     ),
 )
 
+API_KEYS: Final = (
+    Step(
+        name="Create an API key for a program",
+        operation="createApiKey",
+        caller="admin",
+        headers={"Idempotency-Key": "key-{{run}}"},
+        body={"name": "Postman {{run}}", "scope": "manage", "expires_in_days": 1},
+        facts={"the key is shown": 'body.key.startsWith("vtk_")'},
+        keep={"program_token": "body.key", "key_id": "body.id"},
+    ),
+    Step(
+        name="Replay the creation of the key",
+        operation="createApiKey",
+        caller="admin",
+        headers={"Idempotency-Key": "key-{{run}}"},
+        body={"name": "Postman {{run}}", "scope": "manage", "expires_in_days": 1},
+        facts=_REPLAYED | {"it is the same key": 'body.key === kept("program_token")'},
+    ),
+    Step(
+        name="Users have no API keys",
+        operation="createApiKey",
+        caller="user",
+        body={"name": "Postman {{run}}", "scope": "read"},
+        code="forbidden",
+    ),
+    Step(
+        name="List one's API keys",
+        operation="listApiKeys",
+        caller="admin",
+        facts={"none is shown again": "body.items.every((key) => key.key === undefined)"},
+    ),
+    Step(name="An API key cannot use API keys", operation="listApiKeys", caller="program", code="forbidden"),
+    Step(name="Delete the API key", operation="deleteApiKey", caller="admin"),
+    Step(name="A deleted API key is refused", operation="listApiKeys", caller="program", code="invalid_token"),
+)
+
 MANAGE_ACCOUNTS: Final = (
     Step(name="Read one's own account", operation="readOwnAccount", caller="user", keep={"etag": _ETAG}),
     Step(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from scripts.postman.accounts import MANAGE_ACCOUNTS, SIGN_IN, SIGN_OUT
+from scripts.postman.accounts import API_KEYS, MANAGE_ACCOUNTS, SIGN_IN, SIGN_OUT
 from scripts.postman.products import NOTICES, PRODUCTS
 from scripts.postman.step import Chapter, Step
 
@@ -72,6 +72,7 @@ _OPERATIONS: Final = (
 
 STORY: Final = (
     Chapter("auth", "sign in", SIGN_IN),
+    Chapter("auth", "API keys for programs", API_KEYS),
     Chapter("users", "manage accounts", MANAGE_ACCOUNTS),
     Chapter("products", "from creation to restoration", PRODUCTS),
     Chapter("analytics", "count views", _REPORTS),

@@ -32,6 +32,7 @@ from vitrina.services.notifications.inbox import Inbox
 from vitrina.services.products.cache import NoCache, ProductCache
 from vitrina.services.products.products import Products
 from vitrina.store import keys
+from vitrina.store.api_keys import ApiKeyStore
 from vitrina.store.idempotency import IdempotencyStore
 from vitrina.store.inbox import InboxStore
 from vitrina.store.listings import ProductListings
@@ -47,6 +48,7 @@ from vitrina.store.views import ViewStore
 
 if TYPE_CHECKING:
     from vitrina.services.accounts.accounts import Accounts
+    from vitrina.services.accounts.api_keys import ApiKeys
     from vitrina.services.accounts.authentication import Authentication
     from vitrina.services.accounts.passwords import Passwords
     from vitrina.services.analytics.analytics import Analytics
@@ -211,7 +213,7 @@ class Services:
 
     @cached_property
     def authentication(self) -> "Authentication":
-        """Sign-in, tokens and sessions. Raises ValueError without the settings' secrets."""
+        """Sign-in, tokens, sessions, and the check of API keys. Raises ValueError without the settings' secrets."""
         from vitrina.services.accounts.authentication import Authentication
         from vitrina.services.accounts.tokens import Tokens
 
@@ -222,10 +224,18 @@ class Services:
             passwords=self.passwords,
             tokens=Tokens(settings.token_keys),
             throttle=self.throttle,
+            api_keys=self.api_keys,
             access_lifetime=settings.access_token_lifetime,
             refresh_lifetime=settings.refresh_token_lifetime,
             clock=self._clock,
         )
+
+    @cached_property
+    def api_keys(self) -> "ApiKeys":
+        """API keys. Raises ValueError without the settings' secrets."""
+        from vitrina.services.accounts.api_keys import ApiKeys
+
+        return ApiKeys(ApiKeyStore(self.table), key=self.settings.derive_key("api keys"), clock=self._clock)
 
     @cached_property
     def throttle(self) -> Throttle:

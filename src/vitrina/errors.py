@@ -31,7 +31,7 @@ class AuthenticationRequired(VitrinaError):
 
 
 class InvalidToken(VitrinaError):
-    """The token is malformed, expired or revoked, or another service signed it."""
+    """The token or API key is malformed, expired or revoked, or is from another service."""
 
 
 class TokenReused(VitrinaError):
@@ -62,7 +62,7 @@ class WrongPassword(VitrinaError):
 
 
 class Forbidden(VitrinaError):
-    """The caller's role does not allow this."""
+    """The caller's role, or the scope of its API key, does not allow this."""
 
 
 @dataclass(eq=False)

@@ -21,6 +21,7 @@ from vitrina.api.http.routing import PUBLIC, Route, new_route
 from vitrina.api.http.validation import BodyModel, QueryInt, QueryModel
 from vitrina.api.server.process import listening
 from vitrina.config import Settings
+from vitrina.domain.api_keys import Scope
 from vitrina.domain.users import ACCOUNT_MANAGERS, EVERY_ROLE, Principal, Role, Session, User
 from vitrina.errors import InvalidToken, NotFound, SkuTaken, TableUnavailable
 
@@ -81,7 +82,7 @@ def principal(role: Role) -> Principal:
         id="session-1", user_id=user.id, epoch=1, generation=1, user_agent="", created_at=NOW, refreshed_at=NOW,
         expires_at=NOW,
     )  # fmt: skip
-    return Principal(user=user, session=session)
+    return Principal(user=user, credential=session)
 
 
 async def who(request: Request[None, None]) -> web.StreamResponse:
@@ -154,14 +155,15 @@ async def stream(request: Request[None, Ways]) -> web.StreamResponse:
 
 
 def _route(method: Any, path: str, handler: Any, **options: Any) -> Route:  # noqa: ANN401
-    defaults: dict[str, Any] = {"allow": PUBLIC, "operation_id": f"{method} {path}", "responses": {200: JSON}}
+    defaults: dict[str, Any] = {"allow": PUBLIC, "scope": Scope.READ, "operation_id": f"{method} {path}"}
+    defaults["responses"] = {200: JSON}
     return new_route(method, path, handler, tags=("small",), **defaults | options)
 
 
 ROUTES: Final = (
     _route("GET", "/v1/who", who),
     _route("GET", "/v1/late", late, late_authentication=True),
-    _route("GET", "/v1/mine", who, allow=EVERY_ROLE),
+    _route("GET", "/v1/mine", who, allow=EVERY_ROLE, scope=None),
     _route("GET", "/v1/accounts", who, allow=ACCOUNT_MANAGERS),
     _route("POST", "/v1/widgets", make, responses={201: Made}, idempotent=True, response_headers=("Location",)),
     _route("POST", "/v1/accounts", make, allow=ACCOUNT_MANAGERS, responses={201: Made}),

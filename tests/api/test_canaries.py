@@ -55,8 +55,8 @@ async def canary(engine: str, log: Path) -> AsyncIterator[Service]:  # noqa: ARG
         yield service
 
 
-async def use(service: Service, http: aiohttp.ClientSession) -> tuple[list[Reply], Person]:
-    """Send valid and invalid requests; return the problems and an account."""
+async def use(service: Service, http: aiohttp.ClientSession) -> tuple[list[Reply], Person, list[str]]:
+    """Send valid and invalid requests; return the problems, an account and its API keys."""
     client = Client(http, service.url)
     email, password = f"{CANARIES['e-mail']}-{fresh_email()}", CANARIES["password"]
     await service.services.accounts.create_super_admin(email=email, password=password, name=CANARIES["name"])
@@ -69,6 +69,12 @@ async def use(service: Service, http: aiohttp.ClientSession) -> tuple[list[Reply
     }
     body = product_body(description=CANARIES["body"])
     product = ok(await person.post("/v1/products", body, headers=headers), 201)
+    keys = [
+        ok(await person.post("/v1/auth/keys", {"name": "Till", "scope": "read"}, headers={"Idempotency-Key": key}), 201)
+        for key in (CANARIES["idempotency key"], "another")
+    ]
+    ok(await client.bearing(keys[0]["key"]).get("/v1/products"))
+    ok(await person.delete(f"/v1/auth/keys/{keys[1]['id']}"), 204)
     ok(await client.get(f"/v1/products/{product['id']}", headers=headers))
     ok(await client.get("/v1/products", params={"brand": CANARIES["query"]}, headers=headers))
     account = {"email": email, "password": CANARIES["another password"], "name": CANARIES["name"]}
@@ -83,6 +89,9 @@ async def use(service: Service, http: aiohttp.ClientSession) -> tuple[list[Reply
         await client.post("/v1/auth/refresh", {"refresh_token": person.tokens["access_token"]}),
         await client.bearing(person.tokens["refresh_token"]).get("/v1/me"),
         await client.bearing(f"{person.token}x").get("/v1/me"),
+        await client.bearing(keys[0]["key"]).get("/v1/me"),
+        await client.bearing(keys[1]["key"]).get("/v1/products"),
+        await client.bearing(f"{keys[0]['key']}x").get("/v1/products"),
         await client.get("/v1/products", headers={"Authorization": f"Basic {CANARIES['password']}"}),
         await person.post(
             "/v1/auth/password",
@@ -95,7 +104,7 @@ async def use(service: Service, http: aiohttp.ClientSession) -> tuple[list[Reply
         await person.get("/v1/products", params={"limit": CANARIES["query"], "sort": CANARIES["query"]}),
         await person.post("/v1/users", account | {"email": fresh_email(), "role": CANARIES["body"]}),
     ]
-    return problems, person
+    return problems, person, [key["key"] for key in keys]
 
 
 async def break_down(service: Service, http: aiohttp.ClientSession, person: Person) -> list[Reply]:
@@ -125,7 +134,7 @@ async def test_no_canary_is_in_a_response_log_or_metric(
     canary: Service, http: aiohttp.ClientSession, log: Path
 ) -> None:
     """One of the failures is an unexpected exception with a token in its message."""
-    problems, person = await use(canary, http)
+    problems, person, keys = await use(canary, http)
     assert {reply.status // 100 for reply in problems} == {4}, [reply.status for reply in problems]
     broken = await break_down(canary, http, person)
     assert {reply.status for reply in broken} == {500, 503}
@@ -134,6 +143,8 @@ async def test_no_canary_is_in_a_response_log_or_metric(
     secrets = CANARIES | {
         "access token": person.tokens["access_token"],
         "refresh token": person.tokens["refresh_token"],
+        "API key": keys[0],
+        "deleted API key": keys[1],
     }
     answers = b"\n".join(reply.body for reply in [*problems, *broken]).decode()
     logged = await asyncio.to_thread(log.read_text)

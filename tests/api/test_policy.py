@@ -1,4 +1,4 @@
-"""Every route is called by every role; access is denied unless the table of the contract allows it."""
+"""Every route is called by every role and with every API key; access is denied unless the table below allows it."""
 
 import re
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.api.client import Client, Person, problem, sign_in
+from tests.api.client import Client, Person, ok, problem, sign_in
 from vitrina.api.application import ROUTES
 from vitrina.api.http.request import Request
 from vitrina.api.http.routing import PUBLIC, Route
@@ -17,41 +17,48 @@ ANYONE = frozenset({"anonymous", "user", "admin", "super_admin"})
 SIGNED_IN = ANYONE - {"anonymous"}
 MANAGERS = frozenset({"admin", "super_admin"})
 SUPER_ADMIN = frozenset({"super_admin"})
+MANAGE_KEY = frozenset({"manage key"})
+KEYS = MANAGE_KEY | {"read key"}
+"""API keys of a super_admin, by scope. A row without them denies them."""
+CALLERS = ANYONE | KEYS
 
 POLICY = {
-    ("POST", "/v1/auth/register"): ANYONE,
-    ("POST", "/v1/auth/login"): ANYONE,
-    ("POST", "/v1/auth/refresh"): ANYONE,
-    ("POST", "/v1/auth/token"): ANYONE,
+    ("POST", "/v1/auth/register"): CALLERS,
+    ("POST", "/v1/auth/login"): CALLERS,
+    ("POST", "/v1/auth/refresh"): CALLERS,
+    ("POST", "/v1/auth/token"): CALLERS,
     ("POST", "/v1/auth/logout"): SIGNED_IN,
     ("GET", "/v1/auth/sessions"): SIGNED_IN,
     ("DELETE", "/v1/auth/sessions/{session_id}"): SIGNED_IN,
     ("POST", "/v1/auth/password"): SIGNED_IN,
+    ("POST", "/v1/auth/keys"): MANAGERS,
+    ("GET", "/v1/auth/keys"): MANAGERS,
+    ("DELETE", "/v1/auth/keys/{key_id}"): MANAGERS,
     ("GET", "/v1/me"): SIGNED_IN,
     ("POST", "/v1/users"): SUPER_ADMIN,
     ("GET", "/v1/users"): SUPER_ADMIN,
     ("GET", "/v1/users/{user_id}"): SUPER_ADMIN,
     ("PATCH", "/v1/users/{user_id}"): SUPER_ADMIN,
     ("DELETE", "/v1/users/{user_id}"): SUPER_ADMIN,
-    ("POST", "/v1/products"): MANAGERS,
-    ("GET", "/v1/products"): ANYONE,
-    ("GET", "/v1/products/deleted"): MANAGERS,
-    ("GET", "/v1/products/by-sku/{sku}"): ANYONE,
-    ("GET", "/v1/products/{product_id}"): ANYONE,
-    ("PATCH", "/v1/products/{product_id}"): MANAGERS,
-    ("DELETE", "/v1/products/{product_id}"): MANAGERS,
-    ("POST", "/v1/products/{product_id}/restore"): MANAGERS,
-    ("GET", "/v1/products/{product_id}/history"): MANAGERS,
-    ("GET", "/v1/products/{product_id}/prices"): ANYONE,
+    ("POST", "/v1/products"): MANAGERS | MANAGE_KEY,
+    ("GET", "/v1/products"): ANYONE | KEYS,
+    ("GET", "/v1/products/deleted"): MANAGERS | KEYS,
+    ("GET", "/v1/products/by-sku/{sku}"): ANYONE | KEYS,
+    ("GET", "/v1/products/{product_id}"): ANYONE | KEYS,
+    ("PATCH", "/v1/products/{product_id}"): MANAGERS | MANAGE_KEY,
+    ("DELETE", "/v1/products/{product_id}"): MANAGERS | MANAGE_KEY,
+    ("POST", "/v1/products/{product_id}/restore"): MANAGERS | MANAGE_KEY,
+    ("GET", "/v1/products/{product_id}/history"): MANAGERS | KEYS,
+    ("GET", "/v1/products/{product_id}/prices"): ANYONE | KEYS,
     ("GET", "/v1/notifications"): MANAGERS,
     ("POST", "/v1/notifications/read-all"): MANAGERS,
     ("POST", "/v1/notifications/{notification_id}/read"): MANAGERS,
     ("GET", "/v1/me/notification-preferences"): MANAGERS,
     ("PUT", "/v1/me/notification-preferences"): MANAGERS,
-    ("GET", "/v1/products/{product_id}/views"): MANAGERS,
-    ("GET", "/v1/analytics/top-products"): MANAGERS,
-    ("GET", "/v1/analytics/views/export"): MANAGERS,
-    ("GET", "/v1/analytics/prices/export"): MANAGERS,
+    ("GET", "/v1/products/{product_id}/views"): MANAGERS | KEYS,
+    ("GET", "/v1/analytics/top-products"): MANAGERS | KEYS,
+    ("GET", "/v1/analytics/views/export"): MANAGERS | KEYS,
+    ("GET", "/v1/analytics/prices/export"): MANAGERS | KEYS,
 }
 
 
@@ -83,24 +90,37 @@ def test_a_route_without_a_policy_cannot_be_declared() -> None:
         Route(**declaration)
     with pytest.raises(ValueError, match="nobody"):
         Route(**declaration, allow=frozenset())
-    assert Route(**declaration, allow=PUBLIC).allow is PUBLIC
+    with pytest.raises(ValueError, match="API key"):
+        Route(**declaration, allow=PUBLIC, late_authentication=True)
+    assert Route(**declaration, allow=PUBLIC).scope is None
 
 
-@pytest.mark.parametrize("role", sorted(ANYONE))
-@pytest.mark.parametrize(("method", "path"), CALLS)
-async def test_a_role_can_call_only_what_the_table_allows(
-    anonymous: Client, people: dict[str, Person], role: str, method: str, path: str
+@pytest.fixture(scope="module")
+async def keys(anonymous: Client, super_admin: Person) -> dict[str, Client]:
+    """A client with a key of each scope."""
+    made = {}
+    for scope in ("read", "manage"):
+        key = ok(await super_admin.post("/v1/auth/keys", {"name": scope, "scope": scope}), 201)["key"]
+        made[f"{scope} key"] = anonymous.bearing(key)
+    return made
+
+
+@pytest.mark.parametrize("caller", sorted(CALLERS))
+@pytest.mark.parametrize("method_path", CALLS, ids=" ".join)
+async def test_a_caller_can_call_only_what_the_table_allows(
+    anonymous: Client, people: dict[str, Person], keys: dict[str, Client], caller: str, method_path: tuple[str, str]
 ) -> None:
     """Permission is checked first: the object is unknown, and the body is empty."""
-    client = anonymous
-    if role != "anonymous":
-        client = await sign_in(anonymous, people[role].account)  # A sign-out must not end a shared session.
+    method, path = method_path
+    client = keys.get(caller, anonymous)
+    if caller in people:
+        client = await sign_in(anonymous, people[caller].account)  # A sign-out must not end a shared session.
     reply = await client.request(method, nowhere(path), {} if method in {"POST", "PUT", "PATCH"} else None)
-    if role in POLICY["GET" if method == "HEAD" else method, path]:
+    if caller in POLICY["GET" if method == "HEAD" else method, path]:
         assert reply.status in {200, 204, 404, 415, 422}, reply
     elif method == "HEAD":
-        assert reply.status == (401 if role == "anonymous" else 403)
-    elif role == "anonymous":
+        assert reply.status == (401 if caller == "anonymous" else 403)
+    elif caller == "anonymous":
         problem(reply, 401, "authentication_required")
         assert reply.headers["WWW-Authenticate"].startswith("Bearer")
     else:

@@ -16,6 +16,7 @@ from pynamodb.expressions.update import Update as UpdateExpression
 
 from vitrina.store import items as items_module, keys
 from vitrina.store.items import (
+    ApiKeyItem,
     ChangeItem,
     DecimalAttribute,
     DeletionItem,
@@ -52,7 +53,7 @@ KEY = Key("PK#ü", "SK")
 ITEMS: dict[type[Item], dict[str, Any]] = {
     UserItem: {
         "id": "1", "email": "uma@example.com", "name": "Uma Ü", "role": "user", "active": False,
-        "password_hash": "$2b$", "session_epoch": 0, "version": 1, "created_at": AT, "updated_at": AT,
+        "password_hash": "$2b$", "session_epoch": 0, "key_epoch": 1, "version": 1, "created_at": AT, "updated_at": AT,
         "listing": "USERS", "listing_group": "ROLE#user", "by_time": "2026",
     },
     EmailItem: {"user_id": "1"},
@@ -60,6 +61,10 @@ ITEMS: dict[type[Item], dict[str, Any]] = {
     SessionItem: {
         "id": "1", "user_id": "2", "epoch": 3, "generation": 4, "user_agent": "Firefox", "created_at": AT,
         "refreshed_at": AT, "mark": "m", "expires_at": 1_795_500_000,
+    },
+    ApiKeyItem: {
+        "id": "1", "user_id": "2", "name": "Till", "scope": "read", "epoch": 3, "digest": bytes(range(32)),
+        "created_at": AT, "last_used_on": "2026-11-24", "expires_at": 1_795_500_000,
     },
     ProductItem: {
         "id": "1", "sku": "Lamp-1", "name": "Lamp", "brand": "B", "description": "two\nlines", "version": 9,

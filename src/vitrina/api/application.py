@@ -21,7 +21,18 @@ from vitrina.api.http.problems import MethodNotAllowed
 from vitrina.api.http.proxies import ProxyHeaders
 from vitrina.api.http.request import Request
 from vitrina.api.http.routing import PUBLIC, Route
-from vitrina.api.routes import analytics, auth, docs, exports, notifications, ops, product_reads, products, users
+from vitrina.api.routes import (
+    analytics,
+    api_keys,
+    auth,
+    docs,
+    exports,
+    notifications,
+    ops,
+    product_reads,
+    products,
+    users,
+)
 from vitrina.api.schemas.products import rendered_product
 from vitrina.api.server.process import READINESS, Readiness, protocol_options
 from vitrina.bootstrap import Services
@@ -30,8 +41,8 @@ from vitrina.config import Settings
 from vitrina.errors import NotFound
 
 ROUTES: Final = (
-    *auth.routes, *users.routes, *products.routes, *product_reads.routes, *analytics.routes, *exports.routes,
-    *notifications.routes,
+    *auth.routes, *api_keys.routes, *users.routes, *products.routes, *product_reads.routes, *analytics.routes,
+    *exports.routes, *notifications.routes,
 )  # fmt: skip
 _ANY_PATH: Final = r"/{any:[\s\S]*}"
 _UNKNOWN: Final = "/{any}"

@@ -8,7 +8,9 @@ from typing import Final
 
 import idna
 
+from vitrina.domain.api_keys import ApiKey, Scope
 from vitrina.domain.text import clean_line, fold
+from vitrina.errors import Forbidden
 
 MAX_EMAIL: Final = 254
 """Bytes of an address (RFC 5321 section 4.5.3.1.3, without the angle brackets)."""
@@ -36,7 +38,7 @@ EVERY_ROLE: Final = frozenset(Role)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """An account. `session_epoch` counts how often all its sessions were ended at once (R14)."""
+    """An account. `session_epoch` and `key_epoch` count how often all its sessions and all its API keys were ended."""
 
     id: str
     email: str
@@ -45,6 +47,7 @@ class User:
     active: bool
     password_hash: str
     session_epoch: int
+    key_epoch: int = 0
     version: int
     created_at: datetime
     updated_at: datetime
@@ -69,10 +72,10 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """The caller of a request: the account as read for this request, and the session of the token."""
+    """The caller of a request: the account as read for this request, and what it was authenticated by."""
 
     user: User
-    session: Session
+    credential: Session | ApiKey
 
     @property
     def id(self) -> str:
@@ -83,6 +86,25 @@ class Principal:
     def role(self) -> Role:
         """The account's current role, not the one at the time the token was issued."""
         return self.user.role
+
+    @property
+    def session(self) -> Session:
+        """The session of the request. Raises Forbidden if it was authenticated by an API key."""
+        if isinstance(self.credential, ApiKey):
+            raise Forbidden
+        return self.credential
+
+    @property
+    def key_id(self) -> str | None:
+        """The id of the API key of the request, None if it was authenticated by a session."""
+        return self.credential.id if isinstance(self.credential, ApiKey) else None
+
+    def may(self, scope: Scope | None) -> bool:
+        """Return whether the credential allows what API keys need `scope` for; a session allows all that the role does.
+
+        `scope` is None for what no key may do.
+        """
+        return not isinstance(self.credential, ApiKey) or self.credential.scope.covers(scope)
 
 
 def clean_email(text: str) -> str:

@@ -119,6 +119,7 @@ class UserItem(Item, discriminator="user"):
     active = BooleanAttribute()
     password_hash = UnicodeAttribute()
     session_epoch = IntegerAttribute()
+    key_epoch = IntegerAttribute(null=True)
     version = IntegerAttribute()
     created_at = TimeAttribute()
     updated_at = TimeAttribute()
@@ -147,6 +148,19 @@ class SessionItem(Item, discriminator="session"):
     created_at = TimeAttribute()
     refreshed_at = TimeAttribute()
     mark = UnicodeAttribute(null=True)
+
+
+class ApiKeyItem(Item, discriminator="api_key"):
+    """An API key, without its text. Every read checks `expires_at`, since TTL deletes late."""
+
+    id = UnicodeAttribute()
+    user_id = UnicodeAttribute()
+    name = UnicodeAttribute()
+    scope = UnicodeAttribute()
+    epoch = IntegerAttribute()
+    digest = BinaryAttribute(legacy_encoding=False)
+    created_at = TimeAttribute()
+    last_used_on = UnicodeAttribute(null=True)
 
 
 class ProductItem(Item, discriminator="product"):

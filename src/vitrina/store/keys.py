@@ -114,6 +114,14 @@ def session(user_id: str, session_id: str) -> Key:
     return Key(f"USER#{user_id}", f"{SESSION_PREFIX}{session_id}")
 
 
+API_KEY_PREFIX: Final = "API_KEY#"
+
+
+def api_key(user_id: str, key_id: str) -> Key:
+    """Return the key of an API key's item. It is in its account's partition, and is deleted with the account."""
+    return Key(f"USER#{user_id}", f"{API_KEY_PREFIX}{key_id}")
+
+
 NOTICE_PREFIX: Final = "NOTICE#"
 
 

@@ -13,7 +13,7 @@ from vitrina.usage import Usage
 
 def _entry(route: str, **options: object) -> Entry:
     values = {"method": "GET", "status": 200, "at": 1_795_503_694.125, "seconds": 0.0042, "request_id": "r-1"}
-    return Entry(route=route, **{**values, "user_id": None, "used": Usage(), **options})  # type: ignore[arg-type]
+    return Entry(route=route, **{**values, "user_id": None, "key_id": None, "used": Usage(), **options})  # type: ignore[arg-type]
 
 
 def _counted(route: str) -> float | None:
@@ -25,7 +25,7 @@ async def test_a_single_entry_is_written_after_a_short_delay(monkeypatch: pytest
     monkeypatch.setattr(logging, "_request_sink", None)
     access_log = AccessLog()
     with capture_logs() as lines:
-        access_log.add(_entry("/lone", user_id="u-1"))
+        access_log.add(_entry("/lone", user_id="u-1", key_id="k-1"))
         assert lines == []
         await asyncio.sleep(0.15)
     assert lines == [
@@ -42,6 +42,7 @@ async def test_a_single_entry_is_written_after_a_short_delay(monkeypatch: pytest
             "read_units": 0.0,
             "write_units": 0.0,
             "user_id": "u-1",
+            "key_id": "k-1",
         }
     ]
     assert _counted("/lone") == 1

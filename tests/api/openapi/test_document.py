@@ -97,7 +97,7 @@ def test_the_document_has_every_route_that_is_not_hidden(small_document: dict[st
     ("method", "path", "implied"),
     [
         ("GET", "/v1/who", set()),
-        ("GET", "/v1/mine", {AuthenticationRequired}),
+        ("GET", "/v1/mine", {AuthenticationRequired, Forbidden}),
         ("GET", "/v1/accounts", {AuthenticationRequired, Forbidden}),
         ("POST", "/v1/widgets", _BODY | {IdempotencyKeyReused, IdempotencyInProgress}),
         ("POST", "/v1/touch", _BODY | {RateLimited}),
@@ -121,12 +121,13 @@ def test_each_error_is_an_example_under_its_status(small_document: dict[str, Any
 
 
 def test_security_follows_from_the_policy(small_document: dict[str, Any]) -> None:
-    """A public route accepts a token; a probe declares no security."""
+    """A public route accepts a token, some routes an API key; a probe declares no security."""
     for route in ROUTES:
         operation = small_document["paths"][route.template][route.method.lower()]
         signed_in: list[dict[str, list[str]]] = [{"password": []}, {"bearer": []}]
+        signed_in += [{"api_key": [route.scope]}] if route.scope else []
         assert operation["security"] == ([{}, *signed_in] if route.allow is PUBLIC else signed_in)
-        access = "For everyone; a token is optional." if route.allow is PUBLIC else "For "
+        access = "For everyone; a token is optional. " if route.allow is PUBLIC else "For "
         assert operation["description"].rpartition("\n")[2].startswith(access)
     assert small_document["paths"]["/healthz"]["get"]["security"] == []
     assert small_document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"

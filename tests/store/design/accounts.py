@@ -103,6 +103,33 @@ async def _(h: Harness) -> Work:
     return (await h.account()).post("/v1/auth/password", body)
 
 
+_KEY: Final = {"name": "Search index", "scope": "read"}
+plain("POST /v1/auth/keys", lambda h: h.admin.post("/v1/auth/keys", _KEY), 201)
+plain(
+    "POST /v1/auth/keys, with an idempotency key",
+    lambda h: h.admin.post("/v1/auth/keys", _KEY, headers=keyed("key")),
+    201,
+)
+plain("GET /v1/auth/keys", lambda h: h.admin.get("/v1/auth/keys"))
+
+
+@row("DELETE /v1/auth/keys/{key_id}", 204)
+async def _(h: Harness) -> Work:
+    return h.admin.delete(f"/v1/auth/keys/{(await h.api_key(h.admin))['id']}")
+
+
+@row("GET /v1/products/deleted, the first request of a day with an API key", 200)
+async def _(h: Harness) -> Work:
+    return h.anonymous.bearing((await h.api_key(h.admin))["key"]).get("/v1/products/deleted")
+
+
+@row("GET /v1/products/deleted, a later request of the day with an API key", 200)
+async def _(h: Harness) -> Work:
+    program = h.anonymous.bearing((await h.api_key(h.admin))["key"])
+    ok(await program.get("/v1/me"), 403)
+    return program.get("/v1/products/deleted")
+
+
 plain("GET /v1/me", lambda h: h.user.get("/v1/me"))
 plain("POST /v1/users", lambda h: h.super_admin.post("/v1/users", account()), 201)
 plain(

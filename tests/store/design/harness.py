@@ -72,6 +72,10 @@ class Harness:
         await sign_in(self.anonymous, made)
         return await sign_in(self.anonymous, made)
 
+    async def api_key(self, of: Person) -> Any:  # noqa: ANN401 - JSON
+        """Make an API key of an account."""
+        return ok(await of.post("/v1/auth/keys", {"name": "Search index", "scope": "read"}), 201)
+
 
 Work = Awaitable[object]
 Prepare = Callable[[Harness], Awaitable[Work]]

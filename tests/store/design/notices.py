@@ -20,6 +20,7 @@ from vitrina.store.recipients import RecipientStore
 _ONE: Final = "/v1/notifications/{notification_id}/read"
 _PREFERENCES: Final = "/v1/me/notification-preferences"
 _DEMOTED: Final = "an actor who is not an admin"
+_OWNED: Final = "two sessions, an API key, preferences, a window and three notices"
 
 
 def _recipients(h: Harness) -> RecipientStore:
@@ -140,9 +141,10 @@ async def _(h: Harness) -> Work:
     return h.admin.request("PUT", _PREFERENCES, {"email": "digest"})
 
 
-@row("DELETE /v1/users/{user_id}, an admin with two sessions, preferences, a window and three notices", 204)
+@row(f"DELETE /v1/users/{{user_id}}, an admin with {_OWNED}", 204)
 async def _(h: Harness) -> Work:
     person = await h.account(role="admin")
+    await h.api_key(person)
     ok(await person.request("PUT", _PREFERENCES, {"email": "off"}))
     await _recipients(h).count(person.id, 1, minutes=15, at=now())
     for _ in range(3):

@@ -28,6 +28,7 @@ class Entry(NamedTuple):
     seconds: float
     request_id: str
     user_id: str | None
+    key_id: str | None
     used: Usage
 
 
@@ -86,4 +87,6 @@ def _fields(entry: Entry) -> dict[str, Any]:
     }
     if entry.user_id is not None:
         fields["user_id"] = entry.user_id
+    if entry.key_id is not None:
+        fields["key_id"] = entry.key_id
     return fields

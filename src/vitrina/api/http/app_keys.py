@@ -12,10 +12,10 @@ from vitrina.domain.users import Principal
 
 
 class Authenticator(Protocol):
-    """Verifies access tokens."""
+    """Verifies access tokens and API keys."""
 
     async def authenticate(self, token: str) -> Principal:
-        """Return the account and session of an access token. Raises InvalidToken, TableUnavailable."""
+        """Return the account of an access token or an API key. Raises InvalidToken, TableUnavailable."""
         ...
 
 

@@ -166,10 +166,12 @@ class Endpoint:
     async def _admit(self, request: Request[Any, Any]) -> None:
         """Raise AuthenticationRequired, InvalidToken or Forbidden unless the caller may use the route.
 
-        A bad token is refused on public routes too.
+        A bad token is refused on public routes too, and so is an API key whose scope does not cover the route.
         """
         principal = await request.authenticate()
         allow = self._route.allow
+        if principal is not None and not principal.may(self._route.scope):
+            raise Forbidden
         if allow is PUBLIC:
             return
         if principal is None:
@@ -201,7 +203,7 @@ class Endpoint:
             raise MalformedJson
 
     def _record(self, request: Request[Any, Any], status: int, began: float, used: Usage) -> None:
-        method = request.raw.method
+        method, principal = request.raw.method, request.principal
         self._access_log.add(
             Entry(
                 route=self._name,
@@ -210,7 +212,8 @@ class Endpoint:
                 at=time.time(),
                 seconds=time.perf_counter() - began,
                 request_id=request.request_id,
-                user_id=None if request.principal is None else request.principal.id,
+                user_id=None if principal is None else principal.id,
+                key_id=None if principal is None else principal.key_id,
                 used=used,
             )
         )

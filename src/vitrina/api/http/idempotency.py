@@ -60,7 +60,9 @@ async def create_once(
     return web.Response(body=stored.body, status=stored.status, headers=headers)
 
 
-def created(content: BaseModel, *, etag: int, location: str | None = None) -> StoredResponse:
+def created(content: BaseModel, *, etag: int | None = None, location: str | None = None) -> StoredResponse:
     """Return the 201 response of a creation, to be sent now and stored for replays."""
     headers = {} if location is None else {"Location": location}
-    return StoredResponse(status=201, headers=headers | {"ETag": f'"{etag}"'}, body=render(content))
+    if etag is not None:
+        headers["ETag"] = f'"{etag}"'
+    return StoredResponse(status=201, headers=headers, body=render(content))

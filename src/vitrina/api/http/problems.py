@@ -97,13 +97,15 @@ TABLE: Final[dict[type[VitrinaError], Row]] = {
         401, "authentication_required", "This needs a signed-in account: send a bearer token."
     ),
     errors.InvalidToken: _row(
-        401, "invalid_token", "The token is malformed, expired or revoked, or was not signed here. Sign in again."
+        401,
+        "invalid_token",
+        "The token or key is malformed, expired or revoked, or is not from here. Sign in again, or use another key.",
     ),
     errors.TokenReused: _row(
         401, "token_reused", "This refresh token was used before, so its session has been ended. Sign in again."
     ),
     errors.InvalidCredentials: _row(401, "invalid_credentials", "The e-mail or the password is wrong."),
-    errors.Forbidden: _row(403, "forbidden", "Your role does not allow this."),
+    errors.Forbidden: _row(403, "forbidden", "Your role, or the scope of your API key, does not allow this."),
     errors.NotFound: _row(404, "not_found", "This does not exist, or you may not see it."),
     MethodNotAllowed: _row(
         405,

@@ -40,8 +40,8 @@ class EntityTag(NamedTuple):
 class Request(Generic[BodyT, QueryT]):
     """A request with its validated `body` and `query`, which are None where the handler declares none.
 
-    `principal` is the signed-in account and its session, None for an anonymous visitor of a public route. `raw` is
-    aiohttp's request, and `raw_body` the bytes that `body` was parsed from.
+    `principal` is the account that calls, None for an anonymous visitor of a public route. `raw` is aiohttp's request,
+    and `raw_body` the bytes that `body` was parsed from.
     """
 
     __slots__ = ("body", "principal", "query", "raw", "raw_body", "request_id")
@@ -102,7 +102,9 @@ class Request(Generic[BodyT, QueryT]):
         return self.principal
 
     async def authenticate(self) -> Principal | None:
-        """Return the caller, None for an anonymous visitor: at most 1 call to the table. Raises InvalidToken.
+        """Return the caller, None for an anonymous visitor: 1 call, 2 at an API key's first use of a day.
+
+        Raises InvalidToken.
 
         Only handlers of routes with `late_authentication` call this themselves.
         """

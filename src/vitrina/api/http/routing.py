@@ -24,6 +24,7 @@ from pydantic import BaseModel
 
 from vitrina.api.http.body import JSON
 from vitrina.api.http.request import Request
+from vitrina.domain.api_keys import Scope
 from vitrina.domain.users import Role
 from vitrina.errors import VitrinaError
 
@@ -47,9 +48,10 @@ _PARAMETER: Final = re.compile(r"\{(\w+)[^}]*\}")
 class Route:
     """One method of one path.
 
-    `allow` has no default: a route without a policy does not exist. `errors` and `response_headers` are those of the
-    handler's own work; `openapi.document` adds what follows from the rest of the declaration (401, 403, 404, 413, 415,
-    422, 429, 503, `Link`, `ETag` and so on). A handler with `late_authentication` awaits `request.authenticate` itself,
+    `allow` has no default: a route without a policy does not exist. `scope` is what an API key of a caller in `allow`
+    needs for the route; without one no key may use it. `errors` and `response_headers` are those of the handler's own
+    work; `openapi.document` adds what follows from the rest of the declaration (401, 403, 404, 413, 415, 422, 429, 503,
+    `Link`, `ETag` and so on). A handler with `late_authentication` awaits `request.authenticate` itself,
     concurrently with its own read. A route that `ignores_tokens` is for sign-in, which an expired token must not
     prevent, and for probes and scrapers, which may send a token of another service. `conditional` routes honour
     `If-None-Match` (GET) or `If-Match`, and send an `ETag`. `example` is a body that works as it stands. `deadline` is
@@ -62,6 +64,7 @@ class Route:
     path: str
     handler: Handler
     allow: Allowed
+    scope: Scope | None = None
     responses: Mapping[int, Content]
     operation_id: str
     tags: tuple[str, ...] = ()
@@ -89,6 +92,8 @@ class Route:
             raise ValueError(f"{self.method} {self.path}: nobody may call it")
         if (self.late_authentication or self.ignores_tokens) and self.allow is not PUBLIC:
             raise ValueError(f"{self.method} {self.path}: only a public route can run before the caller is known")
+        if self.late_authentication and self.scope is not Scope.READ:
+            raise ValueError(f"{self.method} {self.path}: with late authentication any API key must be able to call it")
 
     @property
     def path_parameters(self) -> tuple[str, ...]:
@@ -105,6 +110,7 @@ class RouteOptions(TypedDict, total=False):
     """The fields of a `Route` that its handler does not tell."""
 
     allow: Required[Allowed]
+    scope: Scope
     responses: Required[Mapping[int, Content]]
     operation_id: str
     media_types: tuple[str, ...]

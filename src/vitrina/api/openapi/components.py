@@ -20,7 +20,8 @@ from vitrina.errors import FieldError, VitrinaError
 Json = dict[str, Any]
 
 DESCRIPTION: Final = """\
-A product catalogue. Sign in at `/v1/auth/login` and send the access token as `Authorization: Bearer …`.
+A product catalogue. Sign in at `/v1/auth/login` and send the access token as `Authorization: Bearer …`. A program that
+runs unattended sends an API key instead, which an admin creates at `/v1/auth/keys`.
 On the interactive page **Authorize** signs in; an open padlock marks the operations that need it.
 
 Errors are problems (RFC 9457) with a stable `code`. Every response has an `X-Request-ID`. Unknown fields of a
@@ -39,6 +40,7 @@ def _header_parameter(name: str, parameter: Json) -> Json:
     return {"name": name, "in": "header", "required": False, **parameter}
 
 
+API_KEY: Final = "api_key"
 SECURITY_SCHEMES: Final[Json] = {
     "password": {
         "type": "oauth2",
@@ -46,8 +48,14 @@ SECURITY_SCHEMES: Final[Json] = {
         "flows": {"password": {"tokenUrl": "/v1/auth/token", "refreshUrl": "/v1/auth/token", "scopes": {}}},
     },
     "bearer": {"type": "http", "scheme": "bearer", "description": "An access token."},
+    API_KEY: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key; each operation names its scope.",
+    },
 }
 PATH_PARAMETERS: Final[Json] = {
+    "key_id": {"description": "The API key's id."},
     "notification_id": {"description": "The notice's id."},
     "product_id": {"description": "The product's id."},
     "session_id": {"description": "The session's id."},

@@ -17,6 +17,7 @@ from vitrina.api.http.problems import CONTENT_TYPE, TABLE
 from vitrina.api.http.routing import PUBLIC, Content, Route
 from vitrina.api.openapi import components as parts
 from vitrina.api.openapi.components import NO_DEMO, Demo
+from vitrina.domain.api_keys import Scope
 from vitrina.domain.users import EVERY_ROLE
 from vitrina.errors import VitrinaError
 
@@ -67,8 +68,10 @@ def errors_of(route: Route) -> tuple[type[VitrinaError], ...]:
     found = [problems.BadRequest, problems.InvalidHeader, errors.ValidationFailed, errors.Unavailable, *route.errors]
     if not route.ignores_tokens:
         found += [errors.InvalidToken, errors.TableUnavailable]
+        if route.scope is not Scope.READ or route.allow not in (PUBLIC, EVERY_ROLE):
+            found.append(errors.Forbidden)
     if route.allow is not PUBLIC:
-        found += [errors.AuthenticationRequired] + [errors.Forbidden] * (route.allow != EVERY_ROLE)
+        found.append(errors.AuthenticationRequired)
     if route.path_parameters:
         found.append(errors.NotFound)
     if route.body is not None:
@@ -104,10 +107,12 @@ def _is_paged(route: Route) -> bool:
 
 
 def access_of(route: Route) -> str:
-    """Say who may call a route."""
+    """Say who may call a route, and with which API keys."""
     if route.ignores_tokens:
         return "For everyone; a token is ignored."
-    return "For everyone; a token is optional." if route.allow is PUBLIC else f"For {', '.join(sorted(route.allow))}."
+    who = "everyone; a token is optional" if route.allow is PUBLIC else ", ".join(sorted(route.allow))
+    key = {None: "No API key", Scope.READ: "Any API key", Scope.MANAGE: "An API key of scope `manage`"}[route.scope]
+    return f"For {who}. {key} may call it."
 
 
 def _operation(route: Route, queries: list[Json], references: dict[type[BaseModel], Json], demo: Demo) -> Json:
@@ -138,7 +143,9 @@ def _example(route: Route, demo: Demo) -> Mapping[str, Any]:
 def _security(route: Route) -> list[Json]:
     if route.ignores_tokens:
         return []
-    signed_in: list[Json] = [{name: []} for name in parts.SECURITY_SCHEMES]
+    signed_in: list[Json] = [{name: []} for name in parts.SECURITY_SCHEMES if name != parts.API_KEY]
+    if route.scope is not None:
+        signed_in.append({parts.API_KEY: [route.scope.value]})
     return [{}, *signed_in] if route.allow is PUBLIC else signed_in
 
 

@@ -7,13 +7,14 @@ from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import RouteTable
 from vitrina.api.schemas.analytics import DayEntry, LeaderEntry, LeaderReport, LeadersQuery, PeriodQuery, ViewReport
+from vitrina.domain.api_keys import Scope
 from vitrina.domain.users import PRODUCT_MANAGERS
 from vitrina.errors import Overloaded
 
 routes = RouteTable("analytics")
 
 
-@routes.get("/v1/products/{product_id}/views", allow=PRODUCT_MANAGERS, responses={200: ViewReport})
+@routes.get("/v1/products/{product_id}/views", allow=PRODUCT_MANAGERS, scope=Scope.READ, responses={200: ViewReport})
 async def get_product_views(request: Request[None, PeriodQuery]) -> web.Response:
     """Count a product's views, day by day, people and bots apart.
 
@@ -37,7 +38,13 @@ async def get_product_views(request: Request[None, PeriodQuery]) -> web.Response
     )
 
 
-@routes.get("/v1/analytics/top-products", allow=PRODUCT_MANAGERS, responses={200: LeaderReport}, errors=(Overloaded,))
+@routes.get(
+    "/v1/analytics/top-products",
+    allow=PRODUCT_MANAGERS,
+    scope=Scope.READ,
+    responses={200: LeaderReport},
+    errors=(Overloaded,),
+)
 async def list_top_products(request: Request[None, LeadersQuery]) -> web.Response:
     """List the products with the most views."""
     analytics = request.app[SERVICES].analytics

@@ -13,6 +13,7 @@ from vitrina.api.http.request import Request
 from vitrina.api.http.routing import RouteOptions, RouteTable
 from vitrina.api.http.validation import QueryModel
 from vitrina.api.schemas.analytics import Day, PeriodQuery
+from vitrina.domain.api_keys import Scope
 from vitrina.domain.reports import Period
 from vitrina.domain.users import PRODUCT_MANAGERS
 from vitrina.errors import Overloaded
@@ -33,6 +34,7 @@ _STALL: Final = 120.0
 
 _EXPORT: Final[RouteOptions] = {
     "allow": PRODUCT_MANAGERS,
+    "scope": Scope.READ,
     "responses": {200: ("application/x-ndjson", "text/csv", "application/vnd.apache.parquet")},
     "errors": (Overloaded,),
     "response_headers": ("Content-Disposition",),

@@ -12,6 +12,7 @@ from vitrina.api.http.request import Request
 from vitrina.api.http.responses import conditional_response, json_response
 from vitrina.api.http.routing import PUBLIC, RouteTable
 from vitrina.api.schemas.products import REVALIDATED, SeenProduct, product_resource, sees_all
+from vitrina.domain.api_keys import Scope
 from vitrina.domain.products import Product, is_sku
 from vitrina.domain.users import Principal
 from vitrina.domain.versions import tag
@@ -29,6 +30,7 @@ routes = RouteTable("products")
 @routes.get(
     ONE_PRODUCT,
     allow=PUBLIC,
+    scope=Scope.READ,
     late_authentication=True,
     responses={200: SeenProduct},
     errors=(Overloaded,),
@@ -46,6 +48,7 @@ async def read_product(request: Request[None, None]) -> web.Response:
 @routes.get(
     "/v1/products/by-sku/{sku}",
     allow=PUBLIC,
+    scope=Scope.READ,
     late_authentication=True,
     responses={200: SeenProduct},
     errors=(Overloaded,),

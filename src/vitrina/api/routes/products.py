@@ -24,6 +24,7 @@ from vitrina.api.schemas.products import (
     product_resource,
     sees_all,
 )
+from vitrina.domain.api_keys import Scope
 from vitrina.domain.products import ProductDraft, Sort
 from vitrina.domain.text import fold
 from vitrina.domain.users import PRODUCT_MANAGERS
@@ -35,6 +36,7 @@ routes = RouteTable("products")
 @routes.post(
     "/v1/products",
     allow=PRODUCT_MANAGERS,
+    scope=Scope.MANAGE,
     responses={201: ManagedProduct},
     errors=(SkuTaken, Conflict),
     response_headers=("Location", "ETag"),
@@ -63,7 +65,7 @@ async def create_product(request: Request[ProductCreate, None]) -> web.Response:
     )
 
 
-@routes.get("/v1/products", allow=PUBLIC, responses={200: PageOf[ManagedProduct | PublicProduct]})
+@routes.get("/v1/products", allow=PUBLIC, scope=Scope.READ, responses={200: PageOf[ManagedProduct | PublicProduct]})
 async def list_products(request: Request[None, ProductQuery]) -> web.Response:
     """List live products."""
     query = request.query
@@ -84,6 +86,7 @@ async def list_products(request: Request[None, ProductQuery]) -> web.Response:
 @routes.patch(
     ONE_PRODUCT,
     allow=PRODUCT_MANAGERS,
+    scope=Scope.MANAGE,
     media_types=(JSON, MERGE_PATCH),
     responses={200: ManagedProduct},
     errors=(SkuTaken,),
@@ -102,7 +105,7 @@ async def change_product(request: Request[ProductPatch, None]) -> web.Response:
     return json_response(product_resource(product, request.caller), etag=product.version)
 
 
-@routes.delete(ONE_PRODUCT, allow=PRODUCT_MANAGERS, responses={204: None}, conditional=True)
+@routes.delete(ONE_PRODUCT, allow=PRODUCT_MANAGERS, scope=Scope.MANAGE, responses={204: None}, conditional=True)
 async def delete_product(request: Request[None, None]) -> web.Response:
     """Delete a product softly."""
     await request.app[SERVICES].products.delete(
@@ -114,7 +117,7 @@ async def delete_product(request: Request[None, None]) -> web.Response:
     return json_response(status=204)
 
 
-@routes.get("/v1/products/deleted", allow=PRODUCT_MANAGERS, responses={200: PageOf[DeletedProduct]})
+@routes.get("/v1/products/deleted", allow=PRODUCT_MANAGERS, scope=Scope.READ, responses={200: PageOf[DeletedProduct]})
 async def list_deleted_products(request: Request[None, PageQuery]) -> web.Response:
     """List deleted products, the newest deletion first."""
     return await list_response(
@@ -128,6 +131,7 @@ async def list_deleted_products(request: Request[None, PageQuery]) -> web.Respon
 @routes.post(
     "/v1/products/{product_id}/restore",
     allow=PRODUCT_MANAGERS,
+    scope=Scope.MANAGE,
     responses={200: ManagedProduct},
     errors=(NotDeleted, SkuTaken, Conflict),
     response_headers=("ETag",),
@@ -144,7 +148,9 @@ async def restore_product(request: Request[ProductRestore | None, None]) -> web.
     return json_response(product_resource(product, request.caller), etag=product.version)
 
 
-@routes.get("/v1/products/{product_id}/history", allow=PRODUCT_MANAGERS, responses={200: PageOf[ChangeEntry]})
+@routes.get(
+    "/v1/products/{product_id}/history", allow=PRODUCT_MANAGERS, scope=Scope.READ, responses={200: PageOf[ChangeEntry]}
+)
 async def list_product_history(request: Request[None, PageQuery]) -> web.Response:
     """List a product's changes, newest first."""
     product_id = request.parameter("product_id")
@@ -156,7 +162,7 @@ async def list_product_history(request: Request[None, PageQuery]) -> web.Respons
     )
 
 
-@routes.get("/v1/products/{product_id}/prices", allow=PUBLIC, responses={200: PricePage})
+@routes.get("/v1/products/{product_id}/prices", allow=PUBLIC, scope=Scope.READ, responses={200: PricePage})
 async def list_product_prices(request: Request[None, PageQuery]) -> web.Response:
     """List a product's prices, newest first."""
     product_id = request.parameter("product_id")

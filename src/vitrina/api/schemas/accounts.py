@@ -1,4 +1,4 @@
-"""Accounts, sign-ins and sessions over HTTP: requests and responses."""
+"""Accounts, sign-ins, sessions and API keys over HTTP: requests and responses."""
 
 from dataclasses import asdict
 from typing import Annotated, Literal
@@ -8,7 +8,9 @@ from pydantic import AfterValidator, ConfigDict, Field
 from vitrina.api.http.pagination import PageQuery
 from vitrina.api.http.responses import Resource
 from vitrina.api.http.validation import BodyModel
-from vitrina.api.schemas.fields import AccountName, Email, NewPassword, Secret, Time, absent
+from vitrina.api.schemas.analytics import Day
+from vitrina.api.schemas.fields import AccountName, Email, Line, NewPassword, Secret, Time, absent
+from vitrina.domain.api_keys import DEFAULT_DAYS, MOST_DAYS, Scope
 from vitrina.domain.users import MAX_EMAIL, Role, Session, typed_email
 
 TypedEmail = Annotated[
@@ -112,6 +114,36 @@ class SessionResource(Resource):
     refreshed_at: Time
     expires_at: Time
     current: bool
+
+
+class ApiKeyCreate(BodyModel):
+    """A new API key."""
+
+    name: Annotated[Line, Field(description="What the key is for.")]
+    scope: Annotated[Scope, Field(strict=False)]
+    expires_in_days: Annotated[int, Field(ge=1, le=MOST_DAYS, description="Days until the key expires.")] = DEFAULT_DAYS
+
+
+class ApiKeyFields(Resource):
+    """What every response says of an API key."""
+
+    id: str
+    name: str
+    scope: Scope
+    created_at: Time
+    expires_at: Time
+
+
+class ApiKeyResource(ApiKeyFields):
+    """An API key; `last_used_on` is null until its first use."""
+
+    last_used_on: Day | None
+
+
+class NewApiKeyResource(ApiKeyFields):
+    """A new API key; no other response shows `key`."""
+
+    key: Annotated[str, Field(pattern="^vtk_[A-Za-z0-9_-]{86}$")]
 
 
 def session_resource(session: Session, current: str) -> SessionResource:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from vitrina.clock import Clock, now
 from vitrina.domain.pages import Page, Position
-from vitrina.domain.users import Role, User, canonical_email
+from vitrina.domain.users import PRODUCT_MANAGERS, Role, User, canonical_email
 from vitrina.domain.versions import Expected, check_expected
 from vitrina.errors import EmailTaken, NotFound, SuperAdminProtected, ValidationFailed
 from vitrina.ids import is_id, new_id
@@ -88,6 +88,7 @@ class Accounts:
     async def change(self, user_id: str, changes: UserChanges, *, expected: Expected) -> User:
         """Change an account. A new role, a new password and deactivation end its sessions at once (R14).
 
+        Deactivation and the loss of an admin's role end its API keys for good.
         Raises NotFound, VersionMismatch, SuperAdminProtected, EmailTaken, Conflict, ValidationFailed.
         """
         password_hash: str | None = None
@@ -109,7 +110,7 @@ class Accounts:
         return await self._locks.hold(user_id, attempt)
 
     async def delete(self, user_id: str, *, expected: Expected) -> None:
-        """Delete an account with its sessions and inbox.
+        """Delete an account with its sessions, API keys and inbox.
 
         Raises NotFound, VersionMismatch, SuperAdminProtected, Conflict.
         """
@@ -151,9 +152,13 @@ class Accounts:
             or after.password_hash != before.password_hash
             or (before.active and not after.active)
         )
+        ends_keys = (before.active and not after.active) or (
+            before.role in PRODUCT_MANAGERS and after.role not in PRODUCT_MANAGERS
+        )
         return replace(
             after,
             session_epoch=before.session_epoch + ends_sessions,
+            key_epoch=before.key_epoch + ends_keys,
             version=before.version + 1,
             updated_at=max(self._clock(), before.updated_at),
         )

@@ -9,6 +9,7 @@ from vitrina.domain.users import Principal, Session, User
 from vitrina.errors import Allowance, InvalidCredentials, InvalidToken, NotFound, TokenReused, WrongPassword
 from vitrina.ids import is_id, new_id
 from vitrina.services.accounts.accounts import check_password
+from vitrina.services.accounts.api_keys import PREFIX, ApiKeys
 from vitrina.services.accounts.passwords import Passwords
 from vitrina.services.accounts.throttle import Throttle
 from vitrina.services.accounts.tokens import ACCESS, REFRESH, Claims, Tokens
@@ -38,6 +39,7 @@ class Authentication:
         passwords: Passwords,
         tokens: Tokens,
         throttle: Throttle,
+        api_keys: ApiKeys,
         access_lifetime: int,
         refresh_lifetime: int,
         clock: Clock = now,
@@ -47,18 +49,21 @@ class Authentication:
         self._passwords = passwords
         self._tokens = tokens
         self._throttle = throttle
+        self._api_keys = api_keys
         self._access_lifetime = access_lifetime
         self._refresh_lifetime = refresh_lifetime
         self._clock = clock
 
     async def authenticate(self, token: str) -> Principal:
-        """Return the principal of an access token: 1 call. Raises InvalidToken.
+        """Return the principal of an access token, by 1 call, or of an API key. Raises InvalidToken.
 
         The account and the session are read at each request, so a session that is ended is refused at once.
         """
+        if token.startswith(PREFIX):
+            return await self._api_keys.authenticate(token)
         at = self._clock()
         user, session = await self._verified(self._tokens.verify(token, kind=ACCESS, at=at), at)
-        return Principal(user=user, session=session)
+        return Principal(user=user, credential=session)
 
     async def sign_in(self, email: str, password: str, *, address: str, user_agent: str) -> tuple[TokenPair, Allowance]:
         """Start a session. Raises InvalidCredentials, which does not say what was wrong, RateLimited, Overloaded."""

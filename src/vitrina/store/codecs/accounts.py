@@ -1,14 +1,15 @@
-"""Accounts with the item that claims their e-mail address, and sessions."""
+"""Accounts with the item that claims their e-mail address, sessions and API keys."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 
 from vitrina.clock import epoch_seconds
+from vitrina.domain.api_keys import ApiKey, Scope
 from vitrina.domain.users import Role, Session, User
 from vitrina.store import keys
 from vitrina.store.codecs import attributes
-from vitrina.store.items import EmailItem, SessionItem, UserItem
+from vitrina.store.items import ApiKeyItem, EmailItem, SessionItem, UserItem
 
 _LONGEST_USER_AGENT: Final = 256
 """Characters of a user agent that are stored."""
@@ -27,7 +28,7 @@ def user_item(user: User) -> UserItem:
 
 def user_from(item: UserItem) -> User:
     """Return the account of an item."""
-    return User(**attributes(item, User) | {"role": Role(item.role)})
+    return User(**attributes(item, User) | {"role": Role(item.role), "key_epoch": item.key_epoch or 0})
 
 
 def email_claim(user: User | UserItem) -> EmailItem:
@@ -48,3 +49,23 @@ def session_from(item: SessionItem) -> Session:
     """Return the session of an item."""
     expires_at = datetime.fromtimestamp(item.expires_at or 0, UTC)
     return Session(**attributes(item, Session) | {"user_agent": item.user_agent or "", "expires_at": expires_at})
+
+
+def api_key_item(key: ApiKey) -> ApiKeyItem:
+    """Return the item of an API key."""
+    converted = {
+        "scope": key.scope.value,
+        "expires_at": epoch_seconds(key.expires_at),
+        "last_used_on": key.last_used_on and key.last_used_on.isoformat(),
+    }
+    return ApiKeyItem.keyed(keys.api_key(key.user_id, key.id), **asdict(key) | converted)
+
+
+def api_key_from(item: ApiKeyItem) -> ApiKey:
+    """Return the API key of an item."""
+    converted = {
+        "scope": Scope(item.scope),
+        "expires_at": datetime.fromtimestamp(item.expires_at or 0, UTC),
+        "last_used_on": date.fromisoformat(item.last_used_on) if item.last_used_on else None,
+    }
+    return ApiKey(**attributes(item, ApiKey) | converted)
