@@ -11,6 +11,9 @@ import hypothesis
 import pytest
 import structlog
 
+from tests.aws_simulator.control_plane import ControlPlane
+from tests.aws_simulator.profile import aws
+from tests.aws_simulator.proxy import Urls, in_thread, simulate
 from tests.engines import CANNOT_RUN, ON_CI, UNPROVEN, Engines
 from vitrina import logging
 
@@ -19,6 +22,8 @@ hypothesis.settings.load_profile("patient")
 
 ENGINES = pytest.StashKey[Engines]()
 MODULE = pytest.StashKey[Path]()
+SIMULATED = "aws"
+"""The engine that is DynamoDB Local behind tests/aws_simulator."""
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +51,19 @@ def ministack(engines: Engines) -> str:
 
 
 @pytest.fixture(scope="session")
+def simulated_aws(engines: Engines) -> Iterator[Urls]:
+    """The endpoints of AWS as tests/aws_simulator makes it; its tables are ready at once."""
+    behaviours = [each for each in aws() if not isinstance(each, ControlPlane)]
+    with in_thread(simulate(engines.url("dynamodb_local"), behaviours, queue=engines.url("ministack"))) as urls:
+        yield urls
+
+
+@pytest.fixture(scope="session")
 def engine(engines: Engines, request: pytest.FixtureRequest) -> str:
     """The URL of the engine that the test's `engine` mark names; DynamoDB Local's without a mark."""
+    if request.param == SIMULATED:
+        urls: Urls = request.getfixturevalue("simulated_aws")
+        return urls.dynamodb
     return engines.url(request.param)
 
 
@@ -109,7 +125,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("engine")
         names = mark.args if mark else ("dynamodb_local",)
-        if unknown := set(names) - Engines.kinds.keys():
+        if unknown := set(names) - Engines.kinds.keys() - {SIMULATED}:
             raise pytest.UsageError(f"{metafunc.definition.nodeid}: no such engine: {', '.join(unknown)}")
         metafunc.parametrize("engine", names, indirect=True, scope="session")
 
@@ -176,7 +192,8 @@ def _engines_of(item: pytest.Item) -> set[str]:
     if not isinstance(item, pytest.Function):
         return set()
     names = set(item.fixturenames) & Engines.kinds.keys()
-    return names | {str(item.callspec.params["engine"])} if "engine" in item.fixturenames else names
+    names |= {str(item.callspec.params["engine"])} if "engine" in item.fixturenames else set()
+    return names - {SIMULATED} | ({"dynamodb_local", "ministack"} if SIMULATED in names else set())
 
 
 def _skipped(config: pytest.Config) -> int:

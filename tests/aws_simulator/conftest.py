@@ -5,28 +5,36 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import aiohttp
 import pytest
 
-from tests.aws_simulator.proxy import Behaviour, Endpoint, Json, ManualClock, Request, Response, chain
+from tests.aws_simulator.proxy import SES_API, Behaviour, Endpoint, Json, ManualClock, Request, Response, chain
 from tests.store.conftest import clients, settings, table
 
 __all__ = ["clients", "settings", "table"]
 
-SCOPE = "AWS4-HMAC-SHA256 Credential=local/20260101/{region}/{service}/aws4_request, SignedHeaders=host, Signature=0"
+SCOPE = "AWS4-HMAC-SHA256 Credential={key}/20260101/{region}/{service}/aws4_request, SignedHeaders=host, Signature=0"
 STREAMS = {"ListStreams", "DescribeStream", "GetShardIterator", "GetRecords"}
+APIS = {"streams.dynamodb": "DynamoDBStreams_20120810", "sqs": "AmazonSQS", "email": SES_API}
+SIGNED_FOR = {"sqs": "sqs", "email": "ses"}
 Call = Callable[..., Awaitable[Response]]
 
 
 def request(
-    operation: str, body: Json, *, host: str = "dynamodb", region: str = "us-east-1", token: str = ""
+    operation: str,
+    body: Json,
+    *,
+    host: str = "dynamodb",
+    region: str = "us-east-1",
+    token: str = "",
+    key: str = "local",
 ) -> Request:
-    """Return a request to a host in us-east-1, which is signed for a region."""
-    headers = {"Authorization": SCOPE.format(region=region, service="dynamodb")}
-    target = "DynamoDBStreams_20120810" if operation in STREAMS else "DynamoDB_20120810"
+    """Return a request to a host in us-east-1, which is signed for a region by an access key."""
+    target = APIS["streams.dynamodb"] if operation in STREAMS else APIS.get(host, "DynamoDB_20120810")
+    scope = SCOPE.format(key=key, region=region, service=SIGNED_FOR.get(host, "dynamodb"))
     return Request(
         endpoint=Endpoint(service=host, region="us-east-1"),
         target=target,
         operation=operation,
         body=body,
-        headers=headers | ({"X-Amz-Security-Token": token} if token else {}),
+        headers={"Authorization": scope} | ({"X-Amz-Security-Token": token} if token else {}),
     )
 
 

@@ -4,10 +4,22 @@ import re
 import secrets
 from typing import Final
 
-from tests.aws_simulator.proxy import Clock, Forward, Request, Response, refusal
+from tests.aws_simulator.proxy import SES_API, Clock, Forward, Request, Response, refusal
 
-_HOSTS: Final = {"DynamoDB_20120810": "dynamodb", "DynamoDBStreams_20120810": "streams.dynamodb"}
-_SCOPE: Final = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request")
+_APIS: Final = {
+    "DynamoDB_20120810": ("dynamodb", "dynamodb"),
+    "DynamoDBStreams_20120810": ("streams.dynamodb", "dynamodb"),
+    "AmazonSQS": ("sqs", "sqs"),
+    SES_API: ("email", "ses"),
+}
+"""The host of each API, and the service for which its requests are signed."""
+_SCOPE: Final = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
+
+
+def access_key(request: Request) -> str:
+    """Return the id of the access key by which a request is signed."""
+    scope = _SCOPE.search(request.headers.get("Authorization", ""))
+    return scope[1] if scope else ""
 
 
 class Identity:
@@ -25,19 +37,20 @@ class Identity:
 
     async def __call__(self, request: Request, forward: Forward) -> Response:
         """Refuse a request, or forward it."""
-        if _HOSTS.get(request.target) != request.endpoint.service:
+        host, service = _APIS.get(request.target, ("", ""))
+        if host != request.endpoint.service:
             return refusal("UnknownOperationException", "")
-        return self._refusal(request) or await forward(request)
+        return self._refusal(request, service) or await forward(request)
 
-    def _refusal(self, request: Request) -> Response | None:
+    def _refusal(self, request: Request, service: str) -> Response | None:
         scope = _SCOPE.search(request.headers.get("Authorization", ""))
         if scope is None:
             return refusal("MissingAuthenticationTokenException", "Request is missing Authentication Token")
-        if scope[1] != request.endpoint.region:
-            message = f"Credential should be scoped to a valid region, not '{scope[1]}'. "
+        if scope[2] != request.endpoint.region:
+            message = f"Credential should be scoped to a valid region, not '{scope[2]}'. "
             return refusal("InvalidSignatureException", message)
-        if scope[2] != "dynamodb":
-            message = f"Credential should be scoped to correct service: 'dynamodb', not '{scope[2]}'. "
+        if scope[3] != service:
+            message = f"Credential should be scoped to correct service: '{service}', not '{scope[3]}'. "
             return refusal("InvalidSignatureException", message)
         expiry = self._expiry.get(request.headers.get("X-Amz-Security-Token", ""))
         if expiry is None and "X-Amz-Security-Token" in request.headers:

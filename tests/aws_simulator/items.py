@@ -90,6 +90,12 @@ def reads(request: Request) -> list[ItemKey]:
     return []
 
 
+def queried_partition(body: Json) -> str | None:
+    """Return the partition of a query, whose condition begins with the partition key; None for a scan."""
+    _, equals, rest = body.get("KeyConditionExpression", "").partition("=")
+    return body["ExpressionAttributeValues"][rest.split()[0].rstrip(")")]["S"] if equals else None
+
+
 async def stored(keys: Iterable[ItemKey], request: Request, forward: Forward) -> dict[ItemKey, RawItem | None]:
     """Return the items under the keys, None where there is none: at this moment, or as they were read for this call."""
     wanted: dict[str, list[RawItem]] = {}

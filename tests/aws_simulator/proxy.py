@@ -1,15 +1,16 @@
-"""The proxy: an HTTP server for each AWS endpoint, before one engine, with a chain of behaviours in between.
+"""The proxy: an HTTP server for each AWS endpoint, before the engines, with a chain of behaviours in between.
 
-It speaks AWS's JSON protocol, in which the header `X-Amz-Target` names service and operation. A behaviour may refuse a
-request, change it, delay it, send others, or change the response.
+It speaks AWS's JSON protocol, in which the header `X-Amz-Target` names API and operation, and REST for SES. A behaviour
+may refuse a request, change it, delay it, send others, change the response, or lose it.
 """
 
 import asyncio
+import threading
 import time
 import uuid
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Protocol, Self
@@ -23,12 +24,20 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=60)
 _LARGEST: Final = 16 * 2**20
 """Bytes of a request ("Quotas in Amazon DynamoDB": BatchWriteItem)."""
 
+_SERVICES: Final = ("dynamodb", "streams.dynamodb", "sqs", "email")
+SES_API: Final = "SimpleEmailService_v2"
+_SES: Final = {"POST /v2/email/outbound-emails": "SendEmail", "GET /v2/email/account": "GetAccount"}
+
 Json = dict[str, Any]
+
+
+class LostAnswer(Exception):
+    """The operation took place, and the client gets no response."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A host of AWS: those of DynamoDB and of its streams differ, and each belongs to a region."""
+    """A host of AWS, by the name before its region: those of DynamoDB and of its streams differ."""
 
     service: str
     region: str
@@ -122,11 +131,13 @@ class Urls:
 
     dynamodb: str
     streams: str
+    sqs: str
+    ses: str
 
 
-def refusal(code: str, message: str, **members: Any) -> Response:  # noqa: ANN401 - any JSON
-    """Return an error of DynamoDB; all of its refusals have status 400."""
-    return Response(400, {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": message, **members})
+def refusal(code: str, message: str, *, status: int = 400, **members: Any) -> Response:  # noqa: ANN401 - any JSON
+    """Return an error; all refusals of DynamoDB have status 400."""
+    return Response(status, {"__type": f"com.amazonaws#{code}", "message": message, **members})
 
 
 def cancelled(codes: Sequence[str], messages: Mapping[str, str]) -> Response:
@@ -146,15 +157,32 @@ def chain(http: aiohttp.ClientSession, engine: str, behaviours: Sequence[Behavio
 
 
 @asynccontextmanager
-async def simulate(engine: str, behaviours: Sequence[Behaviour], *, region: str = "us-east-1") -> AsyncIterator[Urls]:
-    """Serve the endpoints of a region before an engine."""
-    async with aiohttp.ClientSession(timeout=_TIMEOUT) as http:
-        forward = chain(http, engine, behaviours)
-        async with (
-            _serving(Endpoint(service="dynamodb", region=region), forward) as dynamodb,
-            _serving(Endpoint(service="streams.dynamodb", region=region), forward) as streams,
-        ):
-            yield Urls(dynamodb=dynamodb, streams=streams)
+async def simulate(
+    engine: str, behaviours: Sequence[Behaviour], *, queue: str = "", region: str = "us-east-1"
+) -> AsyncIterator[Urls]:
+    """Serve the endpoints of a region: of tables before an `engine`, of SQS before a `queue`. SES needs none."""
+    async with aiohttp.ClientSession(timeout=_TIMEOUT) as http, AsyncExitStack() as stack:
+        urls = []
+        for service in _SERVICES:
+            forward = chain(http, queue if service == "sqs" else engine, behaviours)
+            endpoint = Endpoint(service=service, region=region)
+            urls.append(await stack.enter_async_context(_serving(endpoint, forward)))
+        yield Urls(**dict(zip(("dynamodb", "streams", "sqs", "ses"), urls, strict=True)))
+
+
+@contextmanager
+def in_thread(serving: AbstractAsyncContextManager[Urls]) -> Iterator[Urls]:
+    """Serve from the event loop of a thread, for tests that block their own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(30)
+        asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(30)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 @asynccontextmanager
@@ -171,12 +199,18 @@ async def _serving(endpoint: Endpoint, forward: Forward) -> AsyncIterator[str]:
 async def _respond(endpoint: Endpoint, forward: Forward, http: web.BaseRequest) -> web.Response:
     body = b"".join([chunk async for chunk in http.content.iter_chunked(_LARGEST)])
     target, _, operation = http.headers.get("X-Amz-Target", "").rpartition(".")
+    if endpoint.service == "email":
+        target, operation = SES_API, _SES.get(f"{http.method} {http.path}", "")
     headers = {name: http.headers[name] for name in _FORWARDED if name in http.headers}
     response = refusal("UnknownOperationException", "")
     if operation:
         parameters = orjson.loads(body or b"{}")
         request = Request(endpoint=endpoint, target=target, operation=operation, body=parameters, headers=headers)
-        response = await forward(request)
+        try:
+            response = await forward(request)
+        except LostAnswer:
+            assert http.transport is not None
+            http.transport.abort()
     content = orjson.dumps(response.body)
     return web.Response(
         status=response.status,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from tests.aws_simulator.items import Write, reads, stored, writes
+from tests.aws_simulator.items import Write, queried_partition, reads, stored, writes
 from tests.aws_simulator.proxy import Clock, Forward, Json, Request, Response, cancelled, refusal
 from tests.store.design.capacity import copy_units, item_size, write_units
 from vitrina.store.items import RawItem
@@ -87,7 +87,7 @@ class Throughput:
 
     async def _query(self, request: Request, forward: Forward) -> Response:
         body = request.body
-        limits = _limits(body["TableName"], body.get("IndexName"), "Read", _queried_partition(body), 0.0)
+        limits = _limits(body["TableName"], body.get("IndexName"), "Read", queried_partition(body), 0.0)
         if empty := self._empty(limits):
             return self._refused([empty])
         response = await forward(request.changed(ReturnConsumedCapacity="TOTAL"))
@@ -146,12 +146,6 @@ def _write_charges(write: Write, before: RawItem | None, *, transaction: bool) -
 def _limits(table: str, index: str | None, kind: str, partition: str | None, units: float) -> Charges:
     """Return units of a partition, which are the table's or index's as well; a scan has no partition."""
     return {Bucket(table, index, kind, each): units for each in (partition, None)}
-
-
-def _queried_partition(body: Json) -> str | None:
-    """Return the partition of a query, whose condition begins with the partition key; None for a scan."""
-    _, equals, rest = body.get("KeyConditionExpression", "").partition("=")
-    return body["ExpressionAttributeValues"][rest.split()[0].rstrip(")")]["S"] if equals else None
 
 
 def _split(items: Json, refused: Iterable[bool]) -> tuple[Json, Json]:
