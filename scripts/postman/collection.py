@@ -157,7 +157,7 @@ def _tests(step: Step, route: Route) -> list[str]:
     if step.code:
         lines.append(_test(f"is {step.code}", f"pm.expect(body.code).to.equal({_js(step.code)})"))
     else:
-        names = [name for name in _ALWAYS if name in headers_of(route)]
+        names = [name for name in _ALWAYS if name in headers_of(route, status)]
         lines += [_test(f"has {name}", f"pm.response.to.have.header({_js(name)})") for name in names]
     lines += [_test(fact, f"pm.expect({expression}).to.be.true") for fact, expression in step.facts.items()]
     return lines + [f"pm.collectionVariables.set({_js(name)}, {value});" for name, value in step.keep.items()]
@@ -170,7 +170,8 @@ def _expected(step: Step, route: Route) -> tuple[int, str | None]:
         return refusals[step.code], CONTENT_TYPE
     if step.not_modified:
         return 304, None
-    status, content = next(iter(route.responses.items()))
+    status = step.status or next(iter(route.responses))
+    content = route.responses[status]
     match content:
         case None:
             return status, None

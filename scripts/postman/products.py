@@ -6,6 +6,7 @@ from scripts.postman.step import Step
 
 _ETAG: Final = 'header("ETag")'
 _KETTLE: Final = {"sku": "KETTLE-{{run}}", "name": "Enamel kettle", "brand": "Brightwell", "price": "24.5"}
+_POT: Final = {"name": "Enamel pot", "brand": "Brightwell", "price": "32"}
 _KEY: Final = {"Idempotency-Key": "kettle-{{run}}"}
 
 PRODUCTS: Final = (
@@ -137,6 +138,44 @@ PRODUCTS: Final = (
             "it has the lowest before the reduction": 'body.lowest_30_days_before_reduction === "24.50"',
         },
     ),
+    Step(
+        name="Set another by its SKU, which creates it",
+        operation="putProductBySku",
+        caller="admin",
+        path={"sku": "POT-{{run}}"},
+        headers={"If-None-Match": "*"},
+        body=_POT,
+        facts={"it is new": "body.version === 1"},
+    ),
+    Step(
+        name="Set it again, which replaces it",
+        operation="putProductBySku",
+        status=200,
+        caller="admin",
+        path={"sku": "pot-{{run}}"},
+        body=_POT | {"price": "31.00"},
+        facts={"it has the new price": 'body.price === "31.00"', "it has a new version": "body.version === 2"},
+        keep={"pot_etag": _ETAG},
+    ),
+    Step(
+        name="Create it only if there is none",
+        operation="putProductBySku",
+        caller="admin",
+        path={"sku": "POT-{{run}}"},
+        headers={"If-None-Match": "*"},
+        body=_POT,
+        code="version_mismatch",
+    ),
+    Step(
+        name="Change it by its SKU if it is unchanged",
+        operation="changeProductBySku",
+        caller="admin",
+        path={"sku": "POT-{{run}}"},
+        headers={"If-Match": "{{pot_etag}}"},
+        body={"price": "29.00"},
+        facts={"it has a new version": "body.version === 3"},
+    ),
+    Step(name="Delete it by its SKU", operation="deleteProductBySku", caller="admin", path={"sku": "POT-{{run}}"}),
     Step(name="Delete the product", operation="deleteProduct", caller="admin", headers={"If-Match": '"2"'}),
     Step(name="It is gone for users", operation="readProduct", caller="user", code="not_found"),
     Step(

@@ -10,7 +10,8 @@ class Step:
     """One request: an operation with an example.
 
     The token of `caller` is sent. A path parameter's value is the variable of the same name, unless `path` has another.
-    The expected response is the operation's success, the error `code`, or 304; `media_type` chooses among several.
+    The expected response is the operation's success (its first, unless `status` is another), the error `code`, or 304;
+    `media_type` chooses among several.
     `facts` maps descriptions to JavaScript expressions that must be true of the response; `keep` maps variables to
     expressions whose values they get. Both can use `body`, `header(name)` and `kept(variable)`. `before` runs before
     the request.
@@ -23,6 +24,7 @@ class Step:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
+    status: int = 0
     code: str = ""
     not_modified: bool = False
     media_type: str = ""

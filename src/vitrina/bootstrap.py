@@ -29,6 +29,7 @@ from vitrina.services.exports.source import LiveSource
 from vitrina.services.idempotency import Idempotency
 from vitrina.services.notifications.dispatch import NoticeDispatcher, default_preferences
 from vitrina.services.notifications.inbox import Inbox
+from vitrina.services.products.by_sku import ProductsBySku
 from vitrina.services.products.cache import NoCache, ProductCache
 from vitrina.services.products.products import Products
 from vitrina.store import keys
@@ -138,6 +139,11 @@ class Services:
         """What people do with products."""
         cache = NoCache() if self._render is None else self.product_cache
         return Products(self.product_store, self.product_listings, cache, clock=self._clock)
+
+    @cached_property
+    def products_by_sku(self) -> ProductsBySku:
+        """Writes of products by SKU."""
+        return ProductsBySku(self.products, self.product_store)
 
     @cached_property
     def product_cache(self) -> ProductCache[Any]:

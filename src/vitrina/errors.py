@@ -140,9 +140,9 @@ class LastSuperAdmin(VitrinaError):
 
 @dataclass(eq=False)
 class VersionMismatch(VitrinaError):
-    """The object has another version than the caller expects; `current_version` is its version now."""
+    """The object has another version than the caller expects; `current_version` is its version now, None for none."""
 
-    current_version: int
+    current_version: int | None
 
 
 class Conflict(VitrinaError):

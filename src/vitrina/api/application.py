@@ -31,6 +31,7 @@ from vitrina.api.routes import (
     ops,
     product_reads,
     products,
+    products_by_sku,
     users,
 )
 from vitrina.api.schemas.products import rendered_product
@@ -41,8 +42,8 @@ from vitrina.config import Settings
 from vitrina.errors import NotFound
 
 ROUTES: Final = (
-    *auth.routes, *api_keys.routes, *users.routes, *products.routes, *product_reads.routes, *analytics.routes,
-    *exports.routes, *notifications.routes,
+    *auth.routes, *api_keys.routes, *users.routes, *products.routes, *products_by_sku.routes, *product_reads.routes,
+    *analytics.routes, *exports.routes, *notifications.routes,
 )  # fmt: skip
 _ANY_PATH: Final = r"/{any:[\s\S]*}"
 _UNKNOWN: Final = "/{any}"

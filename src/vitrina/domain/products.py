@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 
 from vitrina.clock import rfc3339
 from vitrina.domain.money import fit
+from vitrina.domain.text import fold
 
 _SKU: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 EDITABLE: Final = ("sku", "name", "brand", "description", "price", "currency")
@@ -63,6 +64,10 @@ class Product(ProductDraft):
     deleted_at: datetime | None = None
     deleted_by: str | None = None
     original_sku: str | None = None
+
+    def holds(self, sku: str) -> bool:
+        """Return whether it is live and has this SKU, in any case."""
+        return self.deleted_at is None and fold(self.sku) == fold(sku)
 
     def drafted(self) -> ProductDraft:
         """Return the editable fields as a draft."""

@@ -44,5 +44,9 @@ async def test_they_can_be_sent_one_after_the_other(anonymous: Client, super_adm
     await send(super_admin, "putNotificationPreferences")
     product = await send(super_admin, "createProduct")
     assert (await send(super_admin, "changeProduct", product_id=product["id"]))["price"] == "17.99"
+    assert (await send(super_admin, "changeProductBySku", sku=product["sku"]))["version"] == 2
     await send(super_admin, "deleteProduct", product_id=product["id"])
+    again = await send(super_admin, "putProductBySku", sku=product["sku"])
+    assert again["id"] != product["id"]
+    await send(super_admin, "deleteProductBySku", sku=product["sku"])
     await send(super_admin, "restoreProduct", product_id=product["id"])

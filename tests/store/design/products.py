@@ -175,6 +175,34 @@ _change("the SKU", sku="BW-LAMP-MOVED")
 _change("without new values", price="129")
 
 
+# Changes by SKU
+
+
+def _write_by_sku(method: str, what: str, **fields: object) -> None:
+    @row(f"{method} {_BY_SKU}, {what}", 200)
+    async def _(h: Harness) -> Work:
+        made = await h.product()
+        body = {name: made[name] for name in ("name", "brand", "price", "description")} if method == "PUT" else {}
+        return h.admin.request(method, _BY_SKU.format(sku=made["sku"]), body | fields)
+
+
+@row(f"PUT {_BY_SKU}, a new product", 201)
+async def _(h: Harness) -> Work:
+    body = product()
+    return h.admin.request("PUT", _BY_SKU.format(sku=body.pop("sku")), body)
+
+
+_write_by_sku("PUT", "another price", price="149.00")
+_write_by_sku("PUT", "without new values")
+_write_by_sku("PATCH", "the price", price="149.00")
+_write_by_sku("PATCH", "the SKU", sku="BW-LAMP-PLACED")
+
+
+@row(f"DELETE {_BY_SKU}", 204)
+async def _(h: Harness) -> Work:
+    return h.admin.delete(_BY_SKU.format(sku=(await h.product())["sku"]))
+
+
 @row(f"DELETE {_ONE}", 204)
 async def _(h: Harness) -> Work:
     return h.admin.delete(_ONE.format(product_id=(await h.product())["id"]))

@@ -132,7 +132,7 @@ TABLE: Final[dict[type[VitrinaError], Row]] = {
     errors.VersionMismatch: _row(
         412,
         "version_mismatch",
-        "This has another version than `If-Match` names. Read it again; `current_version` is its version now.",
+        "The condition on the version does not hold. Read this again; `current_version` is its version now.",
     ),
     PayloadTooLarge: _row(413, "payload_too_large", "The body is larger than 1 MiB."),
     UnsupportedMediaType: _row(

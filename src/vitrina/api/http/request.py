@@ -11,7 +11,7 @@ from multidict import istr
 from vitrina.api.http.app_keys import AUTHENTICATOR, PROXY_HEADERS, SETTINGS
 from vitrina.api.http.problems import InvalidHeader
 from vitrina.domain.users import Principal
-from vitrina.domain.versions import Expected
+from vitrina.domain.versions import Expected, Precondition
 from vitrina.errors import AuthenticationRequired, InvalidToken, ValidationFailed
 
 BodyT = TypeVar("BodyT")
@@ -128,6 +128,17 @@ class Request(Generic[BodyT, QueryT]):
         """
         tags = self.entity_tags(hdrs.IF_MATCH)
         return None if tags is None or tags == "*" else frozenset(tag.opaque for tag in tags if not tag.weak)
+
+    def precondition(self) -> Precondition:
+        """Return what `If-Match` and `If-None-Match` require of what a PUT replaces. Raises InvalidHeader.
+
+        With `If-None-Match` the comparison is weak.
+        """
+        match, none_match = self.entity_tags(hdrs.IF_MATCH), self.entity_tags(hdrs.IF_NONE_MATCH)
+        return Precondition(
+            match="*" if match == "*" else self.if_match(),
+            none_match=frozenset(tag.opaque for tag in none_match) if isinstance(none_match, list) else none_match,
+        )
 
     def if_none_match(self, etag: int | str) -> bool:
         """Return whether `If-None-Match` names `etag`, so that the response is 304. Raises InvalidHeader.

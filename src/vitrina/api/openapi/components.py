@@ -78,6 +78,9 @@ PARAMETERS: Final[Json] = {
         "If-None-Match",
         _string("The `ETag` that you have, a list of them, or `*`. The response is 304 if it is current."),
     ),
+    "IfNoneMatchPut": _header_parameter(
+        "If-None-Match", _string("`*` to create only. With the `ETag` of a version: not if it is the current one.")
+    ),
     "RequestId": _header_parameter(
         "X-Request-ID",
         _string("An id for this request, 1 to 128 of `[A-Za-z0-9/+_.=-]`; any other value is replaced by a new id."),
@@ -125,7 +128,10 @@ SCHEMAS: Final[Json] = {
                 "required": ["id", "href"],
                 "properties": {"id": {"type": "string"}, "href": {"type": "string", "format": "uri-reference"}},
             },
-            "current_version": {"type": "integer", "description": "With `version_mismatch`: the version now."},
+            "current_version": {
+                "type": ["integer", "null"],
+                "description": "With `version_mismatch`: the version now, null if this does not exist.",
+            },
         },
     },
     "TokenError": {

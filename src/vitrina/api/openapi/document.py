@@ -25,6 +25,8 @@ Json = dict[str, Any]
 _REFERENCE: Final = "#/components/schemas/{model}"
 _BOUNDS: Final = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 """Pydantic writes its own keywords for the bounds of a field that has a `BeforeValidator`."""
+_CONDITIONS: Final = {"GET": ["IfNoneMatch"], "PUT": ["IfMatch", "IfNoneMatchPut"]}
+"""Parameters of conditional routes by method; all others have `If-Match`."""
 
 
 class _Schema(GenerateJsonSchema):
@@ -72,7 +74,7 @@ def errors_of(route: Route) -> tuple[type[VitrinaError], ...]:
             found.append(errors.Forbidden)
     if route.allow is not PUBLIC:
         found.append(errors.AuthenticationRequired)
-    if route.path_parameters:
+    if route.path_parameters and HTTPStatus.CREATED not in route.responses:
         found.append(errors.NotFound)
     if route.body is not None:
         found += [problems.UnsupportedMediaType, problems.PayloadTooLarge, problems.RequestTimeout]
@@ -88,9 +90,9 @@ def errors_of(route: Route) -> tuple[type[VitrinaError], ...]:
     return tuple(error for error in TABLE if error in found)
 
 
-def headers_of(route: Route) -> list[str]:
+def headers_of(route: Route, status: int) -> list[str]:
     """Return the headers of a success: those that a route declares, and those that its declaration implies."""
-    found = list(route.response_headers)
+    found = [name for name in route.response_headers if name != "Location" or status == HTTPStatus.CREATED]
     if route.conditional and None not in route.responses.values():
         found.append("ETag")
     if _is_paged(route):
@@ -163,7 +165,7 @@ def _header_parameters(route: Route) -> list[Json]:
     if route.idempotent:
         names.append("IdempotencyKey")
     if route.conditional:
-        names.append("IfNoneMatch" if route.method == "GET" else "IfMatch")
+        names += _CONDITIONS.get(route.method, ["IfMatch"])
     return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
 
@@ -207,7 +209,7 @@ def _responses(route: Route, references: dict[type[BaseModel], Json]) -> dict[in
     for status, content in route.responses.items():
         responses[status] = {
             "description": HTTPStatus(status).phrase,
-            "headers": _headers(headers_of(route)),
+            "headers": _headers(headers_of(route, status)),
             **_content(content, references),
         }
     if route.conditional and route.method == "GET":

@@ -31,6 +31,16 @@ class ProductCreate(BodyModel):
     description: Description | None = None
 
 
+class ProductPut(BodyModel):
+    """A whole product but its SKU, which is in the path: a field that is left out gets its default."""
+
+    name: Line
+    brand: Line
+    price: Price
+    currency: Currency = DEFAULT_CURRENCY
+    description: Description | None = None
+
+
 class ProductPatch(BodyModel):
     """What to change of a product (RFC 7396): a field that is left out stays as it is."""
 

@@ -21,7 +21,7 @@ from vitrina.domain.products import (
     lowest_before_reduction,
     lowest_price,
 )
-from vitrina.domain.versions import Expected, check_expected
+from vitrina.domain.versions import Expected, Precondition
 from vitrina.errors import NotDeleted, NotFound, ValidationFailed
 from vitrina.ids import is_id, new_id
 from vitrina.services.concurrency import KeyedLock
@@ -72,7 +72,7 @@ class Products:
         """Return the live product that holds a SKU, by consistent reads. Raises NotFound."""
         holder = await self._store.holder(sku, consistent=True)
         product = await self._store.get(holder, consistent=True) if holder else None
-        if product is None or product.deleted_at is not None:
+        if product is None or not product.holds(sku):
             raise NotFound
         return product
 
@@ -107,11 +107,19 @@ class Products:
         return product
 
     async def change(
-        self, product_id: str, fields: Mapping[str, Any], *, by: str, request_id: str, expected: Expected
+        self,
+        product_id: str,
+        fields: Mapping[str, Any],
+        *,
+        by: str,
+        request_id: str,
+        expected: Expected | Precondition,
+        sku: str | None = None,
     ) -> Product:
         """Change fields of a live product and return it; equal values write nothing (R8).
 
-        Raises NotFound, VersionMismatch, Conflict, SkuTaken, ValidationFailed.
+        Raises NotFound, also unless it holds `sku` if that is given, VersionMismatch, Conflict, SkuTaken,
+        ValidationFailed.
         """
 
         def edited(before: Product, at: datetime) -> Product:
@@ -119,11 +127,16 @@ class Products:
             return before if draft == before.drafted() else before.edited(draft, by=by, at=at)
 
         return await self._write_next(
-            product_id, expected, edited, self._store.update, action=Action.UPDATED, request_id=request_id
+            product_id, expected, edited, self._store.update, action=Action.UPDATED, request_id=request_id, sku=sku
         )
 
-    async def delete(self, product_id: str, *, by: str, request_id: str, expected: Expected) -> None:
-        """Delete a live product softly (R7). Raises NotFound, VersionMismatch, Conflict."""
+    async def delete(
+        self, product_id: str, *, by: str, request_id: str, expected: Expected, sku: str | None = None
+    ) -> None:
+        """Delete a live product softly (R7).
+
+        Raises NotFound, also unless it holds `sku` if that is given, VersionMismatch, Conflict.
+        """
         await self._write_next(
             product_id,
             expected,
@@ -131,6 +144,7 @@ class Products:
             self._store.delete,
             action=Action.DELETED,
             request_id=request_id,
+            sku=sku,
         )
 
     async def restore(self, product_id: str, sku: str | None, *, by: str, request_id: str) -> Product:
@@ -187,24 +201,26 @@ class Products:
     async def _write_next(
         self,
         product_id: str,
-        expected: Expected,
+        expected: Expected | Precondition,
         next_version: Callable[[Product, datetime], Product],
         write: _Write,
         *,
         action: Action,
         request_id: str,
+        sku: str | None = None,
     ) -> Product:
         """Read, check and write the version that `next_version` makes; nothing if that is the same object.
 
-        All actions but RESTORED need a live product. Repeated after a Conflict, which becomes VersionMismatch if
-        `expected` is given.
+        All actions but RESTORED need a live product, with the SKU `sku` if that is given. Repeated after a Conflict,
+        which becomes VersionMismatch if `expected` is given.
         """
+        condition = expected if isinstance(expected, Precondition) else Precondition(expected)
 
         async def attempt() -> Product:
             before = await self.get(product_id)
-            if before.deleted_at is not None and action is not Action.RESTORED:
+            if action is not Action.RESTORED and not before.holds(sku or before.sku):
                 raise NotFound
-            check_expected(expected, before.version, of=before.id)
+            condition.check(before.version, of=before.id)
             # Clocks of processes differ, and a version is never earlier than the one before it.
             after = next_version(before, max(self._clock(), before.updated_at))
             if after is not before:
