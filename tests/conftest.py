@@ -1,5 +1,6 @@
 """Fixtures of all tests: the engines, isolation from the environment, and the rules for a run on CI."""
 
+import functools
 import logging as standard
 import os
 import uuid
@@ -16,6 +17,7 @@ from tests.aws_simulator.profile import aws
 from tests.aws_simulator.proxy import Urls, in_thread, simulate
 from tests.engines import CANNOT_RUN, ON_CI, UNPROVEN, Engines
 from vitrina import logging
+from vitrina.aws import _session
 
 hypothesis.settings.register_profile("patient", deadline=None)  # a pause of the machine must not fail a test
 hypothesis.settings.load_profile("patient")
@@ -73,6 +75,13 @@ def table_name() -> str:
     return f"test-{uuid.uuid4().hex[:12]}"
 
 
+@pytest.fixture
+def new_credentials(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Let AWS clients look for credentials again, where the test sets them by this object."""
+    monkeypatch.setattr("vitrina.aws._session", functools.cache(_session.__wrapped__))
+    return monkeypatch
+
+
 @pytest.fixture(autouse=True)
 def _logging_stays() -> Iterator[None]:
     """Restore the logging configuration that a command, a worker or a test has changed."""
@@ -100,6 +109,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
+        # The engines speak plain HTTP, and each client would read the 140 authorities of certifi, which takes 28 ms.
+        "AWS_CA_BUNDLE": str(Path(__file__).with_name("no-authority.pem")),
     }
     config.stash[ENGINES] = Engines(missing=_worker_input(config).get("missing"))
 

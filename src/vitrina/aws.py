@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -57,12 +57,11 @@ async def connect(settings: Settings) -> AsyncIterator[Clients]:
 
     A request is signed for one region, and a replica of the table has a region of its own.
     """
-    core = get_session()
-    extend_clients(core)
-    session = aioboto3.Session(region_name=settings.region, botocore_session=core)
-    client = partial(session.client, "dynamodb", config=client_config(settings))
+    client = partial(_session().client, "dynamodb", config=client_config(settings))
     async with AsyncExitStack() as stack:
-        writer = reader = await stack.enter_async_context(client(endpoint_url=settings.writer_endpoint))
+        writer = reader = await stack.enter_async_context(
+            client(endpoint_url=settings.writer_endpoint, region_name=settings.region)
+        )
         region = settings.reader_region or settings.region
         endpoint = settings.reader_endpoint or (settings.writer_endpoint if region == settings.region else None)
         if (endpoint, region) != (settings.writer_endpoint, settings.region):
@@ -106,4 +105,12 @@ def connect_s3(settings: Settings) -> AbstractAsyncContextManager[Any]:
 
 
 def _client(service: str, settings: Settings, endpoint: str | None, config: AioConfig) -> Any:  # noqa: ANN401
-    return aioboto3.Session(region_name=settings.region).client(service, endpoint_url=endpoint, config=config)
+    return _session().client(service, endpoint_url=endpoint, region_name=settings.region, config=config)
+
+
+@cache
+def _session() -> aioboto3.Session:
+    """Return the session of all clients: it parses AWS's models once, and finds and refreshes the credentials."""
+    core = get_session()
+    extend_clients(core)
+    return aioboto3.Session(botocore_session=core)

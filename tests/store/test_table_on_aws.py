@@ -113,7 +113,7 @@ async def test_a_transaction_whose_first_try_has_not_ended_is_waited_for(setting
 
 @pytest.mark.usefixtures("table")
 async def test_credentials_that_expire_under_way_are_refreshed(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, new_credentials: pytest.MonkeyPatch
 ) -> None:
     """Those of a task in ECS: its agent issues new ones before the old ones expire.
 
@@ -131,15 +131,15 @@ async def test_credentials_that_expire_under_way_are_refreshed(
     agent = web.Application()
     agent.router.add_get("/", issue)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
+        new_credentials.delenv(name)
 
     def remaining(held: Any) -> float:  # noqa: ANN401 - protected members
         expiry: datetime = held._expiry_time
         return (expiry - begin).total_seconds() - clock.now()
 
-    monkeypatch.setattr(RefreshableCredentials, "_seconds_remaining", remaining)
+    new_credentials.setattr(RefreshableCredentials, "_seconds_remaining", remaining)
     async with TestServer(agent) as server:
-        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", str(server.make_url("/")))
+        new_credentials.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", str(server.make_url("/")))
         async with clients_on_aws(settings, identity) as clients:
             table = Table(clients, name=settings.table_name, deadline=30)
             for _ in range(4):

@@ -276,13 +276,16 @@ def test_a_failed_upload_leaves_nothing(moto: str, monkeypatch: pytest.MonkeyPat
     assert (out.files(), out.leftovers()) == ({FILES[1]: b"old"}, [])
 
 
-def test_a_bucket_that_cannot_be_used_is_said_in_a_sentence(moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_that_cannot_be_used_is_said_in_a_sentence(moto: str) -> None:
     settings = Settings(s3_endpoint=moto)
     with pytest.raises(FilesRefused, match=r"s3://no-such-bucket/x/views.*NoSuchBucket"):
         export("s3://no-such-bucket/x", history(), settings=settings)
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+
+
+def test_missing_credentials_are_said_in_a_sentence(moto: str, new_credentials: pytest.MonkeyPatch) -> None:
+    new_credentials.delenv("AWS_ACCESS_KEY_ID")
     with pytest.raises(FilesRefused, match=r"s3://a-bucket/views cannot be read or written: Unable to locate cred"):
-        export("s3://a-bucket", history(), settings=settings)
+        export("s3://a-bucket", history(), settings=Settings(s3_endpoint=moto))
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
