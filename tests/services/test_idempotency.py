@@ -136,13 +136,14 @@ async def test_a_refusal_by_the_stored_data_is_stored(idempotency: Idempotency, 
     [
         (TableUnavailable(), TableUnavailable),
         (IdempotencyKeyReused(), IdempotencyKeyReused),
-        (Conflict(), IdempotencyInProgress),
+        (Conflict(), Conflict),
+        (IdempotencyInProgress(), IdempotencyInProgress),
     ],
 )
 async def test_another_failure_leaves_the_key_free(
     idempotency: Idempotency, store: Store, failure: Exception, raised: type[Exception]
 ) -> None:
-    """A Conflict means that another transaction with this key is still running."""
+    """A Conflict is about the data; a transaction about the key raises IdempotencyInProgress itself."""
     with pytest.raises(raised):
         await idempotency.settle(claim_of(idempotency), Creation(failure), respond, refused)
     assert store.kept == {}

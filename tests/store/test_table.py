@@ -15,7 +15,7 @@ from vitrina.backoff import Backoff
 from vitrina.errors import Conflict, TableUnavailable
 from vitrina.store import calls, keys
 from vitrina.store.items import EmailItem, Item, SkuItem
-from vitrina.store.operations import Check, Delete, Put, Query, Scan, Step, Update
+from vitrina.store.operations import ABSENT, Check, Delete, Put, Query, Scan, Step, Update
 from vitrina.store.table import MOST_PUTS, ConditionFailed, Table
 
 KEY = keys.sku("lamp")
@@ -168,9 +168,13 @@ async def test_a_failed_condition_contains_the_existing_item(there: dict[str, An
         assert (item and item.serialize()) == there
 
 
-async def test_a_single_write_that_meets_a_transaction_is_a_conflict() -> None:
-    """The table works, so it is not an outage."""
-    table, _ = scripted(refusal("TransactionConflictException"))
+async def test_a_single_write_waits_for_a_transaction() -> None:
+    """If that never ends it is a conflict, not an outage: the table works."""
+    error = refusal("TransactionConflictException")
+    table, client = scripted(*[error] * 6, {})
+    await table.put(Put(CLAIM))
+    assert len(client.calls) == 7
+    table, _ = scripted(error, deadline=0.02)
     with pytest.raises(Conflict):
         await table.put(Put(CLAIM))
 
@@ -209,10 +213,9 @@ async def test_a_snapshot_is_retried_during_a_transaction() -> None:
     found = await table.snapshot([KEY, keys.sku("other")])
     assert list(found) == [KEY]
     assert len(client.calls) == 2
-    table, client = scripted(cancelled("TransactionConflict"))
+    table, _ = scripted(cancelled("TransactionConflict"), deadline=0.02)
     with pytest.raises(Conflict):
         await table.snapshot([KEY])
-    assert len(client.calls) == 5
 
 
 async def test_a_snapshot_leaves_out_missing_items(table: Table) -> None:
@@ -223,11 +226,27 @@ async def test_a_snapshot_leaves_out_missing_items(table: Table) -> None:
 
 
 async def test_lasting_conflicts_become_a_conflict_error() -> None:
-    """After a few attempts; never a failed condition and never an outage."""
-    table, client = scripted(cancelled("TransactionConflict"))
+    """That of the contended step, at the deadline; never a failed condition and never an outage."""
+    table, client = scripted(cancelled("None", "TransactionConflict"), deadline=0.05)
     with pytest.raises(Conflict):
-        await table.commit([Step(Put(CLAIM))])
+        await table.commit([Step(Put(CLAIM)), Step(Delete(KEY))])
+    assert len(client.calls) > 5
+    with pytest.raises(LookupError):
+        await table.commit([Step(Put(CLAIM)), Step(Delete(KEY), busy=LookupError)])
+
+
+async def test_a_conflict_about_a_claim_tells_who_holds_it() -> None:
+    """It is read after the conflict. A holder that is the item itself was written by an earlier try (R6)."""
+    other = SkuItem.keyed(KEY, product_id="2")
+    steps = [Step(Put(CLAIM, ABSENT), lambda item: LookupError(item and item.serialize()))]
+    table, client = scripted(cancelled("TransactionConflict"), {}, cancelled("TransactionConflict"), {"Item": RAW}, {})
+    await table.commit(steps)
     assert len(client.calls) == 5
+    table, client = scripted(cancelled("TransactionConflict"), {"Item": other.serialize()})
+    with pytest.raises(LookupError) as raised:
+        await table.commit(steps)
+    assert raised.value.args == (other.serialize(),)
+    assert client.calls[1]["ConsistentRead"]
 
 
 async def test_a_failed_condition_takes_precedence_over_a_conflict() -> None:

@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import TypeVar
 
 from vitrina.clock import Clock, now
-from vitrina.errors import Conflict, IdempotencyInProgress
 from vitrina.services.fingerprints import fingerprint
 from vitrina.store.idempotency import AlreadyAnswered, Claim, IdempotencyStore, StoredResponse
 from vitrina.store.operations import AlsoWrite, nothing_else
@@ -49,7 +48,7 @@ class Idempotency:
         `create` passes what it is given to the creating transaction, so the response is stored exactly when the value
         is. `respond`, a pure function, renders the created value. `refusal` renders an error that the stored data
         decided, which is stored as well; it returns None for any other error, which leaves the key free. Raises
-        IdempotencyKeyReused, IdempotencyInProgress, and what `create` raises.
+        IdempotencyKeyReused, IdempotencyInProgress while another request with this key runs, and what `create` raises.
         """
         if claim is None:
             return respond(await create(nothing_else)), False
@@ -60,8 +59,6 @@ class Idempotency:
             return respond(await create(lambda value: (self._store.step(claim, respond(value)),))), False
         except AlreadyAnswered as faster:
             return faster.response, True
-        except Conflict as error:
-            raise IdempotencyInProgress from error
         except Exception as error:
             response = refusal(error)
             if response is None:

@@ -51,9 +51,9 @@ class RetryPolicy:
     """How often and how long the operations of one owner are tried.
 
     A failed call is tried four times within `deadline` seconds. Until then a batch waits for the rest once DynamoDB has
-    left items unprocessed, and a transaction for throttled items or its own earlier try. With `patience`, in seconds
-    and for work that no client waits for, all throttling is waited out so long, reads and writes keep the pace that
-    DynamoDB admits, and each call between two pauses has the deadline.
+    left items unprocessed, and a write for other transactions, throttled items or its own earlier try. With `patience`,
+    in seconds and for work that no client waits for, all throttling is waited out so long, reads and writes keep the
+    pace that DynamoDB admits, and each call between two pauses has the deadline.
     """
 
     def __init__(self, *, deadline: float, patience: float | None = None) -> None:
@@ -112,20 +112,28 @@ class Tries:
             raise TableUnavailable from cause
         await self._pause(_BACKOFF.pause(self._failures), self.ends, cause)
 
-    async def wait(self, cause: Exception | None = None, *, throttled: bool = True) -> None:
-        """Wait after an answer that asks for patience. Raises TableUnavailable when it has been waited long enough."""
+    async def wait(
+        self,
+        cause: Exception | None = None,
+        *,
+        throttled: bool = True,
+        otherwise: type[Exception] = TableUnavailable,
+    ) -> None:
+        """Wait after an answer that asks for patience. Raises `otherwise` when it has been waited long enough."""
         if self._pace is not None and throttled:  # Its rate makes the next pause as long as need be.
             self._pace.throttled(began=self._began, at=asyncio.get_running_loop().time())
         else:
             self._pauses += 1
-        await self._pause(_BACKOFF.pause(max(self._pauses, 1)), self._until, cause)
+        await self._pause(_BACKOFF.pause(max(self._pauses, 1)), self._until, cause, otherwise)
         if self._pace is not None:
             self.ends = asyncio.get_running_loop().time() + self._policy.deadline
 
     @staticmethod
-    async def _pause(seconds: float, until: float, cause: Exception | None) -> None:
+    async def _pause(
+        seconds: float, until: float, cause: Exception | None, otherwise: type[Exception] = TableUnavailable
+    ) -> None:
         if asyncio.get_running_loop().time() + seconds >= until:
-            raise TableUnavailable from cause
+            raise otherwise from cause
         await asyncio.sleep(seconds)
 
 

@@ -19,11 +19,9 @@ from vitrina.store.codecs.accounts import email_claim
 from vitrina.store.codecs.products import deletion_marker, sku_claim
 from vitrina.store.items import DeletionItem, EmailItem, Item, ProductItem, SkuItem, SuperAdminsItem, UserItem
 from vitrina.store.keys import Key
-from vitrina.store.operations import Check, Delete, Put, Query, Step, Write
+from vitrina.store.operations import ABSENT, Check, Delete, Put, Query, Step, Write
 from vitrina.store.paging import every
 from vitrina.store.table import Table
-
-_ABSENT: Final = Item.pk.does_not_exist()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +143,7 @@ class MissingDependent:
         place, owner_key = _text(self.dependent_key), self.owner_key
         checks = {owner_key: _unchanged(owner_key, owner)}
         detail = f"{_text(owner_key)} has no {place}"
-        condition: Condition = _ABSENT
+        condition: Condition = ABSENT
         if stored is not None:
             holder_key = self.constraint.owner_key(stored)
             holder = await table.get(holder_key, consistent=True)
@@ -209,7 +207,7 @@ class CountMismatch:
             return None
         detail = f"{_text(keys.SUPER_ADMINS)} says {members} where there are {number}"
         finding = Finding(what="super_admins", problem=Problem.MISCOUNTED, detail=detail)
-        condition = _ABSENT if after is None else SuperAdminsItem.members == members
+        condition = ABSENT if after is None else SuperAdminsItem.members == members
         return Diagnosis(finding, _steps(Put(SuperAdminsItem.keyed(keys.SUPER_ADMINS, members=number), condition)))
 
     async def _number(self, table: Table) -> int:
@@ -232,7 +230,7 @@ def _members(item: Item | None) -> int:
 
 
 def _unchanged(key: Key, item: Any) -> Check:  # noqa: ANN401 - an owner's item, or None
-    return Check(key, _ABSENT if item is None else type(item).version == item.version)
+    return Check(key, ABSENT if item is None else type(item).version == item.version)
 
 
 def _steps(*writes: Write) -> list[Step]:

@@ -5,10 +5,10 @@ from datetime import datetime
 from functools import partial
 
 from vitrina.clock import epoch_seconds
-from vitrina.errors import IdempotencyKeyReused
+from vitrina.errors import IdempotencyInProgress, IdempotencyKeyReused
 from vitrina.store import keys
 from vitrina.store.items import IdempotencyItem, Item, expect_type
-from vitrina.store.operations import Put, Step
+from vitrina.store.operations import ABSENT, Put, Step
 from vitrina.store.table import ConditionFailed, Table
 
 
@@ -63,7 +63,7 @@ class IdempotencyStore:
 
     def step(self, claim: Claim, response: StoredResponse) -> Step:
         """Return the step that stores a response in the transaction of its request."""
-        return Step(_put(claim, response), partial(_lost_race, claim))
+        return Step(_put(claim, response), partial(_lost_race, claim), busy=IdempotencyInProgress)
 
 
 def _put(claim: Claim, response: StoredResponse) -> Put:
@@ -75,7 +75,7 @@ def _put(claim: Claim, response: StoredResponse) -> Put:
         body=response.body,
         expires_at=epoch_seconds(claim.expires_at),
     )
-    return Put(item, Item.pk.does_not_exist() | (Item.expires_at <= epoch_seconds(claim.made_at)))
+    return Put(item, ABSENT | (Item.expires_at <= epoch_seconds(claim.made_at)))
 
 
 def _key(claim: Claim) -> keys.Key:

@@ -12,7 +12,7 @@ from vitrina.errors import NotFound
 from vitrina.store import keys
 from vitrina.store.codecs.notices import notice_from, notice_item
 from vitrina.store.items import Item, NoticeItem
-from vitrina.store.operations import Put, Query, Update
+from vitrina.store.operations import ABSENT, Put, Query, Update
 from vitrina.store.paging import page
 from vitrina.store.table import ConditionFailed, Table
 
@@ -38,7 +38,7 @@ class InboxStore:
             item.due_at = due_at
             item.digest = digest
         try:
-            await self._table.put(Put(item, Item.pk.does_not_exist()))
+            await self._table.put(Put(item, ABSENT))
         except ConditionFailed:
             return False
         return True

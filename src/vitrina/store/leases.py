@@ -9,7 +9,7 @@ from typing import Final
 
 from vitrina.store import keys
 from vitrina.store.items import Item, LeaseItem, expect_type
-from vitrina.store.operations import Delete, Put, Query, Update
+from vitrina.store.operations import ABSENT, Delete, Put, Query, Update
 from vitrina.store.paging import every
 from vitrina.store.table import ConditionFailed, Table
 
@@ -56,7 +56,7 @@ class LeaseStore:
         """Write the lease of a new shard, unless another relay has already done so."""
         item = LeaseItem.keyed(keys.lease(self._label, lease.shard_id), **asdict(lease))
         with suppress(ConditionFailed):
-            await self._table.put(Put(item, Item.pk.does_not_exist()))
+            await self._table.put(Put(item, ABSENT))
 
     async def take(self, lease: Lease, *, owner: str) -> Lease:
         """Assign an unchanged lease to `owner` and return it. Raises LeaseLost if it has changed."""

@@ -13,7 +13,7 @@ from vitrina.store import keys
 from vitrina.store.codecs.accounts import user_from
 from vitrina.store.codecs.notices import mail_from, mail_item, notice_from, preferences_from
 from vitrina.store.items import Item, MailItem, NoticeItem, NoticePreferencesItem, UserItem, expect_type
-from vitrina.store.operations import Delete, Put, Query, Update
+from vitrina.store.operations import ABSENT, Delete, Put, Query, Update
 from vitrina.store.paging import pages
 from vitrina.store.table import ConditionFailed, Table
 
@@ -73,7 +73,7 @@ class MailStore:
             due_at=at + lease,
         )
         try:
-            await self._table.put(Put(mail_item(mail), Item.pk.does_not_exist()))
+            await self._table.put(Put(mail_item(mail), ABSENT))
         except ConditionFailed as failure:
             there = mail_from(failure.item) if isinstance(failure.item, MailItem) else None
             if there is None or (there.due_at > at and there.id != mail.id):

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action, Update as UpdateExpression
 
+from vitrina.errors import Conflict
 from vitrina.store.items import Item
 from vitrina.store.keys import Index, Key
 
@@ -75,6 +76,9 @@ class Scan:
 
 # Writes
 
+ABSENT: Final = Item.pk.does_not_exist()
+"""The condition that no item has the key. A transaction that meets another one there looks who was faster."""
+
 
 def _conditional(arguments: Arguments, condition: Condition | None, expressions: Expressions) -> Arguments:
     if condition is not None:
@@ -90,6 +94,13 @@ class Put:
     item: Item
     condition: Condition | None = None
     kind = "Put"
+
+    def is_done(self, stored: Item | None) -> bool:
+        """Whether the stored item is the one to write."""
+        if stored is None or type(stored) is not type(self.item):
+            return False
+        # As it is read back: DynamoDB drops the trailing zeros of numbers.
+        return stored.attribute_values == type(self.item).from_raw_data(self.item.serialize()).attribute_values
 
     def arguments(self) -> Arguments:
         """Return the arguments of PutItem without the table's name."""
@@ -148,10 +159,14 @@ def _impossible(item: Item | None) -> Exception:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A write of a transaction; `otherwise` makes the error for a failed condition from the existing item, if any."""
+    """A write of a transaction; `otherwise` makes the error for a failed condition from the existing item, if any.
+
+    `busy` is raised if other transactions keep writing the item.
+    """
 
     write: Write
     otherwise: Callable[[Item | None], Exception] = _impossible
+    busy: type[Exception] = Conflict
 
 
 AlsoWrite = Callable[[T], Sequence[Step]]

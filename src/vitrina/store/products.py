@@ -1,7 +1,6 @@
 """Products in the table (R5 to R8, R10). A product and its change item are written in one transaction."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from vitrina.domain.products import Change, Product
 from vitrina.errors import Conflict, NotFound, SkuTaken
@@ -15,10 +14,8 @@ from vitrina.store.codecs.products import (
     sku_claim,
 )
 from vitrina.store.items import DeletionItem, Item, ProductItem, SkuItem
-from vitrina.store.operations import Delete, Put, Step
+from vitrina.store.operations import ABSENT, Delete, Put, Step
 from vitrina.store.table import Table
-
-_ABSENT: Final = Item.pk.does_not_exist()
 
 
 class ProductStore:
@@ -72,7 +69,7 @@ class ProductStore:
         await self._table.commit([
             *also,
             self._claim_sku(product),
-            Step(Put(product_item(product), _ABSENT), _lost_race),
+            Step(Put(product_item(product), ABSENT), _lost_race),
             Step(Put(change_item(change))),
             Step(Put(price_item(product))),
         ])  # fmt: skip
@@ -91,7 +88,7 @@ class ProductStore:
         await self._table.commit([
             self._replace(before, after),
             self._release_sku(before),
-            Step(Put(deletion_marker(after), _ABSENT), _lost_race),
+            Step(Put(deletion_marker(after), ABSENT), _lost_race),
             Step(Put(change_item(change))),
         ])  # fmt: skip
 
@@ -108,7 +105,7 @@ class ProductStore:
         return Step(Put(product_item(after), ProductItem.version == before.version), _lost_race)
 
     def _claim_sku(self, product: Product) -> Step:
-        return Step(Put(sku_claim(product), _ABSENT), _sku_taken)
+        return Step(Put(sku_claim(product), ABSENT), _sku_taken)
 
     def _release_sku(self, product: Product) -> Step:
         return Step(Delete(keys.sku(product.sku), SkuItem.product_id == product.id), _lost_race)

@@ -13,7 +13,7 @@ from vitrina.store import keys
 from vitrina.store.codecs.accounts import user_from
 from vitrina.store.codecs.notices import preferences_from, preferences_item
 from vitrina.store.items import Item, MailWindowItem, NoticePreferencesItem, UserItem, expect_type
-from vitrina.store.operations import Put, Query, Update
+from vitrina.store.operations import ABSENT, Put, Query, Update
 from vitrina.store.paging import every
 from vitrina.store.table import MOST_KEYS, ConditionFailed, Table
 
@@ -73,7 +73,7 @@ class RecipientStore:
             MailWindowItem.keyed(
                 key, closes_at=closes_at, notices=notices, expires_at=epoch_seconds(closes_at + _WINDOW_KEPT)
             ),
-            Item.pk.does_not_exist() | (MailWindowItem.closes_at <= at),
+            ABSENT | (MailWindowItem.closes_at <= at),
         )
         for _ in range(_TRIES):
             try:

@@ -12,15 +12,26 @@ from vitrina.errors import Conflict
 from vitrina.store.calls import Method, RetryPolicy, client_call
 from vitrina.store.items import Item, RawItem
 from vitrina.store.keys import Key
-from vitrina.store.operations import Arguments, Delete, Expressions, Put, Query, Scan, Step, Update, raw_key
+from vitrina.store.operations import (
+    ABSENT,
+    Arguments,
+    Delete,
+    Expressions,
+    Put,
+    Query,
+    Scan,
+    Step,
+    Update,
+    raw_key,
+)
 
 MOST_KEYS: Final = 100
 """The most items of a BatchGetItem, and the most operations of a transaction."""
 MOST_PUTS: Final = 25
 """The most items of a BatchWriteItem."""
-_MOST_CONFLICTS: Final = 5
 _INVALID: Final = frozenset({"ItemCollectionSizeLimitExceeded", "ValidationError"})
 """Reasons of a cancelled transaction that no later try would change."""
+_CONFLICT: Final = "TransactionConflict"
 
 ItemPage = tuple[list[Item], Position | None]
 """Items, and the position of the next page, None at the end."""
@@ -164,9 +175,10 @@ class Table:
     async def commit(self, steps: Sequence[Step]) -> None:
         """Write all steps or none.
 
-        If conditions fail, raises the error of the first such step, and Conflict after repeated transaction conflicts.
-        All tries have one client request token, which makes them idempotent for ten minutes; botocore would generate a
-        new one for each call. Throttled items, and an earlier try that has not ended, are waited for.
+        If conditions fail, raises the error of the first such step. All tries have one client request token, which
+        makes them idempotent for ten minutes; botocore would generate a new one for each call. Throttled items, an
+        earlier try that has not ended, and other transactions are waited for. If those never end, raises what the first
+        step of a contended item has as `busy`.
         """
         writes = [step.write for step in steps]
         arguments: Arguments = {
@@ -185,7 +197,7 @@ class Table:
     async def _transaction(
         self, operation: str, method: Method, arguments: Arguments, steps: Sequence[Step] = ()
     ) -> Any:  # noqa: ANN401 - DynamoDB's own response
-        tries, conflicts = self._retries.start(), 0
+        tries = self._retries.start()
         while True:
             try:
                 return await client_call(operation, method, arguments, tries)
@@ -199,11 +211,17 @@ class Table:
                     raise steps[first].otherwise(_decoded(reasons[first].get("Item"))) from error
                 if not _INVALID.isdisjoint(codes):
                     raise
-                conflicts += set(codes) - {"None"} == {"TransactionConflict"}
                 failure = error
-            if conflicts == _MOST_CONFLICTS:
-                raise Conflict from failure
-            await tries.wait(failure, throttled=set(codes) - {"None"} != {"TransactionConflict"})
+            if set(codes) - {"None"} != {_CONFLICT}:
+                await tries.wait(failure)
+                continue
+            step = steps[codes.index(_CONFLICT)] if steps else None
+            await tries.wait(failure, throttled=False, otherwise=step.busy if step else Conflict)
+            if step and isinstance(step.write, Put) and step.write.condition is ABSENT:
+                # Most rivals for a claim need no further try, with which they would meet each other again.
+                holder = await self.get(step.write.item.key, consistent=True)
+                if holder is not None and not step.write.is_done(holder):
+                    raise step.otherwise(holder) from failure
 
     async def put_many(self, items: Iterable[Item]) -> None:
         """Write up to `MOST_PUTS` items by one call, without conditions. Unprocessed items are sent again."""
@@ -224,15 +242,19 @@ class Table:
                 await tries.wait()
 
     async def _write(self, operation: str, method: Method, write: Put | Delete | Update, **options: str) -> Any:  # noqa: ANN401 - DynamoDB's own response
-        try:
-            return await self._call(operation, method, TableName=self.name, **write.arguments(), **options)
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                old: Any = error.response.get("Item")
-                raise ConditionFailed(_decoded(old)) from error
-            if error.response["Error"]["Code"] == "TransactionConflictException":
-                raise Conflict from error
-            raise
+        arguments = {"TableName": self.name} | write.arguments() | options
+        tries = self._retries.start()
+        while True:
+            try:
+                return await client_call(operation, method, arguments, tries)
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                    old: Any = error.response.get("Item")
+                    raise ConditionFailed(_decoded(old)) from error
+                if error.response["Error"]["Code"] != "TransactionConflictException":
+                    raise
+                failure = error
+            await tries.wait(failure, throttled=False, otherwise=Conflict)
 
     async def _call(self, operation: str, method: Method, **arguments: Any) -> Any:  # noqa: ANN401
         return await client_call(operation, method, arguments, self._retries.start())

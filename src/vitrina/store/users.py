@@ -11,11 +11,10 @@ from vitrina.store import keys
 from vitrina.store.codecs.accounts import email_claim, user_from, user_item
 from vitrina.store.items import EmailItem, Item, SessionItem, SuperAdminsItem, UserItem
 from vitrina.store.keys import Key
-from vitrina.store.operations import Delete, Put, Query, Step, Update
+from vitrina.store.operations import ABSENT, Delete, Put, Query, Step, Update
 from vitrina.store.paging import page
 from vitrina.store.table import Table
 
-_ABSENT: Final = Item.pk.does_not_exist()
 _MOST_CLEARED: Final = 1_000
 
 
@@ -64,7 +63,7 @@ class UserStore:
 
     async def create(self, user: User, *, also: Sequence[Step] = ()) -> None:
         """Write a new account and claim its e-mail. Raises EmailTaken and the errors of the steps in `also`."""
-        steps = [*also, _claim_email(user), Step(Put(user_item(user), _ABSENT), _lost_race)]
+        steps = [*also, _claim_email(user), Step(Put(user_item(user), ABSENT), _lost_race)]
         if user.role is Role.SUPER_ADMIN:
             steps.append(_count_super_admin())
         await self._table.commit(steps)
@@ -133,7 +132,7 @@ class UserStore:
 
 
 def _claim_email(user: User) -> Step:
-    return Step(Put(email_claim(user), _ABSENT), lambda _: EmailTaken())
+    return Step(Put(email_claim(user), ABSENT), lambda _: EmailTaken())
 
 
 def _release(key: Key, user: User) -> Step:

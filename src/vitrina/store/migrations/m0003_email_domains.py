@@ -12,7 +12,7 @@ from vitrina.store import keys
 from vitrina.store.codecs.accounts import email_claim
 from vitrina.store.items import EmailItem, Item, UserItem
 from vitrina.store.migrations.ledger import Ledger
-from vitrina.store.operations import Check, Delete, Put, Step, Write
+from vitrina.store.operations import ABSENT, Check, Delete, Put, Step, Write
 from vitrina.store.table import Table
 
 NAME: Final = "email domains"
@@ -45,7 +45,7 @@ async def _move(table: Table, ledger: Ledger, user: UserItem, older: keys.Key, w
         Delete(older, EmailItem.user_id == user.id),
     ]
     if holder is None:
-        writes.append(Put(email_claim(user), Item.pk.does_not_exist()))
+        writes.append(Put(email_claim(user), ABSENT))
     elif isinstance(holder, EmailItem) and holder.user_id != user.id:
         ledger.note(
             f"accounts {user.id} and {holder.user_id} have the same e-mail address: both sign in as before, "
