@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from scripts.benchmarks import client, export, imports, listing, load, notices, reads, reports, writes
+from scripts.benchmarks import client, export, footprint, imports, listing, load, notices, reads, reports, writes
 from scripts.benchmarks.figures import Report
 from scripts.devstack.dynamodb_local import MissingToolError
 from scripts.devstack.engines import EngineError
@@ -100,6 +100,13 @@ def export_command(events: int, path: Path | None) -> None:
 def client_command(rounds: int, path: Path | None) -> None:
     """Compare reads through Vitrina's own DynamoDB client and through aiobotocore's."""
     _measure(partial(client.measure, rounds=rounds), path)
+
+
+@main.command("footprint")
+@json_option
+def footprint_command(path: Path | None) -> None:
+    """Measure an installation without extras: its size, its start, and the memory of an idle API."""
+    _measure(footprint.measure, path)
 
 
 def _measure(measure: Measure, path: Path | None) -> None:

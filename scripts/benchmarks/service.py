@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample as Metric
 from pydantic import SecretStr
 
 from scripts.benchmarks.load import Load, Sample, Usage
@@ -56,9 +57,7 @@ class Service(Server):
 
     async def usage(self) -> Usage:
         """Read the service's counters from /metrics."""
-        async with self._client.get(f"{self.url}/metrics") as response:
-            text = await response.text()
-        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        samples = await self._metrics()
 
         def total(name: str, **labels: str) -> float:
             return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
@@ -70,6 +69,15 @@ class Service(Server):
             write_calls=sum(total("vitrina_dynamodb_calls_total", operation=operation) for operation in writes),
             views=total("vitrina_views_stored_total"),
         )
+
+    async def memory(self) -> float:
+        """Return the bytes that the process holds in memory; Linux alone says so."""
+        return next(s.value for s in await self._metrics() if s.name == "process_resident_memory_bytes")
+
+    async def _metrics(self) -> list[Metric]:
+        async with self._client.get(f"{self.url}/metrics") as response:
+            text = await response.text()
+        return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
     async def get(self, path: str, *, token: str = "") -> Any:  # noqa: ANN401 - any JSON
         """Get `path`. Raises aiohttp.ClientResponseError for an error response."""

@@ -8,9 +8,11 @@ the context closes what was built, the last one first.
 """
 # ruff: noqa: PLC0415 - pyarrow alone takes 0.1 s and 40 MB, and JWT, templates and password rules as long together
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -171,6 +173,13 @@ class Services:
         self._stack.push_async_callback(_drain, views, self.settings.shutdown_timeout)
         return views
 
+    async def load_reports(self) -> None:
+        """Import Arrow in a thread, before `analytics` or `exports` would do so on the event loop, for 0.1 s.
+
+        Raises ReportsNotInstalled.
+        """
+        await asyncio.to_thread(import_module, "vitrina.services.arrow")
+
     @cached_property
     def rollups(self) -> "Rollups":
         """The counting of closed days."""
@@ -180,7 +189,10 @@ class Services:
 
     @cached_property
     def analytics(self) -> "Analytics":
-        """Counts of views over days; closed days without a rollup are rolled up in the background."""
+        """Counts of views over days; closed days without a rollup are rolled up in the background.
+
+        Raises ReportsNotInstalled, as `rollups` and `exports` do.
+        """
         from vitrina.services.analytics.analytics import Analytics
         from vitrina.services.analytics.rollups import RollupQueue
 

@@ -184,5 +184,11 @@ class Overloaded(Unavailable):
     message = "The service has more to do than it can take on: try again."
 
 
+class ReportsNotInstalled(VitrinaError):
+    """Counting and exporting views needs the extra `reports`, and it is not installed."""
+
+    message = "Reports and exports need the extra `reports`, which is not installed."
+
+
 class NoRoom(OSError):
     """A temporary file cannot be created or written. No `VitrinaError`, because no caller can act on it."""

@@ -14,11 +14,11 @@ from tests.services.exports.catalogue import Catalogue, period, products
 from tests.services.exports.history import History
 from tests.store.samples import START, at
 from vitrina.clock import epoch_ms
+from vitrina.domain.reports import Format
 from vitrina.domain.views import View
 from vitrina.files import Folder
 from vitrina.services.exports import formats, prices
 from vitrina.services.exports.dataset import VIEWS, Dataset
-from vitrina.services.exports.formats import Format
 from vitrina.services.exports.prices import PRICES, PriceExporter
 from vitrina.services.exports.stream import Exporter
 from vitrina.store.listings import ProductListings

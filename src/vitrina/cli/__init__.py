@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import click
 from click.shell_completion import CompletionItem
 
+from vitrina.errors import ReportsNotInstalled
+
 
 def example(line: str) -> str:
     """Return the end of a command's help: a command line, which a test runs."""
@@ -32,12 +34,18 @@ class LazyGroup(click.Group):
         return list(self._entries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """Return a command, imported if need be, or None when there is none of this name."""
+        """Return a command, imported if need be, or None when there is none of this name.
+
+        Raises ClickException if the command needs an extra that is not installed.
+        """
         entry = self._entries.get(cmd_name)
         if not isinstance(entry, tuple):
             return entry
         module, _, name = entry[0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
+        try:
+            command: click.Command = getattr(importlib.import_module(module), name)
+        except ReportsNotInstalled as error:
+            raise click.ClickException(str(error)) from error
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's

@@ -12,9 +12,9 @@ import click
 
 from vitrina.cli.running import CommandFailed, UsageError, standard_output, temporary_files
 from vitrina.clock import now
+from vitrina.domain.reports import Format
 from vitrina.files import FilesRefused
 from vitrina.s3 import SCHEME
-from vitrina.services.exports.formats import Format
 from vitrina.store.table_export import TableExportRefused
 
 STANDARD_OUTPUT: Final = "-"

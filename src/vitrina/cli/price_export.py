@@ -21,8 +21,7 @@ from vitrina.cli.progress import progress
 from vitrina.cli.running import PATIENCE, json_option, load_settings, print_result, run
 from vitrina.clock import now
 from vitrina.config import Settings
-from vitrina.domain.reports import Period
-from vitrina.services.exports.formats import Format
+from vitrina.domain.reports import Format, Period
 from vitrina.services.exports.prices import PRICES, PriceExporter
 
 

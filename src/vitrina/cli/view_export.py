@@ -27,10 +27,10 @@ from vitrina.cli.progress import progress
 from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, json_option, load_settings, print_result, run
 from vitrina.clock import now
 from vitrina.config import Settings
-from vitrina.domain.reports import DEFAULT_DAYS, Period, days_before, is_closed
+from vitrina.domain.reports import DEFAULT_DAYS, Format, Period, days_before, is_closed
 from vitrina.services.concurrency import gather
 from vitrina.services.exports.dataset import VIEWS, Dataset
-from vitrina.services.exports.formats import Format, new_encoder
+from vitrina.services.exports.formats import new_encoder
 from vitrina.services.exports.source import ViewSource
 from vitrina.services.exports.staged import StagedSource
 from vitrina.services.exports.stream import Exporter, Progress as Done, Report

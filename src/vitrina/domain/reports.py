@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from enum import StrEnum
 from typing import Final, NamedTuple, Self
 
 from vitrina.domain.views import VIEW_BYTES, PackedViews
@@ -25,6 +26,14 @@ NAMED_HOSTS: Final = 50
 _ROW: Final = struct.Struct(">16sIII")
 """A row of a packed table: product, views, distinct visitors, views by bots."""
 ROW_BYTES: Final = _ROW.size
+
+
+class Format(StrEnum):
+    """The file format of an export."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+    JSONL = "jsonl"
 
 
 class Counts(NamedTuple):

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -16,10 +17,10 @@ import pytest
 from tests.api.client import Person, ok, problem, product_body, refused
 from tests.service import Service, serving
 from vitrina.api.routes import exports
-from vitrina.domain.reports import Period
+from vitrina.domain.reports import Format, Period
 from vitrina.domain.views import View, midnight_ms
 from vitrina.errors import TableUnavailable
-from vitrina.services.exports.formats import Format
+from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.views import ViewStore
 
@@ -54,6 +55,15 @@ async def wide(service: Service) -> AsyncIterator[Service]:
     """Another process of the service, whose table a test can replace."""
     async with serving(service.settings) as wide:
         yield wide
+
+
+@pytest.mark.parametrize(
+    "path", [EXPORT, "/v1/analytics/prices/export", "/v1/analytics/top-products", f"/v1/products/{new_id()}/views"]
+)
+async def test_without_the_extra_reports_it_is_501(admin: Person, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "vitrina.services.arrow")
+    problem(await admin.get(path), 501, "reports_not_installed")
 
 
 async def test_the_default_format_is_json_lines(admin: Person, product_id: str) -> None:

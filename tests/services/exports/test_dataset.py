@@ -19,11 +19,11 @@ from tests.services.exports.places import BucketOut, FolderOut, Out
 from vitrina import s3
 from vitrina.bootstrap import open_place
 from vitrina.config import Settings
+from vitrina.domain.reports import Format
 from vitrina.domain.views import PackedViews, View, midnight_ms
 from vitrina.files import FilesRefused, Folder, NewFile
 from vitrina.ids import new_id
 from vitrina.services.exports.dataset import VIEWS, Dataset
-from vitrina.services.exports.formats import Format
 from vitrina.services.exports.source import Day
 from vitrina.services.exports.stream import Exporter, Progress, Report
 from vitrina.store.views import Segment

@@ -19,10 +19,11 @@ from hypothesis import given, settings, strategies as st
 
 from tests.services.exports.history import DAY, KETTLE, LAMP, History
 from vitrina.clock import rfc3339
+from vitrina.domain.reports import Format
 from vitrina.domain.views import View, midnight_ms
 from vitrina.files import Folder
 from vitrina.services.exports.dataset import VIEWS, Dataset
-from vitrina.services.exports.formats import Encoder, Format, new_encoder
+from vitrina.services.exports.formats import Encoder, new_encoder
 from vitrina.services.exports.stream import Exporter
 
 Rows = list[dict[str, Any]]

@@ -21,11 +21,10 @@ from vitrina.clock import rfc3339
 from vitrina.domain.money import DECIMALS
 from vitrina.domain.pages import Page, Position
 from vitrina.domain.products import Product
-from vitrina.domain.reports import Period
+from vitrina.domain.reports import Format, Period
 from vitrina.errors import TableUnavailable
 from vitrina.files import FilesRefused
 from vitrina.services.exports import prices as module
-from vitrina.services.exports.formats import Format
 from vitrina.services.exports.prices import PRICES, PriceExporter
 from vitrina.store.listings import ProductListings
 

@@ -149,6 +149,11 @@ TABLE: Final[dict[type[VitrinaError], Row]] = {
     ),
     errors.RateLimited: _row(429, "rate_limited", "Too many tries. Wait for as many seconds as `Retry-After` says."),
     InternalError: _row(500, "internal_error", "Something went wrong here; it has been logged under the request id."),
+    errors.ReportsNotInstalled: _row(
+        501,
+        "reports_not_installed",
+        "This server has no reports and exports. Its operators can install Vitrina with the extra `reports`.",
+    ),
     errors.Unavailable: _row(503, "unavailable", "The service cannot do this right now. Try again."),
     errors.TableUnavailable: _row(503, "table_unavailable", "The database does not respond right now. Try again."),
     errors.QueueUnavailable: _row(503, "queue_unavailable", "The queue does not respond right now. Try again."),

@@ -9,12 +9,18 @@ from vitrina.api.http.routing import RouteTable
 from vitrina.api.schemas.analytics import DayEntry, LeaderEntry, LeaderReport, LeadersQuery, PeriodQuery, ViewReport
 from vitrina.domain.api_keys import Scope
 from vitrina.domain.users import PRODUCT_MANAGERS
-from vitrina.errors import Overloaded
+from vitrina.errors import Overloaded, ReportsNotInstalled
 
 routes = RouteTable("analytics")
 
 
-@routes.get("/v1/products/{product_id}/views", allow=PRODUCT_MANAGERS, scope=Scope.READ, responses={200: ViewReport})
+@routes.get(
+    "/v1/products/{product_id}/views",
+    allow=PRODUCT_MANAGERS,
+    scope=Scope.READ,
+    responses={200: ViewReport},
+    errors=(ReportsNotInstalled,),
+)
 async def get_product_views(request: Request[None, PeriodQuery]) -> web.Response:
     """Count a product's views, day by day, people and bots apart.
 
@@ -22,7 +28,9 @@ async def get_product_views(request: Request[None, PeriodQuery]) -> web.Response
     by `Sec-Purpose`, `Purpose`, `X-Purpose` or `X-Moz`.
     """
     product_id = request.parameter("product_id")
-    analytics = request.app[SERVICES].analytics
+    services = request.app[SERVICES]
+    await services.load_reports()
+    analytics = services.analytics
     period = analytics.period(request.query.first, request.query.last)
     days = await analytics.of_product(product_id, period)
     return json_response(
@@ -43,11 +51,13 @@ async def get_product_views(request: Request[None, PeriodQuery]) -> web.Response
     allow=PRODUCT_MANAGERS,
     scope=Scope.READ,
     responses={200: LeaderReport},
-    errors=(Overloaded,),
+    errors=(Overloaded, ReportsNotInstalled),
 )
 async def list_top_products(request: Request[None, LeadersQuery]) -> web.Response:
     """List the products with the most views."""
-    analytics = request.app[SERVICES].analytics
+    services = request.app[SERVICES]
+    await services.load_reports()
+    analytics = services.analytics
     period = analytics.period(request.query.first, request.query.last)
     leaders = await analytics.leaders(period, limit=request.query.limit)
     return json_response(LeaderReport(items=[LeaderEntry.model_validate(leader) for leader in leaders]))

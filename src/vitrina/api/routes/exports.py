@@ -14,10 +14,9 @@ from vitrina.api.http.routing import RouteOptions, RouteTable
 from vitrina.api.http.validation import QueryModel
 from vitrina.api.schemas.analytics import Day, PeriodQuery
 from vitrina.domain.api_keys import Scope
-from vitrina.domain.reports import Period
+from vitrina.domain.reports import Format, Period
 from vitrina.domain.users import PRODUCT_MANAGERS
-from vitrina.errors import Overloaded
-from vitrina.services.exports.formats import Format
+from vitrina.errors import Overloaded, ReportsNotInstalled
 
 _MEDIA_TYPES: Final = {
     Format.JSONL: "application/x-ndjson",
@@ -36,7 +35,7 @@ _EXPORT: Final[RouteOptions] = {
     "allow": PRODUCT_MANAGERS,
     "scope": Scope.READ,
     "responses": {200: ("application/x-ndjson", "text/csv", "application/vnd.apache.parquet")},
-    "errors": (Overloaded,),
+    "errors": (Overloaded, ReportsNotInstalled),
     "response_headers": ("Content-Disposition",),
     "deadline": False,
 }
@@ -68,6 +67,7 @@ async def export_views(request: Request[None, ViewExportQuery]) -> web.StreamRes
     more with 503.
     """
     services, form = request.app[SERVICES], request.query.format
+    await services.load_reports()
     period = services.analytics.period(request.query.first, request.query.last)
     name = f"views-{period.first}-{period.last}"
     return await _stream(request, name, form, services.exports.views(period, form))
@@ -81,11 +81,12 @@ async def export_prices(request: Request[None, PriceExportQuery]) -> web.StreamR
     empty while a price is in force. A deletion ends a product's price, and a restoration begins one. `sku`, incomplete
     responses and the limit of two exports at once are as in the export of views.
     """
-    query, form = request.query, request.query.format
+    services, query, form = request.app[SERVICES], request.query, request.query.format
+    await services.load_reports()
     period = Period.between(query.first, query.last)
     bounds = {"from": query.first, "to": query.last}
     name = "-".join(["prices", *(f"{word}-{day}" for word, day in bounds.items() if day)])
-    return await _stream(request, name, form, request.app[SERVICES].exports.prices(period, form))
+    return await _stream(request, name, form, services.exports.prices(period, form))
 
 
 async def _stream(

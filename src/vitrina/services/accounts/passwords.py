@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import bcrypt
-from zxcvbn import zxcvbn  # type: ignore[import-untyped]
 
 from vitrina.domain.text import fold
 from vitrina.errors import Overloaded
@@ -110,6 +109,8 @@ def _release(free: asyncio.Semaphore, loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _guesses(password: str, words: list[str]) -> int:
+    from zxcvbn import zxcvbn  # type: ignore[import-untyped]  # noqa: PLC0415 - 12 MB, for new passwords alone
+
     with _ESTIMATE_LOCK:
         return int(zxcvbn(password, user_inputs=words)["guesses"])
 

@@ -3,10 +3,8 @@
 import threading
 from typing import Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from vitrina.domain.reports import ROW_BYTES, Counts, product_id_of
+from vitrina.services.arrow import pa, pc
 from vitrina.services.exports import columns
 
 _LEAST_SUMS: Final = 256

@@ -13,13 +13,11 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import IO, Final, NamedTuple, Self
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from vitrina.domain.reports import OTHER, Counts
 from vitrina.domain.views import BOT, VIEW_BYTES, PackedViews
 from vitrina.errors import NoRoom
 from vitrina.services.analytics.product_counts import ProductCounts
+from vitrina.services.arrow import pa, pc
 from vitrina.services.exports import columns
 
 _MOST_IN_MEMORY: Final = 100_000

@@ -12,15 +12,10 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from vitrina.domain.reports import product_id_of
 from vitrina.domain.views import BOT, VIEW_BYTES, PackedViews, midnight_ms
+from vitrina.services.arrow import pa, pc
 from vitrina.store.views import Segment
-
-# Arrow's own pool keeps 40 MB more, some of it for each thread, and is no faster.
-pa.set_memory_pool(pa.system_memory_pool())
 
 CACHED_PRODUCTS: Final = 16_384
 """Products whose texts are cached from one batch to the next, 200 bytes each: most of them occur again."""

@@ -17,9 +17,9 @@ from typing import Any, Final, Protocol, Self
 
 import orjson
 
-from vitrina.domain.reports import is_closed
+from vitrina.domain.reports import Format, is_closed
 from vitrina.files import FilesRefused
-from vitrina.services.exports.formats import Format, new_encoder
+from vitrina.services.exports.formats import new_encoder
 from vitrina.services.exports.source import Day
 from vitrina.services.exports.stream import Exporter
 

@@ -3,16 +3,14 @@
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from vitrina.domain.reports import Format
 from vitrina.domain.text import escape_cell
+from vitrina.services.arrow import pa, pc
 from vitrina.services.exports.columns import CACHED_PRODUCTS, EventBatch
 
 _NAMES: Final = pa.dictionary(pa.int32(), pa.string())
@@ -32,14 +30,6 @@ _NEEDS_QUOTES: Final = re.compile(r'[",\r\n]')
 
 Skus = Sequence[str | None]
 """The SKU of each product of a batch; None if it is not known."""
-
-
-class Format(StrEnum):
-    """The file format of an export."""
-
-    PARQUET = "parquet"
-    CSV = "csv"
-    JSONL = "jsonl"
 
 
 class Encoder(Protocol):
@@ -82,6 +72,8 @@ class ParquetFile:
     """
 
     def __init__(self, schema: pa.Schema, *, texts: list[str], times: list[str]) -> None:
+        import pyarrow.parquet as pq  # noqa: PLC0415 - the other formats and all reports do without it
+
         self._schema = schema
         self._file = _DrainedFile()
         self._writer = pq.ParquetWriter(

@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Final
 
-from vitrina.domain.reports import Period
+from vitrina.domain.reports import Format, Period
 from vitrina.errors import Overloaded
-from vitrina.services.exports.formats import Format, new_encoder
+from vitrina.services.exports.formats import new_encoder
 from vitrina.services.exports.prices import PriceExporter
 from vitrina.services.exports.source import ViewSource
 from vitrina.services.exports.stream import Exporter

@@ -14,19 +14,19 @@ from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
 import orjson
-import pyarrow as pa
 
 from vitrina.backoff import Backoff
 from vitrina.clock import rfc3339
 from vitrina.domain.money import MAX_INTEGER_DIGITS
 from vitrina.domain.pages import Page, Position
 from vitrina.domain.products import PricePeriod, Product, Sort
-from vitrina.domain.reports import Period, product_key
+from vitrina.domain.reports import Format, Period, product_key
 from vitrina.domain.text import escape_cell
 from vitrina.errors import TableUnavailable
+from vitrina.services.arrow import pa
 from vitrina.services.concurrency import ahead, gather
 from vitrina.services.exports.dataset import Place, copy, read_manifest, write_manifest
-from vitrina.services.exports.formats import Format, ParquetFile, csv_header
+from vitrina.services.exports.formats import ParquetFile, csv_header
 from vitrina.store.listings import ProductListings
 
 T = TypeVar("T")
