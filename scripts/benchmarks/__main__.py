@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from scripts.benchmarks import client, export, footprint, imports, listing, load, notices, reads, reports, writes
+from scripts.benchmarks import client, export, fleet, footprint, imports, listing, load, notices, reads, reports, writes
 from scripts.benchmarks.figures import Report
 from scripts.devstack.dynamodb_local import MissingToolError
 from scripts.devstack.engines import EngineError
@@ -92,6 +92,13 @@ def import_command(path: Path | None) -> None:
 def export_command(events: int, path: Path | None) -> None:
     """Export views in each format, beside a bare loop over their segments."""
     _measure(partial(export.measure, events=events), path)
+
+
+@main.command("fleet")
+@json_option
+def fleet_command(path: Path | None) -> None:
+    """Spread anonymous reads over 1, 10 and 50 simulated processes."""
+    _measure(fleet.measure, path)
 
 
 @main.command("client")

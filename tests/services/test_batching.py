@@ -1,12 +1,16 @@
-"""Batching: requests that arrive during a call share the next one, and no request waits for a timer."""
+"""Batching: requests that arrive during a call share the next one; only small and frequent batches wait for more."""
 
 import asyncio
 import contextvars
+from itertools import pairwise
 
 import pytest
 
+from scripts.benchmarks import virtual_time
 from vitrina.services.batching import Batcher
 
+CALL = 0.006
+SPACING = 0.024
 NAME: contextvars.ContextVar[str] = contextvars.ContextVar("NAME", default="nobody")
 
 
@@ -42,7 +46,7 @@ async def turns(number: int = 3) -> None:
 
 
 async def test_a_lone_request_is_flushed_at_once() -> None:
-    """There is no timer: batching adds nothing to the latency of an idle service."""
+    """Batching adds nothing to the latency of an idle service."""
     flush = Flush()
     batcher = Batcher(flush, most=10)
     for number in range(3):
@@ -85,7 +89,7 @@ async def test_a_failure_is_raised_to_the_requests_of_its_batch_only() -> None:
 
 
 async def test_cancelling_one_waiter_affects_no_other() -> None:
-    """Neither one that is queued nor one whose call is in flight."""
+    """Neither one that is queued, which is dropped, nor one whose call is in flight."""
     flush = Flush(held=True)
     batcher = Batcher(flush, most=10)
     waiters = []
@@ -99,6 +103,7 @@ async def test_cancelling_one_waiter_affects_no_other() -> None:
     results = await asyncio.gather(*waiters, return_exceptions=True)
     assert [results[1], results[3]] == [2, 6]
     assert [isinstance(results[number], asyncio.CancelledError) for number in (0, 2)] == [True, True]
+    assert flush.batches == [[0], [1, 3]]
     assert len(batcher) == 0
 
 
@@ -174,6 +179,60 @@ async def test_a_full_batch_starts_at_once() -> None:
     await turns(2)
     assert flush.batches == [[0], [1, 2]]
     await asyncio.gather(*others)
+
+
+class Spaced:
+    """A batcher of small batches in simulated time, whose calls take `CALL` seconds; `batches` are (start, size)."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[float, int]] = []
+        self._batcher = Batcher(self._flush, most=10, spacing=SPACING, enough=6)
+
+    async def _flush(self, batch: list[int]) -> list[int]:
+        self.batches.append((asyncio.get_running_loop().time(), len(batch)))
+        await asyncio.sleep(CALL)
+        return batch
+
+    async def request(self, *, after: float = 0.0) -> float:
+        """Make a request in `after` seconds, and return how long it took."""
+        await asyncio.sleep(after)
+        began = asyncio.get_running_loop().time()
+        await self._batcher.submit(0)
+        return asyncio.get_running_loop().time() - began
+
+
+def test_small_batches_are_spaced_where_they_are_frequent() -> None:
+    """And a batch that is large enough starts at once."""
+
+    async def run() -> None:
+        spaced = Spaced()
+        took = await asyncio.gather(*(spaced.request(after=0.005 * number) for number in range(60)))
+        starts, sizes = zip(*spaced.batches, strict=True)
+        assert all(size >= 4 for size in sizes[1:-1])
+        assert all(after - before > SPACING - 1e-6 for before, after in pairwise(starts[:-1]))
+        assert max(took) < SPACING + CALL + 1e-6
+        crowd = Spaced()
+        await asyncio.gather(*(crowd.request(after=0.001 * number) for number in range(60)))
+        assert all(6 <= size <= 8 for _, size in crowd.batches[1:-1])
+
+    virtual_time.run(run())
+
+
+@pytest.mark.parametrize("clients", [1, 5])
+def test_nothing_is_added_for_clients_that_all_wait(clients: int) -> None:
+    """Each sends its next request some time after the response; once they share a batch, no other is waited for."""
+
+    async def run() -> None:
+        spaced = Spaced()
+
+        async def client(number: int) -> list[float]:
+            await asyncio.sleep(0.002 * number)
+            return [await spaced.request(after=0.001) for _ in range(30)]
+
+        for took in await asyncio.gather(*map(client, range(clients))):
+            assert max(took[3:-3]) < CALL + 1e-6  # At first and at last not all of them wait.
+
+    virtual_time.run(run())
 
 
 async def _wait(batcher: Batcher[int, int], number: int) -> int:

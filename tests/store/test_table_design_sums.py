@@ -64,7 +64,8 @@ def test_views_cost_what_the_formula_says(cells: list[str]) -> None:
     if 2 * (mixed := _units(82 + 35 * views)) <= many:
         many, segments, bare = mixed, 1, 82
     assert cells[1:4] == [str(one), f"{one / views + 1e-9:.3f}", f"{one / views * price + 1e-9:.2f}"]
-    assert cells[4] == f"{(76 + 100) / views + 35 + 1e-9:.1f}"
+    bare_one = 82 if views > 1 and _units(82 + 35 * views) == 1 else 76
+    assert cells[4] == f"{(bare_one + 100) / views + 35 + 1e-9:.1f}"
     assert cells[5:8] == [f"{many:.2f}", f"{many / views + 1e-9:.3f}", f"{many / views * price + 1e-9:.2f}"]
     assert cells[8] == f"{segments / views * (bare + 100) + 35 + 1e-9:.1f}"
 
@@ -73,6 +74,8 @@ def test_a_segment_is_as_large_as_the_formula_says() -> None:
     """76 bytes, six more if it is mixed, and 35 for each view."""
     for views in (1, 27, MOST_IN_SEGMENT):
         assert _segment_sizes([new_id()] * views) == [76 + 35 * views]
+    for views in (2, 26):
+        assert _segment_sizes([new_id()] * views) == [82 + 35 * views]
     many = [new_id() for _ in range(90)]
     assert _segment_sizes(many) == [82 + 35 * 90]
     assert _units(76 + 35 * 27) == 1 < _units(76 + 35 * 28)

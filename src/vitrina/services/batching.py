@@ -1,4 +1,4 @@
-"""Batching: many small requests share one call, without waiting for a timer.
+"""Batching: many small requests share one call.
 
 While no call is in flight, one starts at once; while one is, requests queue up; when it ends, the next call takes the
 queue. The busier the service, the larger the batches and the cheaper each request.
@@ -6,9 +6,15 @@ queue. The busier the service, the larger the batches and the cheaper each reque
 Clients that send their next request as soon as they get a response would split into two halves that alternate for ever,
 each batch half as large as it could be. So before the next call starts, the clients of the last one get a few turns of
 the event loop (each of which polls all sockets once) to join it.
+
+Where many processes share the load, each has a few requests in a call, and often. With a `spacing`, small batches start
+so far apart if requests came during the last call, as more will come then. If none came, the next call waits only until
+as many requests are queued as the last batch had. So nothing is added for a client that waits alone, nor for several
+that are all in one batch.
 """
 
 import asyncio
+import contextlib
 import contextvars
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
@@ -25,12 +31,20 @@ Measured with 32 connections on one product: batches of 31.8 views with 4, 6 and
 class Batcher(Generic[T, R]):
     """Hands requests in batches of up to `most` to `flush`, which returns a result for each, in order.
 
-    An error of `flush` is raised to every request of its batch.
+    An error of `flush` is raised to every request of its batch. A batch of fewer than `enough` requests may wait until
+    `spacing` seconds after the start of the last one. A request that is cancelled while it is queued is dropped.
     """
 
-    def __init__(self, flush: Callable[[list[T]], Awaitable[Sequence[R]]], *, most: int) -> None:
+    def __init__(
+        self, flush: Callable[[list[T]], Awaitable[Sequence[R]]], *, most: int, spacing: float = 0.0, enough: int = 0
+    ) -> None:
         self._flush = flush
         self._most = most
+        self._spacing = spacing
+        self._enough = enough
+        self._started = 0.0
+        self._expected = 0
+        self._gathered: asyncio.Event | None = None
         self._queued: list[tuple[T, asyncio.Future[R]]] = []
         self._in_flight: list[tuple[T, asyncio.Future[R]]] = []
         self._worker: asyncio.Task[None] | None = None
@@ -47,7 +61,13 @@ class Batcher(Generic[T, R]):
         if self._worker is None:
             # The worker serves all requests, so it must not run in the context of the one that started it.
             self._worker = loop.create_task(self._work(), context=contextvars.Context())
+        elif self._gathered is not None and len(self._queued) >= self._expected:
+            self._gathered.set()
         return future
+
+    def is_in_flight(self, future: asyncio.Future[R]) -> bool:
+        """Return whether the batch of a request has been handed to `flush`, which has not returned yet."""
+        return any(each is future for _, each in self._in_flight)
 
     async def drained(self) -> None:
         """Wait until every request has a result."""
@@ -57,13 +77,29 @@ class Batcher(Generic[T, R]):
     async def _work(self) -> None:
         try:
             while self._queued:
-                self._in_flight = self._queued[: self._most]
+                await self._gather()
+                self._in_flight = [one for one in self._queued[: self._most] if not one[1].cancelled()]
                 del self._queued[: self._most]
-                await self._settle(self._in_flight)
+                if self._in_flight:
+                    await self._settle(self._in_flight)
+                self._expected = self._enough if self._queued else min(len(self._in_flight), self._enough)
                 self._in_flight = []
                 await self._quiet()
         finally:
             self._worker = None
+
+    async def _gather(self) -> None:
+        """Wait until as many requests are queued as are expected, or the spacing of batches has passed."""
+        now = asyncio.get_running_loop().time()
+        ends = self._started + self._spacing
+        if len(self._queued) < self._expected and now < ends:
+            self._gathered = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(ends):
+                    await self._gathered.wait()
+            self._gathered = None
+            now = asyncio.get_running_loop().time()
+        self._started = now
 
     async def _quiet(self) -> None:
         """Wait until a few turns of the loop have queued no request, or a batch is full."""

@@ -2,7 +2,8 @@
 
 Views of several shards are written as one mixed segment if that at least halves the write units, since a few views
 leave most of a unit unused. In return, a report of the open day has to read the mixed segments of all products; there
-are far more views than such reports.
+are far more views than such reports. Views of one shard that arrive together and fill no unit are mixed too: if many
+processes read one hot product, its shard's partition alone could not take their segments.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -130,7 +131,8 @@ class ViewStore:
 
     def _of_day(self, day: date, shards: Mapping[int, Sequence[View]]) -> Iterator[ViewSegmentItem]:
         views = list(chain.from_iterable(shards.values()))
-        if 2 * _units(views) <= sum(map(_units, shards.values())):
+        units = _units(views)
+        if 2 * units <= sum(map(_units, shards.values())) or units == 1 < len(views):
             for part in _parts(views):
                 segment_id = new_id()
                 shard = shard_of(segment_id, keys.VIEW_SHARDS)

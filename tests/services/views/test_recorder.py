@@ -12,7 +12,7 @@ from vitrina.aws import Clients
 from vitrina.domain.views import View
 from vitrina.errors import NotFound, Overloaded
 from vitrina.ids import new_id
-from vitrina.metrics import VIEWS_LATE, VIEWS_LOST
+from vitrina.metrics import VIEWS_LATE, VIEWS_LOST, VIEWS_UNANSWERED
 from vitrina.services.views.recorder import ViewRecorder, is_bot
 from vitrina.store.items import ViewSegmentItem
 from vitrina.store.table import Table
@@ -71,7 +71,7 @@ async def test_a_reservation_ends_when_its_view_is_queued_or_its_context_ends() 
 
 
 async def test_each_request_waits_for_the_commit_timeout_at_most() -> None:
-    """A view that is stored in time is not late, nor is that of a cancelled request. Late views are stored later."""
+    """A view that is stored in time is not late. Late views are stored later."""
     store = HeldStore()
     recorder = ViewRecorder(store, secret=b"secret", queue=100, commit_timeout=0.5)
     loop = asyncio.get_running_loop()
@@ -90,14 +90,31 @@ async def test_each_request_waits_for_the_commit_timeout_at_most() -> None:
     for _ in range(4):
         readers.append(asyncio.create_task(read()))
         await asyncio.sleep(0.03)
-    readers.pop(2).cancel()
     async with asyncio.timeout(5):
         waited = await asyncio.gather(*readers)
     assert all(seconds >= 0.5 for seconds in waited)
-    assert VIEWS_LATE._value.get() - late == 3
+    assert VIEWS_LATE._value.get() - late == 4
     while await recorder.drain(seconds=0.01):
         await store.let_go()
     assert sum(store.flushed) == 5
+
+
+async def test_the_view_of_a_request_without_a_response_is_taken_back() -> None:
+    """It is counted where that is too late, because its flush has begun."""
+    store = HeldStore()
+    recorder = ViewRecorder(store, secret=b"secret", queue=100, commit_timeout=5)
+    unanswered = VIEWS_UNANSWERED._value.get()
+    readers = [asyncio.create_task(record(recorder))]
+    await asyncio.sleep(0.01)
+    readers += [asyncio.create_task(record(recorder)) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    for number, counted in ((2, 0), (0, 1)):
+        readers[number].cancel()
+        await asyncio.wait([readers[number]])
+        assert VIEWS_UNANSWERED._value.get() - unanswered == counted
+    while await recorder.drain(seconds=0.01):
+        await store.let_go()
+    assert store.flushed == [1, 2]
 
 
 async def test_a_code_that_nobody_knows_loses_no_view() -> None:
