@@ -37,7 +37,8 @@ def export(format_name: str | None, out: str, *, as_json: bool) -> None:
     """Write all products that are not deleted, newest first; the file appears only when it is complete.
 
     `vitrina products import` reads the file back and then changes nothing. In CSV, text that a spreadsheet would run
-    as a formula (it begins with `=`, `+`, `-`, `@` or a tab) gets an apostrophe in front; the import removes it.
+    as a formula (it begins with `=`, `+`, `-`, `@` or a tab) gets an apostrophe in front, also behind `;`, `|`, a tab
+    or a line break, where some spreadsheets begin a cell; the import removes it.
     """
     if as_json and out == "-":
         raise UsageError("standard output cannot take both the export and --json: give --out a file")

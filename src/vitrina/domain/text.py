@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 MAX_NAME: Final = 200
@@ -18,6 +19,10 @@ _WHITE_SPACE: Final = "".join(c for c in map(chr, range(0x3001)) if c.isspace() 
 """Unicode's White_Space. `str.strip` would also take U+001C to U+001F, which are plain control characters."""
 _FORMULA: Final = re.compile(r"'*[=+\-@\t\r\n]")
 _ESCAPED: Final = re.compile(r"'+[=+\-@\t\r\n]")
+_NESTED_FORMULA: Final = re.compile(r"""([;|\t\r\n])(?=['"]*[=+\-@])""")
+"""A formula in a cell that begins one where rows are divided by something else than commas; quotes may precede it."""
+_NESTED_ESCAPED: Final = re.compile(r"""([;|\t\r\n])'(?=['"]*[=+\-@])""")
+_NEEDS_QUOTES: Final = re.compile(r'[",;|\t\r\n]')
 
 
 def fold(text: str) -> str:
@@ -45,16 +50,35 @@ def clean_paragraphs(text: str, *, longest: int = MAX_DESCRIPTION) -> str:
     return _clean(text, longest=longest, refused=_CONTROLS, allowed="\n\r\t")
 
 
-def escape_cell(cell: str) -> str:
-    """Return a cell that no spreadsheet evaluates (OWASP, CSV injection): an apostrophe precedes a formula.
+def csv_row(cells: Iterable[str]) -> str:
+    """Return a row of a CSV (RFC 4180) whose cells no spreadsheet evaluates, whatever it divides rows by."""
+    return ",".join(map(csv_cell, cells)) + "\r\n"
 
-    A formula that already has apostrophes before it gets one more, so that `unescape_cell` is the exact inverse.
+
+def csv_cell(cell: str) -> str:
+    """Return a cell of such a row: escaped, and in quotes if it has a separator of any spreadsheet or quotes."""
+    cell = escape_cell(cell)
+    return '"' + cell.replace('"', '""') + '"' if _NEEDS_QUOTES.search(cell) else cell
+
+
+def escape_cell(cell: str) -> str:
+    """Return a cell that no spreadsheet evaluates (OWASP, CSV injection): an apostrophe precedes each formula.
+
+    A spreadsheet that divides rows by semicolons, tabs or bars divides cells too, since a quote is only one at the
+    beginning of its cells. A formula that already has apostrophes before it gets one more, so that `unescape_cell` is
+    the exact inverse.
     """
+    cell = _NESTED_FORMULA.sub(r"\1'", cell)
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def unescape_cell(cell: str) -> str:
-    """Return the original of an escaped cell; WooCommerce escapes its exports in the same way."""
+    """Return the original of an escaped cell."""
+    return _NESTED_ESCAPED.sub(r"\1", unescape_start(cell))
+
+
+def unescape_start(cell: str) -> str:
+    """Return the original of a cell that is escaped at its beginning alone, as WooCommerce does."""
     return cell[1:] if _ESCAPED.match(cell) else cell
 
 

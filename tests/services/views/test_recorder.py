@@ -13,7 +13,7 @@ from vitrina.domain.views import View
 from vitrina.errors import NotFound, Overloaded
 from vitrina.ids import new_id
 from vitrina.metrics import VIEWS_LATE, VIEWS_LOST, VIEWS_UNANSWERED
-from vitrina.services.views.recorder import ViewRecorder, is_bot
+from vitrina.services.views.recorder import ViewRecorder, is_bot, referrer_host
 from vitrina.store.items import ViewSegmentItem
 from vitrina.store.table import Table
 from vitrina.store.views import ViewStore
@@ -160,6 +160,19 @@ async def test_a_lost_view_is_logged_and_counted(monkeypatch: pytest.MonkeyPatch
         assert await recorder.drain(seconds=5) == 0
     assert VIEWS_LOST._value.get() == lost + 1
     assert [(log["event"], log["number"]) for log in logs] == [("views_lost", 1)]
+
+
+@pytest.mark.parametrize(
+    ("host", "kept"),
+    [
+        ("shop.example", True), ("a_b.example.", True), ("[2001:db8::1]", True), ("a" * 253, True),
+        ("a" * 254, False), ("-1+1.example", False), ("=cmd.example", False), ("a;b.example", False),
+        ("a|b", False), ('a"b', False), ("a'b", False), ("a b", False), ("<b>", False), ("a,b", False),
+    ],
+)  # fmt: skip
+def test_a_referrer_has_the_characters_of_a_host_name_or_none(host: str, kept: bool) -> None:  # noqa: FBT001
+    """Reports and exports show it, and any client can send it."""
+    assert referrer_host(f"https://{host}/path") == (host.strip("[]") if kept else None)
 
 
 @pytest.mark.parametrize(

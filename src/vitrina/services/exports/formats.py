@@ -1,7 +1,6 @@
 """Encodes batches of events in the three formats of an export, from whole columns to bytes."""
 
 import io
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
@@ -9,7 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import orjson
 
 from vitrina.domain.reports import Format
-from vitrina.domain.text import escape_cell
+from vitrina.domain.text import csv_cell
 from vitrina.services.arrow import pa, pc
 from vitrina.services.exports.columns import CACHED_PRODUCTS, EventBatch
 
@@ -26,7 +25,6 @@ SCHEMA: Final = pa.schema(
         pa.field("is_bot", pa.bool_(), nullable=False),
     ]
 )
-_NEEDS_QUOTES: Final = re.compile(r'[",\r\n]')
 
 Skus = Sequence[str | None]
 """The SKU of each product of a batch; None if it is not known."""
@@ -229,11 +227,7 @@ def csv_header(schema: pa.Schema) -> str:
 
 
 def _csv_cell(value: str | None) -> str:
-    """Return a cell that no spreadsheet evaluates, quoted where RFC 4180 requires it; empty for None."""
-    if value is None:
-        return ""
-    value = escape_cell(value)
-    return '"' + value.replace('"', '""') + '"' if _NEEDS_QUOTES.search(value) else value
+    return "" if value is None else csv_cell(value)
 
 
 def _json_value(value: str | None) -> str:

@@ -5,7 +5,6 @@ items of prices do not show. Memory holds a thousand products and the ids of all
 """
 
 import asyncio
-import csv
 import io
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -21,7 +20,7 @@ from vitrina.domain.money import MAX_INTEGER_DIGITS
 from vitrina.domain.pages import Page, Position
 from vitrina.domain.products import PricePeriod, Product, Sort
 from vitrina.domain.reports import Format, Period, product_key
-from vitrina.domain.text import escape_cell
+from vitrina.domain.text import csv_row
 from vitrina.errors import TableUnavailable
 from vitrina.services.arrow import pa
 from vitrina.services.concurrency import ahead, gather
@@ -168,9 +167,7 @@ def _row_group(file: ParquetFile, rows: Sequence[PriceRow]) -> bytes:
 
 
 def _csv(rows: Sequence[PriceRow]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows([escape_cell(value or "") for value in _texts(row)] for row in rows)
-    return text.getvalue().encode()
+    return "".join(csv_row(value or "" for value in _texts(row)) for row in rows).encode()
 
 
 def _jsonl(rows: Sequence[PriceRow]) -> bytes:

@@ -1,7 +1,5 @@
 """Exports the catalogue, newest product first, in the files that an import reads back."""
 
-import csv
-import io
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
@@ -10,7 +8,7 @@ import orjson
 from vitrina.domain.pages import Position
 from vitrina.domain.product_rows import COLUMNS, values
 from vitrina.domain.products import Product, Sort
-from vitrina.domain.text import escape_cell
+from vitrina.domain.text import csv_row
 from vitrina.services.imports.import_file import FileFormat
 from vitrina.store.listings import ProductListings
 
@@ -30,12 +28,8 @@ async def live_products(listings: ProductListings) -> AsyncIterator[list[Product
 
 def _csv(products: Iterable[Product]) -> bytes:
     """Return CSV rows (RFC 4180, UTF-8); text that a spreadsheet would evaluate is escaped, as the import expects."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    for product in products:
-        cells = values(product).values()
-        writer.writerow([escape_cell(cell) if isinstance(cell, str) else cell for cell in cells])
-    return text.getvalue().encode()
+    rows = (values(product).values() for product in products)
+    return "".join(csv_row("" if cell is None else str(cell) for cell in cells) for cells in rows).encode()
 
 
 def _jsonl(products: Iterable[Product]) -> bytes:

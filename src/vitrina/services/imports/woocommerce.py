@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from vitrina.domain.text import fold, unescape_cell
+from vitrina.domain.text import fold, unescape_start
 from vitrina.services.imports.columns import Layout
 from vitrina.services.imports.html_text import decode_entities, html_text
 from vitrina.services.imports.import_file import ImportFile
@@ -121,7 +121,7 @@ def _row(line: int, cells: dict[str, str], options: ImportOptions, plan: ImportP
 
 
 def _cells(record: Record) -> dict[str, str]:
-    return {name: unescape_cell(cell.strip()) for name, cell in record.cells.items()}
+    return {name: unescape_start(cell.strip()) for name, cell in record.cells.items()}
 
 
 def _types(cells: dict[str, str]) -> list[str]:

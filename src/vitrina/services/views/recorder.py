@@ -35,6 +35,8 @@ _HEALTH_CHECKER: Final = re.compile(
     re.IGNORECASE,
 )
 """The agents of health checks by clouds, proxies and monitoring services that the list of crawlers lacks."""
+_HOST: Final = re.compile(r"[0-9a-z_](?:[0-9a-z._-]*[0-9a-z_])?\.?|[0-9a-f:.]*:[0-9a-f:.]*")
+"""A host name, as `urlsplit` folds it, or an IPv6 address."""
 _MAX_HOST: Final = 253
 _MAX_AGENT: Final = 512
 
@@ -194,14 +196,14 @@ def is_bot(user_agent: str) -> bool:
 def referrer_host(referrer: str) -> str | None:
     """Return only the host of a `Referer` header, None if it has none.
 
-    Browsers send hosts in ASCII (URL standard, section 3.5). Others are dropped: escaped, they could make a segment too
-    large to store.
+    Browsers send hosts in ASCII (URL standard, section 3.5). Those with other characters than host names have are
+    dropped: reports and exports show them, and escaped they could make a segment too large to store.
     """
     try:
         host = urlsplit(referrer).hostname
     except ValueError:
         return None
-    return host[:_MAX_HOST] if host and host.isascii() and host.isprintable() else None
+    return host if host and len(host) <= _MAX_HOST and _HOST.fullmatch(host) else None
 
 
 class _CommitTimeout:
