@@ -33,6 +33,7 @@ from vitrina.services.notifications.dispatch import NoticeDispatcher, default_pr
 from vitrina.services.notifications.inbox import Inbox
 from vitrina.services.products.by_sku import ProductsBySku
 from vitrina.services.products.cache import NoCache, ProductCache
+from vitrina.services.products.prices import Prices
 from vitrina.services.products.products import Products
 from vitrina.store import keys
 from vitrina.store.api_keys import ApiKeyStore
@@ -146,6 +147,11 @@ class Services:
     def products_by_sku(self) -> ProductsBySku:
         """Writes of products by SKU."""
         return ProductsBySku(self.products, self.product_store)
+
+    @cached_property
+    def product_prices(self) -> Prices:
+        """The prices of products."""
+        return Prices(self.product_store, self.product_listings, clock=self._clock)
 
     @cached_property
     def product_cache(self) -> ProductCache[Any]:

@@ -167,7 +167,7 @@ async def list_product_prices(request: Request[None, PageQuery]) -> web.Response
     """List a product's prices, newest first."""
     product_id = request.parameter("product_id")
     query = ("prices", product_id)
-    found = await request.app[SERVICES].products.prices(
+    found = await request.app[SERVICES].product_prices.history(
         product_id,
         limit=request.query.limit,
         start=start_position(request, query),

@@ -1,11 +1,9 @@
 """Reads and changes of products (R5 to R8, R10)."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import Any, Final
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
 from vitrina.clock import Clock, now
 from vitrina.domain.money import fit
@@ -13,13 +11,10 @@ from vitrina.domain.pages import Page, Position
 from vitrina.domain.products import (
     Action,
     Change,
-    PricePeriod,
     Product,
     ProductDraft,
     Sort,
     describe,
-    lowest_before_reduction,
-    lowest_price,
 )
 from vitrina.domain.versions import Expected, Precondition
 from vitrina.errors import NotDeleted, NotFound, ValidationFailed
@@ -32,17 +27,6 @@ from vitrina.store.products import ProductStore
 
 _Write = Callable[[Product, Product, Change], Awaitable[None]]
 """Stores a change of a product, given the versions before and after it."""
-_OMNIBUS: Final = timedelta(days=30)
-"""The period whose lowest price a shop must state (Directive 98/6/EC, article 6a)."""
-
-
-@dataclass(frozen=True, slots=True)
-class PriceHistory:
-    """A page of prices, and the lowest ones in the current currency: of the last 30 days, and before a reduction."""
-
-    page: Page[PricePeriod]
-    lowest_last_30_days: Decimal
-    lowest_30_days_before_reduction: Decimal | None
 
 
 class Products:
@@ -180,23 +164,6 @@ class Products:
         if not page.items and start is None:
             raise NotFound
         return page
-
-    async def prices(self, product_id: str, *, limit: int, start: Position | None, current: bool) -> PriceHistory:
-        """Return a page of a product's prices, newest first.
-
-        With `current` the reads are consistent and include deleted products. Raises NotFound.
-        """
-        since = self._clock() - _OMNIBUS
-        if not is_id(product_id):
-            raise NotFound
-        product, page, recent = await asyncio.gather(
-            self._store.get(product_id, consistent=current),
-            self._listings.prices(product_id, limit=limit, start=start, consistent=current),
-            self._listings.prices_since(product_id, since, before_newest=_OMNIBUS, consistent=current),
-        )
-        if product is None or not recent or (product.deleted_at is not None and not current):
-            raise NotFound
-        return PriceHistory(page, lowest_price(recent, since), lowest_before_reduction(recent, _OMNIBUS))
 
     async def _write_next(
         self,
