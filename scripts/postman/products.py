@@ -175,6 +175,24 @@ PRODUCTS: Final = (
         body={"price": "29.00"},
         facts={"it has a new version": "body.version === 3"},
     ),
+    Step(
+        name="Change prices in a batch",
+        operation="runProductBatch",
+        caller="admin",
+        headers={"Idempotency-Key": "prices-{{run}}"},
+        body={
+            "operations": [
+                {"op": "patch", "sku": "POT-{{run}}", "price": "27.00"},
+                {"op": "upsert", "sku": "PAN-{{run}}"} | _POT,
+                {"op": "patch", "sku": "NOTHING-{{run}}", "price": "1.00"},
+                {"op": "delete", "sku": "PAN-{{run}}"},
+            ]
+        },
+        facts={
+            "each has its status": 'body.results.map((result) => result.status).join() === "200,201,404,204"',
+            "a refusal says why": 'body.results[2].problem.code === "not_found"',
+        },
+    ),
     Step(name="Delete it by its SKU", operation="deleteProductBySku", caller="admin", path={"sku": "POT-{{run}}"}),
     Step(name="Delete the product", operation="deleteProduct", caller="admin", headers={"If-Match": '"2"'}),
     Step(name="It is gone for users", operation="readProduct", caller="user", code="not_found"),

@@ -31,6 +31,7 @@ from vitrina.services.exports.source import LiveSource
 from vitrina.services.idempotency import Idempotency
 from vitrina.services.notifications.dispatch import NoticeDispatcher, default_preferences
 from vitrina.services.notifications.inbox import Inbox
+from vitrina.services.products.batches import Batches
 from vitrina.services.products.by_sku import ProductsBySku
 from vitrina.services.products.cache import NoCache, ProductCache
 from vitrina.services.products.prices import Prices
@@ -152,6 +153,12 @@ class Services:
     def product_prices(self) -> Prices:
         """The prices of products."""
         return Prices(self.product_store, self.product_listings, clock=self._clock)
+
+    @cached_property
+    def product_batches(self) -> Batches:
+        """Batches of operations on products. Raises ValueError without the settings' secrets."""
+        seconds = self.settings.request_timeout
+        return Batches(self.products, self.products_by_sku, self.product_store, self.idempotency, seconds=seconds)
 
     @cached_property
     def product_cache(self) -> ProductCache[Any]:

@@ -50,6 +50,7 @@ POLICY = {
     ("GET", "/v1/products/{product_id}"): ANYONE | KEYS,
     ("PATCH", "/v1/products/{product_id}"): MANAGERS | MANAGE_KEY,
     ("DELETE", "/v1/products/{product_id}"): MANAGERS | MANAGE_KEY,
+    ("POST", "/v1/products/batch"): MANAGERS | MANAGE_KEY,
     ("POST", "/v1/products/{product_id}/restore"): MANAGERS | MANAGE_KEY,
     ("GET", "/v1/products/{product_id}/history"): MANAGERS | KEYS,
     ("GET", "/v1/products/{product_id}/prices"): ANYONE | KEYS,

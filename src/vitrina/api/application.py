@@ -29,6 +29,7 @@ from vitrina.api.routes import (
     exports,
     notifications,
     ops,
+    product_batches,
     product_reads,
     products,
     products_by_sku,
@@ -42,8 +43,8 @@ from vitrina.config import Settings
 from vitrina.errors import NotFound
 
 ROUTES: Final = (
-    *auth.routes, *api_keys.routes, *users.routes, *products.routes, *products_by_sku.routes, *product_reads.routes,
-    *analytics.routes, *exports.routes, *notifications.routes,
+    *auth.routes, *api_keys.routes, *users.routes, *products.routes, *products_by_sku.routes, *product_batches.routes,
+    *product_reads.routes, *analytics.routes, *exports.routes, *notifications.routes,
 )  # fmt: skip
 _ANY_PATH: Final = r"/{any:[\s\S]*}"
 _UNKNOWN: Final = "/{any}"

@@ -1,8 +1,9 @@
 """Idempotency keys: a creation that is requested again under its key gets its first response again."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from vitrina.clock import Clock, now
 from vitrina.services.fingerprints import fingerprint
@@ -10,6 +11,8 @@ from vitrina.store.idempotency import AlreadyAnswered, Claim, IdempotencyStore, 
 from vitrina.store.operations import AlsoWrite, nothing_else
 
 T = TypeVar("T")
+_BEGUN: Final = StoredResponse(status=202, headers={}, body=b"")
+"""Stored for the key of a request in parts, whose responses are stored by part: it binds the key to the body."""
 
 
 class Idempotency:
@@ -55,6 +58,29 @@ class Idempotency:
         stored = await self._store.find(claim)
         if stored is not None:
             return stored, True
+        return await self.settle_new(claim, create, respond, refusal)
+
+    async def begin(self, claim: Claim, *, parts: int) -> tuple[list[Claim], list[StoredResponse | None]]:
+        """Claim a key for a request of up to 100 parts, each of which is settled by itself and keeps its own response.
+
+        Returns a claim for each part, and what is stored for it: something only if the request was made before, whether
+        it was completed or not. 1 write, and 1 read if the key is known. Raises IdempotencyKeyReused.
+        """
+        claims = [replace(claim, key_fingerprint=f"{claim.key_fingerprint}.{number}") for number in range(parts)]
+        try:
+            await self._store.keep(claim, _BEGUN)
+        except AlreadyAnswered:
+            return claims, await self._store.find_all(claims)
+        return claims, [None] * parts
+
+    async def settle_new(
+        self,
+        claim: Claim,
+        create: Callable[[AlsoWrite[T]], Awaitable[T]],
+        respond: Callable[[T], StoredResponse],
+        refusal: Callable[[Exception], StoredResponse | None],
+    ) -> tuple[StoredResponse, bool]:
+        """Do as `settle` does for a claim without a stored response."""
         try:
             return respond(await create(lambda value: (self._store.step(claim, respond(value)),))), False
         except AlreadyAnswered as faster:
@@ -63,8 +89,8 @@ class Idempotency:
             response = refusal(error)
             if response is None:
                 raise
-            try:
-                await self._store.keep(claim, response)
-            except AlreadyAnswered as faster:
-                return faster.response, True
-            return response, False
+        try:
+            await self._store.keep(claim, response)
+        except AlreadyAnswered as faster:
+            return faster.response, True
+        return response, False

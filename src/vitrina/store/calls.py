@@ -70,14 +70,12 @@ class RetryPolicy:
 class Tries:
     """The tries of one operation, which can consist of several calls."""
 
-    __slots__ = ("_began", "_failures", "_pace", "_pauses", "_policy", "_until", "ends", "repeats")
+    __slots__ = ("_began", "_failures", "_pace", "_pauses", "_policy", "_until", "ends")
 
     def __init__(self, policy: RetryPolicy) -> None:
         now = asyncio.get_running_loop().time()
         self.ends = now + policy.deadline
         """When the current call must have ended, by the event loop's clock."""
-        self.repeats = False
-        """Whether an earlier call may have been carried out although it failed: perhaps only its response was lost."""
         self._until = self.ends if policy.patience is None else now + policy.patience
         self._policy = policy
         self._pace: Pace | None = None
@@ -105,7 +103,6 @@ class Tries:
 
     async def failed(self, code: str, cause: Exception) -> None:
         """Wait before the next try of a failed call. Raises TableUnavailable if there is none."""
-        self.repeats |= code not in _THROTTLING
         waits = self._pauses > 0 or self._policy.patience is not None
         if code == _IN_PROGRESS or (waits and code in _THROTTLING):
             await self.wait(cause, throttled=code in _THROTTLING)

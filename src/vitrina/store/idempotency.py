@@ -1,5 +1,6 @@
 """Responses stored for idempotency keys, in the same transaction as the effect of the request."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -49,10 +50,12 @@ class IdempotencyStore:
 
     async def find(self, claim: Claim) -> StoredResponse | None:
         """Return the stored response for a claim: 1 call. Raises IdempotencyKeyReused if the body differs."""
-        item = await self._table.get(_key(claim), consistent=True)
-        if not isinstance(item, IdempotencyItem) or (item.expires_at or 0) <= epoch_seconds(claim.made_at):
-            return None
-        return _response(item, claim)
+        return _stored(await self._table.get(_key(claim), consistent=True), claim)
+
+    async def find_all(self, claims: Sequence[Claim]) -> list[StoredResponse | None]:
+        """Return the stored responses for up to 100 claims of one time: 1 call. Raises IdempotencyKeyReused."""
+        found = await self._table.get_many([_key(claim) for claim in claims], consistent=True)
+        return [_stored(found.get(_key(claim)), claim) for claim in claims]
 
     async def keep(self, claim: Claim, response: StoredResponse) -> None:
         """Store a response without any other write. Raises AlreadyAnswered, IdempotencyKeyReused."""
@@ -80,6 +83,13 @@ def _put(claim: Claim, response: StoredResponse) -> Put:
 
 def _key(claim: Claim) -> keys.Key:
     return keys.idempotency(claim.owner, claim.route, claim.key_fingerprint)
+
+
+def _stored(item: Item | None, claim: Claim) -> StoredResponse | None:
+    """Return the response that an item stores, None for an expired one."""
+    if not isinstance(item, IdempotencyItem) or (item.expires_at or 0) <= epoch_seconds(claim.made_at):
+        return None
+    return _response(item, claim)
 
 
 def _response(item: IdempotencyItem, claim: Claim) -> StoredResponse:

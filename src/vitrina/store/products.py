@@ -15,7 +15,7 @@ from vitrina.store.codecs.products import (
 )
 from vitrina.store.items import DeletionItem, Item, ProductItem, SkuItem
 from vitrina.store.operations import ABSENT, Delete, Put, Step
-from vitrina.store.table import Table
+from vitrina.store.table import ConditionFailed, Table
 
 
 class ProductStore:
@@ -64,6 +64,14 @@ class ProductStore:
         claims = ((sku, found.get(keys.sku(sku))) for sku in skus)
         return {sku: claim.product_id for sku, claim in claims if isinstance(claim, SkuItem)}
 
+    async def live_by_sku(self, skus: Sequence[str], *, consistent: bool) -> dict[str, Product]:
+        """Return the live products with these SKUs, by given SKU: 2 calls for 100."""
+        holders = await self.holders(skus, consistent=consistent)
+        products = await self.get_many(list(holders.values()), consistent=consistent)
+        # A product may have been deleted or renamed between the two reads.
+        found = ((sku, products.get(product_id)) for sku, product_id in holders.items())
+        return {sku: product for sku, product in found if product is not None and product.holds(sku)}
+
     async def create(self, product: Product, change: Change, *, also: Sequence[Step] = ()) -> None:
         """Write a new product and claim its SKU. Raises SkuTaken and the errors of the steps in `also`."""
         await self._table.commit([
@@ -74,32 +82,46 @@ class ProductStore:
             Step(Put(price_item(product))),
         ])  # fmt: skip
 
-    async def update(self, before: Product, after: Product, change: Change) -> None:
-        """Write the next version. Raises Conflict if `before` is not the stored version, NotFound, SkuTaken."""
-        steps = [self._replace(before, after), Step(Put(change_item(change)))]
+    async def update(self, before: Product, after: Product, change: Change, *, also: Sequence[Step] = ()) -> None:
+        """Write the next version. Raises Conflict if `before` is not the stored version, NotFound, SkuTaken.
+
+        It, `delete` and `restore` also raise the errors of the steps in `also`.
+        """
+        steps = [*also, self._replace(before, after), Step(Put(change_item(change)))]
         if keys.sku(before.sku) != keys.sku(after.sku):
             steps += [self._claim_sku(after), self._release_sku(before)]
         if change.moves_price:
             steps.append(Step(Put(price_item(after))))
         await self._table.commit(steps)
 
-    async def delete(self, before: Product, after: Product, change: Change) -> None:
+    async def delete(self, before: Product, after: Product, change: Change, *, also: Sequence[Step] = ()) -> None:
         """Write the deleted version, release the SKU and put the marker (R7). Raises Conflict, NotFound."""
         await self._table.commit([
+            *also,
             self._replace(before, after),
             self._release_sku(before),
             Step(Put(deletion_marker(after), ABSENT), _lost_race),
             Step(Put(change_item(change))),
         ])  # fmt: skip
 
-    async def restore(self, before: Product, after: Product, change: Change) -> None:
+    async def restore(self, before: Product, after: Product, change: Change, *, also: Sequence[Step] = ()) -> None:
         """Write the live version, claim its SKU and delete the marker (R7). Raises Conflict, NotFound, SkuTaken."""
         await self._table.commit([
+            *also,
             self._replace(before, after),
             self._claim_sku(after),
             Step(Delete(keys.deletion(after.id), DeletionItem.original_sku == before.original_sku), _lost_race),
             Step(Put(change_item(change))),
         ])  # fmt: skip
+
+    async def write_alone(self, steps: Sequence[Step]) -> None:
+        """Write the puts that go with an update without new values: 1 call for each. Raises the errors of the steps."""
+        for step in steps:
+            assert isinstance(step.write, Put)  # noqa: S101 - what callers have to write is a stored response
+            try:
+                await self._table.put(step.write)
+            except ConditionFailed as failure:
+                raise step.otherwise(failure.item) from failure
 
     def _replace(self, before: Product, after: Product) -> Step:
         return Step(Put(product_item(after), ProductItem.version == before.version), _lost_race)

@@ -249,11 +249,8 @@ class Table:
                 return await client_call(operation, method, arguments, tries)
             except ClientError as error:
                 if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                    raw: Any = error.response.get("Item")
-                    stored = _decoded(raw)
-                    if tries.repeats and write.is_done(stored):  # by the call whose response was lost
-                        return {"Attributes": raw}
-                    raise ConditionFailed(stored) from error
+                    old: Any = error.response.get("Item")
+                    raise ConditionFailed(_decoded(old)) from error
                 if error.response["Error"]["Code"] != "TransactionConflictException":
                     raise
                 failure = error

@@ -49,4 +49,6 @@ async def test_they_can_be_sent_one_after_the_other(anonymous: Client, super_adm
     again = await send(super_admin, "putProductBySku", sku=product["sku"])
     assert again["id"] != product["id"]
     await send(super_admin, "deleteProductBySku", sku=product["sku"])
+    batch = await send(super_admin, "runProductBatch")
+    assert [result["status"] for result in batch["results"]] == [201, 200, 204]
     await send(super_admin, "restoreProduct", product_id=product["id"])

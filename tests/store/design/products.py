@@ -175,6 +175,55 @@ _change("the SKU", sku="BW-LAMP-MOVED")
 _change("without new values", price="129")
 
 
+# Batches
+
+
+def _send(h: Harness, *operations: dict[str, object], key: str | None = None) -> Work:
+    headers = {} if key is None else keyed(key)
+    return h.admin.post("/v1/products/batch", {"operations": operations}, headers=headers)
+
+
+plain("POST /v1/products/batch, a new product", lambda h: _send(h, {"op": "upsert"} | product()))
+
+
+def _reprice(name: str) -> None:
+    @row(f"POST /v1/products/batch, three prices by {name}", 200)
+    async def _(h: Harness) -> Work:
+        made = [await h.product() for _ in range(3)]
+        return _send(h, *({"op": "patch", name.lower(): one[name.lower()], "price": "149.00"} for one in made))
+
+
+_reprice("id")
+_reprice("SKU")
+
+
+@row("POST /v1/products/batch, two prices of one product", 200)
+async def _(h: Harness) -> Work:
+    made = await h.product()
+    return _send(h, *({"op": "patch", "id": made["id"], "price": price} for price in ("149.00", "139.00")))
+
+
+async def _keyed(h: Harness) -> list[dict[str, object]]:
+    changed, deleted, same = [(await h.product())["id"] for _ in range(3)]
+    return [
+        {"op": "patch", "id": changed, "price": "149.00"},
+        {"op": "delete", "id": deleted},
+        {"op": "patch", "id": same, "price": "129"},
+    ]
+
+
+@row("POST /v1/products/batch, a price, a deletion and no new values, with an idempotency key", 200)
+async def _(h: Harness) -> Work:
+    return _send(h, *await _keyed(h), key="batch")
+
+
+@row("POST /v1/products/batch, the same again", 200)
+async def _(h: Harness) -> Work:
+    operations = await _keyed(h)
+    ok(await _send(h, *operations, key="twice"))
+    return _send(h, *operations, key="twice")
+
+
 # Changes by SKU
 
 

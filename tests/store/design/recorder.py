@@ -116,10 +116,12 @@ class Recorder:
 
         async def heard(operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
             call = Call(operation=operation, place=place, arguments=dict(arguments), code=_code())
+            call.began = next(
+                self._clock
+            )  # Before the look, which takes as long as a call and so would hide parallel ones.
+            self.calls.append(call)
             if operation == "TransactWriteItems":
                 self._before[id(call)] = await self._look(call)
-            call.began = next(self._clock)
-            self.calls.append(call)
             answer: dict[str, Any] = {}
             try:
                 answer = await make(operation, arguments)

@@ -1,7 +1,7 @@
 """POST requests that create something once per idempotency key (draft-ietf-httpapi-idempotency-key-header)."""
 
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -12,12 +12,13 @@ from vitrina.api.http.problems import CONTENT_TYPE, problem
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import render
 from vitrina.errors import EmailTaken, SkuTaken
-from vitrina.store.idempotency import StoredResponse
+from vitrina.store.idempotency import Claim, StoredResponse
 from vitrina.store.operations import AlsoWrite
 
 T = TypeVar("T")
 BodyT = TypeVar("BodyT", bound=BaseModel)
-_REPLAYED: Final = "Idempotency-Replayed"
+REPLAYED: Final = {"Idempotency-Replayed": "true"}
+"""The header of a replay."""
 
 
 async def create_once(
@@ -35,15 +36,7 @@ async def create_once(
     `create` passes its argument on as the service's `also`, and `respond` renders what was created, the same each time.
     Raises IdempotencyKeyReused, IdempotencyInProgress, and what `create` raises.
     """
-    key = request.idempotency_key
-    idempotency = request.app[SERVICES].idempotency
-    claim = None
-    if key is not None:
-        if request.principal is None:
-            owner, key = "anonymous", f"{key} {anonymous}"  # A key itself has no space.
-        else:
-            owner = request.principal.id
-        claim = idempotency.claim(owner=owner, route=route, key=key, body=request.body.model_dump_json().encode())
+    claim = claim_of(request, route, request.body.model_dump_json().encode(), anonymous=anonymous)
 
     def refusal(error: Exception) -> StoredResponse | None:
         """Render a refusal that the stored data decided; after any other the client may correct the body and retry."""
@@ -53,11 +46,23 @@ async def create_once(
         assert isinstance(response.body, bytes)  # noqa: S101 - `problem` makes it of bytes
         return StoredResponse(status=response.status, headers={"Content-Type": CONTENT_TYPE}, body=response.body)
 
-    stored, replayed = await idempotency.settle(claim, create, respond, refusal)
+    stored, replayed = await request.app[SERVICES].idempotency.settle(claim, create, respond, refusal)
     headers = {"Content-Type": JSON, "Cache-Control": "no-store"} | stored.headers
     if replayed:
-        headers[_REPLAYED] = "true"
+        headers |= REPLAYED
     return web.Response(body=stored.body, status=stored.status, headers=headers)
+
+
+def claim_of(request: Request[Any, Any], route: str, body: bytes, *, anonymous: str = "") -> Claim | None:
+    """Return the claim of a request's key, None if it has none; the arguments are those of `create_once`."""
+    key = request.idempotency_key
+    if key is None:
+        return None
+    if request.principal is None:
+        owner, key = "anonymous", f"{key} {anonymous}"  # A key itself has no space.
+    else:
+        owner = request.principal.id
+    return request.app[SERVICES].idempotency.claim(owner=owner, route=route, key=key, body=body)
 
 
 def created(content: BaseModel, *, etag: int | None = None, location: str | None = None) -> StoredResponse:

@@ -211,6 +211,8 @@ def _members(error: VitrinaError) -> dict[str, Any]:
             return {"holder": {"id": error.holder_id, "href": f"/v1/products/{error.holder_id}"}}
         case errors.VersionMismatch():
             return {"current_version": error.current_version}
+        case errors.Unavailable():
+            return {"retry_after": error.retry_after}
         case _:
             return {}
 

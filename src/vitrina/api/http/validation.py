@@ -40,7 +40,7 @@ def validate_body(model: type[M], value: object) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise _failed(error) from None  # The original error holds the values.
+        raise failed(error) from None  # The original error holds the values.
 
 
 def validate_query(model: type[M] | None, query: MultiMapping[str]) -> M | None:
@@ -59,12 +59,18 @@ def validate_query(model: type[M] | None, query: MultiMapping[str]) -> M | None:
     try:
         return None if model is None else model.model_validate(dict(query))
     except ValidationError as error:
-        raise _failed(error) from None
+        raise failed(error) from None
 
 
 def has_list(model: type[BaseModel]) -> bool:
     """Return whether a body of this model may hold a list."""
     return b'"type":"array"' in orjson.dumps(model.model_json_schema())
+
+
+def failed(error: ValidationError) -> ValidationFailed:
+    """Return pydantic's error as ours, with the path of each rejected field and without the values."""
+    details = error.errors(include_url=False, include_input=False)[:_MOST_ERRORS]
+    return ValidationFailed([FieldError(_path(detail), _message(detail)) for detail in details])
 
 
 def pointer(*path: str | int) -> str:
@@ -103,11 +109,6 @@ def _writable(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
-def _failed(error: ValidationError) -> ValidationFailed:
-    details = error.errors(include_url=False, include_input=False)[:_MOST_ERRORS]
-    return ValidationFailed([FieldError(detail["loc"], _message(detail)) for detail in details])
-
-
 _MESSAGES: Final[Mapping[str, str]] = {
     "missing": "is required",
     "extra_forbidden": "is not a field here",
@@ -124,6 +125,9 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "none_required": "must be null",
     "list_type": "must be a list",
     "dict_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "union_tag_invalid": "must be {expected_tags}",
+    "union_tag_not_found": "is required",
     "model_type": "must be an object",
     "greater_than": "must be more than {gt}",
     "greater_than_equal": "must be at least {ge}",
@@ -137,6 +141,13 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "date_from_datetime_inexact": "must be a date such as 2026-11-24",
 }
 """Messages by pydantic's type of error; any other type is `is not valid`."""
+
+
+def _path(detail: ErrorDetails) -> tuple[str | int, ...]:
+    """Return the path of a rejected field; pydantic itself leaves out the name of a union's discriminator."""
+    if detail["type"].startswith("union_tag"):
+        return (*detail["loc"], detail["ctx"]["discriminator"].strip("'"))
+    return detail["loc"]
 
 
 def _message(detail: ErrorDetails) -> str:

@@ -132,6 +132,7 @@ SCHEMAS: Final[Json] = {
                 "type": ["integer", "null"],
                 "description": "With `version_mismatch`: the version now, null if this does not exist.",
             },
+            "retry_after": {"type": "integer", "description": "With status 503: seconds to wait before the next try."},
         },
     },
     "TokenError": {

@@ -73,11 +73,7 @@ class Importer:
     async def _holders(self, rows: Sequence[PlannedRow]) -> dict[str, Product]:
         """Return the live products that hold the SKUs of rows, by SKU."""
         skus = list(dict.fromkeys(sku for row in rows for sku in _possible_skus(row)))
-        holders = await self._store.holders(skus, consistent=True)
-        products = await self._store.get_many(list(holders.values()), consistent=True)
-        # A product may have been deleted or renamed between the two reads.
-        found = ((sku, products.get(product_id)) for sku, product_id in holders.items())
-        return {sku: one for sku, one in found if one and one.deleted_at is None and fold(one.sku) == fold(sku)}
+        return await self._store.live_by_sku(skus, consistent=True)
 
     def _compare(self, row: PlannedRow, products: Mapping[str, Product]) -> None:
         try:

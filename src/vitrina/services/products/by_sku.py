@@ -1,17 +1,21 @@
 """Writes of products that are named by their SKU."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from vitrina.domain.products import Product, ProductDraft, is_sku
+from vitrina.domain.text import fold
 from vitrina.domain.versions import Expected, Precondition
 from vitrina.errors import Conflict, NotFound, SkuTaken
 from vitrina.services.concurrency import KeyedLock
-from vitrina.services.products.products import Products
+from vitrina.services.products.products import Products, WriteOptions
+from vitrina.store.operations import AlsoWrite, nothing_else
 from vitrina.store.products import ProductStore
 
 _TRIES: Final = 8
 """How often a SKU may change hands while it is written."""
+Known = tuple[Product | None] | None
+"""The live product that holds a SKU as the caller has just read it, `(None,)` if there is none; None: not read."""
 
 
 class ProductsBySku:
@@ -23,34 +27,55 @@ class ProductsBySku:
         self._locks = KeyedLock()
 
     async def put(
-        self, draft: ProductDraft, *, condition: Precondition, by: str, request_id: str
+        self,
+        draft: ProductDraft,
+        *,
+        condition: Precondition,
+        by: str,
+        request_id: str,
+        known: Known = None,
+        also: AlsoWrite[tuple[Product, bool]] = nothing_else,
     ) -> tuple[Product, bool]:
         """Create the product, or replace all fields but the SKU, whose case stays; says whether it was created.
 
-        Equal values write nothing (R8). Raises VersionMismatch, also where `condition` needs a product and there is
-        none, ValidationFailed, Conflict.
+        Equal values write nothing (R8) but the steps of `also`. Raises VersionMismatch, also where `condition` needs a
+        product and there is none, ValidationFailed, Conflict.
         """
         fields = draft.editable()
         del fields["sku"]
 
         async def create() -> Product | str:
             """Return the new product, or the id of the one that holds the SKU."""
-            holder = await self._store.holder(draft.sku, consistent=True)
+            nonlocal known
+            if known is None:
+                holder = await self._store.holder(draft.sku, consistent=True)
+            else:
+                holder, known = known[0] and known[0].id, None
             if holder is not None:
                 return holder
             condition.check(None)
             try:
-                return await self._products.create(draft, by=by, request_id=request_id)
+                return await self._products.create(
+                    draft, by=by, request_id=request_id, also=lambda product: also((product, True))
+                )
             except SkuTaken as taken:
                 return taken.holder_id
 
         for _ in range(_TRIES):
-            found = await self._locks.hold(draft.sku.lower(), create)
+            before = known[0] if known else None
+            found = await self._locks.hold(fold(draft.sku), create)
             if isinstance(found, Product):
                 return found, True
             try:
                 product = await self._products.change(
-                    found, fields, by=by, request_id=request_id, expected=condition, sku=draft.sku
+                    found,
+                    fields,
+                    by=by,
+                    request_id=request_id,
+                    expected=condition,
+                    sku=draft.sku,
+                    known=before,
+                    also=lambda product: also((product, False)),
                 )
             except NotFound:  # It was deleted meanwhile, or got another SKU, so this one may be free.
                 continue
@@ -58,18 +83,31 @@ class ProductsBySku:
         raise Conflict
 
     async def change(
-        self, sku: str, fields: Mapping[str, Any], *, by: str, request_id: str, expected: Expected
+        self,
+        sku: str,
+        fields: Mapping[str, Any],
+        *,
+        by: str,
+        request_id: str,
+        expected: Expected,
+        **options: Unpack[WriteOptions],
     ) -> Product:
         """Change fields as `Products.change` does."""
-        holder = await self._holder(sku)
-        return await self._products.change(holder, fields, by=by, request_id=request_id, expected=expected, sku=sku)
+        holder = await self._holder(sku, options)
+        return await self._products.change(
+            holder, fields, by=by, request_id=request_id, expected=expected, sku=sku, **options
+        )
 
-    async def delete(self, sku: str, *, by: str, request_id: str, expected: Expected) -> None:
+    async def delete(
+        self, sku: str, *, by: str, request_id: str, expected: Expected, **options: Unpack[WriteOptions]
+    ) -> None:
         """Delete softly as `Products.delete` does."""
-        holder = await self._holder(sku)
-        await self._products.delete(holder, by=by, request_id=request_id, expected=expected, sku=sku)
+        holder = await self._holder(sku, options)
+        await self._products.delete(holder, by=by, request_id=request_id, expected=expected, sku=sku, **options)
 
-    async def _holder(self, sku: str) -> str:
+    async def _holder(self, sku: str, options: WriteOptions) -> str:
+        if known := options.get("known"):
+            return known.id
         holder = await self._store.holder(sku, consistent=True) if is_sku(sku) else None
         if holder is None:
             raise NotFound

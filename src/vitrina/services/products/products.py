@@ -1,32 +1,40 @@
 """Reads and changes of products (R5 to R8, R10)."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, TypedDict, Unpack
 
 from vitrina.clock import Clock, now
 from vitrina.domain.money import fit
 from vitrina.domain.pages import Page, Position
-from vitrina.domain.products import (
-    Action,
-    Change,
-    Product,
-    ProductDraft,
-    Sort,
-    describe,
-)
+from vitrina.domain.products import Action, Change, Product, ProductDraft, Sort, describe
 from vitrina.domain.versions import Expected, Precondition
 from vitrina.errors import NotDeleted, NotFound, ValidationFailed
 from vitrina.ids import is_id, new_id
 from vitrina.services.concurrency import KeyedLock
 from vitrina.services.products.cache import NoCache, ProductCache
 from vitrina.store.listings import ProductListings
-from vitrina.store.operations import AlsoWrite, nothing_else
+from vitrina.store.operations import AlsoWrite, Step, nothing_else
 from vitrina.store.products import ProductStore
 
-_Write = Callable[[Product, Product, Change], Awaitable[None]]
-"""Stores a change of a product, given the versions before and after it."""
+
+class _Write(Protocol):
+    """Stores a change of a product, given the versions before and after it."""
+
+    async def __call__(self, before: Product, after: Product, change: Change, *, also: Sequence[Step]) -> None: ...
+
+
+class WriteOptions(TypedDict, total=False):
+    """Options of a write of a live product.
+
+    `sku` is the SKU that it must hold (NotFound), `known` its state if the caller has just read it, and `also` further
+    steps for the same transaction, which are written even if nothing changes.
+    """
+
+    sku: str | None
+    known: Product | None
+    also: AlsoWrite[Product]
 
 
 class Products:
@@ -98,12 +106,11 @@ class Products:
         by: str,
         request_id: str,
         expected: Expected | Precondition,
-        sku: str | None = None,
+        **options: Unpack[WriteOptions],
     ) -> Product:
         """Change fields of a live product and return it; equal values write nothing (R8).
 
-        Raises NotFound, also unless it holds `sku` if that is given, VersionMismatch, Conflict, SkuTaken,
-        ValidationFailed.
+        Raises NotFound, VersionMismatch, Conflict, SkuTaken, ValidationFailed.
         """
 
         def edited(before: Product, at: datetime) -> Product:
@@ -111,16 +118,13 @@ class Products:
             return before if draft == before.drafted() else before.edited(draft, by=by, at=at)
 
         return await self._write_next(
-            product_id, expected, edited, self._store.update, action=Action.UPDATED, request_id=request_id, sku=sku
+            product_id, expected, edited, self._store.update, action=Action.UPDATED, request_id=request_id, **options
         )
 
     async def delete(
-        self, product_id: str, *, by: str, request_id: str, expected: Expected, sku: str | None = None
+        self, product_id: str, *, by: str, request_id: str, expected: Expected, **options: Unpack[WriteOptions]
     ) -> None:
-        """Delete a live product softly (R7).
-
-        Raises NotFound, also unless it holds `sku` if that is given, VersionMismatch, Conflict.
-        """
+        """Delete a live product softly (R7). Raises NotFound, VersionMismatch, Conflict."""
         await self._write_next(
             product_id,
             expected,
@@ -128,7 +132,7 @@ class Products:
             self._store.delete,
             action=Action.DELETED,
             request_id=request_id,
-            sku=sku,
+            **options,
         )
 
     async def restore(self, product_id: str, sku: str | None, *, by: str, request_id: str) -> Product:
@@ -175,26 +179,32 @@ class Products:
         action: Action,
         request_id: str,
         sku: str | None = None,
+        known: Product | None = None,
+        also: AlsoWrite[Product] = nothing_else,
     ) -> Product:
-        """Read, check and write the version that `next_version` makes; nothing if that is the same object.
+        """Read, check and write the version that `next_version` makes; only `also` if that is the same object.
 
-        All actions but RESTORED need a live product, with the SKU `sku` if that is given. Repeated after a Conflict,
-        which becomes VersionMismatch if `expected` is given.
+        All actions but RESTORED need a live product. Repeated after a Conflict, which becomes VersionMismatch if
+        `expected` is given. The last options are those of `WriteOptions`.
         """
         condition = expected if isinstance(expected, Precondition) else Precondition(expected)
 
         async def attempt() -> Product:
-            before = await self.get(product_id)
+            nonlocal known
+            before, known = known or await self.get(product_id), None
             if action is not Action.RESTORED and not before.holds(sku or before.sku):
                 raise NotFound
             condition.check(before.version, of=before.id)
             # Clocks of processes differ, and a version is never earlier than the one before it.
             after = next_version(before, max(self._clock(), before.updated_at))
-            if after is not before:
-                try:
-                    await write(before, after, describe(before, after, action=action, request_id=request_id))
-                finally:
-                    self._cache.drop(before, after)
+            if after is before:
+                await self._store.write_alone(also(after))
+                return after
+            change = describe(before, after, action=action, request_id=request_id)
+            try:
+                await write(before, after, change, also=also(after))
+            finally:
+                self._cache.drop(before, after)
             return after
 
         return await self._locks.hold(product_id, attempt)

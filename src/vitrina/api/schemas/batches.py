@@ -1,0 +1,195 @@
+"""Batches of operations on products over HTTP."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, Self
+
+import orjson
+from pydantic import (
+    Field,
+    GetCoreSchemaHandler,
+    RootModel,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from vitrina.api.http.problems import TABLE, describe
+from vitrina.api.http.responses import Resource, render
+from vitrina.api.http.validation import BodyModel, failed
+from vitrina.api.schemas.fields import Currency, Description, Line, Price, Sku, absent
+from vitrina.api.schemas.products import ManagedProduct
+from vitrina.domain.money import DEFAULT_CURRENCY
+from vitrina.domain.products import ProductDraft
+from vitrina.domain.versions import Expected
+from vitrina.errors import FieldError, ValidationFailed, VitrinaError
+from vitrina.services.products import operations
+from vitrina.services.products.operations import Done, Name
+from vitrina.store.idempotency import StoredResponse
+
+MOST_OPERATIONS: Final = 100
+_OPS: Final = ("upsert", "patch", "delete")
+_Version = Annotated[int, Field(ge=1, description="The version that the product must have, as in `If-Match`.")]
+_Id = Annotated[str, Field(description="The product's id.")]
+
+
+class _OperationModel(BodyModel):
+    """What operations have in common."""
+
+    version: _Version = Field(default_factory=absent)
+
+    @property
+    def expected(self) -> Expected:
+        """The versions that it accepts."""
+        return None if "version" not in self.model_fields_set else frozenset({str(self.version)})
+
+
+class UpsertOperation(_OperationModel):
+    """Creates or replaces the product with a SKU, as a PUT does: a field that is left out gets its default."""
+
+    op: Literal["upsert"]
+    sku: Sku
+    name: Line
+    brand: Line
+    price: Price
+    currency: Currency = DEFAULT_CURRENCY
+    description: Description | None = None
+
+    def parsed(self) -> operations.Operation:
+        """Return it as the service takes it."""
+        return operations.Upsert(ProductDraft(**self.model_dump(exclude={"op", "version"})), self.expected)
+
+
+class PatchOperation(_OperationModel):
+    """Changes the product that `id` or else `sku` names, as a PATCH does; with an `id`, `sku` is a field to change."""
+
+    op: Literal["patch"]
+    id: _Id = Field(default_factory=absent)
+    sku: Sku = Field(default_factory=absent)
+    name: Line = Field(default_factory=absent)
+    brand: Line = Field(default_factory=absent)
+    price: Price = Field(default_factory=absent)
+    currency: Currency = Field(default_factory=absent)
+    description: Description | None = Field(default_factory=absent)
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> Self:
+        if not self.model_fields_set & {"id", "sku"}:
+            raise ValueError("needs an id or a sku")
+        return self
+
+    def parsed(self) -> operations.Operation:
+        """Return it as the service takes it."""
+        fields = self.model_dump(exclude={"op", "id", "version"}, exclude_unset=True)
+        name = Name("id", self.id) if "id" in self.model_fields_set else Name.of_sku(fields.pop("sku"))
+        return operations.Patch(name, fields, self.expected)
+
+
+class DeleteOperation(_OperationModel):
+    """Deletes the product that `id` or `sku` names softly, as a DELETE does."""
+
+    op: Literal["delete"]
+    id: _Id = Field(default_factory=absent)
+    sku: Sku = Field(default_factory=absent)
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> Self:
+        if len(self.model_fields_set & {"id", "sku"}) != 1:
+            raise ValueError("needs an id or a sku, and not both")
+        return self
+
+    def parsed(self) -> operations.Operation:
+        """Return it as the service takes it."""
+        name = Name("id", self.id) if "id" in self.model_fields_set else Name.of_sku(self.sku)
+        return operations.Delete(name, self.expected)
+
+
+class InvalidOperation(BodyModel):
+    """An operation whose fields are not valid: it is refused by itself, and stops no other."""
+
+    errors: tuple[FieldError, ...]
+
+    def parsed(self) -> operations.Operation:
+        """Return it as the service takes it."""
+        return operations.Invalid(ValidationFailed(list(self.errors)))
+
+
+_ValidOperation = Annotated[UpsertOperation | PatchOperation | DeleteOperation, Field(discriminator="op")]
+
+
+class _Lenient:
+    """Reads an operation; one that has an `op` but is not valid becomes an `InvalidOperation`."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(_read, handler.generate_schema(_ValidOperation))
+
+
+def _read(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401 - pydantic's protocol
+    try:
+        return handler(value)
+    except ValidationError as error:
+        if not isinstance(value, dict) or value.get("op") not in _OPS:
+            raise
+        # Each path begins with the tag of the union, which is no part of the body.
+        errors = [FieldError(refused.path[1:], refused.detail) for refused in failed(error).errors]
+        return InvalidOperation(errors=tuple(errors))
+
+
+class ProductBatch(BodyModel):
+    """Up to 100 operations, which are done in their order for each product."""
+
+    operations: Annotated[
+        list[Annotated[UpsertOperation | PatchOperation | DeleteOperation | InvalidOperation, _Lenient]],
+        Field(max_length=MOST_OPERATIONS),
+    ]
+
+    def fingerprint(self) -> bytes:
+        """Return what is equal for equal batches, however they are written."""
+        return b"\n".join(each.model_dump_json(exclude_unset=True).encode() for each in self.operations)
+
+
+class Problem(RootModel[dict[str, Any]]):
+    """A problem; `openapi.components` has its schema, under the same name."""
+
+
+class BatchResult(Resource):
+    """What became of an operation: `status` is that of the single request, with its product or its problem."""
+
+    status: int
+    product: ManagedProduct = Field(default_factory=absent)
+    problem: Problem = Field(default_factory=absent)
+
+
+class BatchResults(Resource):
+    """The results, in the order of the operations."""
+
+    results: list[BatchResult]
+
+
+@dataclass(frozen=True, slots=True)
+class RenderResult:
+    """Renders results of a batch; `instance` is the path of the request."""
+
+    instance: str
+
+    def __call__(self, number: int, result: Done | VitrinaError) -> StoredResponse:
+        """Return the result of the operation at a position: no member is null, and pointers lead into the batch."""
+        if isinstance(result, VitrinaError):
+            if isinstance(result, ValidationFailed):
+                path = ("operations", number)
+                result = ValidationFailed([FieldError((*path, *each.path), each.detail) for each in result.errors])
+            status = TABLE[type(result)].status.value
+            member = b',"problem":' + orjson.dumps(describe(result, instance=self.instance))
+        elif result.product is None:
+            status, member = 204, b""
+        else:
+            status = 201 if result.created else 200
+            member = b',"product":' + render(ManagedProduct.model_validate(result.product))
+        return StoredResponse(status=status, headers={}, body=b'{"status":%d%s}' % (status, member))
+
+
+def render_results(results: Sequence[StoredResponse]) -> bytes:
+    """Return the body of `BatchResults`."""
+    return b'{"results":[%s]}' % b",".join(result.body for result in results)
