@@ -69,10 +69,12 @@ async def drop_table(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, *, extra: Sequence[Route] = ()) -> AsyncIterator[Service]:
-    """Serve the API, and `extra` routes besides its own, over an existing table."""
+async def serving(
+    settings: Settings, *, extra: Sequence[Route] = (), patient: float | None = _PATIENCE
+) -> AsyncIterator[Service]:
+    """Serve the API, and `extra` routes besides its own, over an existing table; without `patient` as in production."""
     clock = Clock()
-    app = create_app(settings, clock=clock, patient=_PATIENCE, extra=extra)
+    app = create_app(settings, clock=clock, patient=patient, extra=extra)
     async with TestServer(app) as server:
         yield Service(url=str(server.make_url("")).rstrip("/"), app=app, settings=settings, clock=clock)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from scripts.devstack.mails import caught_mails
 from tests.mail.samples import notice
@@ -106,13 +107,19 @@ def test_poison_and_its_group_are_redelivered_and_the_rest_is_mailed(settings: S
     assert all(luis.email in each.recipient for each in mails)
 
 
-def test_without_time_mail_is_left_to_the_schedule(settings: Settings, tmp_path: Path) -> None:
-    """The scheduled function, too, leaves mail to its next run when time is short."""
+def test_without_time_mail_is_left_to_the_schedule(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scheduled function, too, leaves mail to its next run when time is short; the log counts who has to wait."""
+    monkeypatch.setenv("VITRINA_LOG_LEVEL", "warning")
     ana, _ = asyncio.run(admins(settings))
     event = {"Records": [record(encode(notice(changed_by=ana.id).change))]}
-    assert handler(event, left(14_000)) == {"batchItemFailures": []}
-    mail({}, left(14_000))
+    assert handler({"Records": []}, left(14_000)) == {"batchItemFailures": []}
+    with capture_logs() as logs:
+        assert handler(event, left(14_000)) == {"batchItemFailures": []}
+        mail({}, left(14_000))
     assert caught_mails(tmp_path, most=9) == []
+    assert [(line["event"], line["accounts"]) for line in logs] == [("mail_left_to_schedule", 1)] * 2
     mail({}, left(60_000))
     assert len(caught_mails(tmp_path, most=9)) == 1
 

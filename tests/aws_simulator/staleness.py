@@ -31,7 +31,7 @@ class Staleness:
         self._dice = dice
         self._reads = reads
         self._streams = streams
-        self._lagging = lagging
+        self.lagging = lagging
         self._versions: dict[ItemKey, list[tuple[float, RawItem | None]]] = {}
         """For each recent write, oldest first: when it arrives, and the item before it."""
         self._records: dict[str, float] = {}
@@ -74,7 +74,7 @@ class Staleness:
         """Return what a read of the keys finds, with `fresh` items where no write is on its way."""
         items: dict[ItemKey, RawItem | None] = dict(fresh)
         for key in keys:
-            if (stale := self._stale(key)) and self._dice.random() < self._lagging:
+            if (stale := self._stale(key)) and self._dice.random() < self.lagging:
                 items[key] = stale[0] and _projected(stale[0], options)
         return [item for item in items.values() if item]
 
@@ -101,7 +101,7 @@ class Staleness:
             return answer
         index = next((index for index in INDEXES if index.name == body.get("IndexName")), None)
         stale = {key: old[0] for key in self._versions if key.table == table and (old := self._stale(key))}
-        if not stale or (index is None and self._dice.random() >= self._lagging):
+        if not stale or (index is None and self._dice.random() >= self.lagging):
             return answer
         page = [item for item in answer["Items"] if key_of(table, item) not in stale]
         page += [item for item in stale.values() if item and _on_page(item, body, answer, index)]

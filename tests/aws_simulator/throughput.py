@@ -31,11 +31,6 @@ class Bucket(NamedTuple):
     partition: str | None
 
     @property
-    def rate(self) -> float:
-        """Units a second, and units that the bucket holds."""
-        return (_TABLE if self.partition is None else _PARTITION)[self.kind]
-
-    @property
     def reason(self) -> Json:
         """The limit as a ThrottlingReason."""
         arn = f"arn:aws:dynamodb:us-east-1:000000000000:table/{self.table}"
@@ -52,16 +47,20 @@ class Throughput:
     So a bucket can go into debt by one call: the units of a query are known only afterwards.
     """
 
-    def __init__(self, clock: Clock, *, provisioned: bool = False) -> None:
-        """`provisioned` selects the words of a provisioned table; the limits of a partition are the same."""
+    def __init__(self, clock: Clock, *, provisioned: bool = False, share: float = 1.0) -> None:
+        """`provisioned` selects the words of a provisioned table; the limits of a partition are the same.
+
+        `share` scales all limits, for engines that are slower than a partition.
+        """
         self._clock = clock
+        self._share = share
         self._provisioned = provisioned
         self._levels: dict[Bucket, tuple[float, float]] = {}
         """Each bucket's level, and the time at which it had that."""
 
     def exhaust(self, bucket: Bucket, *, seconds: float = 1.0) -> None:
         """Use up a limit for so many seconds, as other clients would."""
-        self._levels[bucket] = (-bucket.rate * seconds, self._clock.now())
+        self._levels[bucket] = (-self._rate(bucket) * seconds, self._clock.now())
 
     async def __call__(self, request: Request, forward: Forward) -> Response:
         """Charge a request's units, or refuse it or a part of it."""
@@ -107,9 +106,14 @@ class Throughput:
         for bucket, units in charges.items():
             self._levels[bucket] = (self._level(bucket) - units, self._clock.now())
 
+    def _rate(self, bucket: Bucket) -> float:
+        """Return the units a second of a bucket, which also holds so many."""
+        return (_TABLE if bucket.partition is None else _PARTITION)[bucket.kind] * self._share
+
     def _level(self, bucket: Bucket) -> float:
-        level, at = self._levels.get(bucket, (bucket.rate, 0.0))
-        return min(level + (self._clock.now() - at) * bucket.rate, bucket.rate)
+        rate = self._rate(bucket)
+        level, at = self._levels.get(bucket, (rate, 0.0))
+        return min(level + (self._clock.now() - at) * rate, rate)
 
 
 async def _charges(request: Request, forward: Forward) -> list[Charges]:

@@ -12,6 +12,7 @@ import pytest
 from scripts.devstack.mails import caught_mails
 from tests.mail.samples import notice
 from tests.store.samples import user
+from tests.workers.conftest import ON_AWS
 from vitrina.aws import connect_queue
 from vitrina.config import Settings
 from vitrina.domain.notices import PriceChanged
@@ -74,6 +75,7 @@ async def running(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
         await task
 
 
+@ON_AWS
 async def test_a_message_reaches_every_other_admin_and_their_mail(
     table: Table, queue: NoticeQueue, with_mail: Settings
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from tests.store.samples import create, edit
+from tests.workers.conftest import ON_AWS
 from tests.workers.fakes import FakeShard, change, until
 from tests.workers.harness import RelayHarness
 from vitrina.aws import Clients, connect_queue
@@ -153,6 +154,7 @@ def _failing_to_give_back_once(run: Callable[..., Awaitable[None]]) -> Callable[
     return read
 
 
+@ON_AWS
 async def test_a_price_change_reaches_the_queue(table: Table, clients: Clients, settings: Settings) -> None:
     """Through the table's real stream; a stream that replaces it is read from its beginning."""
     stop = asyncio.Event()

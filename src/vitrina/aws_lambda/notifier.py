@@ -31,7 +31,10 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemF
 
 
 def mail(_event: Mapping[str, Any], context: "LambdaContext") -> None:
-    """Send the mail that is due, digests included; the next invocation sends what is left when time runs out."""
+    """Send the mail that is due, digests included; the next invocation sends what is left when time runs out.
+
+    The log event `mail_left_to_schedule` counts the accounts that have to wait for that.
+    """
     CONTAINER.run(lambda parts: _send(parts, _time_remains(context)))
 
 
@@ -56,7 +59,7 @@ async def _notify(
             await _send(parts, go_on)
         except TableUnavailable:
             # The inbox entries are written, and the scheduled function sends their mail.
-            log.warning("mail_left_to_schedule")
+            log.warning("mail_left_to_schedule", accounts=None)
     return {"batchItemFailures": [{"itemIdentifier": each} for each in failures(records, outcome.done)]}
 
 
@@ -64,6 +67,8 @@ async def _send(parts: Parts, go_on: Callable[[], bool]) -> None:
     more = True
     while more and go_on():
         more = await parts.mailer.send_due(go_on=go_on)
+    if more:
+        log.warning("mail_left_to_schedule", accounts=await parts.mailer.count_due())
 
 
 def _time_remains(context: "LambdaContext") -> Callable[[], bool]:

@@ -86,11 +86,11 @@ class SesTransport(Transport):
             )
         except ClientError as error:
             raise _translated(error) from error
-        except _UNSENT as error:
-            code = type(error).__name__
-            raise MailHeldBack(code, "check the network and the AWS credentials of the notifier") from error
         except (BotoCoreError, OSError) as error:
-            raise MailNotSent(type(error).__name__) from error
+            name = type(error).__name__
+            if isinstance(error, _UNSENT):
+                raise MailHeldBack(name, "check the network and the AWS credentials of the notifier") from error
+            raise MailNotSent(name) from error
 
     async def _read_rate(self) -> None:
         """Read the account's rate. Without an answer the last one stays; SES then refuses what is too fast."""

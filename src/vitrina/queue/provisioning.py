@@ -1,10 +1,12 @@
 """Creates the two queues, and updates the attributes of existing ones."""
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from vitrina.backoff import Backoff
 from vitrina.config import Settings
 from vitrina.errors import QueueUnavailable
 from vitrina.queue.channel import MISSING, Channel, client_call
@@ -22,6 +24,9 @@ _FIFO: Final = {
 }
 _DEAD_LETTERS: Final = {**_FIFO, "MessageRetentionPeriod": str(14 * 86_400)}
 """Letters are kept for 14 days, the longest that SQS allows."""
+_CREATION: Final = Backoff(first=0.2, longest=1, jitter=0)
+_TRIES: Final = 10
+"""Tries at a new queue: SQS needs at least a second until it can be used ("CreateQueue")."""
 
 
 async def ensure(client: "SQSClient", settings: Settings) -> list[str]:
@@ -46,17 +51,35 @@ async def _ensure(client: "SQSClient", channel: Channel, wanted: dict[str, str])
     try:
         current = await channel.attributes()
     except QueueUnavailable as error:
-        cause = error.__cause__
-        if not isinstance(cause, ClientError) or cause.response["Error"]["Code"] not in MISSING:
+        if not _is_missing(error):
             raise
         attributes: Any = wanted  # The stubs want a mapping of literals.
         await client_call("CreateQueue", client.create_queue(QueueName=channel.name, Attributes=attributes))
+        await _wait_until_usable(channel)
         return [f"made {channel.name}"]
     differs = {key: value for key, value in wanted.items() if not _same(current.get(key), value)}
     if not differs:
         return []
     await channel.set_attributes(differs)
     return [f"set {', '.join(sorted(differs))} of {channel.name}"]
+
+
+async def _wait_until_usable(channel: Channel) -> None:
+    for tries in itertools.count(1):
+        try:
+            await channel.attributes()
+        except QueueUnavailable as error:
+            if not _is_missing(error) or tries == _TRIES:
+                raise
+            await _CREATION.sleep(tries)
+        else:
+            return
+
+
+def _is_missing(error: QueueUnavailable) -> bool:
+    """Return whether a call failed because the queue does not exist."""
+    cause = error.__cause__
+    return isinstance(cause, ClientError) and cause.response["Error"]["Code"] in MISSING
 
 
 def _same(current: str | None, wanted: str) -> bool:

@@ -21,6 +21,8 @@ MOST_NOTICES: Final = 500
 """Notices in one digest; the rest go into the next one."""
 _PAGE: Final = 250
 _MOST_ACCOUNTS: Final = 64
+_SETTLED: Final = timedelta(seconds=0.5)
+"""Time for which a due digest waits, because the index may lack its last notices; they would need a second mail."""
 
 
 class MailHeld(Exception):
@@ -50,7 +52,7 @@ class MailStore:
         async for items in pages(self._table, query, limit=_PAGE):
             for item in items:
                 assert isinstance(item, (MailItem, NoticeItem))  # noqa: S101 - only these have the index's keys
-                if item.user_id not in leave_out:
+                if item.user_id not in leave_out and not _may_grow(item, at):
                     _collect(item, found.setdefault(item.user_id, Waiting(item.user_id)))
             if len(found) >= _MOST_ACCOUNTS:
                 break
@@ -144,6 +146,11 @@ def _is(mail: Mail) -> Condition:
     """Return the condition that a mail exists and is at this attempt."""
     condition: Condition = (MailItem.id == mail.id) & (MailItem.attempts == mail.attempt)
     return condition
+
+
+def _may_grow(item: MailItem | NoticeItem, at: datetime) -> bool:
+    """Return whether a digest has been due for so short a time that the index may lack some of its notices."""
+    return isinstance(item, NoticeItem) and bool(item.digest) and item.due_at > at - _SETTLED
 
 
 def _collect(item: MailItem | NoticeItem, found: Waiting) -> None:

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from tests.store.samples import at, price_changed, user
 from vitrina.aws import Clients
+from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.notices import EmailMode, Language, NoticePreferences, PriceChanged
 from vitrina.domain.users import Role, User
@@ -44,7 +45,9 @@ class Harness:
     def recipients(self) -> RecipientStore:
         return RecipientStore(self.table, defaults=DEFAULTS)
 
-    def dispatcher(self, *, notify_actor: bool = False, before_digest: int = 3) -> NoticeDispatcher:
+    def dispatcher(
+        self, *, notify_actor: bool = False, before_digest: int = 3, index_lag: float = 0
+    ) -> NoticeDispatcher:
         """Return the dispatcher of another process, which shares no memory with the others."""
         inbox = InboxStore(self.table, retention_days=90)
         return NoticeDispatcher(
@@ -52,6 +55,7 @@ class Harness:
             self.recipients,
             notify_actor=notify_actor,
             before_digest=before_digest,
+            index_lag=index_lag,
             clock=lambda: self.now,
         )
 
@@ -128,6 +132,19 @@ async def test_every_active_admin_but_the_actor_gets_an_entry(harness: Harness) 
         assert (entry.id, entry.changed_by, entry.changed_by_name) == (event.notice_id, actor.id, "Luis")
     for each in (actor, idle, customer):
         assert await harness.entries(each) == []
+
+
+@pytest.mark.engine("aws")
+async def test_an_account_that_became_an_admin_just_before_a_change_gets_it(harness: Harness) -> None:
+    """Although the index of accounts lags behind the table; a demoted one gets no entry."""
+    promoted, demoted = await harness.admin(role=Role.USER), await harness.admin()
+    users, new = UserStore(harness.table), await harness.admin()
+    await users.update(promoted, replace(promoted, role=Role.ADMIN, version=2))
+    await users.update(demoted, replace(demoted, role=Role.USER, version=2))
+    harness.now = now()
+    events = changes(1, changed_at=harness.now)
+    assert (await harness.dispatcher(index_lag=0.5).dispatch(events)).delivered == ids(events)
+    assert [len(await harness.entries(each)) for each in (new, promoted, demoted)] == [1, 1, 0]
 
 
 async def test_the_setting_notify_actor_includes_the_actor(harness: Harness) -> None:

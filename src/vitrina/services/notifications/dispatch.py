@@ -2,9 +2,13 @@
 
 A redelivered message finds its entries in the table. When an entry is due to be mailed is decided before the entry is
 written and stored in it, so a process that dies forgets nothing.
+
+The recipients are the admins whom an index shows half a second after the change: by then it shows who was an admin at
+the change, even one who had just been created or promoted.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -25,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 _CONCURRENCY: Final = 32
 _RECIPIENT_ROLES: Final = (Role.SUPER_ADMIN, Role.ADMIN)
+_INDEX_LAG: Final = 0.5
+"""Seconds. An index shows a write "within a fraction of a second, under normal conditions" (AWS, "How GSIs work")."""
 
 
 def default_preferences(settings: Settings) -> NoticePreferences:
@@ -61,7 +67,7 @@ class NoticeDispatcher:
     """Writes inbox entries. Any number of processes may dispatch the same events at the same time.
 
     `notify_actor` includes the admin who changed the price. The first `before_digest` notices of an admin's digest
-    window are mailed at once, the others together when the window closes.
+    window are mailed at once, the others together when the window closes. `index_lag` is in seconds.
     """
 
     def __init__(
@@ -71,12 +77,14 @@ class NoticeDispatcher:
         *,
         notify_actor: bool,
         before_digest: int,
+        index_lag: float = _INDEX_LAG,
         clock: Clock = now,
     ) -> None:
         self._inbox = inbox
         self._recipients = recipients
         self._notify_actor = notify_actor
         self._before_digest = before_digest
+        self._index_lag = index_lag
         self._clock = clock
         self._full: dict[str, datetime] = {}
         """When the window of an admin closes whose immediate mails are used up; spares counting until then."""
@@ -87,6 +95,7 @@ class NoticeDispatcher:
         Never raises VitrinaError: expected failures are logged and reported in `DispatchResult.failed`.
         """
         changes = {event.id: event for event in events}
+        await self._wait_for_index(changes.values())
         try:
             admins, names, preferences = await self._audience(list(changes.values()))
         except VitrinaError as error:
@@ -106,6 +115,12 @@ class NoticeDispatcher:
             new and entry.due_at is not None and not entry.digest for entry, new in zip(entries, added, strict=True)
         )
         return DispatchResult(delivered=frozenset(changes) - failed, failed=failed, mail_is_due=mail_is_due)
+
+    async def _wait_for_index(self, changes: Iterable[PriceChanged]) -> None:
+        """Wait until the youngest change is older than the lag; at most that long, since clocks of processes differ."""
+        at = self._clock()
+        ages = [(at - change.changed_at).total_seconds() for change in changes]
+        await asyncio.sleep(max(0.0, self._index_lag - max(0.0, min(ages, default=self._index_lag))))
 
     async def _audience(
         self, changes: Sequence[PriceChanged]

@@ -23,8 +23,9 @@ from vitrina.domain.users import PRODUCT_MANAGERS, User
 from vitrina.errors import VitrinaError
 from vitrina.mail.message import compose, sender_address
 from vitrina.mail.transport import MailHeldBack, MailNotSent, MailRefused, Message, Transport
-from vitrina.metrics import MAILS, MAILS_HELD_BACK
+from vitrina.metrics import MAILS
 from vitrina.services.concurrency import gather
+from vitrina.services.notifications.holds import Holds
 from vitrina.store.keys import MAIL_SHARDS
 from vitrina.store.mails import MOST_NOTICES, MailHeld, MailStore
 
@@ -37,10 +38,6 @@ _MAILS_PER_TURN: Final = 10
 RETRY: Final = Backoff(first=18.75, longest=4500, factor=3, jitter=0.4)
 """Pauses after failed attempts: 15 s, 45 s, ... up to an hour, each give or take a quarter."""
 _SETTLE: Final = Backoff(first=0.5, longest=0.5, jitter=0)
-_HOLDS: Final = 4
-"""Pauses of `RETRY` until one that is repeated: at most 9 minutes after an operator's repair the mail is sent."""
-_LOGGED: Final = timedelta(minutes=15)
-"""Time after which a reason for which mail is held back is logged again."""
 _LONGEST_LIFE: Final = timedelta(days=30)
 """Age at which a mail is given up whose senders keep dying, or that is held back: neither counts as its failure."""
 
@@ -91,11 +88,7 @@ class Mailer:
         self._settle = settle
         self._resting: dict[str, datetime] = {}
         """When mail to an account may be tried again. Only spares requests: the table decides."""
-        self._held_until = clock()
-        """When any mail may be tried again, after a refusal that concerns all."""
-        self._holds = 0
-        self._logged: dict[str, datetime] = {}
-        """When a reason for which mail is held back was logged."""
+        self._holds = Holds(clock)
 
     async def send_due(self, *, go_on: Callable[[], bool] = lambda: True) -> bool:
         """Send what is due now; returns whether more is due already. Starts no further mail once `go_on` is false.
@@ -104,16 +97,22 @@ class Mailer:
         """
 
         def may_send() -> bool:
-            return go_on() and self._clock() >= self._held_until
+            return go_on() and self._clock() >= self._holds.until
 
-        at = self._clock()
-        if at < self._held_until:
+        if self._clock() < self._holds.until:
             return False
+        left = await gather((self._turn(each, may_send) for each in await self._due()), at_once=_ACCOUNTS_AT_ONCE)
+        return any(left) and self._clock() >= self._holds.until
+
+    async def count_due(self) -> int:
+        """Count the accounts with mail that is due, up to 64 in each shard. Raises TableUnavailable."""
+        return len(await self._due())
+
+    async def _due(self) -> list[Waiting]:
+        at = self._clock()
         self._resting = {user_id: until for user_id, until in self._resting.items() if until > at}
         polls = (self._store.due(shard, at=at, leave_out=self._resting) for shard in range(MAIL_SHARDS))
-        waiting = [each for found in await gather(polls, at_once=MAIL_SHARDS) for each in found]
-        left = await gather((self._turn(each, may_send) for each in waiting), at_once=_ACCOUNTS_AT_ONCE)
-        return any(left) and self._clock() >= self._held_until
+        return [each for found in await gather(polls, at_once=MAIL_SHARDS) for each in found]
 
     async def _turn(self, waiting: Waiting, go_on: Callable[[], bool]) -> bool:
         """Send mails to one account; returns whether it has more that can be sent now."""
@@ -181,7 +180,7 @@ class Mailer:
         notices = len(held.mail.notice_ids)
         log.info("mail_sent", **held.log_fields, notices=notices, message_id=message.id)
         MAILS.labels("sent").inc()
-        self._holds = 0
+        self._holds.end()
         return await self._finish(held)
 
     async def _compose(self, held: _LeasedMail) -> Message | None:
@@ -228,20 +227,8 @@ class Mailer:
         return await self._finish(held)
 
     async def _hold_back(self, held: _LeasedMail, reason: MailHeldBack) -> bool:
-        """Keep a mail for a later attempt without counting this one. The reason is logged once, not for each mail."""
-        at = self._clock()
-        if reason.concerns_all:
-            if at >= self._held_until:
-                self._holds = min(self._holds + 1, _HOLDS)
-                self._held_until = at + timedelta(seconds=RETRY.pause(self._holds))
-            until = self._held_until
-        else:
-            until = at + timedelta(seconds=RETRY.pause(min(held.mail.attempt, _HOLDS)))
-        logged = self._logged.get(reason.code)
-        if logged is None or at - logged >= _LOGGED:
-            self._logged[reason.code] = at
-            log.error("mail_held_back", **held.log_fields, code=reason.code, advice=reason.advice)
-        MAILS_HELD_BACK.labels(reason.code).inc()
+        """Keep a mail for a later attempt without counting this one."""
+        until = self._holds.add(reason, **held.log_fields)
         if await self._store.postpone(held.mail, until=until, failed=False):
             self._resting[held.mail.user_id] = until
         return False

@@ -130,10 +130,15 @@ class ProductCache(Generic[V]):
 
     async def by_sku(self, sku: str) -> Cached[CachedProduct[V]]:
         """Return the product that holds a SKU. Raises NotFound, TableUnavailable."""
-        holder = await self._holders.get(fold(sku))
+        key = fold(sku)
+        holder = await self._holders.get(key)
         if holder is None:
             raise NotFound
         cached = await self.by_id(holder.value)
+        if fold(cached.value.product.sku) != key:
+            # The claim is older than the product, which has another SKU by now.
+            self._holders.drop(key)
+            raise NotFound
         return cached if holder.age is None else replace(cached, age=max(holder.age, cached.age or 0.0))
 
     def drop(self, *products: Product) -> None:
