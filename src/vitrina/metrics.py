@@ -26,6 +26,7 @@ VIEWS_BATCH: Final = Histogram(
     "vitrina_views_batch_size", "Views stored by one flush.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 )
 CACHE_LOOKUPS: Final = Counter("vitrina_product_cache_lookups", "Cache lookups of anonymous reads.", ["result"])
+PAGE_LOOKUPS: Final = Counter("vitrina_page_cache_lookups", "Cache lookups of anonymous lists.", ["result"])
 
 STREAM_RECORDS: Final = Counter("vitrina_stream_records", "Records read from the table's stream.", ["result"])
 STREAM_LAG: Final = Gauge("vitrina_stream_lag_seconds", "Age of the last relayed change at that time.")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.store.samples import at, create, delete, edit, product, restore
 from vitrina.domain.pages import Page, Position
-from vitrina.domain.products import Product, Sort
+from vitrina.domain.products import Listing, Product, Sort
 from vitrina.domain.text import fold
 from vitrina.store import listings as listings_module
 from vitrina.store.listings import ProductListings
@@ -36,7 +36,8 @@ def listed(
     listings: ProductListings, sort: Sort, *, brand: str | None = None, name_prefix: str | None = None
 ) -> ReadPage:
     """Return a function that reads a page of one listing."""
-    return lambda limit, start: listings.live(sort=sort, brand=brand, name_prefix=name_prefix, limit=limit, start=start)
+    listing = Listing(sort=sort, brand=brand, name_prefix=name_prefix)
+    return lambda limit, start: listings.live(listing, limit=limit, start=start)
 
 
 async def read_all(page: ReadPage, *, limit: int) -> list[Product]:

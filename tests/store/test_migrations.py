@@ -15,7 +15,7 @@ import pytest
 from tests.store.samples import at, create, delete, edit, user
 from vitrina import clock
 from vitrina.backoff import Backoff
-from vitrina.domain.products import Product, Sort
+from vitrina.domain.products import Listing, Product, Sort
 from vitrina.domain.users import Role, User
 from vitrina.errors import TableUnavailable
 from vitrina.store import keys, migrations
@@ -147,7 +147,7 @@ async def test_only_items_with_wrong_index_keys_are_written(table: Table, said: 
     assert [await raw(table, key) for key in wanted] == before
     assert [(entry.seen, entry.changed) for entry in await standing(table)] == [(0, 0), (16, 5), (4, 0)]
     listings = ProductListings(table)
-    page = await listings.live(sort=Sort.NAME, brand="brightwell", name_prefix=None, limit=99, start=None)
+    page = await listings.live(Listing(sort=Sort.NAME, brand="brightwell"), limit=99, start=None)
     assert len(page.items) == 10
 
 

@@ -13,7 +13,7 @@ from tests.store.samples import create
 from vitrina.aws import Clients, connect_streams
 from vitrina.backoff import Backoff
 from vitrina.config import Settings
-from vitrina.domain.products import Sort
+from vitrina.domain.products import Listing, Sort
 from vitrina.errors import TableUnavailable
 from vitrina.store import keys, schema
 from vitrina.store.definition import UNSUPPORTED, TableDescription, create_table_arguments, differences
@@ -98,7 +98,7 @@ async def test_an_older_table_is_completed_and_keeps_its_items(
     assert not await ensure(clients.writer, settings, said.append)
     assert [line.removesuffix(": putting that right") for line in said if "putting" in line] == list(before.differences)
     assert (await status(clients.writer, settings)).differences == ()
-    page = await ProductListings(table).live(sort=Sort.NAME, brand=None, name_prefix=None, limit=9, start=None)
+    page = await ProductListings(table).live(Listing(sort=Sort.NAME), limit=9, start=None)
     assert page.items == [made[2], made[0], made[1]]
 
 

@@ -9,7 +9,7 @@ from tests.store.samples import START, at, create, edit, session, user
 from tests.stored_views import read
 from vitrina.aws import connect
 from vitrina.config import Settings
-from vitrina.domain.products import Product, Sort
+from vitrina.domain.products import Listing, Product
 from vitrina.domain.users import Role, Session, User
 from vitrina.domain.views import View
 from vitrina.store.definition import create_table_arguments
@@ -87,9 +87,7 @@ TO_READER: dict[str, Read] = {
     "products that are known": lambda w: w.products.refresh([w.product]),
     "the holder of a SKU, for the public": lambda w: w.products.holder("lamp-1", consistent=False),
     "holders of SKUs": lambda w: w.products.holders(["lamp-1"]),
-    "the product list": lambda w: items(
-        w.listings.live(sort=Sort.NEWEST, brand=None, name_prefix=None, limit=9, start=None)
-    ),
+    "the product list": lambda w: items(w.listings.live(Listing(), limit=9, start=None)),
     "prices, for the public": lambda w: w.listings.prices_since(w.product.id, at(9), consistent=False),
     "the list of accounts": lambda w: items(w.users.page(role=Role.USER, limit=9, start=None)),
     "views": views_of_today,

@@ -1,7 +1,7 @@
 """Products and their changes (R5 to R8, R10)."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -33,6 +33,22 @@ class Sort(StrEnum):
     NAME = "name"
     PRICE = "price"
     PRICE_DESCENDING = "-price"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Which live products are listed, and in which order. `brand` and `name_prefix` are folded texts.
+
+    A `name_prefix` requires the order by name.
+    """
+
+    sort: Sort = Sort.NEWEST
+    brand: str | None = None
+    name_prefix: str | None = None
+
+
+PlainProduct = Mapping[str, str | int | None]
+"""A live product's fields as JSON has them: times by `clock.rfc3339`, the price with its currency's decimals."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,12 @@ from typing import Final
 
 from vitrina.domain.notices import PriceChanged
 from vitrina.domain.pages import Page, Position
-from vitrina.domain.products import Change, PricePeriod, Product, Sort, price_periods
+from vitrina.domain.products import Change, Listing, PlainProduct, PricePeriod, Product, Sort, price_periods
 from vitrina.store import keys
-from vitrina.store.codecs.products import change_from, price_from, product_from
+from vitrina.store.codecs.products import change_from, plain_product, price_from, product_from
 from vitrina.store.items import ChangeItem, Item, PriceItem, ProductItem, expect_type
 from vitrina.store.operations import Query
-from vitrina.store.paging import every, page
+from vitrina.store.paging import every, page, raw_page
 from vitrina.store.stream import price_changed_from
 from vitrina.store.table import Table
 
@@ -36,20 +36,19 @@ class ProductListings:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    async def live(
-        self, *, sort: Sort, brand: str | None, name_prefix: str | None, limit: int, start: Position | None
-    ) -> Page[Product]:
-        """Read a page of live products, all or of a brand; it may be stale. `name_prefix` requires sort by name."""
-        if brand is None:
-            index, descending = _LISTING[sort]
-            condition = Item.listing == keys.LIVE_PRODUCTS
-        else:
-            index, descending = _GROUP[sort]
-            condition = Item.listing_group == keys.brand_group(brand)
-        if name_prefix is not None:
-            condition &= Item.by_name.startswith(keys.name_prefix(name_prefix))
-        query = Query(condition=condition, index=index, descending=descending)
-        return await page(self._table, query, ProductItem, product_from, limit=limit, start=start)
+    async def live(self, listing: Listing, *, limit: int, start: Position | None) -> Page[Product]:
+        """Read a page of live products; it may be stale."""
+        return await page(self._table, _live(listing), ProductItem, product_from, limit=limit, start=start)
+
+    async def plain(
+        self, listing: Listing, *, limit: int, start: Position | None, fresh: bool = False
+    ) -> Page[PlainProduct]:
+        """Read a page of live products to be shown as they are.
+
+        It may be stale; a `fresh` one is as old as the index is behind the table, and not as a replica is.
+        """
+        read = await raw_page(self._table, _live(listing, fresh=fresh), limit=limit, start=start)
+        return Page([plain_product(item) for item in read.items], read.next)
 
     async def deleted(self, *, limit: int, start: Position | None) -> Page[Product]:
         """Read a page of deleted products, the latest deletion first."""
@@ -122,3 +121,15 @@ class ProductListings:
             if read.next is None:
                 return periods
             start = read.next
+
+
+def _live(listing: Listing, *, fresh: bool = False) -> Query:
+    if listing.brand is None:
+        index, descending = _LISTING[listing.sort]
+        condition = Item.listing == keys.LIVE_PRODUCTS
+    else:
+        index, descending = _GROUP[listing.sort]
+        condition = Item.listing_group == keys.brand_group(listing.brand)
+    if listing.name_prefix is not None:
+        condition &= Item.by_name.startswith(keys.name_prefix(listing.name_prefix))
+    return Query(condition=condition, index=index, descending=descending, fresh=fresh)

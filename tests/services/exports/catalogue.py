@@ -6,7 +6,7 @@ from decimal import Decimal
 from tests.store import samples
 from tests.store.samples import at
 from vitrina.domain.pages import Page, Position
-from vitrina.domain.products import PricePeriod, Product
+from vitrina.domain.products import Listing, PricePeriod, Product
 from vitrina.errors import TableUnavailable
 
 
@@ -24,7 +24,7 @@ class Catalogue:
         following = {"place": str(first + limit)} if first + limit < len(products) else None
         return Page(list(products[first : first + limit]), following)
 
-    async def live(self, *, limit: int, start: Position | None, **_: object) -> Page[Product]:
+    async def live(self, _: Listing, *, limit: int, start: Position | None) -> Page[Product]:
         """Return a page of the live products."""
         return self._page([it for it in self.products.values() if not it.deleted_at], limit, start)
 

@@ -44,6 +44,12 @@ class Harness:
         """The table."""
         return self.services.table
 
+    def settle(self) -> None:
+        """Let the process forget that it has just written, as it does when replicas and indexes have the writes."""
+        cache = self.services.product_cache
+        cache._written._until.clear()
+        cache.pages._settled_at = 0.0
+
     async def product(self, **fields: object) -> Any:  # noqa: ANN401 - JSON
         """Make a product."""
         return ok(await self.admin.post("/v1/products", product(**fields)), 201)

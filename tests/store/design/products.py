@@ -42,7 +42,13 @@ async def _(h: Harness) -> Work:
 @row(f"GET {_ONE}, anonymous, not cached", 200)
 async def _(h: Harness) -> Work:
     path = _ONE.format(product_id=(await h.product())["id"])
+    h.settle()
     return h.anonymous.get(path, headers={"Referer": "https://news.example.org/lamps"})
+
+
+@row(f"GET {_ONE}, anonymous, just written by the process", 200)
+async def _(h: Harness) -> Work:
+    return h.anonymous.get(_ONE.format(product_id=(await h.product())["id"]))
 
 
 @row(f"GET {_ONE}, anonymous, cached", 200)
@@ -56,13 +62,14 @@ def _late(h: Harness, path: str) -> Work:
     """Read a product after the cache's entry has expired."""
 
     async def read() -> object:
-        answers = h.services.product_cache._products
-        ttl, answers._ttl = answers._ttl, 0.0
+        answers, time = h.services.product_cache._products, asyncio.get_running_loop().time
+        answers._time = lambda: time() + answers._ttl
         try:
             return await h.anonymous.get(path)
         finally:
-            answers._ttl = ttl
+            answers._time = time
 
+    h.settle()
     return read()
 
 
@@ -97,6 +104,13 @@ async def _(h: Harness) -> Work:
 
 @row(f"GET {_BY_SKU}, anonymous, not cached", 200)
 async def _(h: Harness) -> Work:
+    path = _BY_SKU.format(sku=(await h.product())["sku"])
+    h.settle()
+    return h.anonymous.get(path)
+
+
+@row(f"GET {_BY_SKU}, anonymous, just written by the process", 200)
+async def _(h: Harness) -> Work:
     return h.anonymous.get(_BY_SKU.format(sku=(await h.product())["sku"]))
 
 
@@ -116,7 +130,10 @@ async def _(h: Harness) -> Work:
 
 
 def _listing(query: str) -> None:
-    plain(f"GET /v1/products?{query}", lambda h: h.anonymous.get(f"/v1/products?{query}"))
+    @row(f"GET /v1/products?{query}", 200)
+    async def _(h: Harness) -> Work:
+        h.settle()
+        return h.anonymous.get(f"/v1/products?{query}")
 
 
 for _sort in ("newest", "name", "price", "-price"):
@@ -129,8 +146,15 @@ plain("GET /v1/products, signed in", lambda h: h.user.get("/v1/products"))
 
 @row("GET /v1/products, the next page", 200)
 async def _(h: Harness) -> Work:
+    h.settle()
     cursor = ok(await h.anonymous.get("/v1/products?limit=1"))["next_cursor"]
     return h.anonymous.get(f"/v1/products?cursor={cursor}")
+
+
+@row("GET /v1/products, cached", 200)
+async def _(h: Harness) -> Work:
+    ok(await h.anonymous.get("/v1/products"))
+    return h.anonymous.get("/v1/products")
 
 
 plain("GET /v1/products/deleted", lambda h: h.admin.get("/v1/products/deleted"))

@@ -1,4 +1,7 @@
-"""Reads of one product over HTTP: anonymous ones are cached and counted (R4, R11), others always read the table."""
+"""Reads of products over HTTP: anonymous ones are cached, others always read the table.
+
+An anonymous read of a single product is recorded as a view (R4, R11), one of a list is not.
+"""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,16 +11,29 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from vitrina.api.http.app_keys import SERVICES
+from vitrina.api.http.pagination import PageOf, start_position
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import conditional_response, json_response
 from vitrina.api.http.routing import PUBLIC, RouteTable
-from vitrina.api.schemas.products import REVALIDATED, SeenProduct, product_resource, sees_all
+from vitrina.api.schemas.products import (
+    REVALIDATED,
+    ManagedProduct,
+    ProductQuery,
+    PublicProduct,
+    RenderedPage,
+    SeenProduct,
+    product_resource,
+    rendered_page,
+    sees_all,
+)
 from vitrina.domain.api_keys import Scope
-from vitrina.domain.products import Product, is_sku
+from vitrina.domain.products import Listing, Product, Sort, is_sku
+from vitrina.domain.text import fold
 from vitrina.domain.users import Principal
 from vitrina.domain.versions import tag
-from vitrina.errors import NotFound, Overloaded
+from vitrina.errors import NotFound, Overloaded, ValidationFailed
 from vitrina.ids import is_id
+from vitrina.services.products.read_through import Cached
 
 ONE_PRODUCT: Final = "/v1/products/{product_id:(?!deleted$)[^/]+}"
 """The path of a product, with a pattern that leaves `/v1/products/deleted` to the list of deleted products."""
@@ -62,6 +78,59 @@ async def read_product_by_sku(request: Request[None, None]) -> web.Response:
     return await _read(request, request.parameter("sku"), by_sku=True)
 
 
+@routes.get(
+    "/v1/products",
+    allow=PUBLIC,
+    scope=Scope.READ,
+    responses={200: PageOf[ManagedProduct | PublicProduct]},
+    conditional=True,
+)
+async def list_products(request: Request[None, ProductQuery]) -> web.Response:
+    """List live products.
+
+    An anonymous page may be as old as a single product that is read without signing in.
+    """
+    query = request.query
+    listing = _listing(query)
+    if request.principal is not None:
+        page = await _read_page(request, listing)
+        headers = None if page.next_cursor is None else {"Link": request.next_link(page.next_cursor)}
+        return conditional_response(request, page.body, etag=page.etag, headers=headers)
+    pages = request.app[SERVICES].product_cache.pages
+    found: Cached[RenderedPage] = await pages.get(
+        (listing, query.limit, query.cursor), lambda: _read_page(request, listing, fresh=not pages.is_settled)
+    )
+    page = found.value
+    if request.if_none_match(page.etag):
+        return json_response(status=304, etag=page.etag, headers=REVALIDATED)
+    response = json_response(page.body, etag=page.etag, headers=REVALIDATED)
+    if page.next_cursor is not None:
+        response.headers["Link"] = request.next_link(page.next_cursor)
+    _add_age(response.headers, found)
+    return response
+
+
+def _listing(query: ProductQuery) -> Listing:
+    """Return what a query asks for. Raises ValidationFailed."""
+    sort = query.sort or (Sort.NAME if query.name_prefix else Sort.NEWEST)
+    if query.name_prefix is not None and sort is not Sort.NAME:
+        raise ValidationFailed.of("name_prefix", "goes with sort=name only")
+    return Listing(
+        sort=sort,
+        brand=query.brand and fold(query.brand),
+        name_prefix=query.name_prefix and fold(query.name_prefix),
+    )
+
+
+async def _read_page(request: Request[None, ProductQuery], listing: Listing, *, fresh: bool = False) -> RenderedPage:
+    """Read a page as the caller may see it. Raises InvalidCursor."""
+    services = request.app[SERVICES]
+    scope = ("products", listing.sort, listing.brand, listing.name_prefix)
+    start = start_position(request, scope)
+    page = await services.products.page(listing, limit=request.query.limit, start=start, fresh=fresh)
+    return rendered_page(page.items, services.cursors.write(scope, page.next), request.principal)
+
+
 async def _read(request: Request[None, None], name: str, *, by_sku: bool) -> web.Response:
     """Respond with the product of an id or a SKU.
 
@@ -94,10 +163,15 @@ async def _read(request: Request[None, None], name: str, *, by_sku: bool) -> web
     headers: CIMultiDict[str] = content.headers.copy()
     if by_sku:
         headers[hdrs.ETAG] = f'"{etag}"'
+    _add_age(headers, found)
+    return web.Response(body=content.body, headers=headers)
+
+
+def _add_age(headers: CIMultiDict[str], found: Cached[Any]) -> None:
+    """Tell the age of a response that is stale because the table does not answer."""
     if found.age is not None:
         headers["Warning"] = _STALE
         headers["Age"] = str(int(found.age))
-    return web.Response(body=content.body, headers=headers)
 
 
 def _etag(product: Product, *, by_sku: bool) -> int | str:

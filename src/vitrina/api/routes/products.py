@@ -1,4 +1,4 @@
-"""Products over HTTP (R5 to R8, R10); `product_reads` has the reads of a single product."""
+"""Products over HTTP (R5 to R8, R10); `product_reads` has what anonymous readers get from the cache."""
 
 from aiohttp import web
 
@@ -18,17 +18,14 @@ from vitrina.api.schemas.products import (
     PricePage,
     ProductCreate,
     ProductPatch,
-    ProductQuery,
     ProductRestore,
-    PublicProduct,
     product_resource,
     sees_all,
 )
 from vitrina.domain.api_keys import Scope
-from vitrina.domain.products import ProductDraft, Sort
-from vitrina.domain.text import fold
+from vitrina.domain.products import ProductDraft
 from vitrina.domain.users import PRODUCT_MANAGERS
-from vitrina.errors import Conflict, NotDeleted, SkuTaken, ValidationFailed
+from vitrina.errors import Conflict, NotDeleted, SkuTaken
 
 routes = RouteTable("products")
 
@@ -62,24 +59,6 @@ async def create_product(request: Request[ProductCreate, None]) -> web.Response:
         lambda product: created(
             product_resource(product, request.caller), etag=product.version, location=f"/v1/products/{product.id}"
         ),
-    )
-
-
-@routes.get("/v1/products", allow=PUBLIC, scope=Scope.READ, responses={200: PageOf[ManagedProduct | PublicProduct]})
-async def list_products(request: Request[None, ProductQuery]) -> web.Response:
-    """List live products."""
-    query = request.query
-    sort = query.sort or (Sort.NAME if query.name_prefix else Sort.NEWEST)
-    if query.name_prefix is not None and sort is not Sort.NAME:
-        raise ValidationFailed.of("name_prefix", "goes with sort=name only")
-    brand, prefix = query.brand and fold(query.brand), query.name_prefix and fold(query.name_prefix)
-    return await list_response(
-        request,
-        ("products", sort, brand, prefix),
-        lambda start: request.app[SERVICES].products.page(
-            sort=sort, brand=brand, name_prefix=prefix, limit=query.limit, start=start
-        ),
-        lambda product: product_resource(product, request.principal),
     )
 
 

@@ -18,7 +18,7 @@ from vitrina.backoff import Backoff
 from vitrina.clock import rfc3339
 from vitrina.domain.money import MAX_INTEGER_DIGITS
 from vitrina.domain.pages import Page, Position
-from vitrina.domain.products import PricePeriod, Product, Sort
+from vitrina.domain.products import Listing, PricePeriod, Product
 from vitrina.domain.reports import Format, Period, product_key
 from vitrina.domain.text import csv_row
 from vitrina.errors import TableUnavailable
@@ -107,7 +107,7 @@ class PriceExporter:
 
     async def _read(self, period: Period | None) -> AsyncGenerator[list[PriceRow], None]:
         """Yield the rows of each page of products."""
-        live = partial(self._listings.live, sort=Sort.NEWEST, brand=None, name_prefix=None)
+        live = partial(self._listings.live, Listing())
         seen: set[bytes] = set()
         # A product that is restored after the first list and before the second is in neither, so the first is repeated.
         for listing in (live, self._listings.deleted, live):

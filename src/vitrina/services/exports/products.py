@@ -7,7 +7,7 @@ import orjson
 
 from vitrina.domain.pages import Position
 from vitrina.domain.product_rows import COLUMNS, values
-from vitrina.domain.products import Product, Sort
+from vitrina.domain.products import Listing, Product
 from vitrina.domain.text import csv_row
 from vitrina.services.imports.import_file import FileFormat
 from vitrina.store.listings import ProductListings
@@ -19,7 +19,7 @@ async def live_products(listings: ProductListings) -> AsyncIterator[list[Product
     """Yield all live products in pages of eventually consistent reads; products created meanwhile may be missing."""
     start: Position | None = None
     while True:
-        page = await listings.live(sort=Sort.NEWEST, brand=None, name_prefix=None, limit=_PAGE, start=start)
+        page = await listings.live(Listing(), limit=_PAGE, start=start)
         yield page.items
         start = page.next
         if start is None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypedDict, Unpack
 from vitrina.clock import Clock, now
 from vitrina.domain.money import fit
 from vitrina.domain.pages import Page, Position
-from vitrina.domain.products import Action, Change, Product, ProductDraft, Sort, describe
+from vitrina.domain.products import Action, Change, Listing, PlainProduct, Product, ProductDraft, describe
 from vitrina.domain.versions import Expected, Precondition
 from vitrina.errors import NotDeleted, NotFound, ValidationFailed
 from vitrina.ids import is_id, new_id
@@ -151,10 +151,10 @@ class Products:
         )
 
     async def page(
-        self, *, sort: Sort, brand: str | None, name_prefix: str | None, limit: int, start: Position | None
-    ) -> Page[Product]:
-        """Return a page of live products."""
-        return await self._listings.live(sort=sort, brand=brand, name_prefix=name_prefix, limit=limit, start=start)
+        self, listing: Listing, *, limit: int, start: Position | None, fresh: bool = False
+    ) -> Page[PlainProduct]:
+        """Return a page of live products; a `fresh` one is read from the writer's endpoint."""
+        return await self._listings.plain(listing, limit=limit, start=start, fresh=fresh)
 
     async def deleted(self, *, limit: int, start: Position | None) -> Page[Product]:
         """Return a page of deleted products, latest deletion first."""

@@ -1,12 +1,13 @@
 """Products, their changes and prices, and the items that depend on a product: SKU claim and deletion marker."""
 
 from dataclasses import fields
+from decimal import Decimal
 from typing import Any
 
 from vitrina.domain.money import fit
-from vitrina.domain.products import Action, Change, FieldChange, PricePeriod, Product
+from vitrina.domain.products import Action, Change, FieldChange, PlainProduct, PricePeriod, Product
 from vitrina.store import keys
-from vitrina.store.items import ChangeItem, DeletionItem, PriceItem, ProductItem, SkuItem
+from vitrina.store.items import ChangeItem, DeletionItem, PriceItem, ProductItem, RawItem, SkuItem
 
 
 def product_item(product: Product) -> ProductItem:
@@ -47,6 +48,28 @@ def product_from(item: ProductItem) -> Product:
         deleted_by=item.deleted_by,
         original_sku=item.original_sku,
     )
+
+
+def plain_product(item: RawItem) -> PlainProduct:
+    """Return the fields of a live product's item without a model of it, which takes 30 times as long.
+
+    Items have times in the form of `PlainProduct`.
+    """
+    currency = item["currency"]["S"]
+    return {
+        "id": item["id"]["S"],
+        "sku": item["sku"]["S"],
+        "name": item["name"]["S"],
+        "brand": item["brand"]["S"],
+        "description": item["description"]["S"] if "description" in item else None,
+        "price": str(fit(Decimal(item["price"]["N"]), currency)),
+        "currency": currency,
+        "created_at": item["created_at"]["S"],
+        "updated_at": item["updated_at"]["S"],
+        "version": int(item["version"]["N"]),
+        "created_by": item["created_by"]["S"],
+        "updated_by": item["updated_by"]["S"],
+    }
 
 
 def sku_claim(product: Product | ProductItem) -> SkuItem:

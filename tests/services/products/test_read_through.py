@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from vitrina import metrics
 from vitrina.errors import TableUnavailable
-from vitrina.services.products.cache import Cached, ReadThrough
+from vitrina.services.products.read_through import SETTLING, Cached, ReadThrough, SharedReads
 
 
 class Source:
@@ -31,9 +32,25 @@ class Source:
 
     def read_through(self, *, ttl: float = 1.0, grace: float = 30.0, size: int = 100) -> ReadThrough[str]:
         """Return a cache of the words that uses this clock."""
-        cache = ReadThrough(self.load, ttl=ttl, grace=grace, size=size)
+        cache = ReadThrough(self.load, ttl=ttl, grace=grace, size=size, lookups=metrics.CACHE_LOOKUPS)
         cache._time = lambda: self.time
         return cache
+
+    def shared(self, *, ttl: float = 1.0, size: int = 100, room: int = 100) -> SharedReads[str, str]:
+        """Return a cache of words by keys of their own, which weigh as much as they have characters."""
+        cache: SharedReads[str, str] = SharedReads(
+            ttl=ttl, grace=30.0, size=size, room=room, weigh=len, lookups=metrics.PAGE_LOOKUPS
+        )
+        cache._time = lambda: self.time
+        return cache
+
+    async def word(self, cache: SharedReads[str, str], key: str) -> str:
+        """Read a key through a cache."""
+
+        async def load() -> str:
+            return (await self.load([key]))[key]
+
+        return (await cache.get(key, load)).value
 
 
 @pytest.fixture
@@ -174,3 +191,86 @@ async def test_the_oldest_value_is_evicted_first(source: Source) -> None:
     assert source.loads == []
     await value(cache, "b")
     assert source.loads == [["b"]]
+
+
+async def test_a_shared_read_serves_all_that_wait_and_other_keys_do_not_wait_for_it(source: Source) -> None:
+    """A slow page holds up no other page, and a request that gives up does not end the read of others."""
+    cache = source.shared()
+    source.open.clear()
+    asking = [asyncio.create_task(source.word(cache, key)) for key in "aab"]
+    await asyncio.sleep(0.01)
+    assert source.loads == [["a"], ["b"]]
+    asking[0].cancel()
+    source.open.set()
+    assert await asyncio.gather(*asking[1:]) == ["1", "2"]
+    assert await source.word(cache, "a") == "1"
+    assert len(source.loads) == 2
+
+
+async def test_a_failed_shared_read_fails_all_that_wait_and_the_next_request_reads_again(source: Source) -> None:
+    """Nothing of it is kept."""
+    cache = source.shared()
+    with pytest.raises(KeyError):
+        await source.word(cache, "z")
+    source.words["z"] = "26"
+    assert await source.word(cache, "z") == "26"
+
+
+async def test_clearing_forgets_all_values_and_reads_in_flight(source: Source) -> None:
+    """Until the write has arrived everywhere, what is read is kept for 50 ms only."""
+    cache = source.shared()
+    source.open.clear()
+    early = asyncio.create_task(source.word(cache, "a"))
+    await asyncio.sleep(0.01)
+    source.words["a"] = "new"
+    cache.clear()
+    source.open.set()
+    assert [await source.word(cache, "a"), await early] == ["new", "1"]
+    source.words["a"] = "newer"
+    assert await source.word(cache, "a") == "new"
+    source.time += 0.06
+    assert await source.word(cache, "a") == "newer"
+    source.time += SETTLING
+    assert cache.is_settled
+    assert await source.word(cache, "a") == "newer"
+    source.words["a"] = "newest"
+    source.time += 0.9
+    assert await source.word(cache, "a") == "newer"
+
+
+async def test_without_a_time_to_live_reads_are_not_shared(source: Source) -> None:
+    cache = source.shared(ttl=0)
+    assert await asyncio.gather(*(source.word(cache, "a") for _ in range(3))) == ["1"] * 3
+    assert len(source.loads) == 3
+
+
+async def test_values_are_bounded_by_their_weight(source: Source) -> None:
+    """The one that was read first goes first; a value that is too heavy alone is not kept and evicts nothing else."""
+    source.words |= {"four": "4444", "five": "55555", "huge": "x" * 11}
+    cache = source.shared(room=10)
+    for key in ("a", "four", "five"):
+        await source.word(cache, key)
+    assert list(cache._cached) == ["a", "four", "five"]
+    await source.word(cache, "b")
+    assert list(cache._cached) == ["four", "five", "b"]
+    assert cache._weight == 10
+    await source.word(cache, "huge")
+    assert list(cache._cached) == ["four", "five", "b"]
+    source.time += 1
+    await source.word(cache, "four")
+    assert (list(cache._cached), cache._weight) == (["five", "b", "four"], 10)
+    small = source.shared(size=2)
+    for key in "abc":
+        await source.word(small, key)
+    assert list(small._cached) == ["b", "c"]
+
+
+async def test_an_outage_serves_stale_shared_values_but_none_from_before_a_write(source: Source) -> None:
+    cache = source.shared()
+    await source.word(cache, "a")
+    source.fails = True
+    source.time += 2
+    assert await source.word(cache, "a") == "1"
+    cache.clear()
+    with pytest.raises(TableUnavailable):
+        await source.word(cache, "a")
