@@ -126,7 +126,7 @@ class Services:
         self.user_store = UserStore(table)
         self.session_store = SessionStore(table)
         self.view_store = ViewStore(table, retention_days=self.settings.views_retention_days)
-        self.rollup_store = RollupStore(table)
+        self.rollup_store = RollupStore(table, clock=self._clock)
         self.inbox_store = InboxStore(table, retention_days=self.settings.notice_retention_days)
         self.recipient_store = RecipientStore(table, defaults=default_preferences(self.settings))
         return self

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings as hypothesis, strategies as
 
 from tests.service import Clock
 from tests.stored_views import read
+from vitrina.clock import now
 from vitrina.domain.reports import Counts, DaySummary, Period, pack_table, product_key
 from vitrina.domain.views import View, shard_of
 from vitrina.errors import NoRoom, TableUnavailable
@@ -20,13 +21,13 @@ from vitrina.ids import new_id
 from vitrina.services.analytics.rollups import DayOpen, RollupQueue, Rollups, SegmentsGone
 from vitrina.services.analytics.view_counter import ViewCounter
 from vitrina.store import keys, rollups as rollups_module
-from vitrina.store.items import Item
-from vitrina.store.operations import Query
+from vitrina.store.items import Item, ViewRollupItem
+from vitrina.store.operations import Put, Query
 from vitrina.store.rollups import RollupStore
 from vitrina.store.table import Table
 from vitrina.store.views import Segment, ViewStore
 
-DAY = date(2026, 11, 20)
+DAY = date(2025, 11, 20)
 NEVER_USED = (date(2020, 1, 1) + timedelta(days=number) for number in itertools.count())
 PRODUCTS = [new_id() for _ in range(30)]
 FEW = PRODUCTS[:8]
@@ -41,7 +42,7 @@ def store(table: Table) -> RollupStore:
 @pytest.fixture
 def clock() -> Clock:
     """A clock at which `DAY` has just been closed."""
-    return Clock(datetime(2026, 11, 21, 1, 0, tzinfo=UTC))
+    return Clock(datetime(2025, 11, 21, 1, 0, tzinfo=UTC))
 
 
 @pytest.fixture
@@ -78,12 +79,12 @@ async def recount(table: Table, day: date) -> dict[str, Counts]:
 
 
 async def items_of(table: Table, day: date) -> list[dict[str, Any]]:
-    """Return all items of a day's rollup as they are stored."""
+    """Return all items of a day's rollup as they are stored, but for when it was made."""
     partitions = [keys.view_tallies(day), keys.VIEW_ROLLUPS, *(keys.product(one).pk for one in PRODUCTS)]
     found: list[Item] = []
     for partition in partitions:
         found += (await table.query(Query(condition=Item.pk == partition, consistent=True), limit=500))[0]
-    return [item.serialize() for item in found]
+    return [item.serialize() | {"made_at": None} for item in found]
 
 
 @hypothesis(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -181,6 +182,72 @@ async def test_a_day_that_may_still_grow_is_not_rolled_up(rollups: Rollups, cloc
         await rollups.roll_up(DAY)
 
 
+async def test_a_clock_that_is_ahead_rolls_no_day_up(table: Table, store: RollupStore) -> None:
+    """The table's own clock decides, by the header `Date` of its response. The background work goes on."""
+    ahead = now() + timedelta(hours=26)
+    rollups = Rollups(ViewStore(table), store, clock=lambda: ahead)
+    today = now().date()
+    await write(table, [view(PRODUCTS[0], today)])
+    with pytest.raises(DayOpen):
+        await rollups.roll_up(today)
+    queue = RollupQueue(rollups)
+    queue.add(today)
+    queue.add(DAY)
+    await queue.done()
+    assert await RollupStore(table, clock=lambda: ahead).totals(Period(DAY, today)) == {DAY: Counts()}
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_rollup_from_before_the_end_of_its_day_does_not_count(
+    table: Table,
+    store: RollupStore,
+    rollups: Rollups,
+    again: bool,  # noqa: FBT001
+) -> None:
+    """Whoever made it; the next rollup replaces it, and says when it was made. Those of old releases do not."""
+    await write(table, [view(PRODUCTS[0]), view(PRODUCTS[0], visitor=1)])
+    early = DaySummary(day=DAY, total=Counts(1, 1, 0), products=1)
+    await store.put_summary(early)
+    await store.put_totals(early, made_at=datetime(2025, 11, 20, 13, tzinfo=UTC))
+    assert (await store.totals(Period(DAY, DAY)), await store.summary(DAY)) == ({}, None)
+    assert await rollups.roll_up(DAY, again=again)
+    assert await store.totals(Period(DAY, DAY)) == {DAY: Counts(2, 2, 0)}
+    made = await table.get(keys.view_rollup(DAY), consistent=True)
+    assert isinstance(made, ViewRollupItem)
+    assert timedelta(0) <= now() - made.made_at < timedelta(minutes=5)
+    behind = RollupStore(table, clock=lambda: datetime(2025, 11, 20, 23, tzinfo=UTC))
+    assert await behind.totals(Period(DAY, DAY)) == {}
+    await table.put(Put(ViewRollupItem.keyed(made.key, products=1, views=3, unique_visitors=1, bots=0)))
+    assert await store.totals(Period(DAY, DAY)) == {DAY: Counts(3, 1, 0)}
+
+
+async def test_an_interrupted_rollup_continues_where_it_was(
+    table: Table, store: RollupStore, rollups: Rollups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The products of complete parts are not written again."""
+    monkeypatch.setattr(rollups_module, "_PRODUCTS_OF_PART", 2)
+    await write(table, [view(one) for one in PRODUCTS])
+    put_many, written = table.put_many, 0
+
+    async def dying(items: Sequence[Item]) -> None:
+        nonlocal written
+        if written >= 20:
+            raise TableUnavailable
+        written += len(items)
+        await put_many(items)
+
+    monkeypatch.setattr(table, "put_many", dying)
+    with pytest.raises(TableUnavailable):
+        await rollups.roll_up(DAY)
+    assert await store.totals(Period(DAY, DAY)) == {}
+    before, written = written, -1_000
+    assert await rollups.roll_up(DAY)
+    assert before + written + 1_000 <= len(PRODUCTS) + 2
+    assert await store.totals(Period(DAY, DAY)) == {DAY: Counts(30, 1, 0)}
+    for product_id in PRODUCTS:
+        assert await store.of_product(product_id, Period(DAY, DAY)) == {DAY: Counts(1, 1, 0)}
+
+
 async def test_a_day_without_views_is_rolled_up(store: RollupStore, rollups: Rollups) -> None:
     """So that it is not counted again."""
     assert await store.summary(DAY) is None
@@ -194,12 +261,12 @@ async def test_a_day_without_views_is_rolled_up(store: RollupStore, rollups: Rol
 
 async def test_a_rollup_of_many_products_has_several_parts(store: RollupStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each part is an item, and they are read page by page."""
-    monkeypatch.setattr(rollups_module, "_ROWS_OF_PART", 2)
+    monkeypatch.setattr(rollups_module, "_PRODUCTS_OF_PART", 2)
     monkeypatch.setattr(rollups_module, "_PARTS_OF_PAGE", 2)
     products = {product_key(new_id()): Counts(number + 1, 1, 1) for number in range(9)}
-    await store.put_products(DAY, 3, products)
+    await store.put_products(DAY, 3, products, stored={})
     other = {product_key(PRODUCTS[0]): Counts(1, 1, 0)}
-    await store.put_products(DAY, 5, other)
+    await store.put_products(DAY, 5, other, stored={})
     parts = [part async for part in store.tables(DAY)]
     assert [len(part) for part in parts] == [112, 112, 56]
     assert b"".join(parts) == pack_table(products) + pack_table(other)
@@ -225,7 +292,7 @@ async def test_expired_segments_are_not_counted(table: Table, store: RollupStore
     await views.put(views.segments([view(PRODUCTS[0])]))
     rollups = Rollups(views, store, clock=clock)
     assert await rollups.count_product(DAY, PRODUCTS[0]) == Counts(1, 1, 0)
-    clock.at = datetime(2026, 11, 22, tzinfo=UTC)
+    clock.at = datetime(2025, 11, 22, tzinfo=UTC)
     assert await rollups.count_product(DAY, PRODUCTS[0]) == Counts()
 
 

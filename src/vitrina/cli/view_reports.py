@@ -27,7 +27,7 @@ from vitrina.domain.reports import GRACE, MOST_DAYS, Period, days_before
 from vitrina.errors import ValidationFailed
 from vitrina.services.analytics.report.data import read_report
 from vitrina.services.analytics.report.page import render
-from vitrina.services.analytics.rollups import SegmentsGone
+from vitrina.services.analytics.rollups import DayOpen, SegmentsGone
 from vitrina.store.rollups import RollupStore
 
 _SHARDS_AT_ONCE: Final = 3
@@ -107,6 +107,8 @@ async def _rollup(settings: Settings, period: Period, *, again: bool, as_json: b
                     days += await services.rollups.roll_up(day, again=again, at_once=_SHARDS_AT_ONCE, advance=count)
                 except SegmentsGone:
                     expired.append(f"{day}")
+                except DayOpen as error:
+                    raise CommandFailed(f"{day} is not closed by the table's clock: this machine's is ahead") from error
                 display.advance(task)
         seconds = time.perf_counter() - began
         await _warn(settings, services.rollup_store)

@@ -255,12 +255,16 @@ class ViewSummaryItem(Item, discriminator="view_summary"):
 
 
 class ViewRollupItem(Item, discriminator="view_rollup"):
-    """The totals of a closed day. It is written last, so its existence means that the day's rollup is complete."""
+    """The totals of a closed day. It is written last, so its existence means that the day's rollup is complete.
+
+    `made_at` is the time by the table's clock; rollups of older releases have none.
+    """
 
     views = IntegerAttribute()
     unique_visitors = IntegerAttribute()
     bots = IntegerAttribute()
     products = IntegerAttribute()
+    made_at = TimeAttribute(null=True)
 
 
 class NoticeItem(Item, discriminator="notice"):

@@ -1,30 +1,33 @@
 """Rollups of closed days (R12): an item for each product and day, a packed table of all products, and a summary.
 
 A rollup is computed from the day's segments alone, so writing it again writes the same bytes under the same keys. The
-day's totals are written last: their existence means that the rest exists, which is therefore read from the writer.
+day's totals are written last: their existence means that the rest exists, which is therefore read from the writer. They
+have the time of the rollup; one that was made before its day had closed, by a clock that was ahead, does not count.
 """
 
 from collections.abc import AsyncIterator, Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
-from vitrina.domain.reports import ROW_BYTES, Counts, DaySummary, HourViews, Period, pack_table, product_id_of
+from vitrina.clock import Clock, now
+from vitrina.domain.reports import Counts, DaySummary, HourViews, Period, is_closed, pack_table, product_id_of
 from vitrina.store import keys
 from vitrina.store.items import Item, ViewDayItem, ViewRollupItem, ViewSummaryItem, ViewTallyItem, expect_type
 from vitrina.store.operations import Put, Query
 from vitrina.store.paging import every, pages
 from vitrina.store.table import MOST_PUTS, Table
 
-_ROWS_OF_PART: Final = 4_000
+_PRODUCTS_OF_PART: Final = 4_000
 """Products in one item of a table: 112 KB, whose sum takes 2 ms."""
 _PARTS_OF_PAGE: Final = 8
 
 
 class RollupStore:
-    """Writes and reads rollups."""
+    """Writes and reads rollups; those of days that are not closed by `clock` do not count either."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, *, clock: Clock = now) -> None:
         self._table = table
+        self._clock = clock
 
     async def totals(self, period: Period) -> dict[date, Counts]:
         """Return the totals of the days of a period that have a rollup: 1 call. The latest may be missing."""
@@ -32,7 +35,11 @@ class RollupStore:
             keys.view_rollup(period.first).sk, keys.view_rollup(period.last).sk
         )
         items = await every(self._table, Query(condition=condition))
-        return {date.fromisoformat(item.sk): _counts(item) for item in items if isinstance(item, ViewRollupItem)}
+        return {
+            day: _counts(item)
+            for item in items
+            if isinstance(item, ViewRollupItem) and self._is_valid(day := date.fromisoformat(item.sk), item)
+        }
 
     async def of_product(self, product_id: str, period: Period) -> dict[date, Counts]:
         """Return the counts of a product for the days with views and a rollup: 1 call."""
@@ -45,11 +52,13 @@ class RollupStore:
 
     async def tables(self, day: date) -> AsyncIterator[bytes]:
         """Yield the packed tables of a day with a rollup; those of one call are joined."""
-        condition = (Item.pk == keys.view_tallies(day)) & Item.sk.startswith(keys.VIEW_TALLY_PREFIX)
-        query = Query(condition=condition, consistent=True)
-        async for items in pages(self._table, query, limit=_PARTS_OF_PAGE):
-            if rows := b"".join(expect_type(item, ViewTallyItem).rows for item in items):
+        async for parts in self._parts(day):
+            if rows := b"".join(part.rows for part in parts):
                 yield rows
+
+    async def parts(self, day: date) -> dict[keys.Key, bytes]:
+        """Return the parts of the packed tables of a day that are stored, by key; an interrupted rollup has some."""
+        return {part.key: part.rows async for parts in self._parts(day) for part in parts}
 
     async def summary(self, day: date) -> DaySummary | None:
         """Return the summary of a day, None without a rollup: 1 call."""
@@ -57,6 +66,8 @@ class RollupStore:
         found = await self._table.get_many(wanted, consistent=True)
         rollup, summary = (found.get(key) for key in wanted)
         if not isinstance(rollup, ViewRollupItem) or not isinstance(summary, ViewSummaryItem):
+            return None
+        if not self._is_valid(day, rollup):
             return None
         return DaySummary(
             day=day,
@@ -68,22 +79,8 @@ class RollupStore:
             other=summary.other,
         )
 
-    async def put_products(self, day: date, shard: int, products: Mapping[bytes, Counts]) -> None:
-        """Write the counts of a shard's products, singly and as a table."""
-        items = [
-            ViewDayItem.keyed(keys.view_day(product_id_of(product), day), **counts._asdict())
-            for product, counts in products.items()
-        ]
-        for first in range(0, len(items), MOST_PUTS):
-            await self._table.put_many(items[first : first + MOST_PUTS])
-        table = pack_table(products)
-        size = _ROWS_OF_PART * ROW_BYTES
-        for part, first in enumerate(range(0, len(table), size)):
-            rows = table[first : first + size]
-            await self._table.put(Put(ViewTallyItem.keyed(keys.view_tally(day, shard, part), rows=rows)))
-
-    async def put_summary(self, summary: DaySummary) -> None:
-        """Write a day's summary, then its totals, which complete the rollup. All other items must be written before."""
+    async def put_summary(self, summary: DaySummary) -> datetime | None:
+        """Write a day's summary, before all other items, and return the time by the table's clock, if it has one."""
         item = ViewSummaryItem.keyed(
             keys.view_summary(summary.day),
             hours=[list(hour) for hour in summary.hours],
@@ -91,9 +88,42 @@ class RollupStore:
             direct=summary.direct,
             other=summary.other,
         )
-        await self._table.put(Put(item))
-        done = ViewRollupItem.keyed(keys.view_rollup(summary.day), products=summary.products, **summary.total._asdict())
-        await self._table.put(Put(done))
+        return await self._table.put_dated(Put(item))
+
+    async def put_products(
+        self, day: date, shard: int, products: Mapping[bytes, Counts], *, stored: Mapping[keys.Key, bytes]
+    ) -> None:
+        """Write the counts of a shard's products, some thousand at a time: each singly, then all as a part of a table.
+
+        The products of a part that is `stored` with the same counts are complete, and are left out.
+        """
+        ordered = sorted(products.items())
+        for part, first in enumerate(range(0, len(ordered), _PRODUCTS_OF_PART)):
+            of_part = dict(ordered[first : first + _PRODUCTS_OF_PART])
+            key, rows = keys.view_tally(day, shard, part), pack_table(of_part)
+            if stored.get(key) == rows:
+                continue
+            items = [
+                ViewDayItem.keyed(keys.view_day(product_id_of(product), day), **counts._asdict())
+                for product, counts in of_part.items()
+            ]
+            for start in range(0, len(items), MOST_PUTS):
+                await self._table.put_many(items[start : start + MOST_PUTS])
+            await self._table.put(Put(ViewTallyItem.keyed(key, rows=rows)))
+
+    async def put_totals(self, summary: DaySummary, *, made_at: datetime) -> None:
+        """Write a day's totals, which complete the rollup. All other items must be written before."""
+        key, totals = keys.view_rollup(summary.day), summary.total._asdict()
+        await self._table.put(Put(ViewRollupItem.keyed(key, products=summary.products, made_at=made_at, **totals)))
+
+    async def _parts(self, day: date) -> AsyncIterator[list[ViewTallyItem]]:
+        condition = (Item.pk == keys.view_tallies(day)) & Item.sk.startswith(keys.VIEW_TALLY_PREFIX)
+        query = Query(condition=condition, consistent=True)
+        async for items in pages(self._table, query, limit=_PARTS_OF_PAGE):
+            yield [expect_type(item, ViewTallyItem) for item in items]
+
+    def _is_valid(self, day: date, item: ViewRollupItem) -> bool:
+        return is_closed(day, self._clock()) and (item.made_at is None or is_closed(day, item.made_at))
 
 
 def _counts(item: ViewDayItem | ViewRollupItem) -> Counts:

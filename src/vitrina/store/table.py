@@ -2,6 +2,8 @@
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
@@ -162,6 +164,12 @@ class Table:
     async def put(self, put: Put) -> None:
         """Write an item. Raises ConditionFailed."""
         await self._write("PutItem", self._writer.put_item, put)
+
+    async def put_dated(self, put: Put) -> datetime | None:
+        """Write an item, and return the time of the response by the table's clock, None without `Date`."""
+        response = await self._write("PutItem", self._writer.put_item, put)
+        date = response["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return None if date is None else parsedate_to_datetime(date)
 
     async def delete(self, delete: Delete) -> None:
         """Delete an item. Raises ConditionFailed."""

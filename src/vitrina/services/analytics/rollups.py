@@ -36,7 +36,10 @@ Advance = Callable[[int], object]
 
 
 class DayOpen(Exception):
-    """A day cannot be rolled up before its grace period has ended: views may still arrive."""
+    """A day cannot be rolled up before its grace period has ended, by the own and the table's clock.
+
+    Views may still arrive.
+    """
 
 
 class SegmentsGone(Exception):
@@ -77,20 +80,27 @@ class Rollups:
     ) -> bool:
         """Roll up a closed day; returns False if it has a rollup already and `again` is not set.
 
-        `at_once` is the number of shards that are read and written concurrently. Raises DayOpen and SegmentsGone.
+        `at_once` is the number of shards that are read and written concurrently. A rollup that was interrupted while it
+        was written continues behind the products that it has written. Raises DayOpen and SegmentsGone.
         """
-        if not is_closed(day, self._clock()):
+        at = self._clock()
+        if not is_closed(day, at):
             raise DayOpen
         if not again and await self._store.totals(Period(day, day)):
             return False
         summary, products = await self.count_day(day, at_once=at_once, advance=advance)
         if again and (earlier := await self._store.summary(day)) and summary.total.events < earlier.total.events:
             raise SegmentsGone
+        at = await self._store.put_summary(summary) or at
+        if not is_closed(day, at):
+            raise DayOpen
+        stored = await self._store.parts(day)
         shards: list[dict[bytes, Counts]] = [{} for _ in range(keys.VIEW_SHARDS)]
         for product, counts in products.items():
             shards[shard_of(product_id_of(product), keys.VIEW_SHARDS)][product] = counts
-        await gather((self._store.put_products(day, *shard) for shard in enumerate(shards)), at_once=at_once)
-        await self._store.put_summary(summary)
+        writing = (self._store.put_products(day, *shard, stored=stored) for shard in enumerate(shards))
+        await gather(writing, at_once=at_once)
+        await self._store.put_totals(summary, made_at=at)
         return True
 
     async def _add(
@@ -151,7 +161,7 @@ class RollupQueue:
                 try:
                     if await self._rollups.roll_up(day):
                         log.info("views_rolled_up", day=day.isoformat())
-                except (TableUnavailable, NoRoom) as error:
+                except (TableUnavailable, NoRoom, DayOpen) as error:
                     log.warning("rollup_failed", day=day.isoformat(), error=type(error).__name__)
                 finally:
                     self._days.pop(day, None)

@@ -7,9 +7,9 @@ from typing import Final
 
 from vitrina.clock import Clock, now
 from vitrina.domain.products import PricePeriod, Product
-from vitrina.domain.reports import Counts, DaySummary, Period, is_closed, pack_table, product_key
+from vitrina.domain.reports import Counts, DaySummary, Period, pack_table, product_key
 from vitrina.services.analytics.product_counts import ProductCounts
-from vitrina.services.analytics.rollups import Rollups
+from vitrina.services.analytics.rollups import DayOpen, Rollups
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore
@@ -66,12 +66,12 @@ async def read_report(
     live: dict[date, dict[bytes, Counts]] = {}
     for day in period:
         summary: DaySummary | None
-        if is_closed(day, at):
+        try:
             await rollups.roll_up(day, at_once=_SHARDS_AT_ONCE)
             async for table in store.tables(day):
                 sums.add_table(table)
             summary = await store.summary(day)
-        else:
+        except DayOpen:
             summary, live[day] = await rollups.count_day(day, at_once=_SHARDS_AT_ONCE)
             sums.add_table(pack_table(live[day]))
         days.append(summary or DaySummary(day=day, total=Counts()))
