@@ -40,6 +40,10 @@ def clean_line(text: str, *, longest: int = MAX_NAME) -> str:
     such as joiners and soft hyphens, are kept beside a visible one.
     """
     text = _clean(text, longest=longest, refused=_CONTROLS | {"Zl", "Zp"}, allowed="")
+    # A line can be a part of a key, which is written in NFC, where some characters become three. Only a text of the
+    # right length is normalised: a run of combining characters takes time that grows with the square of its length.
+    if (length := len(unicodedata.normalize("NFC", text))) > longest:
+        raise ValueError(f"has {length} characters in Unicode's form NFC; at most {longest} are allowed")
     if all(unicodedata.category(character) in _UNSEEN or _FILLERS.match(character) for character in text):
         raise ValueError("has no visible character")
     return text
@@ -86,10 +90,8 @@ def _clean(text: str, *, longest: int, refused: frozenset[str], allowed: str) ->
     text = text.strip(_WHITE_SPACE)
     if not text:
         raise ValueError("is empty once surrounding white space is trimmed")
-    # Some characters become three in NFC, in which keys are written: the limit holds for both forms.
-    length = max(len(text), len(unicodedata.normalize("NFC", text)))
-    if length > longest:
-        raise ValueError(f"has {length} characters; at most {longest} are allowed")
+    if len(text) > longest:
+        raise ValueError(f"has {len(text)} characters; at most {longest} are allowed")
     for character in text:
         if character not in allowed and unicodedata.category(character) in refused:
             raise ValueError(f"holds the control character U+{ord(character):04X}")
