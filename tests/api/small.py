@@ -26,6 +26,9 @@ from vitrina.domain.users import ACCOUNT_MANAGERS, EVERY_ROLE, Principal, Role, 
 from vitrina.errors import InvalidToken, NotFound, SkuTaken, TableUnavailable
 
 SECRET: Final = "canary-7f3a-never-to-be-seen"
+LARGE_SIZE: Final = 8_000_000
+LARGE: Final = web.AppKey("large", list[str])
+"""The ids of the requests for a large response."""
 NOW: Final = datetime(2026, 11, 24, 7, 1, 34, 120_000, tzinfo=UTC)
 
 
@@ -142,6 +145,12 @@ async def sleep(request: Request[None, Ways]) -> web.StreamResponse:
     return json_response(b'"slept"')
 
 
+async def large(request: Request[None, None]) -> web.StreamResponse:
+    """Return more than a kernel buffers, and count the readers."""
+    request.app[LARGE].append(request.request_id)
+    return json_response(b'"' + b"x" * LARGE_SIZE + b'"')
+
+
 async def stream(request: Request[None, Ways]) -> web.StreamResponse:
     """Stream three lines, or fail after the second if the query says so."""
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
@@ -176,6 +185,7 @@ ROUTES: Final = (
     _route("GET", "/v1/fail", fail, errors=(SkuTaken, NotFound)),
     _route("GET", "/v1/sleep", sleep),
     _route("GET", "/v1/sleep-long", sleep, deadline=False),
+    _route("GET", "/v1/large", large),
     _route("GET", "/v1/stream", stream, responses={200: ("text/plain", "text/csv")}, deadline=False),
 )
 
@@ -188,6 +198,7 @@ def settings(**options: Any) -> Settings:  # noqa: ANN401 - a setting's own fiel
 def create_app(given: Settings) -> web.Application:
     """Return the small application."""
     app = new_application(given, ROUTES)
+    app[LARGE] = []
     app[AUTHENTICATOR] = FakeAuthenticator()
     return app
 
@@ -195,9 +206,17 @@ def create_app(given: Settings) -> web.Application:
 @asynccontextmanager
 async def small_service(**options: Any) -> AsyncIterator[str]:  # noqa: ANN401
     """Serve the small application on a free port as `vitrina api` does; yields the URL."""
-    given = settings(**options)
-    async with listening(create_app(given), given) as url:
+    async with small_app(**options) as (url, _):
         yield url
+
+
+@asynccontextmanager
+async def small_app(**options: Any) -> AsyncIterator[tuple[str, web.Application]]:  # noqa: ANN401
+    """Serve it, and yield the URL and the application."""
+    given = settings(**options)
+    app = create_app(given)
+    async with listening(app, given) as url:
+        yield url, app
 
 
 async def exchange(url: str, *sent: bytes, pause: float = 0.0, seconds: float = 5.0) -> bytes:

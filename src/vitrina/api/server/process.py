@@ -20,9 +20,7 @@ from aiohttp import web
 from uvloop import new_event_loop
 
 from vitrina import logging
-from vitrina.api.http.endpoint import new_request_id
-from vitrina.api.http.headers import secure
-from vitrina.api.http.problems import BadRequest, InternalError, problem
+from vitrina.api.server.connection import Connection
 from vitrina.config import Settings
 from vitrina.errors import TableUnavailable, Unavailable
 from vitrina.shutdown import install_signal_handlers
@@ -61,35 +59,6 @@ class Readiness:
 READINESS: Final = web.AppKey("readiness", Readiness)
 
 
-class Protocol(web.RequestHandler):
-    """aiohttp's connection, with problem responses that do not show aiohttp's version.
-
-    `handle_error` gets what could not be parsed as HTTP, so there is no path and no request id.
-    """
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - it quotes what the client sent
-    ) -> web.StreamResponse:
-        """Send a problem and close the connection. Raises ConnectionError if a response has already started."""
-        if request.writer.output_size:
-            raise ConnectionError("the response has already started")
-        if status < 500:  # noqa: PLR2004 - a client error is not logged
-            response = problem(BadRequest(), instance="")
-        else:
-            log.error("connection_failed", exc_info=exc)
-            response = problem(InternalError(), instance="")
-        secure(response)
-        response.headers["X-Request-ID"] = new_request_id()
-        response.force_close()
-        return response
-
-
 def serve(create_app: CreateApp, settings: Settings, *, on_ready: OnReady, supervised: bool = False) -> int:
     """Serve in this process until a signal; `on_ready` gets the URL once the port is open.
 
@@ -114,7 +83,7 @@ async def listening(app: web.Application, settings: Settings, *, reuse_port: boo
     await runner.setup()
     try:
         assert runner.server is not None  # noqa: S101 - it is there after `setup`
-        protocol = partial(Protocol, runner.server, loop=loop, **protocol_options(settings))
+        protocol = partial(Connection, runner.server, loop=loop, **protocol_options(settings))
         listener = await loop.create_server(
             protocol, settings.host, settings.port, backlog=_BACKLOG, reuse_port=reuse_port
         )
