@@ -13,7 +13,20 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from scripts.benchmarks import client, export, fleet, footprint, imports, listing, load, notices, reads, reports, writes
+from scripts.benchmarks import (
+    aws,
+    client,
+    export,
+    fleet,
+    footprint,
+    imports,
+    listing,
+    load,
+    notices,
+    reads,
+    reports,
+    writes,
+)
 from scripts.benchmarks.figures import Report
 from scripts.devstack.dynamodb_local import MissingToolError
 from scripts.devstack.engines import EngineError
@@ -99,6 +112,13 @@ def export_command(events: int, path: Path | None) -> None:
 def fleet_command(path: Path | None) -> None:
     """Spread anonymous reads over 1, 10 and 50 simulated processes."""
     _measure(fleet.measure, path)
+
+
+@main.command("aws")
+@json_option
+def aws_command(path: Path | None) -> None:
+    """Run the service behind what AWS does and local engines do not: throttling, conflicts, stale reads, latency."""
+    _measure(aws.measure, path)
 
 
 @main.command("client")

@@ -15,12 +15,13 @@ SCRIPT: Final = Path(__file__).with_name("load.lua")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The use of the table meanwhile: capacity units, write calls and stored views."""
+    """The use of the table meanwhile: capacity units, write calls, stored views, and those that were stored late."""
 
     read_units: float
     write_units: float
     write_calls: float
     views: float
+    late_views: float
 
     def __sub__(self, earlier: "Usage") -> "Usage":
         return Usage(
@@ -28,6 +29,7 @@ class Usage:
             write_units=self.write_units - earlier.write_units,
             write_calls=self.write_calls - earlier.write_calls,
             views=self.views - earlier.views,
+            late_views=self.late_views - earlier.late_views,
         )
 
 

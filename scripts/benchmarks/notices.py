@@ -100,11 +100,11 @@ async def measure(folder: Path, progress: Progress) -> Report:
             async with dynamodb_local() as endpoint:
                 settings = settings_for(endpoint, "notices", **options)
                 await _prepare(settings)
-                admins = await _hire(settings)
+                admins = await hire(settings)
                 async with (
                     service("vitrina", settings, folder=folder) as vitrina,
-                    _worker("relay", settings, folder) as relay,
-                    _worker("notifier", settings, folder),
+                    worker("relay", settings, folder) as relay,
+                    worker("notifier", settings, folder),
                 ):
                     await _calm(relay, report, progress)
                     await _storm(settings, vitrina, admins, report, progress)
@@ -134,7 +134,7 @@ async def _calm(relay: "Worker", report: Report, progress: Progress) -> None:
 async def _storm(settings: Settings, vitrina: Service, admins: list[User], report: Report, progress: Progress) -> None:
     sightings, answered = Sightings(), dict[tuple[str, int], float]()
     token = await vitrina.sign_in()
-    async with _stream(settings) as (table, stream), aiohttp.ClientSession() as client:
+    async with stream_of(settings) as (table, stream), aiohttp.ClientSession() as client:
         watching = asyncio.create_task(sightings.watch(stream))
         task = progress.add_task("prices change", total=RATE * (WARM_UP + SECONDS))
 
@@ -159,10 +159,10 @@ async def _storm(settings: Settings, vitrina: Service, admins: list[User], repor
             return len(sightings.seen) >= len(admins) * len(answered)
 
         await change(range(RATE * WARM_UP))
-        await _until(all_told)
+        await until(all_told)
         early = set(answered)
         await change(range(RATE * WARM_UP, RATE * (WARM_UP + SECONDS)))
-        await _until(all_told)
+        await until(all_told)
         watching.cancel()
         entries = [_entry(item) for admin in admins for item in await _inbox(table, admin.id)]
     counted = answered.keys() - early
@@ -186,8 +186,8 @@ async def _storm(settings: Settings, vitrina: Service, admins: list[User], repor
 async def _noise(settings: Settings, folder: Path, report: Report, progress: Progress) -> None:
     """Start the relay behind 50,000 records, of which 10 are price changes."""
     task = progress.add_task("much that does not matter", total=NOISE)
-    admins = await _hire(settings, 1)
-    async with service("noisy", settings, folder=folder) as vitrina, _stream(settings) as (table, _):
+    admins = await hire(settings, 1)
+    async with service("noisy", settings, folder=folder) as vitrina, stream_of(settings) as (table, _):
         token = await vitrina.sign_in()
         views = ViewStore(table)
         for tenth in range(MATTERING):
@@ -199,8 +199,8 @@ async def _noise(settings: Settings, folder: Path, report: Report, progress: Pro
             async with aiohttp.ClientSession(raise_for_status=True) as client:
                 await client.patch(f"{vitrina.url}{path}", json={"price": f"{tenth + 1}.49"}, headers=headers)
         began = time.monotonic()
-        async with _worker("relay", settings, folder), _worker("notifier", settings, folder):
-            await _until(lambda: _has(table, admins[0], MATTERING))
+        async with worker("relay", settings, folder), worker("notifier", settings, folder):
+            await until(lambda: _has(table, admins[0], MATTERING))
     report.add(
         Figure(name=f"{NOISE:,} records, {MATTERING} matter: seconds", value=time.monotonic() - began, at_most=30)
     )
@@ -233,7 +233,8 @@ class Worker:
 
 
 @asynccontextmanager
-async def _worker(command: str, settings: Settings, folder: Path) -> AsyncIterator[Worker]:
+async def worker(command: str, settings: Settings, folder: Path) -> AsyncIterator[Worker]:
+    """Run `vitrina relay` or `vitrina notifier`, its log in `folder`."""
     log = folder / f"{settings.table_name}-{command}.log"
 
     def variables(port: int) -> dict[str, str]:
@@ -267,7 +268,8 @@ async def _prepare(settings: Settings) -> None:
         await ensure(client, settings)
 
 
-async def _hire(settings: Settings, number: int = ADMINS) -> list[User]:
+async def hire(settings: Settings, number: int = ADMINS) -> list[User]:
+    """Create admins."""
     at = datetime.now(UTC) - timedelta(days=1)
     admins = [
         User(
@@ -291,14 +293,15 @@ async def _hire(settings: Settings, number: int = ADMINS) -> list[User]:
 
 
 @asynccontextmanager
-async def _stream(settings: Settings) -> AsyncIterator[tuple[Table, Stream]]:
+async def stream_of(settings: Settings) -> AsyncIterator[tuple[Table, Stream]]:
+    """Yield the table and its stream."""
     async with Services(settings) as services, aws.connect_streams(settings) as streams:
         stream = await find_stream(services.clients, streams, settings.table_name)
         assert stream is not None  # noqa: S101 - `table create` turned it on
         yield services.table, stream
 
 
-async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
     """Wait until `holds` returns true, at most `_PATIENCE` seconds; the figures then show what is missing."""
     ends = time.monotonic() + _PATIENCE
     while time.monotonic() < ends:

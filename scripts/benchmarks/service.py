@@ -68,6 +68,7 @@ class Service(Server):
             write_units=total("vitrina_dynamodb_capacity_units_total", kind="write"),
             write_calls=sum(total("vitrina_dynamodb_calls_total", operation=operation) for operation in writes),
             views=total("vitrina_views_stored_total"),
+            late_views=total("vitrina_views_late_total"),
         )
 
     async def memory(self) -> float:
