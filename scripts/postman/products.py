@@ -129,6 +129,28 @@ PRODUCTS: Final = (
         },
     ),
     Step(
+        name="Read the feed of all changes from today on",
+        operation="listChanges",
+        caller="admin",
+        query={"from": "{{today}}T00:00:00Z", "limit": "5"},
+        facts={"the oldest comes first": "body.items.every((item, n) => !n || body.items[n - 1].at <= item.at)"},
+        keep={"changes_cursor": "body.next_cursor"},
+    ),
+    Step(
+        name="Go on from there, now or later",
+        operation="listChanges",
+        caller="admin",
+        query={"cursor": "{{changes_cursor}}"},
+        facts={"there is always a next cursor": 'typeof body.next_cursor === "string"'},
+    ),
+    Step(
+        name="A cursor and a time do not go together",
+        operation="listChanges",
+        caller="admin",
+        query={"cursor": "{{changes_cursor}}", "from": "{{today}}T00:00:00Z"},
+        code="validation_failed",
+    ),
+    Step(
         name="List its prices",
         operation="listProductPrices",
         caller="admin",

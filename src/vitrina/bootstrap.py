@@ -34,10 +34,12 @@ from vitrina.services.notifications.inbox import Inbox
 from vitrina.services.products.batches import Batches
 from vitrina.services.products.by_sku import ProductsBySku
 from vitrina.services.products.cache import NoCache, ProductCache
+from vitrina.services.products.changes import ChangeFeed
 from vitrina.services.products.prices import Prices
 from vitrina.services.products.products import Products
 from vitrina.store import keys
 from vitrina.store.api_keys import ApiKeyStore
+from vitrina.store.changes import ChangeStore
 from vitrina.store.idempotency import IdempotencyStore
 from vitrina.store.inbox import InboxStore
 from vitrina.store.listings import ProductListings
@@ -148,6 +150,11 @@ class Services:
     def products_by_sku(self) -> ProductsBySku:
         """Writes of products by SKU."""
         return ProductsBySku(self.products, self.product_store)
+
+    @cached_property
+    def change_feed(self) -> ChangeFeed:
+        """The feed of all changes of products."""
+        return ChangeFeed(ChangeStore(self.table), clock=self._clock)
 
     @cached_property
     def product_prices(self) -> Prices:

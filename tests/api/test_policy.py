@@ -54,6 +54,7 @@ POLICY = {
     ("POST", "/v1/products/{product_id}/restore"): MANAGERS | MANAGE_KEY,
     ("GET", "/v1/products/{product_id}/history"): MANAGERS | KEYS,
     ("GET", "/v1/products/{product_id}/prices"): ANYONE | KEYS,
+    ("GET", "/v1/changes"): MANAGERS | KEYS,
     ("GET", "/v1/notifications"): MANAGERS,
     ("POST", "/v1/notifications/read-all"): MANAGERS,
     ("POST", "/v1/notifications/{notification_id}/read"): MANAGERS,

@@ -95,7 +95,10 @@ async def calls(shop: Shop) -> dict[tuple[str, str], Ask]:
     form = urlencode({"grant_type": "password", "username": signing_in.email, "password": PASSWORD}).encode()
     form_type = {"Content-Type": "application/x-www-form-urlencoded"}
     preferences = {"email": "each"}
-    by_sku = f"/v1/products/by-sku/{products[6]['sku']}"
+    put, patched, by_sku, removed = (f"/v1/products/by-sku/{product['sku']}" for product in products[5:])
+    key = ok(await admin.post("/v1/auth/keys", {"name": "shop", "scope": "read"}), 201)
+    upsert = {"op": "upsert", "sku": "BATCH", "name": "Lamp", "brand": "Alder", "price": "9.99"}
+    replacement = {"name": "Lamp", "brand": "Alder", "price": "9.99"}
     return {
         ("POST", "/v1/auth/register"): lambda: anonymous.post("/v1/auth/register", account | {"email": fresh_email()}),
         ("POST", "/v1/auth/login"): lambda: anonymous.post("/v1/auth/login", signing_in.credentials),
@@ -105,6 +108,9 @@ async def calls(shop: Shop) -> dict[tuple[str, str], Ask]:
         ("GET", "/v1/auth/sessions"): lambda: admin.get("/v1/auth/sessions"),
         ("DELETE", "/v1/auth/sessions/{session_id}"): lambda: ending.delete(session),
         ("POST", "/v1/auth/password"): lambda: changing.post("/v1/auth/password", password),
+        ("POST", "/v1/auth/keys"): lambda: admin.post("/v1/auth/keys", {"name": "other shop", "scope": "manage"}),
+        ("GET", "/v1/auth/keys"): lambda: admin.get("/v1/auth/keys"),
+        ("DELETE", "/v1/auth/keys/{key_id}"): lambda: admin.delete(f"/v1/auth/keys/{key['id']}"),
         ("GET", "/v1/me"): lambda: admin.get("/v1/me"),
         ("POST", "/v1/users"): lambda: super_admin.post(
             "/v1/users", account | {"email": fresh_email(), "role": "user"}
@@ -116,13 +122,18 @@ async def calls(shop: Shop) -> dict[tuple[str, str], Ask]:
         ("POST", "/v1/products"): lambda: admin.post("/v1/products", product_body()),
         ("GET", "/v1/products"): lambda: anonymous.get("/v1/products"),
         ("GET", "/v1/products/deleted"): lambda: admin.get("/v1/products/deleted"),
+        ("POST", "/v1/products/batch"): lambda: admin.post("/v1/products/batch", {"operations": [upsert]}),
         ("GET", "/v1/products/by-sku/{sku}"): lambda: anonymous.get(by_sku),
+        ("PUT", "/v1/products/by-sku/{sku}"): lambda: admin.request("PUT", put, replacement),
+        ("PATCH", "/v1/products/by-sku/{sku}"): lambda: admin.patch(patched, {"price": "9.99"}),
+        ("DELETE", "/v1/products/by-sku/{sku}"): lambda: admin.delete(removed),
         ("GET", "/v1/products/{product_id}"): lambda: anonymous.get(seen),
         ("PATCH", "/v1/products/{product_id}"): lambda: admin.patch(changed, {"sku": f"{products[3]['sku']}-new"}),
         ("DELETE", "/v1/products/{product_id}"): lambda: admin.delete(gone),
         ("POST", "/v1/products/{product_id}/restore"): lambda: admin.post(f"{paths[0]}/restore"),
         ("GET", "/v1/products/{product_id}/history"): lambda: admin.get(f"{product}/history"),
         ("GET", "/v1/products/{product_id}/prices"): lambda: anonymous.get(f"{product}/prices"),
+        ("GET", "/v1/changes"): lambda: admin.get("/v1/changes"),
         ("GET", "/v1/notifications"): lambda: admin.get("/v1/notifications"),
         ("POST", "/v1/notifications/{notification_id}/read"): lambda: admin.post(f"/v1/notifications/{new_id()}/read"),
         ("POST", "/v1/notifications/read-all"): lambda: admin.post("/v1/notifications/read-all"),

@@ -76,7 +76,7 @@ async def test_a_missing_table_is_described_as_missing(clients: Clients, setting
 async def test_an_older_table_is_completed_and_keeps_its_items(
     clients: Clients, settings: Settings, said: list[str]
 ) -> None:
-    """Billing, five indexes one after the other, stream and TTL; existing products appear in the new indexes."""
+    """Billing, six indexes one after the other, stream and TTL; existing products appear in the new indexes."""
     throughput = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
     provisioned = older(settings, BillingMode="PROVISIONED", ProvisionedThroughput=throughput)
     for index in provisioned["GlobalSecondaryIndexes"]:
@@ -92,6 +92,7 @@ async def test_an_older_table_is_completed_and_keeps_its_items(
         "index group-by-name is missing",
         "index group-by-price is missing",
         "index due-by-time is missing",
+        "index changes-by-time is missing",
         "the stream is off",
         "TTL is off",
     )

@@ -14,6 +14,7 @@ from vitrina.aws import Clients
 from vitrina.backoff import Backoff
 from vitrina.errors import Conflict, TableUnavailable
 from vitrina.store import calls, keys
+from vitrina.store.calls import TimePassed
 from vitrina.store.items import EmailItem, Item, SkuItem
 from vitrina.store.operations import ABSENT, Check, Delete, Put, Query, Scan, Step, Update
 from vitrina.store.table import MOST_PUTS, ConditionFailed, Table
@@ -276,6 +277,20 @@ async def test_a_transaction_that_must_wait_is_sent_again_with_the_same_token(er
     with pytest.raises(TableUnavailable) as raised:
         await table.commit([Step(Put(CLAIM))] * 2)
     assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(cancelled("ThrottlingError"), TimePassed), (refusal("TransactionInProgressException"), TableUnavailable)],
+)
+async def test_no_try_of_a_transaction_is_sent_too_late(error: ClientError, expected: type[Exception]) -> None:
+    """A feed is read by the times in its items; where a try may have succeeded, nobody may make new items."""
+    table, client = scripted(error)
+    with pytest.raises(expected):
+        await table.commit([Step(Put(CLAIM))], within=0.02)
+    assert len(client.calls) > 1
+    with pytest.raises(TimePassed):
+        await table.commit([Step(Put(CLAIM))], within=-1)
 
 
 async def test_an_invalid_transaction_is_not_an_outage() -> None:

@@ -25,6 +25,7 @@ from vitrina.api.routes import (
     analytics,
     api_keys,
     auth,
+    changes,
     docs,
     exports,
     notifications,
@@ -44,7 +45,7 @@ from vitrina.errors import NotFound
 
 ROUTES: Final = (
     *auth.routes, *api_keys.routes, *users.routes, *products.routes, *products_by_sku.routes, *product_batches.routes,
-    *product_reads.routes, *analytics.routes, *exports.routes, *notifications.routes,
+    *product_reads.routes, *changes.routes, *analytics.routes, *exports.routes, *notifications.routes,
 )  # fmt: skip
 _ANY_PATH: Final = r"/{any:[\s\S]*}"
 _UNKNOWN: Final = "/{any}"

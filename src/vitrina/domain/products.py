@@ -137,6 +137,11 @@ class Change:
     changes: dict[str, FieldChange]
 
     @property
+    def id(self) -> str:
+        """What names this change among those of all products."""
+        return f"{self.product_id}.{self.version}"
+
+    @property
     def moves_price(self) -> bool:
         """Whether the price or its currency was updated; the first price of a product does not count."""
         return self.action is Action.UPDATED and bool({"price", "currency"} & self.changes.keys())

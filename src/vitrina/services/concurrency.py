@@ -3,15 +3,19 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from vitrina.backoff import Backoff
-from vitrina.errors import Conflict
+from vitrina.errors import Conflict, TableUnavailable
+from vitrina.store.calls import TimePassed
 
 S = TypeVar("S")
 T = TypeVar("T")
 _TRIES: Final = 8
+_ATTEMPTS_IN_TIME: Final = 120
+"""Of a throttled write, each of a few seconds: only commands wait for so long (`RetryPolicy`)."""
 _BACKOFF: Final = Backoff(first=0.01, longest=0.64)
 
 
@@ -79,6 +83,17 @@ async def _next(items: AsyncGenerator[T, None]) -> tuple[T] | None:
     async for item in items:
         return (item,)
     return None
+
+
+async def in_time(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Return the result of `attempt`, which takes the time and writes it; it is repeated if it is too late to send it.
+
+    Raises TableUnavailable when that happens every time, and whatever else `attempt` raises.
+    """
+    for _ in range(_ATTEMPTS_IN_TIME):
+        with suppress(TimePassed):
+            return await attempt()
+    raise TableUnavailable
 
 
 class KeyedLock:

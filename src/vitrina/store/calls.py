@@ -1,6 +1,7 @@
 """Calls of DynamoDB clients: counted, limited in time, tried again, and with outages mapped to TableUnavailable."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -62,21 +63,27 @@ class RetryPolicy:
         self.quota = RetryQuota()
         self.paces = None if patience is None else {"read": Pace(), "write": Pace()}
 
-    def start(self) -> "Tries":
-        """Begin an operation."""
-        return Tries(self)
+    def start(self, *, within: float = math.inf) -> "Tries":
+        """Begin an operation, of which no try is sent later than in `within` seconds."""
+        return Tries(self, within)
+
+
+class TimePassed(Exception):
+    """No try was sent in time, or DynamoDB has refused all of them: nothing was written."""
 
 
 class Tries:
     """The tries of one operation, which can consist of several calls."""
 
-    __slots__ = ("_began", "_failures", "_pace", "_pauses", "_policy", "_until", "ends")
+    __slots__ = ("_began", "_failures", "_latest", "_pace", "_pauses", "_policy", "_unknown", "_until", "ends")
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(self, policy: RetryPolicy, within: float) -> None:
         now = asyncio.get_running_loop().time()
         self.ends = now + policy.deadline
         """When the current call must have ended, by the event loop's clock."""
         self._until = self.ends if policy.patience is None else now + policy.patience
+        self._latest = now + within
+        self._unknown = False
         self._policy = policy
         self._pace: Pace | None = None
         self._began = now
@@ -84,15 +91,21 @@ class Tries:
         self._pauses = 0
 
     async def begin(self, operation: str) -> None:
-        """Wait until a call of bulk work may begin."""
-        if self._policy.paces is None:
-            return
-        loop, self._pace = asyncio.get_running_loop(), self._policy.paces[_kind(operation)]
-        self._began = loop.time()
-        while pause := self._pace.pause(operation, at=self._began):
-            await asyncio.sleep(pause)
+        """Wait until a call of bulk work may begin. Raises TimePassed if it is too late to send a try.
+
+        Raises TableUnavailable instead if an earlier try may have succeeded.
+        """
+        loop = asyncio.get_running_loop()
+        pace = self._pace = self._policy.paces and self._policy.paces[_kind(operation)]
+        while True:
             self._began = loop.time()
-            self.ends = self._began + self._policy.deadline
+            if self._began > self._latest:  # It is checked first, for what begins now is counted.
+                raise TableUnavailable if self._unknown else TimePassed
+            pause = pace.pause(operation, at=self._began) if pace else 0.0
+            if not pause:
+                return
+            await asyncio.sleep(pause)
+            self.ends = loop.time() + self._policy.deadline
 
     def succeeded(self, operation: str, units: float) -> None:
         """Let the next call have all of its tries, and later ones of other operations too."""
@@ -103,6 +116,7 @@ class Tries:
 
     async def failed(self, code: str, cause: Exception) -> None:
         """Wait before the next try of a failed call. Raises TableUnavailable if there is none."""
+        self._unknown |= code not in _THROTTLING
         waits = self._pauses > 0 or self._policy.patience is not None
         if code == _IN_PROGRESS or (waits and code in _THROTTLING):
             await self.wait(cause, throttled=code in _THROTTLING)

@@ -86,6 +86,8 @@ class Item(Model):
     by_price = UnicodeAttribute(null=True)
     due = UnicodeAttribute(null=True)
     due_at = TimeAttribute(null=True)
+    feed = UnicodeAttribute(null=True)
+    feed_position = UnicodeAttribute(null=True)
     expires_at = IntegerAttribute(null=True)
 
     @classmethod

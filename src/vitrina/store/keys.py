@@ -13,6 +13,8 @@ VIEW_SHARDS: Final = 8
 """Partitions of a day's views. It can never change, since it determines a product's shard."""
 MAIL_SHARDS: Final = 4
 """Index partitions of due mail. It may be raised but never lowered."""
+FEED_SHARDS: Final = 4
+"""Index partitions of the feed of changes. It may be raised but never lowered."""
 
 _AFTER_NAME: Final = "\x1f"
 """Terminates a name in a sort key. No name contains it, and it sorts before every character of a name."""
@@ -42,8 +44,10 @@ GROUP_BY_TIME: Final = Index("group-by-time", "listing_group", "by_time")
 GROUP_BY_NAME: Final = Index("group-by-name", "listing_group", "by_name")
 GROUP_BY_PRICE: Final = Index("group-by-price", "listing_group", "by_price")
 DUE_BY_TIME: Final = Index("due-by-time", "due", "due_at")
+CHANGES_BY_TIME: Final = Index("changes-by-time", "feed", "feed_position")
 INDEXES: Final = (
     LISTING_BY_TIME, LISTING_BY_NAME, LISTING_BY_PRICE, GROUP_BY_TIME, GROUP_BY_NAME, GROUP_BY_PRICE, DUE_BY_TIME,
+    CHANGES_BY_TIME,
 )  # fmt: skip
 
 TTL_ATTRIBUTE: Final = "expires_at"
@@ -79,6 +83,16 @@ def mail_shard(user_id: str) -> int:
     return zlib.crc32(user_id.encode()) % MAIL_SHARDS
 
 
+def feed(shard: int) -> str:
+    """Return the partition of one shard of the feed of changes, which is sorted by `feed_position`."""
+    return f"CHANGES#{shard}"
+
+
+def feed_shard(product_id: str) -> int:
+    """Return the shard of a product's changes."""
+    return zlib.crc32(product_id.encode()) % FEED_SHARDS
+
+
 # Sort keys of the indexes. The id makes each unique, so a page can start after any item.
 def by_time(at: datetime, item_id: str) -> str:
     """Sort by a time."""
@@ -98,6 +112,21 @@ def name_prefix(name: str) -> str:
 def by_price(price: Decimal, item_id: str) -> str:
     """Sort by an amount: 12 digits, a point and 4 decimals, so that the order of texts is that of numbers."""
     return f"{price:017.4f}#{item_id}"
+
+
+def feed_position(at: datetime, product_id: str, version: int) -> str:
+    """Sort the changes of all shards by time, and those of a product by version, if its times never go back."""
+    return f"{feed_time(at)}#{product_id}#{version:010d}"
+
+
+def feed_time(at: datetime) -> str:
+    """Return what sorts just before the positions of all changes of one millisecond."""
+    return rfc3339(at)
+
+
+def after_feed_position(position: str) -> str:
+    """Return what sorts after a position, or just before those of a time, and before the next one."""
+    return f"{position}#"
 
 
 # Primary keys

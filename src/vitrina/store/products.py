@@ -1,6 +1,7 @@
 """Products in the table (R5 to R8, R10). A product and its change item are written in one transaction."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from vitrina.domain.products import Change, Product
 from vitrina.errors import Conflict, NotFound, SkuTaken
@@ -16,6 +17,12 @@ from vitrina.store.codecs.products import (
 from vitrina.store.items import DeletionItem, Item, ProductItem, SkuItem
 from vitrina.store.operations import ABSENT, Delete, Put, Step
 from vitrina.store.table import ConditionFailed, Table
+
+SENT_WITHIN: Final = 2.5
+"""Seconds within which a change is sent, because readers of the feed go by its time (`services/products/changes.py`).
+
+Later its write raises TimePassed and has to be made again with a new time; TableUnavailable if it may have succeeded.
+"""
 
 
 class ProductStore:
@@ -80,7 +87,7 @@ class ProductStore:
             Step(Put(product_item(product), ABSENT), _lost_race),
             Step(Put(change_item(change))),
             Step(Put(price_item(product))),
-        ])  # fmt: skip
+        ], within=SENT_WITHIN)  # fmt: skip
 
     async def update(self, before: Product, after: Product, change: Change, *, also: Sequence[Step] = ()) -> None:
         """Write the next version. Raises Conflict if `before` is not the stored version, NotFound, SkuTaken.
@@ -92,7 +99,7 @@ class ProductStore:
             steps += [self._claim_sku(after), self._release_sku(before)]
         if change.moves_price:
             steps.append(Step(Put(price_item(after))))
-        await self._table.commit(steps)
+        await self._table.commit(steps, within=SENT_WITHIN)
 
     async def delete(self, before: Product, after: Product, change: Change, *, also: Sequence[Step] = ()) -> None:
         """Write the deleted version, release the SKU and put the marker (R7). Raises Conflict, NotFound."""
@@ -102,7 +109,7 @@ class ProductStore:
             self._release_sku(before),
             Step(Put(deletion_marker(after), ABSENT), _lost_race),
             Step(Put(change_item(change))),
-        ])  # fmt: skip
+        ], within=SENT_WITHIN)  # fmt: skip
 
     async def restore(self, before: Product, after: Product, change: Change, *, also: Sequence[Step] = ()) -> None:
         """Write the live version, claim its SKU and delete the marker (R7). Raises Conflict, NotFound, SkuTaken."""
@@ -112,7 +119,7 @@ class ProductStore:
             self._claim_sku(after),
             Step(Delete(keys.deletion(after.id), DeletionItem.original_sku == before.original_sku), _lost_race),
             Step(Put(change_item(change))),
-        ])  # fmt: skip
+        ], within=SENT_WITHIN)  # fmt: skip
 
     async def write_alone(self, steps: Sequence[Step]) -> None:
         """Write the puts that go with an update without new values: 1 call for each. Raises the errors of the steps."""

@@ -1,5 +1,6 @@
 """The table. All requests for its data are sent by this class."""
 
+import math
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -11,7 +12,7 @@ from botocore.exceptions import ClientError
 from vitrina.aws import Clients
 from vitrina.domain.pages import Position
 from vitrina.errors import Conflict
-from vitrina.store.calls import Method, RetryPolicy, client_call
+from vitrina.store.calls import Method, RetryPolicy, Tries, client_call
 from vitrina.store.items import Item, RawItem
 from vitrina.store.keys import Key
 from vitrina.store.operations import (
@@ -180,8 +181,8 @@ class Table:
         response = await self._write("UpdateItem", self._writer.update_item, update, ReturnValues="ALL_NEW")
         return Item.from_raw_data(response["Attributes"])
 
-    async def commit(self, steps: Sequence[Step]) -> None:
-        """Write all steps or none.
+    async def commit(self, steps: Sequence[Step], *, within: float = math.inf) -> None:
+        """Write all steps or none. No try is sent later than in `within` seconds: then raises TimePassed.
 
         If conditions fail, raises the error of the first such step. All tries have one client request token, which
         makes them idempotent for ten minutes; botocore would generate a new one for each call. Throttled items, an
@@ -193,19 +194,21 @@ class Table:
             "TransactItems": [{write.kind: {"TableName": self.name} | write.arguments()} for write in writes],
             "ClientRequestToken": str(uuid.uuid4()),
         }
-        await self._transaction("TransactWriteItems", self._writer.transact_write_items, arguments, steps)
+        tries = self._retries.start(within=within)
+        await self._transaction("TransactWriteItems", self._writer.transact_write_items, arguments, tries, steps)
 
     async def snapshot(self, keys: Sequence[Key]) -> dict[Key, Item]:
         """Return up to `MOST_KEYS` items at one moment, by key: 2 units for each 4 KB. Raises Conflict."""
         gets = [{"Get": {"TableName": self.name, "Key": raw_key(key)}} for key in keys]
-        response = await self._transaction("TransactGetItems", self._writer.transact_get_items, {"TransactItems": gets})
+        arguments: Arguments = {"TransactItems": gets}
+        tries = self._retries.start()
+        response = await self._transaction("TransactGetItems", self._writer.transact_get_items, arguments, tries)
         items = (_decoded(each.get("Item")) for each in response["Responses"])
         return {key: item for key, item in zip(keys, items, strict=True) if item is not None}
 
     async def _transaction(
-        self, operation: str, method: Method, arguments: Arguments, steps: Sequence[Step] = ()
+        self, operation: str, method: Method, arguments: Arguments, tries: Tries, steps: Sequence[Step] = ()
     ) -> Any:  # noqa: ANN401 - DynamoDB's own response
-        tries = self._retries.start()
         while True:
             try:
                 return await client_call(operation, method, arguments, tries)

@@ -286,6 +286,9 @@ async def _(h: Harness) -> Work:
     return h.admin.post(f"/v1/products/{(await h.deleted())['id']}/restore")
 
 
+plain("GET /v1/changes", lambda h: h.admin.get("/v1/changes"))
+
+
 # Views
 
 

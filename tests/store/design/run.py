@@ -72,11 +72,11 @@ async def measure(url: str) -> Measured:
     return Measured(calls=calls, patterns=patterns, committed=committed, sample=sample, records=records)
 
 
-def _remembering(committed: list[Sequence[Step]]) -> Callable[[Table, Sequence[Step]], Awaitable[None]]:
+def _remembering(committed: list[Sequence[Step]]) -> Callable[..., Awaitable[None]]:
     commit = Table.commit
 
-    async def remember(table: Table, steps: Sequence[Step]) -> None:
-        await commit(table, steps)
+    async def remember(table: Table, steps: Sequence[Step], **options: float) -> None:
+        await commit(table, steps, **options)
         committed.append(steps)
 
     return remember

@@ -182,8 +182,9 @@ class Request(Generic[BodyT, QueryT]):
         return f"{scheme}://{self.raw.host}{path}"
 
     def next_link(self, cursor: str) -> str:
-        """Return a `Link` header to the next page: the same query with another cursor (RFC 8288)."""
-        url = self.raw.rel_url.update_query(cursor=cursor)  # Its host is that of a target in absolute form.
+        """Return a `Link` header to the next page (RFC 8288): the same query with a cursor in place of any `from`."""
+        # The target's host is that of one in absolute form, and not used.
+        url = self.raw.rel_url.without_query_params("from").update_query(cursor=cursor)
         return f'<{self.url(f"{url.raw_path}?{url.raw_query_string}")}>; rel="next"'
 
 

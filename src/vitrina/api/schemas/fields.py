@@ -1,9 +1,10 @@
 """Types of fields: how each is written in JSON, validated and described (api.md, conventions and fine print)."""
 
+import re
 import unicodedata
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
@@ -15,6 +16,12 @@ from vitrina.domain.text import MAX_DESCRIPTION, MAX_NAME, clean_line, clean_par
 from vitrina.domain.users import ENCODED_WORD, MAX_EMAIL, clean_account_name, clean_email
 from vitrina.services.accounts import passwords
 
+_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})",
+    re.ASCII | re.IGNORECASE,
+)
+"""RFC 3339 section 5.6."""
+
 
 def _read_price(value: object) -> object:
     """Parse a price from its text, so that it is never a float."""
@@ -25,6 +32,18 @@ def _read_price(value: object) -> object:
     if not isinstance(value, str):
         raise ValueError("is not a plain decimal number such as 19.99")  # noqa: TRY004 - pydantic's protocol
     return parse_amount(value)
+
+
+def _read_time(value: object) -> object:
+    """Accept a time with its offset alone: pydantic itself also accepts days, and seconds since 1970."""
+    if value is None or isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        raise ValueError("must be a time such as 2026-11-24T07:01:34Z; write the + of an offset as %2B")
+    try:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("is no time of the calendar") from None
 
 
 def _check_password(value: str) -> str:
@@ -92,6 +111,12 @@ Time = Annotated[
     PlainSerializer(rfc3339, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-24T07:01:34.120Z"]}),
 ]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_read_time),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-24T07:01:34.120Z"]}),
+]
+"""A time in a request, in UTC."""
 Money = Annotated[
     Decimal,
     PlainSerializer(str, return_type=str),

@@ -13,7 +13,7 @@ from vitrina.api.http.body import JSON
 from vitrina.api.http.pagination import PageOf, PageQuery
 from vitrina.api.http.responses import Resource, render
 from vitrina.api.http.validation import BodyModel
-from vitrina.api.schemas.fields import Currency, Description, Line, Money, Price, Sku, Time, absent
+from vitrina.api.schemas.fields import Currency, Description, Line, Moment, Money, Price, Sku, Time, absent
 from vitrina.domain.money import DEFAULT_CURRENCY
 from vitrina.domain.products import Action, PlainProduct, Product, Sort
 from vitrina.domain.text import MAX_NAME
@@ -120,6 +120,28 @@ class ChangeEntry(Resource):
     at: Time
     by: str
     changes: dict[str, FieldChanged]
+
+
+class FeedEntry(ChangeEntry):
+    """One change of any product. `sku` is the product's after the change, of a deleted one its last."""
+
+    id: str = Field(description="Names the change for ever.")
+    product_id: str
+    sku: str
+
+
+class FeedPage(PageOf[FeedEntry]):
+    """Changes, the oldest first. `next_cursor` is where to go on, also after the last change and after none."""
+
+    next_cursor: str
+
+
+class ChangeFeedQuery(PageQuery):
+    """Parameters of the feed of changes."""
+
+    since: Moment | None = Field(
+        None, alias="from", description="Changes of this time or later, without a cursor; from the oldest by default."
+    )
 
 
 class PriceEntry(Resource):

@@ -12,7 +12,7 @@ from vitrina.domain.products import Action, Change, Listing, PlainProduct, Produ
 from vitrina.domain.versions import Expected, Precondition
 from vitrina.errors import NotDeleted, NotFound, ValidationFailed
 from vitrina.ids import is_id, new_id
-from vitrina.services.concurrency import KeyedLock
+from vitrina.services.concurrency import KeyedLock, in_time
 from vitrina.services.products.cache import NoCache, ProductCache
 from vitrina.store.listings import ProductListings
 from vitrina.store.operations import AlsoWrite, Step, nothing_else
@@ -81,22 +81,21 @@ class Products:
 
         Raises SkuTaken, ValidationFailed, Conflict, and what the steps of `also` raise.
         """
-        at = self._clock()
-        product = Product(
-            **_with_exact_price(draft).editable(),
-            id=new_id(digest=digest),
-            version=1,
-            created_at=at,
-            created_by=by,
-            updated_at=at,
-            updated_by=by,
-        )
-        change = describe(None, product, action=Action.CREATED, request_id=request_id)
-        try:
-            await self._store.create(product, change, also=also(product))
-        finally:  # After a failed write too: perhaps only its response was lost.
-            self._cache.drop(product)
-        return product
+        values, product_id = _with_exact_price(draft).editable(), new_id(digest=digest)
+
+        async def attempt() -> Product:
+            at = self._clock()
+            product = Product(
+                **values, id=product_id, version=1, created_at=at, created_by=by, updated_at=at, updated_by=by
+            )
+            change = describe(None, product, action=Action.CREATED, request_id=request_id)
+            try:
+                await self._store.create(product, change, also=also(product))
+            finally:  # After a failed write too: perhaps only its response was lost.
+                self._cache.drop(product)
+            return product
+
+        return await in_time(attempt)
 
     async def change(
         self,
@@ -207,7 +206,7 @@ class Products:
                 self._cache.drop(before, after)
             return after
 
-        return await self._locks.hold(product_id, attempt)
+        return await in_time(lambda: self._locks.hold(product_id, attempt))
 
 
 def _with_exact_price(draft: ProductDraft) -> ProductDraft:

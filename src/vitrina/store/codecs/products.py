@@ -98,7 +98,12 @@ def change_item(change: Change) -> ChangeItem:
         price, currency = change.changes.get("price"), change.changes.get("currency")
         attributes["old_price"] = price.before if price else change.price
         attributes["old_currency"] = currency.before if currency else change.currency
-    return ChangeItem.keyed(keys.change(change.product_id, change.version), **attributes)
+    return ChangeItem.keyed(
+        keys.change(change.product_id, change.version),
+        feed=keys.feed(keys.feed_shard(change.product_id)),
+        feed_position=keys.feed_position(change.at, change.product_id, change.version),
+        **attributes,
+    )
 
 
 def change_from(item: ChangeItem) -> Change:
