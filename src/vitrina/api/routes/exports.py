@@ -29,7 +29,7 @@ _SLICE: Final = 1 << 16
 _LEAST_RATE: Final = 1 << 15
 """Bytes per second that a client must read on average, because a process serves only two exports at once."""
 _STALL: Final = 120.0
-"""Seconds by which a client may be behind that rate."""
+"""Seconds by which a client may be behind that rate. `Connection` cuts one that reads nothing at all earlier."""
 
 _EXPORT: Final[RouteOptions] = {
     "allow": PRODUCT_MANAGERS,
@@ -127,7 +127,7 @@ class _Reader:
             part = piece[first : first + _SLICE]
             began = time()
             try:
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(min(self._patience, _STALL)):
                     await self._response.write(part)
             except TimeoutError as error:
                 raise ConnectionAbortedError("an export was not read") from error
