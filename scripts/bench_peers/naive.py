@@ -4,6 +4,7 @@
 long-lived client, a large enough connection pool, uvloop, and no access log.
 """
 
+import base64
 import hashlib
 import json
 import sys
@@ -70,7 +71,8 @@ async def get_product(request: web.Request) -> web.Response:
 
 async def create_product(request: web.Request) -> web.Response:
     """Store a new product; nothing keeps its SKU unique."""
-    product = {**await request.json(), "id": str(uuid.uuid4()), "created_at": now(), "updated_at": now()}
+    made = {"id": str(uuid.uuid4()), "listing": "products", "created_at": now(), "updated_at": now()}
+    product = await request.json() | made
     await request.app[DYNAMODB].put_item(TableName="naive_products", Item=typed(product))
     return web.json_response(product, status=201)
 
@@ -90,11 +92,21 @@ async def patch_product(request: web.Request) -> web.Response:
 
 
 async def list_products(request: web.Request) -> web.Response:
-    """Scan for 25 products, in no particular order."""
-    answer = await request.app[DYNAMODB].scan(TableName="naive_products", Limit=25)
-    return web.Response(
-        text=json.dumps({"items": [plain(item) for item in answer["Items"]]}), content_type="application/json"
+    """Query a page of 25 products, newest first, and the cursor of the next page."""
+    cursor = request.query.get("cursor")
+    start = {"ExclusiveStartKey": json.loads(base64.urlsafe_b64decode(cursor))} if cursor else {}
+    answer = await request.app[DYNAMODB].query(
+        TableName="naive_products",
+        IndexName="listing-created_at",
+        KeyConditionExpression="listing = :listing",
+        ExpressionAttributeValues={":listing": {"S": "products"}},
+        ScanIndexForward=False,
+        Limit=25,
+        **start,
     )
+    last = answer.get("LastEvaluatedKey")
+    following = base64.urlsafe_b64encode(json.dumps(last).encode()).decode() if last else None
+    return web.json_response({"items": [plain(item) for item in answer["Items"]], "next_cursor": following})
 
 
 def main() -> None:

@@ -35,13 +35,17 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One run of wrk: responses per second, and the median and 99th percentile of their milliseconds."""
+    """One run of wrk: responses per second, and the median and 99th percentile of their milliseconds.
+
+    `cpu` are the seconds of CPU time that the server used meanwhile.
+    """
 
     requests: int
     rate: float
     p50: float
     p99: float
     errors: int
+    cpu: float = 0.0
     usage: Usage | None = None
 
 

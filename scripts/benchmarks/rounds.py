@@ -1,7 +1,7 @@
 """Rounds: every server gets each load in turn, repeatedly, since the speed of a shared machine drifts."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rich.progress import Progress
@@ -15,16 +15,29 @@ Samples = dict[str, list[Sample]]
 """The rounds of a load, by the name of the server."""
 
 
-async def interleave(name: str, load: Load, servers: Sequence[Server], *, rounds: int, progress: Progress) -> Samples:
-    """Warm every server up, then measure them in turn for `rounds` rounds."""
+async def interleave(
+    name: str,
+    load: Load,
+    servers: Sequence[Server],
+    *,
+    rounds: int,
+    progress: Progress,
+    own: Mapping[str, Sequence[str]] | None = None,
+    warm_up: float = WARM_UP_SECONDS,
+) -> Samples:
+    """Warm every server up for `warm_up` seconds, then measure them in turn for `rounds` rounds.
+
+    `own` has the paths of servers, by their names, that are not those of `load`.
+    """
     task = progress.add_task(name, total=len(servers) * (rounds + 1))
     samples: Samples = {server.name: [] for server in servers}
+    loads = {server.name: replace(load, paths=(own or {}).get(server.name, load.paths)) for server in servers}
     for server in servers:
-        await server.drive(replace(load, seconds=WARM_UP_SECONDS))
+        await server.drive(replace(loads[server.name], seconds=warm_up))
         progress.advance(task)
     for _ in range(rounds):
         for server in servers:
-            samples[server.name].append(await server.drive(load))
+            samples[server.name].append(await server.drive(loads[server.name]))
             progress.advance(task)
     return samples
 

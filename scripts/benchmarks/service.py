@@ -43,8 +43,11 @@ class Answered:
 class Service(Server):
     """A running `vitrina api`."""
 
-    def __init__(self, name: str, url: str, *, log: Path, client: aiohttp.ClientSession) -> None:
-        super().__init__(name, url)
+    def __init__(
+        self, name: str, url: str, *, pid: int, settings: Settings, log: Path, client: aiohttp.ClientSession
+    ) -> None:
+        super().__init__(name, url, pid=pid)
+        self.settings = settings
         self._log = log
         self._client = client
 
@@ -129,11 +132,9 @@ async def service(
     def command(port: int) -> list[str]:
         return ["sh", "-c", f'exec "$@" >{log} 2>&1', "sh", *vitrina, "api", "--port", str(port)]
 
-    async with (
-        aiohttp.ClientSession() as client,
-        Engine(name, command, environment=lambda _: variables, probe="/healthz") as url,
-    ):
-        yield Service(name, url, log=log, client=client)
+    engine = Engine(name, command, environment=lambda _: variables, probe="/healthz")
+    async with aiohttp.ClientSession() as client, engine as url:
+        yield Service(name, url, pid=engine.process.pid, settings=settings, log=log, client=client)
 
 
 async def create_table(settings: Settings) -> None:

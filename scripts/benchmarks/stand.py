@@ -1,9 +1,10 @@
 """The measured servers: the two peers and the service, on one engine with the same products."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.progress import Progress
 
@@ -39,10 +40,17 @@ async def stand(folder: Path, progress: Progress) -> AsyncIterator[Stand]:
 
 @asynccontextmanager
 async def filled_service(
-    name: str, endpoint: str, count: int, *, folder: Path, progress: Progress, vitrina: Sequence[str] = VITRINA
+    name: str,
+    endpoint: str,
+    count: int,
+    *,
+    folder: Path,
+    progress: Progress,
+    vitrina: Sequence[str] = VITRINA,
+    options: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Service]:
-    """Run the service on a new table that holds the first `count` products."""
-    settings = settings_for(endpoint, name)
+    """Run the service on a new table that holds the first `count` products; `options` are further settings."""
+    settings = settings_for(endpoint, name, **(options or {}))
     await create_table(settings)
     task = progress.add_task(f"loading {count:,} products", total=count)
     await catalogue.load(settings, count, advance=lambda number: progress.advance(task, number))
