@@ -23,6 +23,7 @@ from scripts.benchmarks import (
     listing,
     load,
     notices,
+    outage,
     reads,
     reports,
     writes,
@@ -143,6 +144,13 @@ def client_command(rounds: int, path: Path | None) -> None:
 def footprint_command(path: Path | None) -> None:
     """Measure an installation without extras: its size, its start, and the memory of an idle API."""
     _measure(footprint.measure, path)
+
+
+@main.command("outage")
+@json_option
+def outage_command(path: Path | None) -> None:
+    """Read products while the table hangs for 12 seconds, and while it is down."""
+    _measure(outage.measure, path)
 
 
 def _measure(measure: Measure, path: Path | None) -> None:

@@ -35,6 +35,7 @@ from vitrina.services.products.batches import Batches
 from vitrina.services.products.by_sku import ProductsBySku
 from vitrina.services.products.cache import NoCache, ProductCache
 from vitrina.services.products.changes import ChangeFeed
+from vitrina.services.products.circuit import PATIENCE
 from vitrina.services.products.prices import Prices
 from vitrina.services.products.products import Products
 from vitrina.store import keys
@@ -116,6 +117,7 @@ class Services:
             settings = settings.model_copy(update={"read_timeout": max(settings.read_timeout, patient)})
         self.settings = settings
         self._clock = clock
+        self._patient = patient
         self._limits = {} if patient is None else {"deadline": 2 * settings.read_timeout, "patience": _PATIENCE}
         self._render = render
         self._stack = AsyncExitStack()
@@ -176,6 +178,7 @@ class Services:
             render=self._render,
             ttl=self.settings.product_cache_ttl,
             stale_if_error=self.settings.stale_if_error,
+            patience=PATIENCE if self._patient is None else self._patient,
         )
 
     @cached_property

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,6 +30,8 @@ from vitrina.store.users import UserStore
 IN_TIME = 3.5
 """Seconds: 3, and half of one for a busy machine."""
 STREAMED = {(route.method, route.template) for route in ROUTES if not route.deadline}
+VIEW_COMMIT = 0.25
+"""Seconds for which a response waits for its view."""
 Ask = Callable[[], Coroutine[Any, Any, Reply]]
 
 
@@ -224,4 +227,33 @@ async def test_retries_add_little_load_during_a_long_outage(shop: Shop) -> None:
     finally:
         shop.table.fault = None
     assert 1000 <= shop.table.calls - before <= 1200
+    await assert_well(shop)
+
+
+async def test_cached_responses_are_served_at_once_while_the_table_hangs(shop: Shop) -> None:
+    """A product and a page: the first reader waits 0.3 s at most, and for its view as always; nobody gets 503."""
+    product = ok(await shop.admin.post("/v1/products", product_body()), 201)
+    paths = [f"/v1/products/{product['id']}", "/v1/products?limit=1"]
+    for path in paths:
+        ok(await shop.anonymous.get(path))
+    stale: set[str] = set()
+    slow = 0
+    shop.table.fault = Fault.HANGING
+    try:
+        ends = time.monotonic() + 2.0
+        while time.monotonic() < ends:
+            for path in paths:
+                reply, seconds = await timed(partial(shop.anonymous.get, path))
+                ok(reply)
+                slow += seconds > VIEW_COMMIT + 0.2
+                if "Age" in reply.headers:
+                    stale.add(path)
+    finally:
+        shop.table.fault = None
+    assert stale == set(paths)
+    assert slow <= len(paths)
+    async with asyncio.timeout(2.5):
+        for path in paths:
+            while "Age" in (await shop.anonymous.get(path)).headers:  # noqa: ASYNC110 - the service sends no event
+                await asyncio.sleep(0.05)
     await assert_well(shop)

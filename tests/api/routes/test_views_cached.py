@@ -62,7 +62,7 @@ class Time:
     def __init__(self, service: Service) -> None:
         self.seconds = 1000.0
         for kept in (service.services.product_cache._products, service.services.product_cache._holders):
-            kept._time = lambda: self.seconds
+            kept._time = kept._circuit._time = lambda: self.seconds
 
 
 async def test_a_hundred_concurrent_readers_cost_one_read(other: Other, product: JsonObject) -> None:
@@ -175,6 +175,7 @@ async def test_during_an_outage_anonymous_readers_get_cached_products(
             problem(await reader.get(unknown), 503, "table_unavailable")
             problem(await reader.get("/v1/products"), 503, "table_unavailable")
         ok(await admin.patch(by_id(product), {"name": "New"}))
+        time.seconds += 0.5
         recovered = await reader.get(by_id(product))
         assert ok(recovered)["version"] == 2
         assert "Warning" not in recovered.headers
@@ -234,7 +235,7 @@ async def test_a_write_with_an_unknown_result_clears_the_cache(
 ) -> None:
     """The write may have succeeded, so the cached copy may be outdated, also during the outage."""
     async with other(product_cache_ttl=60, stale_if_error=60, view_commit_timeout=0.05) as (service, reader):
-        store, writer = service.services.products._store, reader.bearing(admin.token)
+        store, writer, time = service.services.products._store, reader.bearing(admin.token), Time(service)
         writes: list[tuple[str, Callable[[], Awaitable[Reply]]]] = [
             ("update", lambda: writer.patch(by_id(product), {"price": "1.00"})),
             ("delete", lambda: writer.delete(by_id(product))),
@@ -243,8 +244,8 @@ async def test_a_write_with_an_unknown_result_clears_the_cache(
             ok(await reader.get(by_id(product)))
             carry_out = getattr(store, method)
 
-            async def committed(*changes: Any, _carry_out: Any = carry_out) -> None:  # noqa: ANN401
-                await _carry_out(*changes)
+            async def committed(*changes: Any, _carry_out: Any = carry_out, **also: Any) -> None:  # noqa: ANN401
+                await _carry_out(*changes, **also)
                 raise TableUnavailable
 
             with monkeypatch.context() as patch:
@@ -252,4 +253,5 @@ async def test_a_write_with_an_unknown_result_clears_the_cache(
                 problem(await write(), 503, "table_unavailable")
                 patch.setattr(service.services.table, "_call", refuse)
                 problem(await reader.get(by_id(product)), 503, "table_unavailable")
+            time.seconds += 0.5
         problem(await reader.get(by_id(product)), 404, "not_found")

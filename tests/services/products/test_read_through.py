@@ -33,7 +33,7 @@ class Source:
     def read_through(self, *, ttl: float = 1.0, grace: float = 30.0, size: int = 100) -> ReadThrough[str]:
         """Return a cache of the words that uses this clock."""
         cache = ReadThrough(self.load, ttl=ttl, grace=grace, size=size, lookups=metrics.CACHE_LOOKUPS)
-        cache._time = lambda: self.time
+        cache._time = cache._circuit._time = lambda: self.time
         return cache
 
     def shared(self, *, ttl: float = 1.0, size: int = 100, room: int = 100) -> SharedReads[str, str]:
@@ -41,7 +41,7 @@ class Source:
         cache: SharedReads[str, str] = SharedReads(
             ttl=ttl, grace=30.0, size=size, room=room, weigh=len, lookups=metrics.PAGE_LOOKUPS
         )
-        cache._time = lambda: self.time
+        cache._time = cache._circuit._time = lambda: self.time
         return cache
 
     async def word(self, cache: SharedReads[str, str], key: str) -> str:
@@ -152,6 +152,7 @@ async def test_an_outage_serves_stale_values_with_their_age(source: Source) -> N
     with pytest.raises(TableUnavailable):
         await cache.get("a")
     source.fails = False
+    source.time += 0.5
     assert await cache.get("a") == Cached("1", source.time)
 
 

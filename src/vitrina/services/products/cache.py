@@ -10,6 +10,7 @@ from vitrina import metrics
 from vitrina.domain.products import Product
 from vitrina.domain.text import fold
 from vitrina.errors import NotFound
+from vitrina.services.products.circuit import PATIENCE
 from vitrina.services.products.read_through import SETTLING, Cached, ReadThrough, SharedReads
 from vitrina.store.products import ProductStore
 
@@ -32,28 +33,34 @@ class CachedProduct(Generic[V]):
 class ProductCache(Generic[V]):
     """Live products as `render` makes them for anonymous readers, and pages of them, at most `ttl` seconds old.
 
-    While the table is unavailable they are served for `stale_if_error` seconds more. What this process writes is read
-    anew: products and SKUs consistently, so that no reader misses the write; pages from the writer's endpoint, and kept
-    for a moment only, since an index has no consistent reads. `pages` holds what its callers make of a page, which has
-    a `body` in bytes, by all that the page depends on.
+    While the table does not answer they are served for `stale_if_error` seconds more; a read is waited for at most
+    twice `patience` seconds then (`circuit`). What this process writes is read anew: products and SKUs consistently, so
+    that no reader misses the write; pages from the writer's endpoint, and kept for a moment only, since an index has no
+    consistent reads. `pages` holds what its callers make of a page, which has a `body` in bytes, by all that the page
+    depends on.
     """
 
     def __init__(
-        self, store: ProductStore, *, render: Callable[[Product], V], ttl: float, stale_if_error: float
+        self,
+        store: ProductStore,
+        *,
+        render: Callable[[Product], V],
+        ttl: float,
+        stale_if_error: float,
+        patience: float = PATIENCE,
     ) -> None:
         self._store = store
         self._render = render
-        lookups = metrics.CACHE_LOOKUPS
-        self._products = ReadThrough(self._load_products, ttl=ttl, grace=stale_if_error, size=_SIZE, lookups=lookups)
-        self._holders = ReadThrough(self._load_holders, ttl=ttl, grace=stale_if_error, size=_SIZE, lookups=lookups)
+        limits = {"ttl": ttl, "grace": stale_if_error, "patience": patience}
+        self._products = ReadThrough(self._load_products, size=_SIZE, lookups=metrics.CACHE_LOOKUPS, **limits)
+        self._holders = ReadThrough(self._load_holders, size=_SIZE, lookups=metrics.CACHE_LOOKUPS, **limits)
         self._written = _RecentKeys()
         self.pages: SharedReads[Hashable, Any] = SharedReads(
-            ttl=ttl,
-            grace=stale_if_error,
             size=_PAGES,
             room=_PAGES_ROOM,
             weigh=lambda page: len(page.body),
             lookups=metrics.PAGE_LOOKUPS,
+            **limits,
         )
 
     async def by_id(self, product_id: str) -> Cached[CachedProduct[V]]:

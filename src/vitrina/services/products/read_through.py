@@ -10,6 +10,7 @@ from prometheus_client import Counter
 
 from vitrina.errors import TableUnavailable
 from vitrina.services.batching import Batcher
+from vitrina.services.products.circuit import LATE, PATIENCE, Circuit
 from vitrina.store.table import MOST_KEYS
 
 K = TypeVar("K", bound=Hashable)
@@ -33,7 +34,8 @@ class Cached(Generic[V]):
 class Cache(Generic[K, V]):
     """Serves a value for `ttl` seconds, and for `grace` more while it cannot be read again.
 
-    When `size` values are kept, or as many as weigh `room`, the one that was read first is evicted.
+    Requests wait for a read that takes longer than `patience` seconds only if there is no stale value. When `size`
+    values are kept, or as many as weigh `room`, the one that was read first is evicted.
     """
 
     def __init__(
@@ -43,9 +45,11 @@ class Cache(Generic[K, V]):
         grace: float,
         size: int,
         lookups: Counter,
+        patience: float = PATIENCE,
         room: float = math.inf,
         weigh: Callable[[V], int] = lambda _: 0,
     ) -> None:
+        self._circuit = Circuit(patience=patience)
         self._ttl = ttl
         self._grace = grace
         self._size = size
@@ -67,17 +71,38 @@ class Cache(Generic[K, V]):
         self._miss.inc()
         return None
 
-    async def _or_stale(self, key: K, reading: Awaitable[V | None]) -> Cached[V] | None:
-        """Return what is read, or a stale value if the table cannot be reached. Raises TableUnavailable without one."""
+    async def _read_or_stale(self, key: K, submit: Callable[[], asyncio.Future[V | None]]) -> Cached[V] | None:
+        """Return what is read, or a stale value if the table does not answer. Raises TableUnavailable without one."""
+        circuit, is_kept = self._circuit, self._is_kept(key)
+        if not circuit.admits:
+            if is_kept:
+                return self._stale(key)
+            if circuit.is_out:
+                raise TableUnavailable
+        reading = submit()
+        if is_kept:
+            circuit.release_late(reading)
         try:
             value = await reading
+            if value is LATE and not self._is_kept(key):  # It has been dropped meanwhile.
+                value = await submit()
         except TableUnavailable:
-            cached, now = self._cached.get(key), self._time()
-            if cached is None or now - cached.read_at >= self._ttl + self._grace:
+            if not self._is_kept(key):
                 raise
-            self._served_stale.inc()
-            return Cached(cached.value, cached.read_at, age=now - cached.read_at)
+            value = LATE
+        if value is LATE:
+            return self._stale(key)
         return None if value is None else Cached(value, self._time())
+
+    def _is_kept(self, key: K) -> bool:
+        """Return whether there is a value that may be served in an outage."""
+        cached = self._cached.get(key)
+        return cached is not None and self._time() - cached.read_at < self._ttl + self._grace
+
+    def _stale(self, key: K) -> Cached[V]:
+        self._served_stale.inc()
+        cached = self._cached[key]
+        return Cached(cached.value, cached.read_at, age=self._time() - cached.read_at)
 
     def _keep(self, key: K, value: V, read_at: float, ttl: float) -> None:
         self._forget(key)
@@ -106,15 +131,16 @@ class ReadThrough(Cache[str, V]):
         grace: float,
         size: int,
         lookups: Counter,
+        patience: float = PATIENCE,
     ) -> None:
-        super().__init__(ttl=ttl, grace=grace, size=size, lookups=lookups)
+        super().__init__(ttl=ttl, grace=grace, size=size, lookups=lookups, patience=patience)
         self._load = load
         self._dropped: set[str] = set()
         self._batcher: Batcher[str, V | None] = Batcher(self._read, most=MOST_KEYS)
 
     async def get(self, key: str) -> Cached[V] | None:
         """Return the value of `key`, None if it has none. Raises TableUnavailable if there is not even a stale one."""
-        return self._fresh(key) or await self._or_stale(key, self._batcher.submit(key))
+        return self._fresh(key) or await self._read_or_stale(key, lambda: self._batcher.submit(key))
 
     def peek(self, key: str) -> V | None:
         """Return the cached value of `key`, however old, without reading it."""
@@ -139,7 +165,7 @@ class ReadThrough(Cache[str, V]):
                 unread.append(key)
         if unread:
             self._dropped.clear()
-            loaded = await self._load(unread)
+            loaded = await self._circuit.watch(self._load(unread))
             for key in unread:
                 if key not in loaded:
                     self._forget(key)  # Otherwise an outage would bring back what no longer exists.
@@ -165,8 +191,9 @@ class SharedReads(Cache[K, V]):
         lookups: Counter,
         room: float,
         weigh: Callable[[V], int],
+        patience: float = PATIENCE,
     ) -> None:
-        super().__init__(ttl=ttl, grace=grace, size=size, lookups=lookups, room=room, weigh=weigh)
+        super().__init__(ttl=ttl, grace=grace, size=size, lookups=lookups, room=room, weigh=weigh, patience=patience)
         self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
         self._reads: set[asyncio.Task[None]] = set()
         self._settled_at = -math.inf
@@ -178,7 +205,7 @@ class SharedReads(Cache[K, V]):
 
     async def get(self, key: K, load: Callable[[], Awaitable[V]]) -> Cached[V]:
         """Return the value of `key`, which `load` reads, or a stale one in an outage. Raises what `load` raises."""
-        cached = self._fresh(key) or await self._or_stale(key, self._submit(key, load))
+        cached = self._fresh(key) or await self._read_or_stale(key, lambda: self._submit(key, load))
         assert cached is not None  # noqa: S101 - `load` returns a value
         return cached
 
@@ -208,7 +235,7 @@ class SharedReads(Cache[K, V]):
         ttl = self._ttl if self.is_settled else min(self._ttl, _UNSETTLED)
         value, error = None, None
         try:
-            value = await load()
+            value = await self._circuit.watch(load())
         except Exception as failure:  # noqa: BLE001 - every waiting request raises it
             error = failure
         if self._waiting.get(key) is waiting:  # It has not been cleared.
