@@ -1,12 +1,20 @@
 """GET /v1/changes: the feed by which another system is kept in step."""
 
+import asyncio
+import json
+import re
+import sqlite3
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, refused, unique
+from tests.documents.pages import README, text
 from tests.service import Service
 from vitrina.clock import from_rfc3339, rfc3339
 
@@ -111,6 +119,36 @@ async def test_a_time_may_have_an_offset_and_any_precision(admin: Person, servic
     for time in (start, local, start.lower()):
         items = ok(await admin.get(FEED, params={"from": time}))["items"]
         assert [item["product_id"] for item in items] == [made["id"]]
+
+
+@pytest.mark.usefixtures("start")
+async def test_the_readme_keeps_an_index_in_step(admin: Person, service: Service, tmp_path: Path) -> None:
+    """Its program, run twice: it goes on from its last cursor, and has the fields of all products."""
+    (program,) = re.findall(r"^```python\n(.*?)^```$", text(README), re.MULTILINE | re.DOTALL)
+    key = ok(await admin.post("/v1/auth/keys", {"name": "index", "scope": "read"}), 201)["key"]
+    environment = {"VITRINA_URL": service.url, "VITRINA_KEY": key}
+
+    async def indexed() -> dict[str, JsonObject]:
+        service.clock.go_on(seconds=10)
+        done = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=tmp_path, env=environment)
+        assert await done.wait() == 0
+        with closing(sqlite3.connect(tmp_path / "index.db")) as index:
+            rows = index.execute("SELECT id, version, live, fields FROM product").fetchall()
+        return {row[0]: json.loads(row[3]) | {"version": row[1], "live": bool(row[2])} for row in rows}
+
+    lamp, chair = await make(admin, description="Warm."), await make(admin)
+    assert {lamp["id"], chair["id"]} <= (await indexed()).keys()
+    ok(await admin.patch(f"/v1/products/{lamp['id']}", {"price": "9", "description": None}))
+    ok(await admin.delete(f"/v1/products/{chair['id']}"), 204)
+    index = await indexed()
+    history = await feed(admin, "0001-01-01T00:00:00Z", limit=100)
+    assert index.keys() == {change["product_id"] for change in history}
+    for product_id, entry in index.items():
+        product = ok(await admin.get(f"/v1/products/{product_id}"))
+        wanted = {name: product[name] for name in entry if name != "live"} | {"live": "deleted_at" not in product}
+        assert entry == wanted
+    assert index[lamp["id"]]["price"] == "9.00"
+    assert not index[chair["id"]]["live"]
 
 
 @pytest.mark.parametrize(
