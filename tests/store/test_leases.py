@@ -49,14 +49,6 @@ async def test_one_of_many_takes_a_lease(leases: LeaseStore) -> None:
     assert (await leases.all())[SHARD] == winners[0]
 
 
-async def test_a_retried_take_succeeds(leases: LeaseStore) -> None:
-    """The retry finds its own name as the owner."""
-    lease = await made(leases)
-    assert await leases.take(lease, owner="a") == await leases.take(lease, owner="a")
-    with pytest.raises(LeaseLost):
-        await leases.take(lease, owner="b")
-
-
 async def test_a_renewed_lease_is_not_taken(leases: LeaseStore) -> None:
     """Its owner is alive."""
     mine = await leases.take(await made(leases), owner="a")

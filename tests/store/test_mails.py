@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -76,20 +75,6 @@ async def test_an_unfinished_mail_is_taken_over_before_another_begins(harness: M
     left = await taken(harness, admin, "a", lease=timedelta(0))
     mine = await taken(harness, admin, "b")
     assert (mine.id, mine.notice_ids, mine.attempt) == (left.id, ("a",), 2)
-
-
-async def test_a_retried_beginning_succeeds(harness: MailHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK repeats a write whose response was lost."""
-    admin = await harness.admin()
-    put = harness.table._writer.put_item
-
-    async def twice(**arguments: Any) -> object:  # noqa: ANN401 - the types of the client
-        await put(**arguments)
-        return await put(**arguments)
-
-    monkeypatch.setattr(harness.table._writer, "put_item", twice)
-    mail = await taken(harness, admin, "a")
-    assert (mail.notice_ids, mail.attempt) == (("a",), 1)
 
 
 async def test_each_attempt_of_a_mail_contains_the_same_notices(harness: MailHarness) -> None:

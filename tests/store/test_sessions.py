@@ -118,24 +118,6 @@ async def test_a_used_generation_or_an_ended_session_is_not_rotated(store: Sessi
     assert await store.with_user(owner.id, made.id, at=at(8)) is None
 
 
-async def test_a_retried_rotation_is_no_reuse(
-    store: SessionStore, owner: User, table: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """When the SDK sends the write again, its condition fails on what the first attempt wrote."""
-    made = await create(store, owner)
-    update = table._writer.update_item
-
-    async def twice(**arguments: object) -> object:
-        await update(**arguments)  # type: ignore[arg-type]
-        return await update(**arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(table._writer, "update_item", twice)
-    assert await store.rotate(made, at=at(5), expires_at=at(65))
-    found = await store.with_user(owner.id, made.id, at=at(6))
-    assert found is not None
-    assert found[1].generation == 2
-
-
 async def test_valid_sessions_are_paged_newest_first(store: SessionStore, owner: User) -> None:
     """Pages are full even when expired sessions and those of an older epoch lie between."""
     good = []

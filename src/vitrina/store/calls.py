@@ -75,15 +75,16 @@ class TimePassed(Exception):
 class Tries:
     """The tries of one operation, which can consist of several calls."""
 
-    __slots__ = ("_began", "_failures", "_latest", "_pace", "_pauses", "_policy", "_unknown", "_until", "ends")
+    __slots__ = ("_began", "_failures", "_latest", "_pace", "_pauses", "_policy", "_until", "ends", "repeats")
 
     def __init__(self, policy: RetryPolicy, within: float) -> None:
         now = asyncio.get_running_loop().time()
         self.ends = now + policy.deadline
         """When the current call must have ended, by the event loop's clock."""
+        self.repeats = False
+        """Whether an earlier call may have been carried out although it failed: perhaps only its response was lost."""
         self._until = self.ends if policy.patience is None else now + policy.patience
         self._latest = now + within
-        self._unknown = False
         self._policy = policy
         self._pace: Pace | None = None
         self._began = now
@@ -100,7 +101,7 @@ class Tries:
         while True:
             self._began = loop.time()
             if self._began > self._latest:  # It is checked first, for what begins now is counted.
-                raise TableUnavailable if self._unknown else TimePassed
+                raise TableUnavailable if self.repeats else TimePassed
             pause = pace.pause(operation, at=self._began) if pace else 0.0
             if not pause:
                 return
@@ -116,7 +117,7 @@ class Tries:
 
     async def failed(self, code: str, cause: Exception) -> None:
         """Wait before the next try of a failed call. Raises TableUnavailable if there is none."""
-        self._unknown |= code not in _THROTTLING
+        self.repeats |= code not in _THROTTLING
         waits = self._pauses > 0 or self._policy.patience is not None
         if code == _IN_PROGRESS or (waits and code in _THROTTLING):
             await self.wait(cause, throttled=code in _THROTTLING)

@@ -63,15 +63,12 @@ class LeaseStore:
         was_owner = LeaseItem.owner.does_not_exist() if lease.owner is None else LeaseItem.owner == lease.owner
         write = Update(
             keys.lease(self._label, lease.shard_id),
-            [LeaseItem.owner.set(owner), LeaseItem.counter.set(LeaseItem.counter + 1)],
+            [LeaseItem.owner.set(owner), LeaseItem.counter.set(lease.counter + 1)],
             (LeaseItem.counter == lease.counter) & was_owner,
         )
         try:
             return _lease_from(expect_type(await self._table.update(write), LeaseItem))
         except ConditionFailed as failure:
-            # The response to the first attempt may have been lost.
-            if isinstance(failure.item, LeaseItem) and failure.item.owner == owner != lease.owner:
-                return _lease_from(failure.item)
             raise LeaseLost from failure
 
     async def delete(self, lease: Lease) -> None:

@@ -78,10 +78,9 @@ class MailStore:
             await self._table.put(Put(mail_item(mail), ABSENT))
         except ConditionFailed as failure:
             there = mail_from(failure.item) if isinstance(failure.item, MailItem) else None
-            if there is None or (there.due_at > at and there.id != mail.id):
+            if there is None or there.due_at > at:
                 raise MailHeld(at if there is None else there.due_at) from failure
-            # A retry after a lost response finds the item of its own first attempt.
-            return mail if there.id == mail.id else await self.take_over(there, at=at, lease=lease)
+            return await self.take_over(there, at=at, lease=lease)
         return mail
 
     async def take_over(self, mail: Mail, *, at: datetime, lease: timedelta) -> Mail:

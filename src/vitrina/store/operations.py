@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 from pynamodb.expressions.condition import Condition
-from pynamodb.expressions.update import Action, Update as UpdateExpression
+from pynamodb.expressions.operand import Value
+from pynamodb.expressions.update import Action, RemoveAction, SetAction, Update as UpdateExpression
 
 from vitrina.errors import Conflict
-from vitrina.store.items import Item
+from vitrina.store.items import Item, RawItem
 from vitrina.store.keys import Index, Key
 
 T = TypeVar("T")
@@ -115,6 +116,10 @@ class Delete:
     condition: Condition | None = None
     kind = "Delete"
 
+    def is_done(self, stored: Item | None) -> bool:
+        """Whether there is no item."""
+        return stored is None
+
     def arguments(self) -> Arguments:
         """Return the arguments of DeleteItem without the table's name."""
         return _conditional({"Key": raw_key(self.key)}, self.condition, Expressions())
@@ -129,11 +134,27 @@ class Update:
     condition: Condition | None = None
     kind = "Update"
 
+    def is_done(self, stored: Item | None) -> bool:
+        """Whether the stored item has all that the update writes; False if a value is computed from the stored one."""
+        if stored is None:
+            return False
+        raw = stored.serialize(null_check=False)  # An update can have removed what an item needs.
+        return all(_is_visible(action, raw) for action in self.actions)
+
     def arguments(self) -> Arguments:
         """Return the arguments of UpdateItem without the table's name."""
         expressions = Expressions()
         text = expressions.write(UpdateExpression(*self.actions))
         return _conditional({"Key": raw_key(self.key), "UpdateExpression": text}, self.condition, expressions)
+
+
+def _is_visible(action: Action, item: RawItem) -> bool:
+    name = action.values[0].path[0]
+    if isinstance(action, RemoveAction):
+        return name not in item
+    if not isinstance(action, SetAction) or not isinstance(action.values[1], Value):
+        return False
+    return bool(item.get(name) == action.values[1].values[0])
 
 
 @dataclass(frozen=True, slots=True)

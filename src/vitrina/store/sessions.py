@@ -44,23 +44,22 @@ class SessionStore:
     async def rotate(self, session: Session, *, at: datetime, expires_at: datetime) -> bool:
         """Advance a session to its next generation; False if `session` no longer has the current one.
 
-        The write contains a random mark, which identifies its own retry after a lost response.
+        The write contains a random mark, so that the retry after a lost response is not taken for another's success.
         """
-        mark = new_id()
         rotation = Update(
             keys.session(session.user_id, session.id),
             [
                 SessionItem.generation.set(session.generation + 1),
                 SessionItem.refreshed_at.set(at),
                 SessionItem.expires_at.set(epoch_seconds(expires_at)),
-                SessionItem.mark.set(mark),
+                SessionItem.mark.set(new_id()),
             ],
             (SessionItem.generation == session.generation) & (SessionItem.epoch == session.epoch),
         )
         try:
             await self._table.update(rotation)
-        except ConditionFailed as failure:
-            return isinstance(failure.item, SessionItem) and failure.item.mark == mark
+        except ConditionFailed:
+            return False
         return True
 
     async def page(self, user: User, *, at: datetime, limit: int, start: Position | None) -> Page[Session]:

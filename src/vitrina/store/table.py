@@ -260,8 +260,11 @@ class Table:
                 return await client_call(operation, method, arguments, tries)
             except ClientError as error:
                 if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                    old: Any = error.response.get("Item")
-                    raise ConditionFailed(_decoded(old)) from error
+                    raw: Any = error.response.get("Item")
+                    stored = _decoded(raw)
+                    if tries.repeats and write.is_done(stored):  # by the call whose response was lost
+                        return error.response | {"Attributes": raw}
+                    raise ConditionFailed(stored) from error
                 if error.response["Error"]["Code"] != "TransactionConflictException":
                     raise
                 failure = error
