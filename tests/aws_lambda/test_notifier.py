@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from scripts.devstack.mails import caught_mails
 from tests.mail.samples import notice
-from tests.store.samples import user
+from tests.store.samples import HASH, user
 from vitrina.aws import connect
 from vitrina.aws_lambda.notifier import CONTAINER, failures, handler, mail
 from vitrina.config import Settings
@@ -76,7 +76,7 @@ async def admins(settings: Settings) -> list[User]:
         await clients.writer.create_table(**create_table_arguments(settings))
         made = [user(role=Role.ADMIN), user(role=Role.ADMIN)]
         for each in made:
-            await UserStore(Table(clients, name=settings.table_name, deadline=30)).create(each)
+            await UserStore(Table(clients, name=settings.table_name, deadline=30)).create(each, HASH)
         return made
 
 

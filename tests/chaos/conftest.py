@@ -14,6 +14,7 @@ from tests.chaos.stack import MailServer, PriceLoad, Worker, until
 from tests.engines import Engines
 from tests.service import drop_table, make_table, settings_for
 from tests.store import samples
+from tests.store.samples import HASH
 from vitrina import aws
 from vitrina.bootstrap import Services
 from vitrina.config import Settings
@@ -125,7 +126,7 @@ async def _hire(table: Table) -> list[User]:
         for number in range(ADMINS)
     ]
     for admin in admins:
-        await UserStore(table).create(admin)
+        await UserStore(table).create(admin, HASH)
     for admin, mode in ((admins[-1], EmailMode.OFF), (admins[-2], EmailMode.EACH)):
         wishes = NoticePreferencesItem.keyed(
             keys.notice_preferences(admin.id), email=mode.value, digest_minutes=1, language=Language.ENGLISH.value

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from tests.cli.command import Vitrina, settings
-from tests.store.samples import create, user
+from tests.store.samples import HASH, create, user
 from vitrina.aws import connect
 from vitrina.cli import table as table_command
 from vitrina.config import Settings
@@ -132,12 +132,13 @@ def test_migrations_that_wait_are_told_and_run(vitrina: Vitrina, configured: Set
         "finished",
         "interrupted",
         "finished",
+        "finished",
     ]
     done = vitrina("table", "create")
     assert (done.exit_code, "migrations to run: 0002 index keys (vitrina table migrate)" in done.stdout) == (0, True)
     done = vitrina("table", "migrate")
     assert done.exit_code == 0
-    assert done.stdout.endswith("all 3 migrations have been run\n")
+    assert done.stdout.endswith("all 4 migrations have been run\n")
     assert vitrina("table", "status").exit_code == 0
 
 
@@ -145,7 +146,7 @@ def test_the_notes_of_a_migration_are_printed(vitrina: Vitrina, configured: Sett
     """By `migrate` and by `status`."""
     assert vitrina("table", "create").exit_code == 0
     admin = user(email="josé@example.com", role=Role.ADMIN)
-    on_table(configured, lambda table: UserStore(table).create(admin))
+    on_table(configured, lambda table: UserStore(table).create(admin, HASH))
     note = f"admin {admin.id} gets no mail: mail servers do not accept the address; change it"
     done = vitrina("table", "migrate", "--again", "3")
     assert f"migration 0003 email domains: finished, 1 items checked, 0 changed\n  {note}\n" in done.stdout

@@ -17,7 +17,6 @@ def recipient(**fields: Any) -> User:  # noqa: ANN401 - each field has its own t
         "name": "Ana Admin",
         "role": Role.ADMIN,
         "active": True,
-        "password_hash": "",
         "session_epoch": 0,
         "version": 1,
         "created_at": AT,

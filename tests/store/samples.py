@@ -12,6 +12,8 @@ from vitrina.domain.users import Role, Session, User
 from vitrina.ids import new_id
 from vitrina.store.products import ProductStore
 
+HASH = "$2b$04$hash"
+"""Stands for the hash of a password."""
 START = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
 
 
@@ -45,7 +47,6 @@ def user(**fields: Any) -> User:
         "name": "Uma",
         "role": Role.USER,
         "active": True,
-        "password_hash": "$2b$04$hash",
         "session_epoch": 0,
         "version": 1,
         "created_at": START,

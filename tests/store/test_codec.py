@@ -31,6 +31,7 @@ from vitrina.store.items import (
     MigrationItem,
     NoticeItem,
     NoticePreferencesItem,
+    PasswordItem,
     PriceItem,
     ProductItem,
     SessionItem,
@@ -56,6 +57,7 @@ ITEMS: dict[type[Item], dict[str, Any]] = {
         "password_hash": "$2b$", "session_epoch": 0, "key_epoch": 1, "version": 1, "created_at": AT, "updated_at": AT,
         "listing": "USERS", "listing_group": "ROLE#user", "by_time": "2026",
     },
+    PasswordItem: {"user_id": "1", "password_hash": "$2b$"},
     EmailItem: {"user_id": "1"},
     SuperAdminsItem: {"members": 2},
     SessionItem: {

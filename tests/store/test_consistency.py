@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.store.samples import at, create, delete, edit, product, restore, user
+from tests.store.samples import HASH, at, create, delete, edit, product, restore, user
 from vitrina.domain.users import Role
 from vitrina.errors import Conflict
 from vitrina.store import consistency, keys, table as table_module
-from vitrina.store.codecs.accounts import user_item
+from vitrina.store.codecs.accounts import password_item, user_item
 from vitrina.store.codecs.products import product_item
 from vitrina.store.consistency import check
-from vitrina.store.constraints import Finding, Problem
+from vitrina.store.findings import Finding, Problem
 from vitrina.store.items import DeletionItem, EmailItem, Item, SkuItem, SuperAdminsItem
 from vitrina.store.operations import Delete, Put
 from vitrina.store.products import ProductStore
@@ -68,7 +68,7 @@ async def test_no_finding_in_what_the_stores_write(harness: Harness) -> None:
     await restore(harness.products, await delete(harness.products, one, minutes=2), "Other", minutes=3)
     await create(harness.products, sku="two")
     for role in Role:
-        await harness.users.create(user(role=role))
+        await harness.users.create(user(role=role), HASH)
     assert await harness.check(repair=True) == []
 
 
@@ -157,13 +157,14 @@ async def test_deletion_markers_are_created_corrected_and_deleted(harness: Harne
 
 async def test_email_items_are_repaired_as_sku_items_are(harness: Harness) -> None:
     """Missing ones are created, orphans are deleted, and disputes are left to a person."""
-    bare, holder = user(email="bare@example.com"), user(email="held@example.com")
+    bare, holder, rival = [user(email=f"{name}@example.com") for name in ("bare", "held", "HELD")]
     for one in (bare, holder):
-        await harness.users.create(one)
+        await harness.users.create(one, HASH)
     await harness.lose(keys.email("bare@example.com"))
     await harness.write(
         EmailItem.keyed(keys.email("orphan@example.com"), user_id=user().id),
-        user_item(user(email="HELD@example.com")),
+        user_item(rival),
+        password_item(rival.id, HASH),
     )
     expected = [("disputed", "email"), ("missing", "email"), ("orphan", "email")]
     assert await harness.check() == [(*each, False) for each in expected]
@@ -176,9 +177,9 @@ async def test_email_items_are_repaired_as_sku_items_are(harness: Harness) -> No
 async def test_an_email_item_of_before_migration_3_is_no_orphan(harness: Harness) -> None:
     """Its account signs in by it; where another account has the address by IDNA 2008, a person decides."""
     one, other = user(email="uma@faß.example"), user(email="uma@xn--fa-hia.example")
-    await harness.users.create(other)
+    await harness.users.create(other, HASH)
     older, _ = keys.emails(one.email)
-    await harness.write(user_item(one), EmailItem.keyed(older, user_id=one.id))
+    await harness.write(user_item(one), password_item(one.id, HASH), EmailItem.keyed(older, user_id=one.id))
     assert await harness.check(repair=True) == [("disputed", "email", False)]
     assert await harness.users.by_email("uma@faß.example") == one
     assert await harness.users.by_email("uma@xn--fa-hia.example") == other
@@ -188,7 +189,7 @@ async def test_an_email_item_of_before_migration_3_is_no_orphan(harness: Harness
 async def test_a_wrong_count_of_super_admins_is_corrected(harness: Harness, said: int | None, there: int) -> None:
     """The rule that one super_admin must remain (R1) relies on the count."""
     for _ in range(there):
-        await harness.users.create(user(role=Role.SUPER_ADMIN))
+        await harness.users.create(user(role=Role.SUPER_ADMIN), HASH)
     if said is None:
         await harness.lose(keys.SUPER_ADMINS)
     else:
@@ -322,9 +323,9 @@ async def test_an_item_that_keeps_changing_is_left_for_another_run(harness: Harn
 async def test_a_role_change_during_the_count_is_no_finding(harness: Harness, call: str) -> None:
     """The change comes before each of the reads that the count uses."""
     for _ in range(3):
-        await harness.users.create(user(role=Role.SUPER_ADMIN))
+        await harness.users.create(user(role=Role.SUPER_ADMIN), HASH)
     guest = user(role=Role.SUPER_ADMIN)
-    with interfering(harness, call, lambda harness: harness.users.create(guest)):
+    with interfering(harness, call, lambda harness: harness.users.create(guest, HASH)):
         assert await harness.check(repair=True) == []
     with interfering(harness, call, lambda harness: harness.users.delete(guest)):
         assert await harness.check(repair=True) == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.store.samples import user
+from tests.store.samples import HASH, user
 from vitrina.domain.users import Role, User
 from vitrina.store import keys
 from vitrina.store.codecs.accounts import email_claim, user_item
@@ -29,7 +29,7 @@ def store(table: Table) -> UserStore:
 async def old(table: Table, email: str, **fields: object) -> User:
     """Write an account as a release before migration 3 did."""
     made = user(email=email, **fields)
-    await UserStore(table).create(made)
+    await UserStore(table).create(made, HASH)
     older, *_ = keys.emails(email)
     await table.delete(Delete(keys.email(email)))
     await table.put(Put(EmailItem.keyed(older, user_id=made.id)))
@@ -66,7 +66,7 @@ async def test_claims_move_to_their_keys_by_idna_2008(table: Table, store: UserS
         (nonsense, "Ida@not_a_domain.example"),
     ):
         assert await store.by_email(email) == account
-    await store.create(user(email="uma@fass.example"))
+    await store.create(user(email="uma@fass.example"), HASH)
 
 
 async def test_a_clash_is_reported_and_both_accounts_sign_in_as_before(table: Table, store: UserStore) -> None:

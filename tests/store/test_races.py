@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 
-from tests.store.samples import START, at, create, delete, edit, product, restore, session, user
+from tests.store.samples import HASH, START, at, create, delete, edit, product, restore, session, user
 from vitrina.domain.products import Action, describe
 from vitrina.domain.users import Role
 from vitrina.errors import Conflict, EmailTaken, LastSuperAdmin, SkuTaken
@@ -63,7 +63,7 @@ async def test_of_many_accounts_with_one_domain_in_two_spellings_one_is_created(
     """In Unicode and as A-labels."""
     users = UserStore(table)
     spellings = ["uma@faß.example", "UMA@xn--fa-hia.example"]
-    made, failed = await at_once(users.create(user(email=spellings[number % 2])) for number in range(40))
+    made, failed = await at_once(users.create(user(email=spellings[number % 2]), HASH) for number in range(40))
     assert len(made) == 1
     assert Counter(type(error) for error in failed) == {EmailTaken: 39}
     assert await nothing_is_torn(table)
@@ -159,7 +159,7 @@ async def test_of_many_accounts_of_one_email_one_succeeds(table: Table, rivals: 
     store = UserStore(table)
     spellings = ["uma@example.com", "UMA@example.com"]
     accounts = [user(email=spellings[number % 2]) for number in range(rivals)]
-    made, failed = await at_once(store.create(account) for account in accounts)
+    made, failed = await at_once(store.create(account, HASH) for account in accounts)
     assert len(made) == 1
     assert Counter(type(error) for error in failed) == {EmailTaken: rivals - 1}
     assert await store.by_email("uma@example.com") in accounts
@@ -172,7 +172,7 @@ async def test_concurrent_removals_leave_one_super_admin(table: Table) -> None:
     for _ in range(5):
         supers = [user(role=Role.SUPER_ADMIN) for _ in range(8)]
         for one in supers:
-            await store.create(one)
+            await store.create(one, HASH)
         listed = (await store.page(role=Role.SUPER_ADMIN, limit=99, start=None)).items
         work = [
             store.update(one, replace(one, role=Role.ADMIN, version=one.version + 1))
@@ -194,7 +194,7 @@ async def test_of_many_rotations_of_one_session_one_succeeds(table: Table) -> No
     """One refresh token must never lead to two valid families (R14)."""
     store = SessionStore(table)
     owner = user()
-    await UserStore(table).create(owner)
+    await UserStore(table).create(owner, HASH)
     made = session(owner)
     await store.create(made)
     rotated, failed = await at_once(store.rotate(made, at=at(1), expires_at=at(61)) for _ in range(50))

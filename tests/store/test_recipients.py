@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.store.samples import at, user
+from tests.store.samples import HASH, at, user
 from vitrina.domain.notices import EmailMode, Language, NoticePreferences
 from vitrina.domain.users import Role
 from vitrina.errors import Conflict
@@ -33,7 +33,7 @@ async def test_recipients_are_the_active_accounts_of_a_role(store: RecipientStor
     admin, idle, demoted, deleted = (user(role=Role.ADMIN, active=active) for active in (True, False, True, True))
     boss, other = user(role=Role.SUPER_ADMIN), user(role=Role.SUPER_ADMIN)
     for each in (admin, idle, demoted, deleted, boss, other, user()):
-        await users.create(each)
+        await users.create(each, HASH)
     await users.update(demoted, replace(demoted, role=Role.USER, version=2))
     await users.delete(deleted)
     assert await store.of_role(Role.ADMIN) == [admin]
@@ -43,7 +43,7 @@ async def test_recipients_are_the_active_accounts_of_a_role(store: RecipientStor
 async def test_names_of_existing_accounts_are_returned(store: RecipientStore, table: Table) -> None:
     """Missing accounts are left out, and an empty list is no error."""
     made = user(name="Luis")
-    await UserStore(table).create(made)
+    await UserStore(table).create(made, HASH)
     assert await store.names([made.id, new_id()]) == {made.id: "Luis"}
     assert await store.names([]) == {}
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.store.samples import at, session, user
+from tests.store.samples import HASH, at, session, user
 from vitrina.domain.users import Session, User
 from vitrina.errors import NotFound
 from vitrina.ids import new_id
@@ -28,7 +28,7 @@ def store(table: Table) -> SessionStore:
 async def owner(table: Table) -> User:
     """An account."""
     made = user()
-    await UserStore(table).create(made)
+    await UserStore(table).create(made, HASH)
     return made
 
 
@@ -93,7 +93,7 @@ async def test_a_session_of_another_account_is_not_found(store: SessionStore, ow
     """The account is part of the session's key."""
     made = await create(store, owner)
     other = user()
-    await UserStore(table).create(other)
+    await UserStore(table).create(other, HASH)
     assert await store.with_user(other.id, made.id, at=at(0)) is None
     with pytest.raises(NotFound):
         await store.end(other, made.id, at=at(0))

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.store.samples import START, at, create, edit, session, user
+from tests.store.samples import HASH, START, at, create, edit, session, user
 from tests.stored_views import read
 from vitrina.aws import connect
 from vitrina.config import Settings
@@ -42,7 +42,7 @@ class Stores:
         """Write one item of every kind; all writes go to the writer."""
         self.product = await edit(self.products, await create(self.products, sku="Lamp-1"), name="Other")
         self.user = user(email="uma@example.com")
-        await self.users.create(self.user)
+        await self.users.create(self.user, HASH)
         self.session = session(self.user)
         await self.sessions.create(self.session)
         await self.idempotency.keep(CLAIM, StoredResponse(status=201, headers={}, body=b""))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.store.samples import at, session, user
+from tests.store.samples import HASH, at, session, user
 from vitrina.domain.pages import Page
 from vitrina.domain.users import Role, User
 from vitrina.errors import Conflict, EmailTaken, LastSuperAdmin, NotFound
@@ -25,7 +25,7 @@ def store(table: Table) -> UserStore:
 async def create(store: UserStore, **fields: object) -> User:
     """Write a new account and return it."""
     made = user(**fields)
-    await store.create(made)
+    await store.create(made, HASH)
     return made
 
 
@@ -61,7 +61,7 @@ async def test_an_email_is_unique_regardless_of_case(store: UserStore) -> None:
     await create(store, email="uma@example.com")
     other = user(email="UMA@example.com")
     with pytest.raises(EmailTaken):
-        await store.create(other)
+        await store.create(other, HASH)
     assert await store.get(other.id) is None
 
 
@@ -72,7 +72,7 @@ async def test_a_domain_is_one_account_in_unicode_and_as_a_labels(store: UserSto
         assert await store.by_email(email) == made
         assert await store.email_is_taken(email)
         with pytest.raises(EmailTaken):
-            await store.create(user(email=email))
+            await store.create(user(email=email), HASH)
     assert await store.by_email("uma@FASS.example") == other
 
 
@@ -125,7 +125,7 @@ async def test_the_error_of_an_additional_step_takes_precedence(store: UserStore
     await create(store, email="uma@example.com")
     forbidden = Step(Check(keys.sku("x"), Item.pk.exists()), lambda _: PermissionError())
     with pytest.raises(PermissionError):
-        await store.create(user(email="uma@example.com"), also=[forbidden])
+        await store.create(user(email="uma@example.com"), HASH, also=[forbidden])
 
 
 async def test_an_update_claims_the_new_email_and_releases_the_old_one(store: UserStore) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.devstack.mails import caught_mails
 from tests.mail.samples import notice
-from tests.store.samples import user
+from tests.store.samples import HASH, user
 from tests.workers.conftest import ON_AWS
 from vitrina.aws import connect_queue
 from vitrina.config import Settings
@@ -47,7 +47,7 @@ async def queue(with_mail: Settings) -> AsyncIterator[NoticeQueue]:
 
 async def admin(table: Table, **fields: Any) -> User:  # noqa: ANN401 - each field has its own type
     made = user(**{"role": Role.ADMIN} | fields)
-    await UserStore(table).create(made)
+    await UserStore(table).create(made, HASH)
     return made
 
 

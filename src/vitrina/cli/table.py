@@ -15,8 +15,8 @@ from vitrina.cli.progress import progress
 from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, json_option, print_result, with_settings
 from vitrina.config import Settings
 from vitrina.store import consistency, schema
-from vitrina.store.constraints import Finding
 from vitrina.store.definition import INITIAL_THROUGHPUT, WarmThroughput
+from vitrina.store.findings import Finding
 from vitrina.store.migrations.ledger import Entry, Lost, State
 from vitrina.store.migrations.m0001_baseline import ForeignItems
 from vitrina.store.migrations.runner import MIGRATIONS, migrate as run_migrations, standing
@@ -127,7 +127,7 @@ async def _run_migrations(table: Table, say: Callable[[str], None], *, again: in
 @json_option
 @with_settings
 async def check(settings: Settings, *, repair: bool, as_json: bool) -> None:
-    """Find SKU, e-mail and deletion items that do not match; exit code 1: problems are left to repair."""
+    """Find SKU, e-mail, deletion and password items that do not match; exit code 1: problems are left to repair."""
     items = 0
     findings: list[Finding] = []
     async with _open(settings) as services:

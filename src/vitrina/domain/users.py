@@ -38,14 +38,17 @@ EVERY_ROLE: Final = frozenset(Role)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """An account. `session_epoch` and `key_epoch` count how often all its sessions and all its API keys were ended."""
+    """An account. `session_epoch` and `key_epoch` count how often all its sessions and all its API keys were ended.
+
+    `password_hash` is None unless the hash is where releases before migration 4 put it, in the account's own item.
+    """
 
     id: str
     email: str
     name: str
     role: Role
     active: bool
-    password_hash: str
+    password_hash: str | None = None
     session_epoch: int
     key_epoch: int = 0
     version: int

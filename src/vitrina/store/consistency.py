@@ -1,7 +1,8 @@
 """Finds and repairs violations of what transactions guarantee, which a partial restore or manual writes can cause.
 
-Checks the integrity constraints (R6, R7) and the count of super_admins (R1). The service may be running: a suspected
-violation is examined again at one moment, and repaired by one transaction that requires that nothing has changed.
+Checks the integrity constraints (R6, R7), the count of super_admins (R1) and where hashes of passwords are. The service
+may be running: a suspected violation is examined again at one moment, and repaired by one transaction that requires
+that nothing has changed.
 """
 
 import asyncio
@@ -15,14 +16,15 @@ from vitrina.errors import Conflict
 from vitrina.store.constraints import (
     CONSTRAINTS,
     CountMismatch,
-    Finding,
     MissingDependent,
     OrphanedItem,
     Suspicion,
 )
+from vitrina.store.findings import Finding
 from vitrina.store.items import Item, UserItem
 from vitrina.store.keys import Key
 from vitrina.store.operations import Scan
+from vitrina.store.passwords import MisplacedPassword, have_moved
 from vitrina.store.table import Table
 
 _SEGMENTS: Final = 4
@@ -40,9 +42,12 @@ async def check(
     super_admins. Raises TableUnavailable.
     """
     super_admins: set[Key] = set()
+    hashes_have_moved = await have_moved(table)
     async for items in _pages(table):
-        super_admins |= {item.key for item in items if isinstance(item, UserItem) and item.role == Role.SUPER_ADMIN}
-        for suspected in await _suspected(table, items):
+        users = [item for item in items if isinstance(item, UserItem)]
+        super_admins |= {user.key for user in users if user.role == Role.SUPER_ADMIN}
+        misplaced = [MisplacedPassword(user.key) for user in users if hashes_have_moved and user.password_hash]
+        for suspected in (*await _suspected(table, items), *misplaced):
             if finding := await _examine(table, suspected, repair=repair):
                 yield finding
         progress(len(items))
@@ -86,7 +91,7 @@ async def _suspected(table: Table, items: Sequence[Item]) -> list[Suspicion]:
     ]
 
 
-async def _examine(table: Table, suspected: Suspicion, *, repair: bool) -> Finding | None:
+async def _examine(table: Table, suspected: Suspicion | MisplacedPassword, *, repair: bool) -> Finding | None:
     """Examine a suspected violation and repair it; starts again if something changed in between."""
     finding: Finding | None = None
     for _ in range(_TRIES):

@@ -5,9 +5,8 @@ from its rightful owner: it writes a missing item only where none exists or wher
 and deletes only items that belong to nobody. Its transaction requires that nothing has changed since.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 from pynamodb.expressions.condition import Condition
@@ -15,9 +14,19 @@ from pynamodb.expressions.condition import Condition
 from vitrina.domain.users import Role
 from vitrina.errors import Conflict
 from vitrina.store import keys
-from vitrina.store.codecs.accounts import email_claim
+from vitrina.store.codecs.accounts import email_claim, password_item
 from vitrina.store.codecs.products import deletion_marker, sku_claim
-from vitrina.store.items import DeletionItem, EmailItem, Item, ProductItem, SkuItem, SuperAdminsItem, UserItem
+from vitrina.store.findings import Diagnosis, Finding, Problem
+from vitrina.store.items import (
+    DeletionItem,
+    EmailItem,
+    Item,
+    PasswordItem,
+    ProductItem,
+    SkuItem,
+    SuperAdminsItem,
+    UserItem,
+)
 from vitrina.store.keys import Key
 from vitrina.store.operations import ABSENT, Check, Delete, Put, Query, Step, Write
 from vitrina.store.paging import every
@@ -30,7 +39,7 @@ class IntegrityConstraint:
 
     `build` returns the dependent item that an owner must have, None if it must have none. `attributes` are those in
     which a stored dependent item must agree with it, the owner's id first. `tolerated` returns the keys of further
-    dependent items that an owner may have.
+    dependent items that an owner may have. `remedy` is what to do about a missing item that cannot be rebuilt.
     """
 
     name: str
@@ -40,6 +49,7 @@ class IntegrityConstraint:
     attributes: tuple[str, ...]
     owner_key: Callable[[Any], Key]
     tolerated: Callable[[Any], Collection[Key]] = lambda _: ()
+    remedy: str = ""
 
     def expected(self, owner: Item | None) -> Item | None:
         """Return the dependent item that must exist for `owner`, the item at an owner's key."""
@@ -53,8 +63,10 @@ class IntegrityConstraint:
 
     def is_owned(self, dependent: Item, owner: Item | None) -> bool:
         """Return whether `owner` must or may have a dependent item with the key of this one."""
+        if not isinstance(owner, self.owner):
+            return False
         expected = self.expected(owner)
-        return expected is not None and dependent.key in (expected.key, *self.tolerated(owner))
+        return dependent.key in self.tolerated(owner) or (expected is not None and dependent.key == expected.key)
 
     def unchanged(self, dependent: Item) -> Condition:
         """Return the condition that a stored dependent item still names the same owner."""
@@ -89,34 +101,17 @@ CONSTRAINTS: Final = (
         owner_key=lambda claim: keys.user(claim.user_id),
         tolerated=lambda user: keys.emails(user.email),  # one of before migration 3, or of a clash that it reported
     ),
+    IntegrityConstraint(
+        name="password",
+        owner=UserItem,
+        dependent=PasswordItem,
+        build=lambda user: password_item(user.id, "") if user.password_hash is None else None,
+        attributes=("user_id",),
+        owner_key=lambda password: keys.user(password.user_id),
+        tolerated=lambda user: (keys.password(user.id),),  # an older release has written the account since
+        remedy="nobody can sign in to the account until a super_admin sets a new password",
+    ),
 )
-
-
-class Problem(StrEnum):
-    """Kinds of violations. A disputed item is claimed by two owners, and an operator has to decide between them."""
-
-    MISSING = "missing"
-    ORPHAN = "orphan"
-    DISPUTED = "disputed"
-    MISCOUNTED = "miscounted"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """A violation of the constraint `what`, described for an operator, and whether it was repaired."""
-
-    what: str
-    problem: Problem
-    detail: str
-    repaired: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """A finding, and the transaction that repairs it; empty if it cannot be repaired automatically."""
-
-    finding: Finding
-    repair: Sequence[Step] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +138,9 @@ class MissingDependent:
         place, owner_key = _text(self.dependent_key), self.owner_key
         checks = {owner_key: _unchanged(owner_key, owner)}
         detail = f"{_text(owner_key)} has no {place}"
+        if self.constraint.remedy:
+            detail += f": {self.constraint.remedy}"
+            return Diagnosis(Finding(what=self.constraint.name, problem=Problem.MISSING, detail=detail))
         condition: Condition = ABSENT
         if stored is not None:
             holder_key = self.constraint.owner_key(stored)

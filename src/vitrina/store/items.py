@@ -112,19 +112,26 @@ def expect_type(item: Item | None, kind: type[ItemT]) -> ItemT:
 
 
 class UserItem(Item, discriminator="user"):
-    """An account."""
+    """An account. `password_hash` is that of releases before migration 4."""
 
     id = UnicodeAttribute()
     email = UnicodeAttribute()
     name = UnicodeAttribute()
     role = UnicodeAttribute()
     active = BooleanAttribute()
-    password_hash = UnicodeAttribute()
+    password_hash = UnicodeAttribute(null=True)
     session_epoch = IntegerAttribute()
     key_epoch = IntegerAttribute(null=True)
     version = IntegerAttribute()
     created_at = TimeAttribute()
     updated_at = TimeAttribute()
+
+
+class PasswordItem(Item, discriminator="password"):
+    """The hash of an account's password."""
+
+    user_id = UnicodeAttribute()
+    password_hash = UnicodeAttribute()
 
 
 class EmailItem(Item, discriminator="email"):

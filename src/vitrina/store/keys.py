@@ -135,6 +135,11 @@ def user(user_id: str) -> Key:
     return Key(f"USER#{user_id}", "USER")
 
 
+def password(user_id: str) -> Key:
+    """Return the key of the hash of an account's password."""
+    return Key(f"USER#{user_id}", "PASSWORD")
+
+
 SESSION_PREFIX: Final = "SESSION#"
 
 

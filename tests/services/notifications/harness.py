@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.mail.samples import AT, notice
 from tests.service import Clock
-from tests.store.samples import user
+from tests.store.samples import HASH, user
 from vitrina.backoff import Backoff
 from vitrina.config import Settings
 from vitrina.domain.notices import Notice, Waiting
@@ -75,7 +75,7 @@ class MailHarness:
     async def admin(self, **fields: Any) -> User:  # noqa: ANN401 - each field has its own type
         """Create an admin."""
         made = user(**{"role": Role.ADMIN} | fields)
-        await self.users.create(made)
+        await self.users.create(made, HASH)
         return made
 
     async def add_due(

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from tests.store.samples import at, price_changed, user
+from tests.store.samples import HASH, at, price_changed, user
 from vitrina.aws import Clients
 from vitrina.clock import now
 from vitrina.config import Settings
@@ -62,7 +62,7 @@ class Harness:
     async def admin(self, mode: EmailMode | None = None, **fields: Any) -> User:  # noqa: ANN401 - an account's fields
         """Create an admin, with mail preferences if a mode is given."""
         made = user(**{"role": Role.ADMIN} | fields)
-        await UserStore(self.table).create(made)
+        await UserStore(self.table).create(made, HASH)
         if mode is not None:
             await self.recipients.save(made.id, replace(DEFAULTS, email=mode))
         return made

@@ -6,8 +6,13 @@ from urllib.parse import urlencode
 
 from tests.api.client import PASSWORD, ok, sign_in
 from tests.store.design.harness import Harness, Work, account, keyed, plain, row
+from tests.store.samples import user
+from vitrina.clock import now
 from vitrina.domain.users import Role, User
 from vitrina.errors import LastSuperAdmin
+from vitrina.store import keys
+from vitrina.store.items import MigrationItem
+from vitrina.store.operations import Put
 from vitrina.store.users import UserStore
 
 _SECOND: Final = "second@example.com"
@@ -183,19 +188,28 @@ async def _(h: Harness) -> Work:
     return refused()
 
 
+@row("the first account that a process creates")
+async def _(h: Harness) -> Work:
+    for number in (1, 4):
+        await h.table.put(
+            Put(MigrationItem.keyed(keys.migration(number), name="", started_at=now(), seen=0, changed=0))
+        )
+    return UserStore(h.table).create(user(email="account-first@example.com"), "$" * 60)
+
+
 @row("a super_admin is demoted, which no route does")
 async def _(h: Harness) -> Work:
-    user = await h.services.accounts.create_super_admin(email=_THIRD, password=PASSWORD, name="Sol Third")
-    return UserStore(h.table).update(user, _with_role(user, Role.ADMIN))
+    third = await h.services.accounts.create_super_admin(email=_THIRD, password=PASSWORD, name="Sol Third")
+    return UserStore(h.table).update(third, _with_role(third, Role.ADMIN))
 
 
 @row("an admin is made a super_admin, which no route does")
 async def _(h: Harness) -> Work:
     store = UserStore(h.table)
-    user = await store.by_email(_THIRD)
-    assert user is not None
-    return store.update(user, _with_role(user, Role.SUPER_ADMIN))
+    third = await store.by_email(_THIRD)
+    assert third is not None
+    return store.update(third, _with_role(third, Role.SUPER_ADMIN))
 
 
-def _with_role(user: User, role: Role) -> User:
-    return replace(user, role=role, version=user.version + 1, session_epoch=user.session_epoch + 1)
+def _with_role(of: User, role: Role) -> User:
+    return replace(of, role=role, version=of.version + 1, session_epoch=of.session_epoch + 1)

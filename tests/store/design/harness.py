@@ -154,7 +154,7 @@ async def fill(service: Service, anonymous: Client) -> Harness:
     harness = Harness(service=service, anonymous=anonymous, super_admin=super_admin, admin=admin, user=user_)
     users = UserStore(harness.table)
     for _ in range(FULL):
-        await users.create(user(email=f"account-{_number()}@example.com", role=Role.ADMIN, password_hash="$" * 60))
+        await users.create(user(email=f"account-{_number()}@example.com", role=Role.ADMIN), "$" * 60)
         await harness.product()
         await harness.deleted()
         await harness.notice(harness.admin)

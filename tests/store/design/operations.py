@@ -4,6 +4,7 @@ from tests.store.design.harness import Harness, Work, plain, row
 from vitrina.clock import now
 from vitrina.ids import new_id
 from vitrina.store import consistency, keys
+from vitrina.store.codecs.accounts import password_item
 from vitrina.store.items import DeletionItem, EmailItem, Item, SkuItem, SuperAdminsItem, UserItem
 from vitrina.store.migrations.runner import migrate, standing
 from vitrina.store.operations import Delete, Put, Update
@@ -20,7 +21,8 @@ async def _(h: Harness) -> Work:
     person, admin = await h.account(email="uma@faß.example"), await h.account(role="admin")
     older, key = keys.emails(person.email)
     nowhere = "josé@example.com"
-    await h.table.update(Update(keys.user(admin.id), [UserItem.email.set(nowhere)]))
+    old_form = [UserItem.email.set(nowhere), UserItem.password_hash.set("$" * 60)]
+    await h.table.update(Update(keys.user(admin.id), old_form))
     for lost, wrong in (
         (key, EmailItem.keyed(older, user_id=person.id)),
         (keys.email(admin.email), EmailItem.keyed(keys.email(nowhere), user_id=admin.id)),
@@ -49,11 +51,13 @@ async def _(h: Harness) -> Work:
         SkuItem.keyed(keys.sku(third["sku"]), product_id=live["id"]),
         SkuItem.keyed(keys.sku("STRAY"), product_id=other["id"]),
         EmailItem.keyed(keys.email("stray@example.com"), user_id=new_id()),
+        password_item(new_id(), "$" * 60),
         SuperAdminsItem.keyed(keys.SUPER_ADMINS, members=7),
         marker,
     ):
         await h.table.put(Put(wrong))
-    return _check(h, repair=True, wrong=9, misplaced=2)
+    await h.table.update(Update(keys.user(person.id), [UserItem.password_hash.set("$" * 60)]))
+    return _check(h, repair=True, wrong=11, misplaced=2)
 
 
 @row("vitrina table check --repair, the count is lost")

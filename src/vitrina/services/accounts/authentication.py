@@ -68,9 +68,9 @@ class Authentication:
     async def sign_in(self, email: str, password: str, *, address: str, user_agent: str) -> tuple[TokenPair, Allowance]:
         """Start a session. Raises InvalidCredentials, which does not say what was wrong, RateLimited, Overloaded."""
         async with self._throttle.sign_in(email, address) as allowance:
-            user = await self._users.by_email(email)
+            user, password_hash = await self._users.with_password(email) or (None, None)
             usable = user is not None and user.active
-            matches = await self._passwords.matches(password, user.password_hash if user and usable else None)
+            matches = await self._passwords.matches(password, password_hash if usable else None)
             if user is None or not matches:
                 raise InvalidCredentials
         at = self._clock()
@@ -126,17 +126,17 @@ class Authentication:
         """
         user = principal.user
         async with self._throttle.password_change(principal.session.id) as allowance:
-            if not await self._passwords.matches(current_password, user.password_hash):
+            if not await self._passwords.matches(current_password, await self._users.password_hash(user.id)):
                 raise WrongPassword
         await check_password(self._passwords, new_password, email=user.email, name=user.name, field="new_password")
+        password_hash = await self._passwords.hash(new_password)
         after = replace(
             user,
-            password_hash=await self._passwords.hash(new_password),
             session_epoch=user.session_epoch + 1,
             version=user.version + 1,
             updated_at=self._clock(),
         )
-        await self._users.update(user, after, keep_session=principal.session.id)
+        await self._users.update(user, after, password_hash=password_hash, keep_session=principal.session.id)
         await self._sessions.clear(user.id, keep=principal.session.id)
         return allowance
 

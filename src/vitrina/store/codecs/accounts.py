@@ -1,4 +1,4 @@
-"""Accounts with the item that claims their e-mail address, sessions and API keys."""
+"""Accounts with the items of their e-mail address and their password, sessions and API keys."""
 
 from dataclasses import asdict
 from datetime import UTC, date, datetime
@@ -9,7 +9,7 @@ from vitrina.domain.api_keys import ApiKey, Scope
 from vitrina.domain.users import Role, Session, User
 from vitrina.store import keys
 from vitrina.store.codecs import attributes
-from vitrina.store.items import ApiKeyItem, EmailItem, SessionItem, UserItem
+from vitrina.store.items import ApiKeyItem, EmailItem, PasswordItem, SessionItem, UserItem
 
 _LONGEST_USER_AGENT: Final = 256
 """Characters of a user agent that are stored."""
@@ -34,6 +34,11 @@ def user_from(item: UserItem) -> User:
 def email_claim(user: User | UserItem) -> EmailItem:
     """Return the item that claims the e-mail address of an account."""
     return EmailItem.keyed(keys.email(user.email), user_id=user.id)
+
+
+def password_item(user_id: str, password_hash: str) -> PasswordItem:
+    """Return the item of the hash of an account's password."""
+    return PasswordItem.keyed(keys.password(user_id), user_id=user_id, password_hash=password_hash)
 
 
 def session_item(session: Session) -> SessionItem:

@@ -8,7 +8,12 @@ from typing import Final, Protocol
 
 from vitrina.clock import Clock, now
 from vitrina.errors import TableUnavailable
-from vitrina.store.migrations import m0001_baseline, m0002_index_keys, m0003_email_domains
+from vitrina.store.migrations import (
+    m0001_baseline,
+    m0002_index_keys,
+    m0003_email_domains,
+    m0004_password_hashes,
+)
 from vitrina.store.migrations.ledger import Entry, Held, Ledger, Lost, Report, State, claim, entries, reopen
 from vitrina.store.table import Table
 
@@ -24,7 +29,14 @@ class Migration(Protocol):
         """Run the migration from `ledger.position` on."""
 
 
-MIGRATIONS: Final = MappingProxyType[int, Migration]({1: m0001_baseline, 2: m0002_index_keys, 3: m0003_email_domains})
+MIGRATIONS: Final = MappingProxyType[int, Migration](
+    {
+        1: m0001_baseline,
+        2: m0002_index_keys,
+        3: m0003_email_domains,
+        4: m0004_password_hashes,
+    }
+)
 _POLL: Final = 1.0
 
 
