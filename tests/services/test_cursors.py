@@ -53,7 +53,12 @@ def test_no_character_can_be_changed_added_or_left_out() -> None:
             CURSORS.read(QUERY, attempt)
 
 
-@pytest.mark.parametrize("cursor", ["", "A", "ä", "\ud800", "a.b", "%20", "A" * 10_000, "e30="])
+@pytest.mark.parametrize("cursor", ["A", "ä", "\ud800", "a.b", "%20", "A" * 10_000, "e30="])
 def test_a_text_that_is_no_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidCursor):
         CURSORS.read(QUERY, cursor)
+
+
+def test_an_empty_cursor_is_none() -> None:
+    """A form sends the parameter that its user left empty."""
+    assert CURSORS.read(QUERY, "") is None

@@ -30,8 +30,11 @@ class Cursors:
         return _encoded(self._sign(query, payload) + payload)
 
     def read(self, query: tuple[str | None, ...], cursor: str | None) -> Position | None:
-        """Return the position of a cursor, None without one. Raises InvalidCursor unless it was issued for `query`."""
-        if cursor is None:
+        """Return the position of a cursor, None without one or for an empty one, which a form may send.
+
+        Raises InvalidCursor unless it was issued for `query`.
+        """
+        if not cursor:
             return None
         try:
             raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)

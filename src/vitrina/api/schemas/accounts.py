@@ -9,7 +9,7 @@ from vitrina.api.http.pagination import PageQuery
 from vitrina.api.http.responses import Resource
 from vitrina.api.http.validation import BodyModel
 from vitrina.api.schemas.analytics import Day
-from vitrina.api.schemas.fields import AccountName, Email, Line, NewPassword, Secret, Time, absent
+from vitrina.api.schemas.fields import AccountName, Email, Line, NewPassword, Secret, Time, WholeNumber, absent
 from vitrina.domain.api_keys import DEFAULT_DAYS, MOST_DAYS, Scope
 from vitrina.domain.users import MAX_EMAIL, Role, Session, typed_email
 
@@ -121,7 +121,9 @@ class ApiKeyCreate(BodyModel):
 
     name: Annotated[Line, Field(description="What the key is for.")]
     scope: Annotated[Scope, Field(strict=False)]
-    expires_in_days: Annotated[int, Field(ge=1, le=MOST_DAYS, description="Days until the key expires.")] = DEFAULT_DAYS
+    expires_in_days: Annotated[WholeNumber, Field(ge=1, le=MOST_DAYS, description="Days until the key expires.")] = (
+        DEFAULT_DAYS
+    )
 
 
 class ApiKeyFields(Resource):

@@ -18,7 +18,7 @@ from pydantic_core import CoreSchema, core_schema
 from vitrina.api.http.problems import TABLE, describe
 from vitrina.api.http.responses import Resource, render
 from vitrina.api.http.validation import BodyModel, failed
-from vitrina.api.schemas.fields import Currency, Description, Line, Price, Sku, absent
+from vitrina.api.schemas.fields import Currency, Description, Line, Price, Sku, WholeNumber, absent
 from vitrina.api.schemas.products import ManagedProduct
 from vitrina.domain.money import DEFAULT_CURRENCY
 from vitrina.domain.products import ProductDraft
@@ -30,7 +30,7 @@ from vitrina.store.idempotency import StoredResponse
 
 MOST_OPERATIONS: Final = 100
 _OPS: Final = ("upsert", "patch", "delete")
-_Version = Annotated[int, Field(ge=1, description="The version that the product must have, as in `If-Match`.")]
+_Version = Annotated[WholeNumber, Field(ge=1, description="The version that the product must have, as in `If-Match`.")]
 _Id = Annotated[str, Field(description="The product's id.")]
 
 

@@ -46,6 +46,11 @@ def _read_time(value: object) -> object:
         raise ValueError("is no time of the calendar") from None
 
 
+def _read_whole_number(value: object) -> object:
+    """Accept `182.0` too, which is an integer for JSON Schema (draft 2020-12, validation section 6.1.1)."""
+    return int(value) if isinstance(value, JsonNumber) and value.is_integer() and abs(value) < 1 << 53 else value
+
+
 def _check_password(value: str) -> str:
     if any(unicodedata.category(character) == "Cc" for character in value):
         raise ValueError("holds a control character")
@@ -86,6 +91,7 @@ Description = Annotated[
     str, AfterValidator(_clean_description), Field(json_schema_extra={"maxLength": MAX_DESCRIPTION})
 ]
 Price = Annotated[Decimal, BeforeValidator(_read_price), WithJsonSchema(_PRICE_SCHEMA, mode="validation")]
+WholeNumber = Annotated[int, BeforeValidator(_read_whole_number)]
 Currency = Annotated[
     str,
     AfterValidator(check_currency),

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 from vitrina.api.http.pagination import PageOf, PageQuery
 from vitrina.api.http.responses import Resource
 from vitrina.api.http.validation import BodyModel
-from vitrina.api.schemas.fields import Time
+from vitrina.api.schemas.fields import Time, WholeNumber
 from vitrina.domain.notices import EmailMode, Language, Notice
 
 _AMOUNT = Field(json_schema_extra={"pattern": r"^[0-9]+(\.[0-9]+)?$"}, examples=["19.99"])
@@ -81,7 +81,9 @@ class NotificationPreferencesPut(BodyModel):
     """
 
     email: Annotated[EmailMode, Field(strict=False)]
-    digest_minutes: Annotated[int, Field(ge=1, le=1_440, description="Minutes of a digest's window.")] | None = None
+    digest_minutes: (
+        Annotated[WholeNumber, Field(ge=1, le=1_440, description="Minutes of a digest's window.")] | None
+    ) = None
     language: Annotated[Language, Field(strict=False)] | None = None
 
 
