@@ -65,3 +65,12 @@ async def test_no_acknowledged_write_of_a_hot_product_is_lost(clients: list[Clie
     history = ok(await clients[0].get(f"{path}/history", params={"limit": "100"}))["items"]
     assert [change["version"] for change in history] == list(range(len(history), 0, -1))
     assert acknowledged.items() <= {change["version"]: change["changes"]["price"]["to"] for change in history}.items()
+
+
+async def test_of_many_creations_of_one_sku_one_is_acknowledged(clients: list[Client]) -> None:
+    """The others learn that it is taken, not that they met somebody."""
+    body = product_body()
+    found = await answered([clients[number % 2].post("/v1/products", body) for number in range(40)])
+    assert found[201, ""] == 1
+    assert found.keys() <= {(201, ""), (409, "sku_taken"), (503, "table_unavailable"), (503, "unavailable")}
+    assert found[409, "sku_taken"] >= 10
