@@ -250,7 +250,7 @@ class Services:
         """Registration, and the management of accounts."""
         from vitrina.services.accounts.accounts import Accounts
 
-        return Accounts(self.user_store, self.session_store, passwords=self.passwords, clock=self._clock)
+        return Accounts(self.user_store, passwords=self.passwords, clock=self._clock)
 
     @cached_property
     def authentication(self) -> "Authentication":

@@ -23,7 +23,6 @@ from vitrina.ids import new_id
 from vitrina.services.accounts.accounts import Accounts
 from vitrina.services.accounts.passwords import Passwords
 from vitrina.store import consistency
-from vitrina.store.sessions import SessionStore
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
 
@@ -62,7 +61,7 @@ async def shop(engine: str) -> AsyncIterator[Shop]:
     async with faulty_table(engine) as (table, url), aws.connect(settings) as clients, aiohttp.ClientSession() as http:
         direct = Table(clients, name=settings.table_name, deadline=30)
         passwords = Passwords(cost=4, workers=1, queue=9, wait=30)
-        accounts = Accounts(UserStore(direct), SessionStore(direct), passwords=passwords)
+        accounts = Accounts(UserStore(direct), passwords=passwords)
         email = fresh_email()
         await accounts.create_super_admin(email=email, password=PASSWORD, name="Sol")
         api = Engine(

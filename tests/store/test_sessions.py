@@ -8,9 +8,9 @@ import pytest
 from tests.store.samples import HASH, at, session, user
 from vitrina.domain.users import Session, User
 from vitrina.errors import NotFound
-from vitrina.ids import new_id
 from vitrina.store import keys
-from vitrina.store.items import SessionItem
+from vitrina.store.items import Item, SessionItem
+from vitrina.store.operations import Query
 from vitrina.store.sessions import SessionStore
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore
@@ -141,13 +141,36 @@ async def test_an_ended_session_is_not_found(store: SessionStore, owner: User) -
     assert await store.with_user(owner.id, made.id, at=at(0)) is None
 
 
-async def test_clearing_deletes_all_sessions_but_one_and_nothing_else(store: SessionStore, owner: User) -> None:
-    """In more than one batch."""
-    made = [await create(store, owner, id=new_id()) for _ in range(30)]
-    await store.clear(owner.id, keep=made[7].id)
-    assert (await store.page(owner, at=at(0), limit=99, start=None)).items == [made[7]]
-    await store.clear(owner.id)
-    await store.clear(owner.id)
-    assert (await store.page(owner, at=at(0), limit=99, start=None)).items == []
-    again = await create(store, owner)
-    assert await store.with_user(owner.id, again.id, at=at(0)) == (owner, again)
+async def test_a_sign_in_removes_what_has_ended_and_the_oldest_of_too_many(
+    store: SessionStore, owner: User, table: Table
+) -> None:
+    """Up to 25 at a time; a session that a concurrent change of the password has kept is not ended."""
+    ended = [await create(store, owner, expires_at=at(1)), await create(store, owner)]
+    owner = replace(owner, session_epoch=1)
+    kept = await create(store, owner, epoch=2)
+    live = [await create(store, owner) for _ in range(104)]
+    await store.prune(owner, keep=live[-1].id, at=at(2))
+    left = {key.sk for key in await session_keys(table, owner)}
+    wanted = {keys.session(owner.id, one.id).sk for one in live[-100:]}
+    assert wanted == left
+    assert not left & {keys.session(owner.id, one.id).sk for one in (*ended, kept)}
+    again = await create(store, owner, epoch=2)
+    await store.prune(owner, keep=live[-1].id, at=at(2))
+    assert keys.session(owner.id, again.id) in await session_keys(table, owner)
+    assert len(await session_keys(table, owner)) == 100
+
+
+async def session_keys(table: Table, owner: User) -> list[keys.Key]:
+    """Return the keys of all stored sessions of an account."""
+    sessions = (Item.pk == keys.user(owner.id).pk) & Item.sk.startswith(keys.SESSION_PREFIX)
+    query = Query(condition=sessions, consistent=True)
+    return [item.key for item in (await table.query(query, limit=999))[0]]
+
+
+async def test_pruning_few_sessions_deletes_only_what_has_ended(store: SessionStore, owner: User, table: Table) -> None:
+    """By one call, or two if there are any."""
+    ended = await create(store, owner, epoch=-1)
+    made = [await create(store, owner) for _ in range(3)]
+    await store.prune(owner, keep=made[-1].id, at=at(0))
+    assert {key.sk for key in await session_keys(table, owner)} == {keys.session(owner.id, one.id).sk for one in made}
+    assert keys.session(owner.id, ended.id) not in await session_keys(table, owner)

@@ -1,6 +1,7 @@
 """Sessions in the table (R14), in their account's partition."""
 
 from datetime import datetime
+from typing import Final
 
 from pynamodb.expressions.condition import Condition
 
@@ -11,10 +12,13 @@ from vitrina.errors import NotFound
 from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.codecs.accounts import session_from, session_item, user_from
-from vitrina.store.items import Item, SessionItem, UserItem
+from vitrina.store.items import Item, SessionItem, UserItem, expect_type
 from vitrina.store.operations import Delete, Put, Query, Update
-from vitrina.store.paging import every, page
-from vitrina.store.table import ConditionFailed, Table
+from vitrina.store.paging import page
+from vitrina.store.table import MOST_PUTS, ConditionFailed, Table
+
+MOST_SESSIONS: Final = 100
+"""Live sessions of an account; the oldest end when there are more."""
 
 
 class SessionStore:
@@ -33,9 +37,8 @@ class SessionStore:
         user, session = (found.get(key) for key in keys_wanted)
         if not isinstance(user, UserItem) or not isinstance(session, SessionItem):
             return None
-        if not user.active or session.epoch != user.session_epoch or (session.expires_at or 0) <= epoch_seconds(at):
-            return None
-        return user_from(user), session_from(session)
+        account = user_from(user)
+        return (account, session_from(session)) if user.active and _is_valid(session, account, at) else None
 
     async def create(self, session: Session) -> None:
         """Write a new session."""
@@ -78,8 +81,7 @@ class SessionStore:
         The deletion has no condition, since its retry after a lost response would fail on it.
         """
         item = await self._table.get(keys.session(user.id, session_id), consistent=True)
-        current = isinstance(item, SessionItem) and item.epoch == user.session_epoch
-        if item is None or not current or (item.expires_at or 0) <= epoch_seconds(at):
+        if not isinstance(item, SessionItem) or not _is_valid(item, user, at):
             raise NotFound
         await self.discard(user.id, session_id)
 
@@ -87,13 +89,30 @@ class SessionStore:
         """Delete a session; one that does not exist is no error."""
         await self._table.delete(Delete(keys.session(user_id, session_id)))
 
-    async def clear(self, user_id: str, *, keep: str | None = None) -> None:
-        """Delete the items of sessions that the account's epoch or deletion has ended, except `keep`."""
-        items = await every(self._table, Query(condition=_sessions_of(user_id), consistent=True))
-        ended = [item.key for item in items if item.sk != keys.session(user_id, keep or "").sk]
-        await self._table.delete_many(ended)
+    async def prune(self, user: User, *, keep: str, at: datetime) -> None:
+        """Delete sessions that have ended, and the oldest beyond `MOST_SESSIONS`, `keep` included: 1 call, 2 if any.
+
+        It looks at the newest, and deletes as many as one call can: each sign-in adds one session and removes up to 25,
+        so their number stays bounded. What the account's epoch has ended needs no other end, and TTL deletes the rest.
+        """
+        query = Query(condition=_sessions_of(user.id), descending=True, consistent=True)
+        items, _ = await self._table.query(query, limit=MOST_SESSIONS + MOST_PUTS)
+        others = [expect_type(item, SessionItem) for item in items if item.sk != keys.session(user.id, keep).sk]
+        # A higher epoch than that of `user`, which was read before, belongs to a session that a new password has kept.
+        live = [item.sk for item in others if _is_live(item, at) and item.epoch >= user.session_epoch]
+        live = live[: MOST_SESSIONS - 1]
+        surplus = [item.key for item in others if item.sk not in live]
+        await self._table.delete_many(surplus[-MOST_PUTS:])
 
 
 def _sessions_of(user_id: str) -> Condition:
     condition: Condition = (Item.pk == keys.user(user_id).pk) & Item.sk.startswith(keys.SESSION_PREFIX)
     return condition
+
+
+def _is_valid(session: SessionItem, user: User, at: datetime) -> bool:
+    return session.epoch == user.session_epoch and _is_live(session, at)
+
+
+def _is_live(session: SessionItem, at: datetime) -> bool:
+    return (session.expires_at or 0) > epoch_seconds(at)

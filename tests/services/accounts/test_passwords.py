@@ -157,6 +157,25 @@ async def test_a_thread_stays_taken_until_a_cancelled_job_is_done(
             await passwords.matches("blue-lantern-2026", None)
 
 
+async def test_accounts_get_threads_in_turn() -> None:
+    """Many sign-ins of one account delay one of another by a single check, and leave it a place in the queue."""
+    passwords = Passwords(cost=4, workers=1, queue=8, wait=5)
+    done, let_go = list[str](), threading.Event()
+
+    async def sign_in(owner: str) -> None:
+        await passwords._checks.run(let_go.wait, owner=owner)
+        done.append(owner)
+
+    tasks = [asyncio.create_task(sign_in(owner)) for owner in ["busy"] * 6 + ["ana", "luis"]]
+    await asyncio.sleep(0.01)
+    let_go.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    passwords.close()
+    assert done == ["busy", "busy", "ana", "luis", "busy", "busy", "busy"]
+    assert [type(result) for result in results].count(Overloaded) == 1
+    assert (passwords._checks.waiting, passwords._checks._turns, passwords._checks._idle) == (0, {}, 1)
+
+
 async def test_registrations_leave_a_thread_to_sign_ins(passwords: Passwords) -> None:
     """New passwords also have a queue of their own."""
     let_go = threading.Event()

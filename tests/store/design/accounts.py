@@ -49,6 +49,14 @@ plain(
 )
 
 
+@row("POST /v1/auth/login, a new password has ended two sessions", 200)
+async def _(h: Harness) -> Work:
+    person = await h.account()
+    password = "green-harbour-1987"
+    ok(await h.super_admin.patch(f"/v1/users/{person.id}", {"password": password}))
+    return h.anonymous.post("/v1/auth/login", person.credentials | {"password": password})
+
+
 @row("POST /v1/auth/login, too many attempts", 429)
 async def _(h: Harness) -> Work:
     guess = h.super_admin.credentials | {"password": "wrong"}

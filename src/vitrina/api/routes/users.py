@@ -33,7 +33,7 @@ async def create_user(request: Request[UserCreate, None]) -> web.Response:
     return await create_once(
         request,
         "users",
-        lambda also: request.app[SERVICES].accounts.create(draft, also=also),
+        lambda also: request.app[SERVICES].accounts.create(draft, by=request.caller.id, also=also),
         lambda user: created(UserResource.model_validate(user), etag=user.version, location=f"/v1/users/{user.id}"),
     )
 
@@ -79,7 +79,7 @@ async def change_user(request: Request[UserPatch, None]) -> web.Response:
     if "role" in fields:
         fields["role"] = Role(fields["role"])
     user = await request.app[SERVICES].accounts.change(
-        request.parameter("user_id"), UserChanges(**fields), expected=request.if_match()
+        request.parameter("user_id"), UserChanges(**fields), by=request.caller.id, expected=request.if_match()
     )
     return json_response(UserResource.model_validate(user), etag=user.version)
 
@@ -93,5 +93,7 @@ async def change_user(request: Request[UserPatch, None]) -> web.Response:
 )
 async def delete_user(request: Request[None, None]) -> web.Response:
     """Delete an account and end its sessions."""
-    await request.app[SERVICES].accounts.delete(request.parameter("user_id"), expected=request.if_match())
+    await request.app[SERVICES].accounts.delete(
+        request.parameter("user_id"), by=request.caller.id, expected=request.if_match()
+    )
     return json_response(status=204)

@@ -1,6 +1,8 @@
 """Accounts: registration, and their management by a super_admin (R1 to R4)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+
+import structlog
 
 from vitrina.clock import Clock, now
 from vitrina.domain.pages import Page, Position
@@ -11,8 +13,9 @@ from vitrina.ids import is_id, new_id
 from vitrina.services.accounts.passwords import Passwords
 from vitrina.services.concurrency import KeyedLock
 from vitrina.store.operations import AlsoWrite, nothing_else
-from vitrina.store.sessions import SessionStore
 from vitrina.store.users import UserStore
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +48,18 @@ async def check_password(
 
 
 class Accounts:
-    """Creates, changes and deletes accounts; the caller has checked what the user may do."""
+    """Creates, changes and deletes accounts; the caller has checked what the user may do.
 
-    def __init__(self, users: UserStore, sessions: SessionStore, *, passwords: Passwords, clock: Clock = now) -> None:
+    `by` is the id of the account that acts, None for a registration and the command line. It is logged with the target.
+    """
+
+    def __init__(self, users: UserStore, *, passwords: Passwords, clock: Clock = now) -> None:
         self._users = users
-        self._sessions = sessions
         self._passwords = passwords
         self._clock = clock
         self._locks = KeyedLock()
 
-    async def create(self, draft: UserDraft, *, also: AlsoWrite[User] = nothing_else) -> User:
+    async def create(self, draft: UserDraft, *, by: str | None = None, also: AlsoWrite[User] = nothing_else) -> User:
         """Create an account, with the steps of `also` in the same transaction.
 
         Requests for the same e-mail wait for each other: the first takes it, and the others need no password hash.
@@ -64,6 +69,7 @@ class Accounts:
         async def attempt() -> User:
             user, password_hash = await self._new_user(draft)
             await self._users.create(user, password_hash, also=also(user))
+            log.info("account_created", actor_id=by, account_id=user.id, role=user.role.value)
             return user
 
         return await self._locks.hold(canonical_email(draft.email), attempt)
@@ -73,6 +79,7 @@ class Accounts:
         draft = UserDraft(email=email, password=password, name=name, role=Role.SUPER_ADMIN)
         user, password_hash = await self._new_user(draft)
         await self._users.create(user, password_hash)
+        log.info("account_created", actor_id=None, account_id=user.id, role=user.role.value)
         return user
 
     async def get(self, user_id: str) -> User:
@@ -86,7 +93,7 @@ class Accounts:
         """Return a page of accounts, newest first."""
         return await self._users.page(role=role, limit=limit, start=start)
 
-    async def change(self, user_id: str, changes: UserChanges, *, expected: Expected) -> User:
+    async def change(self, user_id: str, changes: UserChanges, *, by: str, expected: Expected) -> User:
         """Change an account. A new role, a new password and deactivation end its sessions at once (R14).
 
         Deactivation and the loss of an admin's role end its API keys for good.
@@ -104,13 +111,13 @@ class Accounts:
             if after is before:
                 return before
             await self._users.update(before, after, password_hash=password_hash)
-            if after.session_epoch != before.session_epoch:
-                await self._sessions.clear(user_id)
+            fields = [name for name, value in asdict(changes).items() if value is not None]
+            log.info("account_changed", actor_id=by, account_id=user_id, fields=fields)
             return after
 
         return await self._locks.hold(user_id, attempt)
 
-    async def delete(self, user_id: str, *, expected: Expected) -> None:
+    async def delete(self, user_id: str, *, by: str, expected: Expected) -> None:
         """Delete an account with its sessions, API keys and inbox.
 
         Raises NotFound, VersionMismatch, SuperAdminProtected, Conflict.
@@ -118,6 +125,7 @@ class Accounts:
 
         async def attempt() -> None:
             await self._users.delete(await self._get_changeable(user_id, expected))
+            log.info("account_deleted", actor_id=by, account_id=user_id)
             await self._users.clear(user_id)
 
         await self._locks.hold(user_id, attempt)
@@ -128,6 +136,7 @@ class Accounts:
         if user is None or user.role is not Role.SUPER_ADMIN:
             raise NotFound
         await self._users.delete(user)
+        log.info("account_deleted", actor_id=None, account_id=user.id)
         await self._users.clear(user.id)
 
     async def _get_changeable(self, user_id: str, expected: Expected) -> User:

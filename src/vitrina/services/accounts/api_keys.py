@@ -16,6 +16,8 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+import structlog
+
 from vitrina.clock import Clock, now
 from vitrina.domain.api_keys import ApiKey, Scope
 from vitrina.domain.pages import Page, Position
@@ -24,6 +26,8 @@ from vitrina.errors import InvalidToken, NotFound
 from vitrina.ids import is_id, new_id
 from vitrina.store.api_keys import ApiKeyStore
 from vitrina.store.operations import AlsoWrite, nothing_else
+
+log = structlog.get_logger(__name__)
 
 PREFIX: Final = "vtk_"
 """What each key begins with; no JWT does."""
@@ -73,6 +77,7 @@ class ApiKeys:
             expires_at=at.replace(microsecond=0) + timedelta(days=draft.expires_in_days),
         )
         await self._store.create(key, also=also(key))
+        log.info("api_key_created", actor_id=owner.id, key_id=key_id, scope=key.scope.value)
         return key
 
     async def page(self, owner: User, *, limit: int, start: Position | None) -> Page[ApiKey]:
@@ -84,6 +89,7 @@ class ApiKeys:
         if not is_id(key_id):
             raise NotFound
         await self._store.delete(owner, key_id, at=self._clock())
+        log.info("api_key_deleted", actor_id=owner.id, key_id=key_id)
 
     async def authenticate(self, text: str) -> Principal:
         """Return the principal of a key: 1 call, and a second one at the first use of each day. Raises InvalidToken.

@@ -1,11 +1,14 @@
 """Sign-in, sign-out, tokens and sessions (R14)."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import structlog
+
 from vitrina.clock import Clock, now
 from vitrina.domain.pages import Page, Position
-from vitrina.domain.users import Principal, Session, User
+from vitrina.domain.users import Principal, Session, User, canonical_email
 from vitrina.errors import Allowance, InvalidCredentials, InvalidToken, NotFound, TokenReused, WrongPassword
 from vitrina.ids import is_id, new_id
 from vitrina.services.accounts.accounts import check_password
@@ -15,6 +18,8 @@ from vitrina.services.accounts.throttle import Throttle
 from vitrina.services.accounts.tokens import ACCESS, REFRESH, Claims, Tokens
 from vitrina.store.sessions import SessionStore
 from vitrina.store.users import UserStore
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +75,10 @@ class Authentication:
         async with self._throttle.sign_in(email, address) as allowance:
             user, password_hash = await self._users.with_password(email) or (None, None)
             usable = user is not None and user.active
-            matches = await self._passwords.matches(password, password_hash if usable else None)
+            given = password_hash if usable else None
+            matches = await self._passwords.matches(password, given, owner=canonical_email(email))
             if user is None or not matches:
+                log.info("sign_in_refused", account_id=user and user.id)
                 raise InvalidCredentials
         at = self._clock()
         session = Session(
@@ -85,7 +92,8 @@ class Authentication:
             refreshed_at=at,
             expires_at=at + timedelta(seconds=self._refresh_lifetime),
         )
-        await self._sessions.create(session)
+        await asyncio.gather(self._sessions.create(session), self._sessions.prune(user, keep=session.id, at=at))
+        log.info("signed_in", account_id=user.id, session_id=session.id)
         return self._pair(session), allowance
 
     async def refresh(self, token: str) -> TokenPair:
@@ -103,6 +111,7 @@ class Authentication:
             # Another request used the token first, or the session was kept across a change of the password.
             _, session = await self._verified(claims, at)
         await self._sessions.discard(session.user_id, session.id)
+        log.warning("refresh_token_reused", account_id=session.user_id, session_id=session.id)
         raise TokenReused
 
     async def sign_out(self, principal: Principal) -> None:
@@ -126,18 +135,19 @@ class Authentication:
         """
         user = principal.user
         async with self._throttle.password_change(principal.session.id) as allowance:
-            if not await self._passwords.matches(current_password, await self._users.password_hash(user.id)):
+            password_hash = await self._users.password_hash(user.id)
+            if not await self._passwords.matches(current_password, password_hash, owner=canonical_email(user.email)):
                 raise WrongPassword
         await check_password(self._passwords, new_password, email=user.email, name=user.name, field="new_password")
-        password_hash = await self._passwords.hash(new_password)
+        new_hash = await self._passwords.hash(new_password)
         after = replace(
             user,
             session_epoch=user.session_epoch + 1,
             version=user.version + 1,
             updated_at=self._clock(),
         )
-        await self._users.update(user, after, password_hash=password_hash, keep_session=principal.session.id)
-        await self._sessions.clear(user.id, keep=principal.session.id)
+        await self._users.update(user, after, password_hash=new_hash, keep_session=principal.session.id)
+        log.info("account_changed", actor_id=user.id, account_id=user.id, fields=["password"])
         return allowance
 
     async def _verified(self, claims: Claims, at: datetime) -> tuple[User, Session]:

@@ -7,6 +7,7 @@ import hashlib
 import re
 import threading
 import unicodedata
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -50,13 +51,13 @@ class Passwords:
         """Return the hash of a new password. Raises Overloaded when no thread is free in time."""
         return await self._new.run(lambda: bcrypt.hashpw(_digest(password), bcrypt.gensalt(self._cost)).decode())
 
-    async def matches(self, password: str, password_hash: str | None) -> bool:
+    async def matches(self, password: str, password_hash: str | None, *, owner: str = "") -> bool:
         """Return whether a password has this hash; without a hash, return False after the same time.
 
-        Raises Overloaded when no thread is free in time.
+        Owners, which are accounts, get threads in turn. Raises Overloaded when no thread is free in time.
         """
         wanted = (password_hash or self._decoy_hash).encode()
-        same = await self._checks.run(lambda: bcrypt.checkpw(_digest(password), wanted))
+        same = await self._checks.run(lambda: bcrypt.checkpw(_digest(password), wanted), owner=owner)
         return same and password_hash is not None
 
     async def is_common(self, password: str, *, context: tuple[str, ...]) -> bool:
@@ -75,37 +76,75 @@ class Passwords:
 
 
 class _Share:
-    """A share of the threads: up to `at_once` jobs run, and up to `queue` jobs wait for `wait` seconds each."""
+    """A share of the threads: up to `at_once` jobs run, and up to `queue` jobs wait for `wait` seconds each.
+
+    Owners with waiting jobs get free threads in turn, so the many jobs of one delay those of another by one job.
+    """
 
     def __init__(self, threads: ThreadPoolExecutor, *, at_once: int, queue: int, wait: float) -> None:
         self._threads = threads
-        self._free = asyncio.Semaphore(at_once)
+        self._idle = at_once
         self._queue = queue
         self._wait = wait
+        self._turns: dict[str, deque[asyncio.Future[None]]] = {}
         self.waiting = 0
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T], *, owner: str = "") -> T:
         """Run `work` in a thread and return its result. Raises Overloaded when none is free in time."""
-        if self.waiting >= self._queue:
-            raise Overloaded
-        self.waiting += 1
-        try:
-            async with asyncio.timeout(self._wait):
-                await self._free.acquire()
-        except TimeoutError as error:
-            raise Overloaded from error
-        finally:
-            self.waiting -= 1
+        if self._idle:
+            self._idle -= 1
+        else:
+            await self._wait_for_turn(owner)
         loop = asyncio.get_running_loop()
         job = self._threads.submit(work)
         # The thread is free when its work is done, not when the waiting request is cancelled.
-        job.add_done_callback(lambda _: _release(self._free, loop))
+        job.add_done_callback(lambda _: _call_soon(loop, self._release))
         return await asyncio.wrap_future(job)
 
+    async def _wait_for_turn(self, owner: str) -> None:
+        turns = self._turns.setdefault(owner, deque())
+        # No account takes more than half of the queue, so another one's job has a place in it.
+        if self.waiting >= self._queue or (owner and len(turns) >= self._queue // 2):
+            self._forget(owner)
+            raise Overloaded
+        turn = asyncio.get_running_loop().create_future()
+        turns.append(turn)
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(self._wait):
+                await turn
+        except BaseException as error:
+            if turn.cancelled():
+                turns.remove(turn)
+                self._forget(owner)
+            else:
+                self._release()  # The turn came at the same moment.
+            if isinstance(error, TimeoutError):
+                raise Overloaded from error
+            raise
+        finally:
+            self.waiting -= 1
 
-def _release(free: asyncio.Semaphore, loop: asyncio.AbstractEventLoop) -> None:
+    def _release(self) -> None:
+        """Give a free thread to the owner whose turn it is."""
+        if not self._turns:
+            self._idle += 1
+            return
+        owner = next(iter(self._turns))
+        turns = self._turns.pop(owner)
+        turn = turns.popleft()
+        if turns:
+            self._turns[owner] = turns  # Behind the others.
+        turn.set_result(None)
+
+    def _forget(self, owner: str) -> None:
+        if not self._turns.get(owner):
+            self._turns.pop(owner, None)
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
     with contextlib.suppress(RuntimeError):  # The loop is closed, so nothing waits for the thread.
-        loop.call_soon_threadsafe(free.release)
+        loop.call_soon_threadsafe(work)
 
 
 def _guesses(password: str, words: list[str]) -> int:
