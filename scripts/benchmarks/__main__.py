@@ -26,6 +26,7 @@ from scripts.benchmarks import (
     outage,
     reads,
     reports,
+    rollup,
     writes,
 )
 from scripts.benchmarks.figures import Report
@@ -129,6 +130,14 @@ def fleet_command(path: Path | None) -> None:
 def aws_command(path: Path | None) -> None:
     """Run the service behind what AWS does and local engines do not: throttling, conflicts, stale reads, latency."""
     _measure(aws.measure, path)
+
+
+@main.command("rollup")
+@click.option("--products", type=click.IntRange(min=10_000), default=rollup.PRODUCTS, show_default=True)
+@json_option
+def rollup_command(products: int, path: Path | None) -> None:
+    """Roll up a day of many products on a simulated table that takes 1,000 write units a second."""
+    _measure(partial(rollup.measure, products=products), path)
 
 
 @main.command("client")
