@@ -9,6 +9,7 @@ from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, Route, RouteTable
 from vitrina.api.http.validation import BodyModel, QueryModel
+from vitrina.domain.api_keys import Scope
 from vitrina.domain.users import EVERY_ROLE
 
 
@@ -38,7 +39,7 @@ def test_a_route_must_have_a_policy() -> None:
 @pytest.mark.parametrize("option", ["late_authentication", "ignores_tokens"])
 def test_only_public_routes_can_skip_or_delay_authentication(option: str) -> None:
     """Without authorisation first, the work could reveal something."""
-    _route(allow=PUBLIC, **{option: True})
+    _route(allow=PUBLIC, scope=Scope.READ, **{option: True})
     with pytest.raises(ValueError, match="before the caller is known"):
         _route(allow=EVERY_ROLE, **{option: True})
 
