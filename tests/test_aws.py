@@ -1,9 +1,12 @@
 """Which host and region each client has."""
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from tests.service import settings_for
-from vitrina.aws import connect, connect_streams
+from vitrina.aws import connect, connect_streams, read_keys
+from vitrina.config import Settings
 
 HOME = "https://dynamodb.eu-west-1.amazonaws.com"
 LINK = "https://vpce-1-a.dynamodb.eu-west-1.vpce.amazonaws.com"
@@ -49,3 +52,28 @@ async def test_a_reader_has_an_endpoint_and_a_region_of_its_own(
     async with connect(settings_for("", **options)) as clients:
         assert (clients.reader.meta.endpoint_url, clients.reader.meta.region_name) == expected
         assert (clients.reader is clients.writer) == (reader is None and not region)
+
+
+async def test_keys_are_read_from_secrets_manager_where_the_settings_name_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As AWS generates them: the signing key has no id. Without names nothing is asked."""
+    named_none = settings_for(LOCAL)
+    asked: list[str] = []
+
+    async def get_secret_value(request: web.Request) -> web.Response:
+        name = (await request.json())["SecretId"]
+        asked.append(f"{request.headers['X-Amz-Target']} {name}")
+        return web.json_response(
+            {"Name": name, "SecretString": name[0] * 40}, content_type="application/x-amz-json-1.1"
+        )
+
+    app = web.Application()
+    app.router.add_post("/", get_secret_value)
+    async with TestServer(app) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", str(server.make_url("")))
+        monkeypatch.setenv("VITRINA_SIGNING_KEYS_SECRET", "xyz")
+        monkeypatch.setenv("VITRINA_SECRET_KEY_SECRET", "abc")
+        settings = await read_keys(Settings())
+    assert settings.token_keys == {"initial": b"x" * 40}
+    assert settings.secret_key.get_secret_value() == "a" * 40
+    assert asked == ["secretsmanager.GetSecretValue xyz", "secretsmanager.GetSecretValue abc"]
+    assert await read_keys(named_none) is named_none

@@ -183,8 +183,11 @@ def test_lines_are_collected_but_warnings_are_written_at_once() -> None:
     time.sleep(0.02)
     assert os.read(reader, 100) == b"one\ntwo\n"
     sink.write(b"three")
-    sink.close()
+    sink.flush()
     assert os.read(reader, 100) == b"three\n"
+    sink.write(b"four")
+    sink.close()
+    assert os.read(reader, 100) == b"four\n"
 
 
 def test_a_stalled_reader_delays_no_caller() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import aioboto3
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
+from pydantic import SecretStr
 
 from vitrina.config import Settings
 from vitrina.dynamodb import extend_clients
@@ -96,6 +97,21 @@ def connect_mail(settings: Settings) -> AbstractAsyncContextManager["SESV2Client
     """Return a client of SES without retries, since each retry could send a mail again; the mailer decides on them."""
     config = client_config(settings, read_timeout=settings.mail_timeout, attempts=1)
     return _client("sesv2", settings, settings.ses_endpoint, config)  # type: ignore[no-any-return]
+
+
+async def read_keys(settings: Settings) -> Settings:
+    """Return the settings with the keys that they name in AWS Secrets Manager: 1 call for each. Raises ValueError."""
+    names = {"signing_keys": settings.signing_keys_secret, "secret_key": settings.secret_key_secret}
+    if not any(names.values()):
+        return settings
+    config = client_config(settings, read_timeout=5.0, attempts=3)
+    async with _client("secretsmanager", settings, None, config) as client:
+        found: dict[str, Any] = {
+            name: SecretStr((await client.get_secret_value(SecretId=secret))["SecretString"])
+            for name, secret in names.items()
+            if secret
+        }
+    return Settings(**found)
 
 
 def connect_s3(settings: Settings) -> AbstractAsyncContextManager[Any]:

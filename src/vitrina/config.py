@@ -91,13 +91,19 @@ class Settings(BaseSettings):
     signing_keys: SecretStr = Field(
         SecretStr(""),
         description="Required by the API. `kid:secret[,kid:secret]`, each secret at least 32 bytes: the first signs "
-        "tokens, all verify them.",
+        "tokens, all verify them. A secret alone has the kid `initial`.",
     )
     secret_key: SecretStr = Field(
         SecretStr(""),
         description="Required by the API. At least 32 bytes, from which the keys of cursors, visitor hashes and stored "
         "fingerprints are derived.",
     )
+    signing_keys_secret: str = Field(
+        "",
+        description="Name or ARN of the secret in AWS Secrets Manager from which a Lambda function reads "
+        "`VITRINA_SIGNING_KEYS` when it starts.",
+    )
+    secret_key_secret: str = Field("", description="As `VITRINA_SIGNING_KEYS_SECRET`, for `VITRINA_SECRET_KEY`.")
     # Accounts and sessions
     access_token_lifetime: Count = Field(900, description="Lifetime of an access token.")
     refresh_token_lifetime: Count = Field(30 * 86_400, description="How long a session lives without a refresh.")
@@ -208,10 +214,10 @@ class Settings(BaseSettings):
 
     @property
     def token_keys(self) -> dict[str, bytes]:
-        """Signing keys by key id; the first one signs."""
+        """Signing keys by key id; the first one signs. A secret without an id, as AWS generates it, is `initial`."""
         given = self.signing_keys.get_secret_value()
-        pairs = (pair.partition(":") for pair in (given.split(",") if given else ()))
-        return {kid.strip(): secret.strip().encode() for kid, _, secret in pairs}
+        pairs = [pair if ":" in pair else f"initial:{pair}" for pair in (given.split(",") if given else ())]
+        return {kid.strip(): secret.strip().encode() for kid, _, secret in (pair.partition(":") for pair in pairs)}
 
     @property
     def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -190,5 +190,9 @@ class ReportsNotInstalled(VitrinaError):
     message = "Reports and exports need the extra `reports`, which is not installed."
 
 
+class StreamingUnsupported(VitrinaError):
+    """A response of unknown length cannot be sent from a Lambda function, which returns whole responses of 6 MB."""
+
+
 class NoRoom(OSError):
     """A temporary file cannot be created or written. No `VitrinaError`, because no caller can act on it."""

@@ -20,7 +20,7 @@ from vitrina.api.http.headers import ResponseHeaders
 from vitrina.api.http.problems import MethodNotAllowed
 from vitrina.api.http.proxies import ProxyHeaders
 from vitrina.api.http.request import Request
-from vitrina.api.http.routing import PUBLIC, Route
+from vitrina.api.http.routing import PUBLIC, Route, without_stream
 from vitrina.api.routes import (
     analytics,
     api_keys,
@@ -52,15 +52,21 @@ _UNKNOWN: Final = "/{any}"
 
 
 def create_app(
-    settings: Settings, *, clock: Clock = now, patient: float | None = None, extra: Sequence[Route] = ()
+    settings: Settings,
+    *,
+    clock: Clock = now,
+    patient: float | None = None,
+    extra: Sequence[Route] = (),
+    streams: bool = True,
 ) -> web.Application:
     """Return the API; it connects when it starts, and stores the views that are still queued when it stops.
 
     `clock` and `patient` are those of `vitrina.bootstrap.Services`; `extra` are routes beside the API's own, such as
-    the demo's. Raises ValueError without the settings' secrets.
+    the demo's. Without `streams`, routes that stream refuse. Raises ValueError without the settings' secrets.
     """
     settings.require_keys()
-    app = new_application(settings, (*ROUTES, *extra))
+    routes = (*ROUTES, *extra)
+    app = new_application(settings, routes if streams else tuple(map(without_stream, routes)))
 
     async def open_services(app: web.Application) -> AsyncIterator[None]:
         async with Services(settings, clock=clock, patient=patient, render=rendered_product) as services:

@@ -29,7 +29,10 @@ class Container(Generic[T]):
             settings = Settings()
             logging.configure(level=settings.log_level, style=settings.log_format)
             self._opened = self._runner.run(self._stack.enter_async_context(self._opens(settings)))
-        return self._runner.run(work(self._opened))
+        try:
+            return self._runner.run(work(self._opened))
+        finally:
+            logging.flush()  # Lambda freezes the process now, perhaps for ever.
 
     def close(self) -> None:
         """Close the resource and the loop. Used by tests; Lambda only ends the process."""

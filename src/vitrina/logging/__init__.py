@@ -99,6 +99,12 @@ def configure(*, level: str, style: Literal["json", "console"], descriptor: int 
         logging.getLogger(name).setLevel(max(least, logging.WARNING))
 
 
+def flush() -> None:
+    """Write all waiting lines; blocks while the reader of the log is stalled."""
+    if _sink is not None:
+        _sink.flush()
+
+
 def shutdown() -> None:
     """Write all waiting lines; nothing can be logged afterwards."""
     if _sink is not None:

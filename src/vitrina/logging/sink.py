@@ -1,5 +1,6 @@
 """Writes log lines in groups from a thread, so that no caller waits for the reader of the log."""
 
+import contextlib
 import os
 import stat
 import threading
@@ -35,6 +36,7 @@ class Sink:
         self._something = threading.Event()
         self._urgent = threading.Event()
         self._closed = False
+        self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -49,6 +51,11 @@ class Sink:
             self._urgent.set()
         if not self._something.is_set():
             self._something.set()
+
+    def flush(self) -> None:
+        """Write all waiting lines from the caller's thread; blocks while the reader is stalled."""
+        with contextlib.suppress(OSError):  # As in the thread: there is nowhere to report it.
+            self._flush()
 
     def close(self, *, seconds: float = 2.0) -> None:
         """Write all waiting lines and end the thread; waits `seconds` for a stalled reader."""
@@ -71,6 +78,10 @@ class Sink:
                 continue
 
     def _flush(self) -> None:
+        with self._writing:
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
         number = len(self._lines)  # More lines may be appended meanwhile.
         lines = self._lines[:number]
         del self._lines[:number]

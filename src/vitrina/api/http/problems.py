@@ -154,6 +154,12 @@ TABLE: Final[dict[type[VitrinaError], Row]] = {
         "reports_not_installed",
         "This server has no reports and exports. Its operators can install Vitrina with the extra `reports`.",
     ),
+    errors.StreamingUnsupported: _row(
+        501,
+        "streaming_unsupported",
+        "This server cannot send an export. Take the one that its operators store every day, or ask them to run "
+        "`vitrina views export` or `vitrina prices export`.",
+    ),
     errors.Unavailable: _row(503, "unavailable", "The service cannot do this right now. Try again."),
     errors.TableUnavailable: _row(503, "table_unavailable", "The database does not respond right now. Try again."),
     errors.QueueUnavailable: _row(503, "queue_unavailable", "The queue does not respond right now. Try again."),

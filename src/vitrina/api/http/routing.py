@@ -14,7 +14,7 @@ declarations, and the OpenAPI document describes them.
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import NoneType
 from typing import Any, Final, Literal, Required, TypedDict, TypeVar, Unpack, get_args, get_type_hints
@@ -26,7 +26,7 @@ from vitrina.api.http.body import JSON
 from vitrina.api.http.request import Request
 from vitrina.domain.api_keys import Scope
 from vitrina.domain.users import Role
-from vitrina.errors import VitrinaError
+from vitrina.errors import StreamingUnsupported, VitrinaError
 
 
 class _Everyone(Enum):
@@ -188,6 +188,15 @@ def new_route(
         query=query,
         **options,
     )
+
+
+def without_stream(route: Route) -> Route:
+    """Return a route as a server has it that cannot stream: one that would stream raises StreamingUnsupported."""
+    return route if route.deadline else replace(route, handler=_refuse_stream, deadline=True)
+
+
+async def _refuse_stream(_request: Request[Any, Any]) -> web.StreamResponse:
+    raise StreamingUnsupported
 
 
 def _models(handler: Handler) -> tuple[type[BaseModel] | None, type[BaseModel] | None, bool]:

@@ -16,7 +16,7 @@ from vitrina.api.schemas.analytics import Day, PeriodQuery
 from vitrina.domain.api_keys import Scope
 from vitrina.domain.reports import Format, Period
 from vitrina.domain.users import PRODUCT_MANAGERS
-from vitrina.errors import Overloaded, ReportsNotInstalled
+from vitrina.errors import Overloaded, ReportsNotInstalled, StreamingUnsupported
 
 _MEDIA_TYPES: Final = {
     Format.JSONL: "application/x-ndjson",
@@ -35,7 +35,7 @@ _EXPORT: Final[RouteOptions] = {
     "allow": PRODUCT_MANAGERS,
     "scope": Scope.READ,
     "responses": {200: ("application/x-ndjson", "text/csv", "application/vnd.apache.parquet")},
-    "errors": (Overloaded, ReportsNotInstalled),
+    "errors": (Overloaded, ReportsNotInstalled, StreamingUnsupported),
     "response_headers": ("Content-Disposition",),
     "deadline": False,
 }
