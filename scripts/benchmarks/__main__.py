@@ -19,6 +19,7 @@ from scripts.benchmarks import (
     export,
     fleet,
     footprint,
+    functions,
     imports,
     listing,
     load,
@@ -160,6 +161,13 @@ def footprint_command(path: Path | None) -> None:
 def outage_command(path: Path | None) -> None:
     """Read products while the table hangs for 12 seconds, and while it is down."""
     _measure(outage.measure, path)
+
+
+@main.command("lambda")
+@json_option
+def lambda_command(path: Path | None) -> None:
+    """Start the API as a Lambda function, and read a product through it."""
+    _measure(functions.measure, path)
 
 
 def _measure(measure: Measure, path: Path | None) -> None:

@@ -1,0 +1,1 @@
+"""Deployment: what is built, the template, and the commands around both."""

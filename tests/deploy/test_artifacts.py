@@ -1,0 +1,29 @@
+"""What `scripts/deploy/build` makes of the sources; it checks the size of the packages itself."""
+
+import re
+import zipfile
+from pathlib import Path
+
+from scripts.deploy.artifacts import bill_of_materials, code
+from scripts.devstack.engines import ROOT
+
+
+def test_the_code_is_compiled_and_the_same_each_time(tmp_path: Path) -> None:
+    """Its key changes with its content only, and Lambda compiles nothing at a start (PEP 552: hash, unchecked)."""
+    first = code(tmp_path / "a")
+    assert code(tmp_path / "b").key == first.key
+    with zipfile.ZipFile(first.path) as archive:
+        names = set(archive.namelist())
+        compiled = {name for name in names if name.endswith(".pyc")}
+        assert {archive.read(name)[4] for name in compiled} == {0b01}
+    sources = {name for name in names if name.endswith(".py")}
+    assert {re.sub(r"__pycache__/(\w+)\..*", r"\1.py", name) for name in compiled} == sources
+    assert "vitrina/aws_lambda/api.py" in sources
+    assert any(re.fullmatch(r"vitrina-[\d.]+\.dist-info/METADATA", name) for name in names)
+
+
+def test_the_bill_of_materials_names_each_locked_package() -> None:
+    lock = (ROOT / "scripts/requirements/reports.txt").read_text()
+    listed = {(each["name"], each["version"]) for each in bill_of_materials()["components"]}
+    assert listed == set(re.findall(r"^([\w.-]+)==([^\s;]+)", lock, re.MULTILINE))
+    assert all(each["hashes"] and each["purl"] for each in bill_of_materials()["components"])

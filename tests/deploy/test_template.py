@@ -1,0 +1,173 @@
+"""template.yaml is what the code expects: the same table and queues, timeouts that fit each other, and no lint."""
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from vitrina.config import Settings
+from vitrina.queue import provisioning
+from vitrina.services.exports import formats, prices
+from vitrina.store.definition import create_table_arguments
+from vitrina.store.keys import TTL_ATTRIBUTE
+from vitrina.store.stream import FILTER
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = ROOT / "scripts" / "deploy" / "template.yaml"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's tags, `!Ref X` as `{"Ref": "X"}`."""
+
+
+def _tag(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str, Any]:
+    match node:
+        case yaml.ScalarNode():
+            value: Any = loader.construct_scalar(node)
+        case yaml.SequenceNode():
+            value = loader.construct_sequence(node, deep=True)
+        case _:
+            value = loader.construct_mapping(node, deep=True)  # type: ignore[arg-type]
+    return {name: value}
+
+
+_Loader.add_multi_constructor("!", _tag)
+DOCUMENT: dict[str, Any] = yaml.load(TEMPLATE.read_text(), _Loader)
+RESOURCES: dict[str, dict[str, Any]] = DOCUMENT["Resources"]
+
+
+def properties(name: str) -> dict[str, Any]:
+    """Return the properties of a resource."""
+    found: dict[str, Any] = RESOURCES[name]["Properties"]
+    return found
+
+
+def of_type(name: str) -> dict[str, dict[str, Any]]:
+    """Return the properties of the resources of a type, by name."""
+    return {key: it["Properties"] for key, it in RESOURCES.items() if it["Type"] == name and "Properties" in it}
+
+
+FUNCTIONS = of_type("AWS::Serverless::Function")
+
+
+def test_it_has_no_lint() -> None:
+    linter = Path(sys.executable).with_name("cfn-lint")
+    done = subprocess.run([linter, TEMPLATE], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize("environment", ["production", "development"])
+def test_the_table_is_the_one_that_the_command_creates(environment: str) -> None:
+    """`vitrina table create` must find nothing to do."""
+    table = properties("Table")
+    wanted = create_table_arguments(Settings(environment=environment))
+    for name in ("KeySchema", "GlobalSecondaryIndexes", "BillingMode"):
+        assert table[name] == wanted[name], name
+    assert sorted(map(str, table["AttributeDefinitions"])) == sorted(map(str, wanted["AttributeDefinitions"]))
+    assert wanted["StreamSpecification"] == {"StreamEnabled": True, **table["StreamSpecification"]}
+    assert table["TimeToLiveSpecification"] == {"AttributeName": TTL_ATTRIBUTE, "Enabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    protected = dict(zip(("production", "development"), table["DeletionProtectionEnabled"]["If"][1:], strict=True))
+    assert wanted.get("DeletionProtectionEnabled", False) == protected[environment]
+
+
+def test_the_queues_are_those_that_the_command_creates() -> None:
+    for name, wanted in (("Notices", provisioning._FIFO), ("DeadNotices", provisioning._DEAD_LETTERS)):
+        made = {key: str(value).lower() for key, value in properties(name).items()}
+        assert {key: value.lower() for key, value in wanted.items()}.items() <= made.items()
+    redrive = properties("Notices")["RedrivePolicy"]
+    assert redrive == {
+        "deadLetterTargetArn": {"GetAtt": "DeadNotices.Arn"},
+        "maxReceiveCount": Settings.model_fields["queue_max_receives"].default,
+    }
+
+
+def test_timeouts_fit_each_other() -> None:
+    """As AWS asks: else a message is delivered twice, a run meets the one before, or a client gets no answer."""
+    timeouts = {name: function["Timeout"] for name, function in FUNCTIONS.items()}
+    assert properties("Notices")["VisibilityTimeout"] >= 6 * timeouts["Notifier"]
+    reserve = importlib.import_module("vitrina.aws_lambda.notifier")._RESERVE_MS / 1000
+    assert reserve < timeouts["Notifier"]
+    assert reserve < timeouts["Mail"] < 60
+    settings = Settings()
+    for name, integration in (("Api", "HttpToApi"), ("ReportsApi", "HttpToReportsApi")):
+        assert settings.request_timeout + settings.body_timeout < timeouts[name]
+        assert timeouts[name] * 1000 < properties(integration)["TimeoutInMillis"] <= 30_000
+    changes = FUNCTIONS["Relay"]["Events"]["Changes"]["Properties"]
+    assert timeouts["Relay"] < changes["MaximumRecordAgeInSeconds"] < 24 * 3600
+    [task] = properties("Task")["ContainerDefinitions"]
+    environment = {each["Name"]: each["Value"] for each in task["Environment"]}
+    drain = float(environment["VITRINA_DRAIN_DELAY"])
+    assert drain + settings.shutdown_timeout < task["StopTimeout"]
+    targets = properties("Targets")
+    assert targets["HealthCheckIntervalSeconds"] * targets["UnhealthyThresholdCount"] < drain
+
+
+def test_a_batch_that_fails_in_part_is_repeated_in_part() -> None:
+    """And what fails for long leaves the stream for a queue, which an alarm watches."""
+    changes = FUNCTIONS["Relay"]["Events"]["Changes"]["Properties"]
+    notices = FUNCTIONS["Notifier"]["Events"]["Notices"]["Properties"]
+    for source in (changes, notices):
+        assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert changes["BisectBatchOnFunctionError"] is True
+    assert changes["StartingPosition"] == "TRIM_HORIZON"
+    assert changes["DestinationConfig"]["OnFailure"]["Destination"] == {"GetAtt": "LostRecords.Arn"}
+    assert [json.loads(each["Pattern"]) for each in changes["FilterCriteria"]["Filters"]] == [FILTER]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_a_handler_and_settings_that_exist(name: str) -> None:
+    function = FUNCTIONS[name]
+    module, _, handler = function["Handler"].rpartition(".")
+    assert callable(getattr(importlib.import_module(module), handler))
+    shared = DOCUMENT["Globals"]["Function"]["Environment"]["Variables"]
+    variables = {**shared, **function.get("Environment", {}).get("Variables", {})}
+    assert variables.keys() <= {f"VITRINA_{field.upper()}" for field in Settings.model_fields}
+
+
+def test_no_role_may_do_everything() -> None:
+    """Actions are named; only what has no resource of its own is allowed on all."""
+    for name, function in FUNCTIONS.items():
+        [policy] = function["Policies"]
+        for statement in policy["Statement"]:
+            actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+            assert not any("*" in action for action in actions if action != "sqs:SendMessage*"), name
+            assert statement["Resource"] != "*" or actions == ["ses:GetAccount"], name
+
+
+def test_each_alarm_leads_to_a_section_of_the_runbook() -> None:
+    anchors = {
+        re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#{2,4} (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    }
+    alarms = of_type("AWS::CloudWatch::Alarm")
+    assert alarms
+    for name, alarm in alarms.items():
+        description = alarm["AlarmDescription"]["Sub"]
+        assert description.partition("${Runbook}#")[2] in anchors, name
+        assert alarm["AlarmActions"] == [{"Ref": "Alarms"}]
+        assert alarm["TreatMissingData"] == "notBreaching"
+
+
+def test_every_log_is_kept_for_a_while() -> None:
+    assert all(log["RetentionInDays"] for log in of_type("AWS::Logs::LogGroup").values())
+
+
+@pytest.mark.parametrize(
+    ("table", "schema"), [("ViewsTable", formats.SCHEMA), ("PricesTable", prices.SCHEMA)], ids=["views", "prices"]
+)
+def test_athena_reads_the_columns_of_the_exports(table: str, schema: Any) -> None:  # noqa: ANN401 - Arrow has no types
+    """The day of a view is in its path."""
+    columns = properties(table)["TableInput"]["StorageDescriptor"]["Columns"]
+    assert [column["Name"] for column in columns] == [name for name in schema.names if name != "day"]
+
+
+@pytest.mark.parametrize("name", ["BusinessDashboard", "OperationsDashboard"])
+def test_a_dashboard_is_json(name: str) -> None:
+    assert len(json.loads(properties(name)["DashboardBody"]["Sub"])["widgets"]) == 4
