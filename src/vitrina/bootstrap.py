@@ -9,7 +9,7 @@ the context closes what was built, the last one first.
 # ruff: noqa: PLC0415 - pyarrow alone takes 0.1 s and 40 MB, and JWT, templates and password rules as long together
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from importlib import import_module
@@ -26,6 +26,7 @@ from vitrina.mail.transport import open_transport
 from vitrina.queue.notices import NoticeQueue
 from vitrina.s3 import SCHEME, Bucket
 from vitrina.services.accounts.throttle import Throttle
+from vitrina.services.batching import GroupedReads
 from vitrina.services.cursors import Cursors
 from vitrina.services.exports.source import LiveSource
 from vitrina.services.idempotency import Idempotency
@@ -180,6 +181,11 @@ class Services:
             stale_if_error=self.settings.stale_if_error,
             patience=PATIENCE if self._patient is None else self._patient,
         )
+
+    @cached_property
+    def page_reads(self) -> GroupedReads[Hashable, Any]:
+        """Reads of pages for people who are signed in, by all that a page depends on."""
+        return GroupedReads()
 
     @cached_property
     def views(self) -> "ViewRecorder":

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from scripts.benchmarks import virtual_time
-from vitrina.services.batching import Batcher
+from vitrina.services.batching import Batcher, GroupedReads
 
 CALL = 0.006
 SPACING = 0.024
@@ -243,3 +243,43 @@ async def _wait(batcher: Batcher[int, int], number: int) -> int:
 def no_name() -> None:
     """Bind no name when a test begins."""
     NAME.set("nobody")
+
+
+async def test_grouped_reads_share_the_next_read_and_none_that_has_begun() -> None:
+    """Each request gets what was read after it came; other keys do not wait."""
+    reads: GroupedReads[str, int] = GroupedReads()
+    begun: list[str] = []
+    proceed = asyncio.Event()
+
+    async def get(key: str) -> int:
+        async def load() -> int:
+            begun.append(key)
+            number = len(begun)
+            await proceed.wait()
+            return number
+
+        return await reads.get(key, load)
+
+    first = asyncio.create_task(get("a"))
+    await asyncio.sleep(0.01)
+    later = [asyncio.create_task(get(key)) for key in "aab"]
+    await asyncio.sleep(0.01)
+    assert begun == ["a", "b"]
+    proceed.set()
+    assert [await first, *await asyncio.gather(*later)] == [1, 3, 3, 2]
+    assert await get("a") == 4
+
+
+async def test_a_failed_grouped_read_fails_those_that_share_it_and_idle_keys_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vitrina.services.batching._MOST_KEYS", 2)
+    reads: GroupedReads[int, int] = GroupedReads()
+
+    async def fail() -> int:
+        raise ValueError("as asked")
+
+    for key in range(5):
+        for failure in await asyncio.gather(*(reads.get(key, fail) for _ in range(3)), return_exceptions=True):
+            assert isinstance(failure, ValueError)
+    assert len(reads._batchers) <= 2

@@ -105,6 +105,23 @@ async def test_a_write_of_the_process_is_on_the_next_page_and_one_of_another_aft
         assert names(ok(await reader.get(page))) == ["Lamp 0", "Lamp 1", "Lamp 2"]
 
 
+async def test_people_who_are_signed_in_share_queries_but_get_no_page_from_before_their_request(
+    other: Other, admin: Person, user: Person, products: list[JsonObject]
+) -> None:
+    """Admins and others see different fields, so they share none with each other."""
+    async with other() as (_, reader):
+        path = f"{LIST}?brand={products[0]['brand']}&sort=price"
+        before = await queries(reader)
+        clients = [reader.bearing(person.token) for person in (admin, user)]
+        replies = await asyncio.gather(*(client.get(path) for client in clients * 20))
+        assert await queries(reader) - before < 20
+        assert len({reply.body for reply in replies}) == 2
+        for number in range(3):
+            ok(await admin.patch(f"{LIST}/{products[1]['id']}", {"description": f"Version {number}"}))
+            for page in [ok(await client.get(path)) for client in clients]:
+                assert f"Version {number}" in [item["description"] for item in page["items"]]
+
+
 async def test_a_page_has_an_entity_tag_that_confirms_it(
     anonymous: Client, admin: Person, user: Person, products: list[JsonObject]
 ) -> None:

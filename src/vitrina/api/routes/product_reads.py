@@ -93,7 +93,8 @@ async def list_products(request: Request[None, ProductQuery]) -> web.Response:
     query = request.query
     listing = _listing(query)
     if request.principal is not None:
-        page = await _read_page(request, listing)
+        seen = (listing, query.limit, query.cursor, sees_all(request.principal))
+        page = await request.app[SERVICES].page_reads.get(seen, lambda: _read_page(request, listing))
         headers = None if page.next_cursor is None else {"Link": request.next_link(page.next_cursor)}
         return conditional_response(request, page.body, etag=page.etag, headers=headers)
     pages = request.app[SERVICES].product_cache.pages

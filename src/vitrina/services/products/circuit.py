@@ -7,8 +7,8 @@ from typing import Any, Final, TypeVar
 from vitrina.errors import TableUnavailable
 
 T = TypeVar("T")
-PATIENCE: Final = 0.15
-"""Seconds after which a read is slow. A request waits for two reads at most, so 0.3 s until it is served stale."""
+PATIENCE: Final = 0.12
+"""Seconds after which a read is slow. A request with a stale value waits for two reads at most."""
 _PAUSE: Final = 0.5
 """Seconds from a failed read to the next one."""
 _FAILURES: Final = 2
