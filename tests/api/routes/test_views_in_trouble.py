@@ -107,6 +107,25 @@ async def test_a_slow_table_delays_only_the_readers(
     assert len(await stored_views(strained, product["id"])) == 1
 
 
+async def test_a_refused_reader_has_no_view_unless_its_flush_had_begun(
+    service: Service, http: aiohttp.ClientSession, product: JsonObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that ends at its deadline takes its view back; one that is in flight is counted."""
+    settings = service.settings.model_copy(update={"view_commit_timeout": 30.0, "request_timeout": 0.3})
+    async with serving(settings) as hurried:
+        refusal, reader = Refusal(hurried), Client(http, hurried.url)
+        refusal.hangs = True
+        monkeypatch.setattr(hurried.services.table, "put_many", refusal.put_many)
+        unanswered = await count(reader, "vitrina_views_unanswered_total")
+        for reply in await asyncio.gather(*(reader.get(f"/v1/products/{product['id']}") for _ in range(3))):
+            problem(reply, 503, "unavailable")
+        stored = int(await count(reader, "vitrina_views_unanswered_total") - unanswered)
+        assert 1 <= stored < 3
+        problem(await reader.get(f"/v1/products/{product['id']}"), 503, "unavailable")
+        refusal.open.set()
+    assert len(await stored_views(service, product["id"])) == stored
+
+
 async def test_a_full_queue_rejects_readers_and_loses_no_view(
     strained: Service, reader: Client, refusal: Refusal, product: JsonObject
 ) -> None:
