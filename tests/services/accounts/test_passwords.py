@@ -157,23 +157,29 @@ async def test_a_thread_stays_taken_until_a_cancelled_job_is_done(
             await passwords.matches("blue-lantern-2026", None)
 
 
-async def test_accounts_get_threads_in_turn() -> None:
-    """Many sign-ins of one account delay one of another by a single check, and leave it a place in the queue."""
-    passwords = Passwords(cost=4, workers=1, queue=8, wait=5)
-    done, let_go = list[str](), threading.Event()
+async def test_accounts_get_threads_in_turn_and_one_at_a_time() -> None:
+    """Many sign-ins of one account delay none of another, and leave it a place in the queue."""
+    passwords = Passwords(cost=4, workers=2, queue=8, wait=5)
+    begun, both, let_go = list[str](), threading.Event(), threading.Event()
 
-    async def sign_in(owner: str) -> None:
-        await passwords._checks.run(let_go.wait, owner=owner)
-        done.append(owner)
+    def check(owner: str) -> None:
+        begun.append(owner)
+        if len(begun) == 2:
+            both.set()
+        let_go.wait()
 
-    tasks = [asyncio.create_task(sign_in(owner)) for owner in ["busy"] * 6 + ["ana", "luis"]]
-    await asyncio.sleep(0.01)
+    owners = ["busy"] * 6 + ["ana", "luis"]
+    tasks = [
+        asyncio.create_task(passwords._checks.run(lambda owner=owner: check(owner), owner=owner)) for owner in owners
+    ]
+    await asyncio.to_thread(both.wait)
+    assert begun == ["busy", "ana"]
     let_go.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     passwords.close()
-    assert done == ["busy", "busy", "ana", "luis", "busy", "busy", "busy"]
+    assert begun.index("luis") <= 3
     assert [type(result) for result in results].count(Overloaded) == 1
-    assert (passwords._checks.waiting, passwords._checks._turns, passwords._checks._idle) == (0, {}, 1)
+    assert (passwords._checks.waiting, passwords._checks._turns, passwords._checks._running) == (0, {}, set())
 
 
 async def test_registrations_leave_a_thread_to_sign_ins(passwords: Passwords) -> None:

@@ -78,7 +78,8 @@ class Passwords:
 class _Share:
     """A share of the threads: up to `at_once` jobs run, and up to `queue` jobs wait for `wait` seconds each.
 
-    Owners with waiting jobs get free threads in turn, so the many jobs of one delay those of another by one job.
+    An owner has one job running at a time, and owners with waiting jobs get free threads in turn. So the many jobs of
+    one delay those of another by one job at most, and leave it a processor.
     """
 
     def __init__(self, threads: ThreadPoolExecutor, *, at_once: int, queue: int, wait: float) -> None:
@@ -86,20 +87,30 @@ class _Share:
         self._idle = at_once
         self._queue = queue
         self._wait = wait
+        self._running: set[str] = set()
         self._turns: dict[str, deque[asyncio.Future[None]]] = {}
         self.waiting = 0
 
     async def run(self, work: Callable[[], T], *, owner: str = "") -> T:
         """Run `work` in a thread and return its result. Raises Overloaded when none is free in time."""
-        if self._idle:
-            self._idle -= 1
+        if self._may_run(owner):
+            self._take(owner)
         else:
             await self._wait_for_turn(owner)
         loop = asyncio.get_running_loop()
         job = self._threads.submit(work)
         # The thread is free when its work is done, not when the waiting request is cancelled.
-        job.add_done_callback(lambda _: _call_soon(loop, self._release))
+        job.add_done_callback(lambda _: _call_soon(loop, lambda: self._release(owner)))
         return await asyncio.wrap_future(job)
+
+    def _may_run(self, owner: str) -> bool:
+        """Return whether a thread is idle that this owner may have; work without an owner has no limit of its own."""
+        return self._idle > 0 and owner not in self._running
+
+    def _take(self, owner: str) -> None:
+        self._idle -= 1
+        if owner:
+            self._running.add(owner)
 
     async def _wait_for_turn(self, owner: str) -> None:
         turns = self._turns.setdefault(owner, deque())
@@ -118,23 +129,25 @@ class _Share:
                 turns.remove(turn)
                 self._forget(owner)
             else:
-                self._release()  # The turn came at the same moment.
+                self._release(owner)  # The turn came at the same moment.
             if isinstance(error, TimeoutError):
                 raise Overloaded from error
             raise
         finally:
             self.waiting -= 1
 
-    def _release(self) -> None:
-        """Give a free thread to the owner whose turn it is."""
-        if not self._turns:
-            self._idle += 1
+    def _release(self, owner: str) -> None:
+        """Give the thread of an owner's job to the one whose turn it is."""
+        self._idle += 1
+        self._running.discard(owner)
+        following = next((each for each in self._turns if self._may_run(each)), None)
+        if following is None:
             return
-        owner = next(iter(self._turns))
-        turns = self._turns.pop(owner)
+        turns = self._turns.pop(following)
         turn = turns.popleft()
         if turns:
-            self._turns[owner] = turns  # Behind the others.
+            self._turns[following] = turns  # Behind the others.
+        self._take(following)
         turn.set_result(None)
 
     def _forget(self, owner: str) -> None:
