@@ -89,7 +89,7 @@ async def test_a_request_without_a_stale_value_waits_as_long_as_there_is_hope(ta
 
 
 async def test_after_two_failures_requests_without_a_stale_value_fail_at_once(table: Table) -> None:
-    """Two failures in a row: one may be that of a partition. Every half second one read tries the table again."""
+    """Two failures in a row: one may be that of a partition. After a pause one read tries the table again."""
     table.hang()
     assert await table.get("a") == 2
     await table.fail()

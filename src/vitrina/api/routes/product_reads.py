@@ -92,15 +92,13 @@ async def list_products(request: Request[None, ProductQuery]) -> web.Response:
     """
     query = request.query
     listing = _listing(query)
+    key = (listing, query.limit, query.cursor, sees_all(request.principal))
     if request.principal is not None:
-        seen = (listing, query.limit, query.cursor, sees_all(request.principal))
-        page = await request.app[SERVICES].page_reads.get(seen, lambda: _read_page(request, listing))
+        page = await request.app[SERVICES].page_reads.get(key, lambda: _read_page(request, listing))
         headers = None if page.next_cursor is None else {"Link": request.next_link(page.next_cursor)}
         return conditional_response(request, page.body, etag=page.etag, headers=headers)
     pages = request.app[SERVICES].product_cache.pages
-    found: Cached[RenderedPage] = await pages.get(
-        (listing, query.limit, query.cursor), lambda: _read_page(request, listing, fresh=not pages.is_settled)
-    )
+    found: Cached[RenderedPage] = await pages.get(key, lambda: _read_page(request, listing))
     page = found.value
     if request.if_none_match(page.etag):
         return json_response(status=304, etag=page.etag, headers=REVALIDATED)
@@ -123,9 +121,10 @@ def _listing(query: ProductQuery) -> Listing:
     )
 
 
-async def _read_page(request: Request[None, ProductQuery], listing: Listing, *, fresh: bool = False) -> RenderedPage:
-    """Read a page as the caller may see it. Raises InvalidCursor."""
+async def _read_page(request: Request[None, ProductQuery], listing: Listing) -> RenderedPage:
+    """Read a page as the caller may see it, from the writer after a write of this process. Raises InvalidCursor."""
     services = request.app[SERVICES]
+    fresh = not services.product_cache.pages.is_settled
     scope = ("products", listing.sort, listing.brand, listing.name_prefix)
     start = start_position(request, scope)
     page = await services.products.page(listing, limit=request.query.limit, start=start, fresh=fresh)

@@ -9,7 +9,7 @@ from vitrina.errors import TableUnavailable
 T = TypeVar("T")
 PATIENCE: Final = 0.12
 """Seconds after which a read is slow. A request with a stale value waits for two reads at most."""
-_PAUSE: Final = 0.5
+_PAUSE: Final = 0.25
 """Seconds from a failed read to the next one."""
 _FAILURES: Final = 2
 """Failed reads in a row after which the table is taken to be out, and not one of its partitions."""

@@ -242,9 +242,7 @@ class SharedReads(Cache[K, V]):
             del self._waiting[key]
             if value is not None:
                 self._keep(key, value, began, ttl)
-        for future in waiting:
-            if future.done():
-                continue
+        for future in (future for future in waiting if not future.done()):
             if error is None:
                 future.set_result(value)
             else:
