@@ -28,6 +28,7 @@ from scripts.benchmarks import (
     reads,
     reports,
     rollup,
+    throttled,
     writes,
 )
 from scripts.benchmarks.figures import Report
@@ -109,6 +110,13 @@ def reports_command(path: Path | None) -> None:
 def import_command(path: Path | None) -> None:
     """Import 10,000 products, beside a bare loop of the same transactions."""
     _measure(imports.measure, path)
+
+
+@main.command("throttled")
+@json_option
+def throttled_command(path: Path | None) -> None:
+    """Import, migrate and roll up on a table of little throughput."""
+    _measure(throttled.measure, path)
 
 
 @main.command("export")

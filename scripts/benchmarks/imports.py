@@ -56,16 +56,16 @@ async def measure(_: Path, progress: Progress) -> Report:
         seconds: dict[str, list[float]] = {"bare": [], "import": []}
         made = 0
         async with Services(settings, patient=PATIENCE) as services:
-            await _import(services, _batch("W", 50))
-            await _bare(services.clients, await _transactions(_batch("V", 50)))
+            await _import(services, batch("W", 50))
+            await _bare(services.clients, await _transactions(batch("V", 50)))
             for number in range(ROUNDS):
-                transactions = await _transactions(_batch(f"B{number}", COUNT // ROUNDS))
+                transactions = await _transactions(batch(f"B{number}", COUNT // ROUNDS))
                 for side in ("bare", "import") if number % 2 else ("import", "bare"):
                     started = time.perf_counter()
                     if side == "bare":
                         await _bare(services.clients, transactions)
                     else:
-                        made += await _import(services, _batch(f"I{number}", COUNT // ROUNDS))
+                        made += await _import(services, batch(f"I{number}", COUNT // ROUNDS))
                     seconds[side].append(time.perf_counter() - started)
                     progress.advance(task)
     ratios = [bare / ours for bare, ours in zip(seconds["bare"], seconds["import"], strict=True)]
@@ -79,7 +79,7 @@ async def measure(_: Path, progress: Progress) -> Report:
     return report
 
 
-def _batch(prefix: str, count: int) -> bytes:
+def batch(prefix: str, count: int) -> bytes:
     """Return a CSV file of new products in the format of an export."""
     head, write = WRITERS[FileFormat.CSV]
     return (head + write(products(count))).replace(b"BENCH-", f"{prefix}-".encode())

@@ -121,7 +121,7 @@ class Ledger:
 
         `visit` returns whether it wrote the item, and may be called with the same item again: a round reads a page of
         each segment and ends with a checkpoint, so an interruption repeats at most one round. Raises Lost,
-        TableUnavailable after seven failed tries (6 s), and the errors of `visit`.
+        TableUnavailable after seven failed tries of a page, which pause for 6 s in all, and the errors of `visit`.
         """
         # The number of stored positions is the number of segments, which determines the segment of each item.
         positions: list[Position | None] = self.position or [{}] * SEGMENTS

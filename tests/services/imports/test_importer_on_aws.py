@@ -1,0 +1,73 @@
+"""An import under a table of little throughput: it adapts its pace, and goes on where it was interrupted."""
+
+import asyncio
+
+import pytest
+
+from tests.aws_simulator.proxy import Clock, Forward, Request, Response, simulate
+from tests.aws_simulator.throughput import Throughput
+from tests.services.imports.catalogue import Catalogue
+from tests.store.conftest import clients, settings, table
+from vitrina.aws import connect
+from vitrina.config import Settings
+from vitrina.services.imports.plan import ImportPlan
+from vitrina.services.imports.rows import Outcome
+from vitrina.services.products.cache import NoCache
+from vitrina.services.products.products import Products
+from vitrina.store.listings import ProductListings
+from vitrina.store.products import ProductStore
+from vitrina.store.table import Table
+
+__all__ = ["clients", "settings", "table"]
+
+PRODUCTS = 80
+"""Each takes 8 of the 200 write units that the table has in a second."""
+
+
+class Transactions:
+    """Counts transactions and those that were refused."""
+
+    def __init__(self) -> None:
+        self.tried = 0
+        self.refused = 0
+
+    async def __call__(self, request: Request, forward: Forward) -> Response:
+        """Forward a call."""
+        response = await forward(request)
+        if request.operation == "TransactWriteItems":
+            self.tried += 1
+            self.refused += not response.ok
+        return response
+
+
+@pytest.mark.usefixtures("table")
+async def test_a_throttled_import_is_interrupted_and_ends_in_the_next_run(settings: Settings) -> None:
+    transactions, limits = Transactions(), Throughput(Clock(), share=0.05)
+    rows = "".join(f"SKU-{number},Lamp,Brightwell,1,\n" for number in range(PRODUCTS))
+    async with (
+        simulate(settings.writer_endpoint or "", [transactions, limits]) as urls,
+        connect(settings.model_copy(update={"writer_endpoint": urls.dynamodb})) as slow,
+    ):
+        throttled = Table(slow, name=settings.table_name, deadline=30, patience=60)
+        store = ProductStore(throttled)
+        catalogue = Catalogue(store, Products(store, ProductListings(throttled), NoCache()))
+        half = asyncio.Event()
+
+        def stop(_: int) -> None:
+            if plan.counts()[Outcome.CREATED] >= PRODUCTS // 2:
+                half.set()
+
+        with ImportPlan() as plan:
+            importer = await catalogue.planned(plan, rows)
+            writing = asyncio.create_task(importer.apply(by="ana", run="import-1", advance=stop))
+            await half.wait()
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            before = plan.counts()[Outcome.CREATED]
+        after = await catalogue.imported(rows)
+        held = await store.holders([f"sku-{number}" for number in range(PRODUCTS)], consistent=True)
+        made = await store.get_many(list(held.values()), consistent=True)
+    assert PRODUCTS - before - 16 <= after[Outcome.CREATED] <= PRODUCTS - before
+    assert {one.version for one in made.values()} == {1}
+    assert len(made) == PRODUCTS
+    assert 0 < transactions.refused < 0.4 * transactions.tried
