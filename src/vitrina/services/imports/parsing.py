@@ -54,18 +54,38 @@ def parse(
 ) -> None:
     """Add every row of a file to the plan; calls `advance` with the number of bytes read since the last call.
 
+    If a price depends on prices in later rows, the file is read again, and `advance` takes back what was read before.
     Raises UnreadableFile.
     """
     # An export, unless a spreadsheet has saved it again with semicolons.
     is_export = tuple(file.header) == COLUMNS and file.delimiter == ","
     prices = PriceReader(mark=options.decimal_mark, plain=file.format is FileFormat.JSONL or is_export)
-    for row in parse_rows(file, options, plan) if options.decimal_mark is None else ():
-        if isinstance(row, ParsedRow) and type(price := row.texts.get("price")) is str:
-            prices.note(row.line, price)
+    _add_rows(file, options, plan, prices, advance)
+    if not prices.is_settled:
+        plan.clear()
+        advance(-file.position)
+        _add_rows(file, options, plan, prices, advance, again=True)
+    plan.resolve_repeats(derive=options.derive_skus)
+
+
+def _add_rows(
+    file: ImportFile,
+    options: ImportOptions,
+    plan: ImportPlan,
+    prices: PriceReader,
+    advance: Callable[[int], object],
+    *,
+    again: bool = False,
+) -> None:
+    """Add every row; those that are to be read `again` are only noted."""
     position = 0
     for row in parse_rows(file, options, plan):
         advance(file.position - position)
         position = file.position
+        if isinstance(row, ParsedRow) and type(price := row.texts.get("price")) is str:
+            prices.note(row.line, price)
+        if not again and not prices.is_settled:
+            continue
         if isinstance(row, RowResult):
             plan.add_skipped(row)
             continue
@@ -81,7 +101,6 @@ def parse(
             plan.add(row.line, fields, origin=row.origin, is_derived=row.is_derived)
         except ValueError as error:
             plan.add_skipped(RowResult(row.line, Outcome.REFUSED, str(error), texts.get("sku") or ""))
-    plan.resolve_repeats(derive=options.derive_skus)
 
 
 def parse_rows(file: ImportFile, options: ImportOptions, plan: ImportPlan) -> Iterator[Row]:

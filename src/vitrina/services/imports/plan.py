@@ -98,6 +98,10 @@ class ImportPlan:
             (line, Outcome.WAITING, sku, fold(sku), texts, is_derived, *of_origin),
         )
 
+    def clear(self) -> None:
+        """Remove all rows and parents."""
+        self._database.executescript("DELETE FROM rows; DELETE FROM parents;")
+
     def resolve_repeats(self, *, derive: bool) -> None:
         """Refuse the rows whose SKU another row has too, in upper or lower case.
 

@@ -43,20 +43,28 @@ class PriceReader:
     """Reads the prices of one file.
 
     `1,800` and `1.800` have two readings, of which the decimal mark of the file selects one: `mark`, or else that of
-    the file's prices that have one reading, which `note` gets before the first `read`. `plain` says that a program
-    wrote the file: a plain decimal with a point is one, unless another price has a decimal comma.
+    the file's prices that have one reading, which `note` gets. `plain` says that a program wrote the file: a plain
+    decimal with a point is one, unless another price has a decimal comma. In most files no price depends on another
+    one; while that `is_settled`, prices can be read before all are noted.
     """
 
     def __init__(self, *, mark: DecimalMark | None = None, plain: bool = False) -> None:
         self._mark = mark
         self._plain = plain
         self._lines: dict[DecimalMark, int] = {}
+        self._depends = False
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether each price so far has one reading, and all have the same decimal mark, or the mark was given."""
+        return self._mark is not None or (not self._depends and len(self._lines) < 2)  # noqa: PLR2004 - marks
 
     def note(self, line: int, text: str) -> None:
         """Note the decimal mark of a price, if it can have only one."""
         amounts = _amounts(_parts(text)[1])
         if len(amounts) == 1:
             self._lines.setdefault(next(iter(amounts)), line)
+        self._depends |= len(set(amounts.values())) > 1
 
     def read(self, text: str, *, currency: str) -> Decimal:
         """Return the amount of a price in a currency. Raises ValueError for a text that has none, or more than one."""
