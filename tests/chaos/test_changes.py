@@ -20,7 +20,7 @@ import pytest
 
 from tests.aws_simulator.concurrency import Concurrency
 from tests.aws_simulator.latency import Latency
-from tests.aws_simulator.proxy import Clock, simulate
+from tests.aws_simulator.proxy import Behaviour, Clock, simulate
 from tests.aws_simulator.staleness import Staleness
 from tests.aws_simulator.throughput import Throughput
 from tests.chaos.conftest import SEED
@@ -74,26 +74,26 @@ class Shop:
         """Create, change, delete and restore products that all writers share."""
         products, end = self.writers[number % len(self.writers)].products, self.time() + seconds
         change = 0
+        by = f"writer-{number}"
         while self.time() < end:
             change += 1
-            by = {"by": f"writer-{number}", "request_id": f"{number}-{change}"}
-            price = Decimal(number * 100_000 + change) / 100
+            request_id, price = f"{number}-{change}", Decimal(number * 100_000 + change) / 100
             with suppress(Conflict, NotFound, NotDeleted):
                 if self.dice.random() < 0.2 or not self.products:
                     draft = ProductDraft(
                         sku=f"W-{number}-{change}", name="Lamp", brand="Alder", description=None, price=price,
                         currency="USD",
                     )  # fmt: skip
-                    product = await products.create(draft, **by)
+                    product = await products.create(draft, by=by, request_id=request_id)
                     self.products.append(product.id)
                 elif self.dice.random() < 0.9:
                     product = await products.change(
-                        self.dice.choice(self.products), {"price": price}, expected=None, **by
+                        self.dice.choice(self.products), {"price": price}, by=by, request_id=request_id, expected=None
                     )
                 else:
                     product_id = self.dice.choice(self.products)
-                    await products.delete(product_id, expected=None, **by)
-                    product = await products.restore(product_id, None, **by)
+                    await products.delete(product_id, by=by, request_id=request_id, expected=None)
+                    product = await products.restore(product_id, None, by=by, request_id=request_id)
                 self.answered[product.id, product.version] = self.time()
 
     async def follow(self) -> None:
@@ -140,7 +140,7 @@ async def shop(engine: str) -> AsyncIterator[Shop]:
     settings, clock, dice = settings_for(engine), Clock(), random.Random(SEED)
     print(f"CHAOS_SEED={SEED}")  # noqa: T201 - shown when a test fails
     await make_table(settings)
-    behaviours = [Concurrency(), Latency(clock, dice), Throughput(clock), Staleness(clock, dice)]
+    behaviours: list[Behaviour] = [Concurrency(), Latency(clock, dice), Throughput(clock), Staleness(clock, dice)]
     async with simulate(engine, behaviours) as urls, AsyncExitStack() as stack:
         on_aws = settings.model_copy(update={"writer_endpoint": urls.dynamodb})
         direct = await stack.enter_async_context(Services(settings))

@@ -16,7 +16,8 @@ from scripts.postman.generate import postman
 from scripts.postman.step import Chapter, Step
 from scripts.postman.story import STORY
 from tests.api.small import ROUTES as SMALL_ROUTES
-from tests.postman.newman import COLLECTION, CannotRunError, newman
+from tests.npm import CannotRunError
+from tests.postman.newman import COLLECTION, newman
 from tests.service import Service, drop_table, make_table, serving, settings_for
 from vitrina.bootstrap import Services
 from vitrina.cli.api import declared_routes

@@ -201,7 +201,18 @@ def _model_schemas(routes: Iterable[Route]) -> tuple[dict[type[BaseModel], Json]
             wanted[route.body] = "validation"
         wanted |= dict.fromkeys((c for c in route.responses.values() if isinstance(c, type)), "serialization")
     references, schema = models_json_schema(list(wanted.items()), ref_template=_REFERENCE, schema_generator=_Schema)
-    return {model: references[model, mode] for model, mode in wanted.items()}, schema.get("$defs", {})
+    definitions: dict[str, Json] = schema.get("$defs", {})
+    for definition in definitions.values():
+        for field in definition.get("properties", {}).values():
+            _describe_default(field)
+    return {model: references[model, mode] for model, mode in wanted.items()}, definitions
+
+
+def _describe_default(field: Json) -> None:
+    """Move the default of a field to its description: openapi-typescript takes a field with a default as required."""
+    default = field.pop("default", None)
+    if default is not None and "const" not in field:
+        field["description"] = f"{field.get('description', '')} `{default}` by default.".strip()
 
 
 def _responses(route: Route, references: dict[type[BaseModel], Json]) -> dict[int, Json]:

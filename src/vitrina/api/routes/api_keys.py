@@ -7,11 +7,11 @@ from aiohttp import web
 
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.idempotency import create_once, created
-from vitrina.api.http.pagination import PageOf, PageQuery, list_response
+from vitrina.api.http.pagination import PageQuery, list_response
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response, render
 from vitrina.api.http.routing import RouteTable
-from vitrina.api.schemas.accounts import ApiKeyCreate, ApiKeyFields, ApiKeyResource, NewApiKeyResource
+from vitrina.api.schemas.accounts import ApiKeyCreate, ApiKeyFields, ApiKeyPage, ApiKeyResource, NewApiKeyResource
 from vitrina.domain.users import PRODUCT_MANAGERS
 from vitrina.errors import Conflict
 from vitrina.services.accounts.api_keys import ApiKeyDraft
@@ -52,7 +52,7 @@ async def create_api_key(request: Request[ApiKeyCreate, None]) -> web.Response:
     return response
 
 
-@routes.get("/v1/auth/keys", allow=PRODUCT_MANAGERS, responses={200: PageOf[ApiKeyResource]})
+@routes.get("/v1/auth/keys", allow=PRODUCT_MANAGERS, responses={200: ApiKeyPage})
 async def list_api_keys(request: Request[None, PageQuery]) -> web.Response:
     """List one's own API keys that are valid, newest first."""
     caller, limit = request.caller, request.query.limit

@@ -8,7 +8,7 @@ from aiohttp import web
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.idempotency import create_once, created
 from vitrina.api.http.oauth import FORM, NOT_CACHED
-from vitrina.api.http.pagination import PageOf, PageQuery, list_response
+from vitrina.api.http.pagination import PageQuery, list_response
 from vitrina.api.http.problems import InvalidTokenRequest, rate_limit_headers
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
@@ -16,7 +16,7 @@ from vitrina.api.http.routing import PUBLIC, RouteTable
 from vitrina.api.schemas.accounts import (
     PasswordChange,
     Refresh,
-    SessionResource,
+    SessionPage,
     SignIn,
     TokenRequest,
     TokenResource,
@@ -144,7 +144,7 @@ async def sign_out(request: Request[None, None]) -> web.Response:
     return json_response(status=204)
 
 
-@routes.get("/v1/auth/sessions", allow=EVERY_ROLE, responses={200: PageOf[SessionResource]})
+@routes.get("/v1/auth/sessions", allow=EVERY_ROLE, responses={200: SessionPage})
 async def list_sessions(request: Request[None, PageQuery]) -> web.Response:
     """List one's own sessions, newest first."""
     caller, limit = request.caller, request.query.limit

@@ -5,14 +5,15 @@ from aiohttp import web
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.body import JSON, MERGE_PATCH
 from vitrina.api.http.idempotency import create_once, created
-from vitrina.api.http.pagination import PageOf, PageQuery, list_response, page_response, start_position
+from vitrina.api.http.pagination import PageQuery, list_response, page_response, start_position
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, RouteTable
 from vitrina.api.routes.product_reads import ONE_PRODUCT
 from vitrina.api.schemas.products import (
     ChangeEntry,
-    DeletedProduct,
+    DeletedProductPage,
+    HistoryPage,
     ManagedProduct,
     PriceEntry,
     PricePage,
@@ -96,7 +97,7 @@ async def delete_product(request: Request[None, None]) -> web.Response:
     return json_response(status=204)
 
 
-@routes.get("/v1/products/deleted", allow=PRODUCT_MANAGERS, scope=Scope.READ, responses={200: PageOf[DeletedProduct]})
+@routes.get("/v1/products/deleted", allow=PRODUCT_MANAGERS, scope=Scope.READ, responses={200: DeletedProductPage})
 async def list_deleted_products(request: Request[None, PageQuery]) -> web.Response:
     """List deleted products, the newest deletion first."""
     return await list_response(
@@ -127,9 +128,7 @@ async def restore_product(request: Request[ProductRestore | None, None]) -> web.
     return json_response(product_resource(product, request.caller), etag=product.version)
 
 
-@routes.get(
-    "/v1/products/{product_id}/history", allow=PRODUCT_MANAGERS, scope=Scope.READ, responses={200: PageOf[ChangeEntry]}
-)
+@routes.get("/v1/products/{product_id}/history", allow=PRODUCT_MANAGERS, scope=Scope.READ, responses={200: HistoryPage})
 async def list_product_history(request: Request[None, PageQuery]) -> web.Response:
     """List a product's changes, newest first."""
     product_id = request.parameter("product_id")

@@ -5,11 +5,11 @@ from aiohttp import web
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.body import JSON, MERGE_PATCH
 from vitrina.api.http.idempotency import create_once, created
-from vitrina.api.http.pagination import PageOf, list_response
+from vitrina.api.http.pagination import list_response
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import conditional_response, json_response
 from vitrina.api.http.routing import RouteTable
-from vitrina.api.schemas.accounts import UserCreate, UserPatch, UserQuery, UserResource
+from vitrina.api.schemas.accounts import UserCreate, UserPage, UserPatch, UserQuery, UserResource
 from vitrina.domain.users import ACCOUNT_MANAGERS, EVERY_ROLE, Role
 from vitrina.errors import Conflict, EmailTaken, Overloaded, SuperAdminProtected
 from vitrina.services.accounts.accounts import UserChanges, UserDraft
@@ -38,7 +38,7 @@ async def create_user(request: Request[UserCreate, None]) -> web.Response:
     )
 
 
-@routes.get("/v1/users", allow=ACCOUNT_MANAGERS, responses={200: PageOf[UserResource]})
+@routes.get("/v1/users", allow=ACCOUNT_MANAGERS, responses={200: UserPage})
 async def list_users(request: Request[None, UserQuery]) -> web.Response:
     """List accounts, newest first."""
     role, limit = request.query.role, request.query.limit

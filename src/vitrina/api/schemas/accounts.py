@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from vitrina.api.http.pagination import PageQuery
+from vitrina.api.http.pagination import PageOf, PageQuery
 from vitrina.api.http.responses import Resource
 from vitrina.api.http.validation import BodyModel
 from vitrina.api.schemas.analytics import Day
@@ -62,6 +62,10 @@ class UserResource(Resource):
     version: int
 
 
+class UserPage(PageOf[UserResource]):
+    """Accounts, the newest first."""
+
+
 class SignIn(BodyModel):
     """Who signs in."""
 
@@ -97,6 +101,8 @@ class PasswordChange(BodyModel):
 class TokenResource(Resource):
     """Tokens; lifetimes are in seconds."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
     access_token: str
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - RFC 6750's name of the type
     expires_in: int
@@ -114,6 +120,10 @@ class SessionResource(Resource):
     refreshed_at: Time
     expires_at: Time
     current: bool
+
+
+class SessionPage(PageOf[SessionResource]):
+    """One's sessions, the newest first."""
 
 
 class ApiKeyCreate(BodyModel):
@@ -140,6 +150,10 @@ class ApiKeyResource(ApiKeyFields):
     """An API key; `last_used_on` is null until its first use."""
 
     last_used_on: Day | None
+
+
+class ApiKeyPage(PageOf[ApiKeyResource]):
+    """One's API keys, the newest first."""
 
 
 class NewApiKeyResource(ApiKeyFields):

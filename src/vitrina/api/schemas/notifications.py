@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from vitrina.api.http.pagination import PageOf, PageQuery
 from vitrina.api.http.responses import Resource
@@ -45,6 +45,8 @@ class NotifiedActor(Resource):
 
 class NotificationResource(Resource):
     """A notice of a changed price; `read_at` is null while it is unread."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
     id: str
     event: Literal["product.price_changed"] = "product.price_changed"

@@ -101,6 +101,10 @@ class DeletedProduct(ManagedProduct):
     original_sku: str
 
 
+class DeletedProductPage(PageOf[DeletedProduct]):
+    """Deleted products, the newest deletion first."""
+
+
 class SeenProduct(RootModel[DeletedProduct | ManagedProduct | PublicProduct]):
     """A product as whoever asks may see it."""
 
@@ -120,6 +124,10 @@ class ChangeEntry(Resource):
     at: Time
     by: str
     changes: dict[str, FieldChanged]
+
+
+class HistoryPage(PageOf[ChangeEntry]):
+    """A product's changes, the newest first."""
 
 
 class FeedEntry(ChangeEntry):
