@@ -97,7 +97,7 @@ class Tries:
         Raises TableUnavailable instead if an earlier try may have succeeded.
         """
         loop = asyncio.get_running_loop()
-        pace = self._pace = self._policy.paces and self._policy.paces[_kind(operation)]
+        pace = self._pace = None if self._policy.paces is None else self._policy.paces[_kind(operation)]
         while True:
             self._began = loop.time()
             if self._began > self._latest:  # It is checked first, for what begins now is counted.

@@ -64,7 +64,7 @@ async def test_a_python_client_is_typed_and_works(account: tuple[str, ...], desc
     """openapi-python-client with its defaults, but for the formatter that it runs."""
     folder = description.parent
     (folder / "config.yml").write_text("post_hooks: []")
-    generate = ["-c", "from openapi_python_client.cli import app; app()", "generate", "--path", description]
+    generate = ["-c", "from openapi_python_client.cli import app; app()", "generate", "--path", str(description)]
     options = ["--output-path", "vitrina_client", "--meta", "none", "--config", "config.yml", "--fail-on-warning"]
     await run(sys.executable, *generate, *options, cwd=folder)
     shutil.copy(HERE / "story.py", folder)
