@@ -133,12 +133,13 @@ def test_migrations_that_wait_are_told_and_run(vitrina: Vitrina, configured: Set
         "interrupted",
         "finished",
         "finished",
+        "finished",
     ]
     done = vitrina("table", "create")
     assert (done.exit_code, "migrations to run: 0002 index keys (vitrina table migrate)" in done.stdout) == (0, True)
     done = vitrina("table", "migrate")
     assert done.exit_code == 0
-    assert done.stdout.endswith("all 4 migrations have been run\n")
+    assert done.stdout.endswith("all 5 migrations have been run\n")
     assert vitrina("table", "status").exit_code == 0
 
 

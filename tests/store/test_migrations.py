@@ -116,6 +116,7 @@ async def test_all_migrations_run_once_on_a_new_table(table: Table, said: list[E
         (2, "index keys"),
         (3, "email domains"),
         (4, "password hashes"),
+        (5, "feed of changes"),
     ]
     assert all(entry.state is State.FINISHED and entry.finished_at for entry in ledger)
     said.clear()
@@ -147,7 +148,13 @@ async def test_only_items_with_wrong_index_keys_are_written(table: Table, said: 
         await spoil(table, key)
     await migrate(table, said.append)
     assert [await raw(table, key) for key in wanted] == before
-    assert [(entry.seen, entry.changed) for entry in await standing(table)] == [(0, 0), (16, 5), (4, 0), (4, 0)]
+    assert [(entry.seen, entry.changed) for entry in await standing(table)] == [
+        (0, 0),
+        (16, 5),
+        (4, 0),
+        (4, 0),
+        (12, 0),
+    ]
     listings = ProductListings(table)
     page = await listings.live(Listing(sort=Sort.NAME, brand="brightwell"), limit=99, start=None)
     assert len(page.items) == 10
@@ -162,7 +169,7 @@ async def test_a_finished_migration_runs_again_on_request(table: Table, said: li
     said.clear()
     await migrate(table, said.append, again=2)
     assert {entry.number for entry in said} == {2}
-    assert [(entry.seen, entry.changed) for entry in await standing(table)] == [(0, 0), (16, 1), (0, 0), (0, 0)]
+    assert [(entry.seen, entry.changed) for entry in await standing(table)] == [(0, 0), (16, 1), (0, 0), (0, 0), (0, 0)]
     with pytest.raises(LookupError, match="there is no migration 99"):
         await migrate(table, said.append, again=99)
 
@@ -354,6 +361,7 @@ async def test_a_retried_write_is_not_mistaken_for_another_run(
         (16, State.FINISHED),
         (4, State.FINISHED),
         (4, State.FINISHED),
+        (12, State.FINISHED),
     ]
 
 

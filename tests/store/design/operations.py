@@ -5,7 +5,7 @@ from vitrina.clock import now
 from vitrina.ids import new_id
 from vitrina.store import consistency, keys
 from vitrina.store.codecs.accounts import password_item
-from vitrina.store.items import DeletionItem, EmailItem, Item, SkuItem, SuperAdminsItem, UserItem
+from vitrina.store.items import ChangeItem, DeletionItem, EmailItem, Item, SkuItem, SuperAdminsItem, UserItem
 from vitrina.store.migrations.runner import migrate, standing
 from vitrina.store.operations import Delete, Put, Update
 
@@ -29,6 +29,8 @@ async def _(h: Harness) -> Work:
     ):
         await h.table.delete(Delete(lost))
         await h.table.put(Put(wrong))
+    change = keys.change((await h.product())["id"], 1)
+    await h.table.update(Update(change, [ChangeItem.feed.remove(), ChangeItem.feed_position.remove()]))
     return migrate(h.table, lambda _: None)
 
 

@@ -13,6 +13,7 @@ from vitrina.store.migrations import (
     m0002_index_keys,
     m0003_email_domains,
     m0004_password_hashes,
+    m0005_feed_of_changes,
 )
 from vitrina.store.migrations.ledger import Entry, Held, Ledger, Lost, Report, State, claim, entries, reopen
 from vitrina.store.table import Table
@@ -35,6 +36,7 @@ MIGRATIONS: Final = MappingProxyType[int, Migration](
         2: m0002_index_keys,
         3: m0003_email_domains,
         4: m0004_password_hashes,
+        5: m0005_feed_of_changes,
     }
 )
 _POLL: Final = 1.0
