@@ -11,6 +11,7 @@ import json
 import os
 import queue
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -26,6 +27,13 @@ _ARN: Final = "arn:aws:lambda:us-east-1:000000000000:function:local"
 
 class FunctionFailed(Exception):
     """The function raised an exception, ended or did not answer; the message is what it said."""
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - socketserver's
+        """Say nothing of a connection that the end of the function has reset."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class LocalFunction:
@@ -45,7 +53,7 @@ class LocalFunction:
         self._answers: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self._timeout = timeout
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end of the context
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._command = [python, "-m", "awslambdaric", handler]
         self._code = code
         self._environment = {
