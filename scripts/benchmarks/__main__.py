@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from scripts.benchmarks import (
     aws,
+    batches,
     client,
     export,
     fleet,
@@ -117,6 +118,13 @@ def import_command(path: Path | None) -> None:
 def throttled_command(path: Path | None) -> None:
     """Import, migrate and roll up on a table of little throughput."""
     _measure(throttled.measure, path)
+
+
+@main.command("batch")
+@json_option
+def batch_command(path: Path | None) -> None:
+    """Create products by batches, beside an import of as many."""
+    _measure(batches.measure, path)
 
 
 @main.command("export")

@@ -56,7 +56,7 @@ async def measure(_: Path, progress: Progress) -> Report:
         seconds: dict[str, list[float]] = {"bare": [], "import": []}
         made = 0
         async with Services(settings, patient=PATIENCE) as services:
-            await _import(services, batch("W", 50))
+            await import_products(services, batch("W", 50))
             await _bare(services.clients, await _transactions(batch("V", 50)))
             for number in range(ROUNDS):
                 transactions = await _transactions(batch(f"B{number}", COUNT // ROUNDS))
@@ -65,7 +65,7 @@ async def measure(_: Path, progress: Progress) -> Report:
                     if side == "bare":
                         await _bare(services.clients, transactions)
                     else:
-                        made += await _import(services, batch(f"I{number}", COUNT // ROUNDS))
+                        made += await import_products(services, batch(f"I{number}", COUNT // ROUNDS))
                     seconds[side].append(time.perf_counter() - started)
                     progress.advance(task)
     ratios = [bare / ours for bare, ours in zip(seconds["bare"], seconds["import"], strict=True)]
@@ -85,7 +85,7 @@ def batch(prefix: str, count: int) -> bytes:
     return (head + write(products(count))).replace(b"BENCH-", f"{prefix}-".encode())
 
 
-async def _import(services: Services, content: bytes) -> int:
+async def import_products(services: Services, content: bytes) -> int:
     """Import a file as the command does; returns the number of products created."""
     with ImportPlan() as plan:
         parse(ImportFile(io.BytesIO(content), FileFormat.CSV), ImportOptions(), plan)
