@@ -87,6 +87,28 @@ PRODUCTS: Final = (
         facts={"all are of the brand": 'body.items.every((product) => product.brand === "Brightwell")'},
     ),
     Step(
+        name="List a price range",
+        operation="listProducts",
+        query={"price_min": "20", "price_max": "30.00", "brand": "Brightwell"},
+        facts={"all are in it": "body.items.every((product) => product.price >= 20 && product.price <= 30)"},
+    ),
+    Step(
+        name="Read products by their ids",
+        operation="listProducts",
+        caller="user",
+        query={"id": "{{product_id}}"},
+        facts={
+            "it is that product": 'body.items[0].id === kept("product_id")',
+            "none is missing": "body.missing.length === 0",
+        },
+    ),
+    Step(
+        name="Read products by their SKUs",
+        operation="listProducts",
+        query={"sku": "NOTHING-{{run}}"},
+        facts={"what is missing is named": 'body.missing[0] === "NOTHING-" + kept("run")'},
+    ),
+    Step(
         name="An invalid cursor is refused", operation="listProducts", query={"cursor": "page-2"}, code="invalid_cursor"
     ),
     Step(

@@ -37,6 +37,7 @@ from vitrina.services.products.by_sku import ProductsBySku
 from vitrina.services.products.cache import NoCache, ProductCache
 from vitrina.services.products.changes import ChangeFeed
 from vitrina.services.products.circuit import PATIENCE
+from vitrina.services.products.lookup import ProductLookup
 from vitrina.services.products.prices import Prices
 from vitrina.services.products.products import Products
 from vitrina.store import keys
@@ -158,6 +159,11 @@ class Services:
     def change_feed(self) -> ChangeFeed:
         """The feed of all changes of products."""
         return ChangeFeed(ChangeStore(self.table), clock=self._clock)
+
+    @cached_property
+    def product_lookup(self) -> ProductLookup:
+        """Reads of many products by their ids or SKUs."""
+        return ProductLookup(self.product_store)
 
     @cached_property
     def product_prices(self) -> Prices:

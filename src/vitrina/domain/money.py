@@ -27,6 +27,9 @@ DECIMALS: Final[dict[str, int]] = (
 )
 """Decimals of each currency in force, funds included, from list one of ISO 4217; metals and bond units have none."""
 
+MOST_DECIMALS: Final = max(DECIMALS.values())
+MOST_AMOUNT: Final = Decimal(f"{'9' * MAX_INTEGER_DIGITS}.{'9' * MOST_DECIMALS}")
+
 
 def check_currency(text: str) -> str:
     """Return `text` if it is a currency code; raises ValueError otherwise."""

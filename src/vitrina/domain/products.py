@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from vitrina.clock import rfc3339
 from vitrina.domain.money import fit
@@ -35,16 +35,24 @@ class Sort(StrEnum):
     PRICE_DESCENDING = "-price"
 
 
+class PriceRange(NamedTuple):
+    """Amounts from `least` to `most`, both included, in any currency."""
+
+    least: Decimal
+    most: Decimal
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """Which live products are listed, and in which order. `brand` and `name_prefix` are folded texts.
 
-    A `name_prefix` requires the order by name.
+    A `name_prefix` requires the order by name, `prices` one by price.
     """
 
     sort: Sort = Sort.NEWEST
     brand: str | None = None
     name_prefix: str | None = None
+    prices: PriceRange | None = None
 
 
 PlainProduct = Mapping[str, str | int | None]

@@ -111,7 +111,12 @@ def name_prefix(name: str) -> str:
 
 def by_price(price: Decimal, item_id: str) -> str:
     """Sort by an amount: 12 digits, a point and 4 decimals, so that the order of texts is that of numbers."""
-    return f"{price:017.4f}#{item_id}"
+    return f"{price_prefix(price)}#{item_id}"
+
+
+def price_prefix(price: Decimal) -> str:
+    """Return the prefix of the sort keys of all items with a price."""
+    return f"{price:017.4f}"
 
 
 def feed_position(at: datetime, product_id: str, version: int) -> str:

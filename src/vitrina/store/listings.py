@@ -132,4 +132,7 @@ def _live(listing: Listing, *, fresh: bool = False) -> Query:
         condition = Item.listing_group == keys.brand_group(listing.brand)
     if listing.name_prefix is not None:
         condition &= Item.by_name.startswith(keys.name_prefix(listing.name_prefix))
+    if listing.prices is not None:
+        least, most = keys.price_prefix(listing.prices.least), keys.by_price(listing.prices.most, "\uffff")
+        condition &= Item.by_price.between(least, most)
     return Query(condition=condition, index=index, descending=descending, fresh=fresh)

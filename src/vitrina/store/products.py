@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Final
 
-from vitrina.domain.products import Change, Product
+from vitrina.domain.products import Change, PlainProduct, Product
 from vitrina.errors import Conflict, NotFound, SkuTaken
 from vitrina.store import keys
 from vitrina.store.codecs.products import (
     change_item,
     deletion_marker,
+    plain_product,
     price_item,
     product_from,
     product_item,
@@ -41,6 +42,12 @@ class ProductStore:
         wanted = [keys.product(product_id) for product_id in product_ids]
         found = await self._table.get_many(wanted, consistent=consistent)
         return {item.id: product_from(item) for item in found.values() if isinstance(item, ProductItem)}
+
+    async def get_plain(self, product_ids: Sequence[str], *, consistent: bool) -> dict[str, PlainProduct]:
+        """Return up to 100 live products as they are to be shown, by id: 1 call."""
+        wanted = [keys.product(product_id) for product_id in product_ids]
+        raw = await self._table.get_many_raw(wanted, consistent=consistent)
+        return {item["id"]["S"]: plain_product(item) for item in raw if "deleted_at" not in item}
 
     async def refresh(self, known: Sequence[Product]) -> dict[str, Product]:
         """Return the current state of up to 100 products by id; it may be stale. 1 call, 2 if any has changed.

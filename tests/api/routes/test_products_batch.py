@@ -179,14 +179,14 @@ class Commits:
         self.seconds = 0.0
         commit = Table.commit
 
-        async def watched(table: Table, steps: Sequence[Step]) -> None:
+        async def watched(table: Table, steps: Sequence[Step], **options: Any) -> None:  # noqa: ANN401 - passed on
             if self.fails_after is not None and self.done >= self.fails_after:
                 raise AssertionError("the process is killed here")
             self._running += 1
             self.most = max(self.most, self._running)
             try:
                 await asyncio.sleep(self.seconds)
-                await commit(table, steps)
+                await commit(table, steps, **options)
                 self.done += 1
             finally:
                 self._running -= 1

@@ -12,7 +12,8 @@ import pytest
 from tests.store.samples import product, session, user
 from vitrina.api.http.pagination import PageOf
 from vitrina.api.http.responses import render
-from vitrina.api.schemas.products import product_resource, rendered_page, rendered_product
+from vitrina.api.schemas.product_pages import rendered_page
+from vitrina.api.schemas.products import product_resource, rendered_product
 from vitrina.domain.money import fit
 from vitrina.domain.products import Product
 from vitrina.domain.users import Principal, Role

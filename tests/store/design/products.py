@@ -141,6 +141,24 @@ for _sort in ("newest", "name", "price", "-price"):
     _listing(f"sort={_sort}&brand=Brightwell")
 _listing("name_prefix=brush")
 _listing("name_prefix=brush&brand=Brightwell")
+_listing("price_min=100&price_max=200")
+_listing("price_min=100&sort=-price")
+_listing("price_max=200&brand=Brightwell")
+_listing("price_max=200&brand=Brightwell&sort=-price")
+
+
+def _three(name: str, *, signed_in: bool) -> None:
+    @row(f"GET /v1/products, three by {name}{', signed in' if signed_in else ''}", 200)
+    async def _(h: Harness) -> Work:
+        made = [await h.product() for _ in range(3)]
+        h.settle()
+        names = "&".join(f"{name.lower()}={one[name.lower()]}" for one in made)
+        return (h.user if signed_in else h.anonymous).get(f"/v1/products?{names}")
+
+
+for _name in ("id", "SKU"):
+    _three(_name, signed_in=False)
+    _three(_name, signed_in=True)
 plain("GET /v1/products, signed in", lambda h: h.user.get("/v1/products"))
 
 

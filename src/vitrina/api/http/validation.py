@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import orjson
 from multidict import MultiMapping
@@ -46,9 +46,10 @@ def validate_body(model: type[M], value: object) -> M:
 def validate_query(model: type[M] | None, query: MultiMapping[str]) -> M | None:
     """Return the query parameters as `model`, which is None where there are none.
 
-    Raises ValidationFailed for a bad, repeated or unknown one: who misspells a filter must not get everything.
+    Raises ValidationFailed for a bad, repeated or unknown one: who misspells a filter must not get everything. Only a
+    parameter that is a list may be repeated.
     """
-    known = _parameter_names(model)
+    known = _parameters(model)
     refused = [
         FieldError((_writable(name),), detail)
         for name in dict.fromkeys(query)
@@ -57,7 +58,8 @@ def validate_query(model: type[M] | None, query: MultiMapping[str]) -> M | None:
     if refused:
         raise ValidationFailed(refused[:_MOST_ERRORS])
     try:
-        return None if model is None else model.model_validate(dict(query))
+        values = {name: query.getall(name) if known[name] else query[name] for name in query}
+        return None if model is None else model.model_validate(values)
     except ValidationError as error:
         raise failed(error) from None
 
@@ -92,16 +94,23 @@ QueryInt = Annotated[int, BeforeValidator(_whole_number)]
 
 
 @cache
-def _parameter_names(model: type[BaseModel] | None) -> tuple[str, ...]:
-    return () if model is None else tuple(field.alias or name for name, field in model.model_fields.items())
+def _parameters(model: type[BaseModel] | None) -> dict[str, bool]:
+    """Return the names of the parameters, and whether each is a list."""
+    fields = {} if model is None else model.model_fields
+    return {field.alias or name: _is_list(field.annotation) for name, field in fields.items()}
 
 
-def _fault(name: str, values: list[str], known: tuple[str, ...]) -> str | None:
+def _is_list(hint: object) -> bool:
+    """Return whether an annotation is a list, also beside None or with constraints."""
+    return get_origin(hint) is list or any(map(_is_list, get_args(hint)))
+
+
+def _fault(name: str, values: list[str], known: Mapping[str, bool]) -> str | None:
     if name not in known:
         return f"is not a parameter here; {'the parameters are ' + ', '.join(known) if known else 'there are none'}"
-    if len(values) > 1:
+    if len(values) > 1 and not known[name]:
         return "is given more than once"
-    return "holds a control character, or is not UTF-8" if _UNFIT.search(values[0]) else None
+    return "holds a control character, or is not UTF-8" if any(map(_UNFIT.search, values)) else None
 
 
 def _writable(name: str) -> str:

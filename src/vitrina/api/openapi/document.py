@@ -179,7 +179,10 @@ def _query_parameters(route: Route) -> tuple[list[Json], dict[str, Json]]:
         parameter: Json = {"name": name, "in": "query", "required": name in schema.get("required", ())}
         if "description" in field:
             parameter["description"] = field.pop("description")
-        parameters.append({**parameter, "schema": _without_null(field)})
+        schema_of_one = _without_null(field)
+        if schema_of_one.get("type") == "array":
+            parameter |= {"style": "form", "explode": True}
+        parameters.append({**parameter, "schema": schema_of_one})
     return parameters, schema.get("$defs", {})
 
 

@@ -5,34 +5,28 @@ An anonymous read of a single product is recorded as a view (R4, R11), one of a 
 
 import asyncio
 from collections.abc import Coroutine
+from decimal import Decimal
 from typing import Any, Final
 
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from vitrina.api.http.app_keys import SERVICES
-from vitrina.api.http.pagination import PageOf, start_position
+from vitrina.api.http.pagination import start_position
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import conditional_response, json_response
 from vitrina.api.http.routing import PUBLIC, RouteTable
-from vitrina.api.schemas.products import (
-    REVALIDATED,
-    ManagedProduct,
-    ProductQuery,
-    PublicProduct,
-    RenderedPage,
-    SeenProduct,
-    product_resource,
-    rendered_page,
-    sees_all,
-)
+from vitrina.api.schemas.product_pages import ProductPage, ProductQuery, RenderedPage, rendered_page
+from vitrina.api.schemas.products import REVALIDATED, SeenProduct, product_resource, sees_all
 from vitrina.domain.api_keys import Scope
-from vitrina.domain.products import Listing, Product, Sort, is_sku
+from vitrina.domain.money import MOST_AMOUNT
+from vitrina.domain.products import Listing, PriceRange, Product, is_sku
 from vitrina.domain.text import fold
 from vitrina.domain.users import Principal
 from vitrina.domain.versions import tag
-from vitrina.errors import NotFound, Overloaded, ValidationFailed
+from vitrina.errors import NotFound, Overloaded
 from vitrina.ids import is_id
+from vitrina.services.products.lookup import Selection
 from vitrina.services.products.read_through import Cached
 
 ONE_PRODUCT: Final = "/v1/products/{product_id:(?!deleted$)[^/]+}"
@@ -82,23 +76,23 @@ async def read_product_by_sku(request: Request[None, None]) -> web.Response:
     "/v1/products",
     allow=PUBLIC,
     scope=Scope.READ,
-    responses={200: PageOf[ManagedProduct | PublicProduct]},
+    responses={200: ProductPage},
     conditional=True,
 )
 async def list_products(request: Request[None, ProductQuery]) -> web.Response:
-    """List live products.
+    """List live products: all, those of some filters, or those of some ids or SKUs.
 
     An anonymous page may be as old as a single product that is read without signing in.
     """
     query = request.query
-    listing = _listing(query)
-    key = (listing, query.limit, query.cursor, sees_all(request.principal))
+    asked = _asked(query)
+    key = (asked, query.limit, query.cursor, sees_all(request.principal))
     if request.principal is not None:
-        page = await request.app[SERVICES].page_reads.get(key, lambda: _read_page(request, listing))
+        page = await request.app[SERVICES].page_reads.get(key, lambda: _read_page(request, asked))
         headers = None if page.next_cursor is None else {"Link": request.next_link(page.next_cursor)}
         return conditional_response(request, page.body, etag=page.etag, headers=headers)
     pages = request.app[SERVICES].product_cache.pages
-    found: Cached[RenderedPage] = await pages.get(key, lambda: _read_page(request, listing))
+    found: Cached[RenderedPage] = await pages.get(key, lambda: _read_page(request, asked))
     page = found.value
     if request.if_none_match(page.etag):
         return json_response(status=304, etag=page.etag, headers=REVALIDATED)
@@ -109,25 +103,36 @@ async def list_products(request: Request[None, ProductQuery]) -> web.Response:
     return response
 
 
-def _listing(query: ProductQuery) -> Listing:
-    """Return what a query asks for. Raises ValidationFailed."""
-    sort = query.sort or (Sort.NAME if query.name_prefix else Sort.NEWEST)
-    if query.name_prefix is not None and sort is not Sort.NAME:
-        raise ValidationFailed.of("name_prefix", "goes with sort=name only")
+def _asked(query: ProductQuery) -> Listing | Selection:
+    """Return what a query asks for."""
+    if query.id is not None:
+        return Selection("id", tuple(query.id))
+    if query.sku is not None:
+        return Selection("sku", tuple(query.sku))
+    prices = None
+    if query.price_min is not None or query.price_max is not None:
+        prices = PriceRange(query.price_min or Decimal(0), MOST_AMOUNT if query.price_max is None else query.price_max)
     return Listing(
-        sort=sort,
+        sort=query.order,
         brand=query.brand and fold(query.brand),
         name_prefix=query.name_prefix and fold(query.name_prefix),
+        prices=prices,
     )
 
 
-async def _read_page(request: Request[None, ProductQuery], listing: Listing) -> RenderedPage:
-    """Read a page as the caller may see it, from the writer after a write of this process. Raises InvalidCursor."""
+async def _read_page(request: Request[None, ProductQuery], asked: Listing | Selection) -> RenderedPage:
+    """Read a page as the caller may see it, from the writer after a write of this process. Raises InvalidCursor.
+
+    For accounts products by id or SKU are always read from the writer, as single ones are.
+    """
     services = request.app[SERVICES]
     fresh = not services.product_cache.pages.is_settled
-    scope = ("products", listing.sort, listing.brand, listing.name_prefix)
+    if isinstance(asked, Selection):
+        selected = await services.product_lookup.find(asked, consistent=fresh or request.principal is not None)
+        return rendered_page(selected.products, None, request.principal, selected.missing)
+    scope = ("products", asked.sort, asked.brand, asked.name_prefix, *map(str, asked.prices or ()))
     start = start_position(request, scope)
-    page = await services.products.page(listing, limit=request.query.limit, start=start, fresh=fresh)
+    page = await services.products.page(asked, limit=request.query.limit, start=start, fresh=fresh)
     return rendered_page(page.items, services.cursors.write(scope, page.next), request.principal)
 
 

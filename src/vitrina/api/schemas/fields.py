@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Wi
 
 from vitrina.api.http.body import JsonNumber
 from vitrina.clock import rfc3339
-from vitrina.domain.money import check_currency, parse_amount
+from vitrina.domain.money import MOST_DECIMALS, check_currency, parse_amount
 from vitrina.domain.products import check_sku
 from vitrina.domain.text import MAX_DESCRIPTION, MAX_NAME, clean_line, clean_paragraphs
 from vitrina.domain.users import ENCODED_WORD, MAX_EMAIL, clean_account_name, clean_email
@@ -49,6 +49,12 @@ def _read_time(value: object) -> object:
 def _read_whole_number(value: object) -> object:
     """Accept `182.0` too, which is an integer for JSON Schema (draft 2020-12, validation section 6.1.1)."""
     return int(value) if isinstance(value, JsonNumber) and value.is_integer() and abs(value) < 1 << 53 else value
+
+
+def _check_decimals(value: Decimal) -> Decimal:
+    if -int(value.as_tuple().exponent) > MOST_DECIMALS:
+        raise ValueError(f"has more than {MOST_DECIMALS} decimals, the most that a currency has")
+    return value
 
 
 def _check_password(value: str) -> str:
@@ -92,6 +98,15 @@ Description = Annotated[
 ]
 Price = Annotated[Decimal, BeforeValidator(_read_price), WithJsonSchema(_PRICE_SCHEMA, mode="validation")]
 WholeNumber = Annotated[int, BeforeValidator(_read_whole_number)]
+AnyPrice = Annotated[
+    Decimal,
+    BeforeValidator(_read_price),
+    AfterValidator(_check_decimals),
+    WithJsonSchema({
+        "type": "string", "pattern": rf"^[0-9]{{1,12}}(\.[0-9]{{1,{MOST_DECIMALS}}})?$", "examples": ["19.99"],
+    }),
+]  # fmt: skip
+"""A price in any currency, as a parameter."""
 Currency = Annotated[
     str,
     AfterValidator(check_currency),

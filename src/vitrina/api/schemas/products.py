@@ -1,11 +1,8 @@
 """Products over HTTP: requests, responses, and who sees which fields (api.md, fine print)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
-from typing import Annotated, Final
+from typing import Final
 
-import orjson
 from multidict import CIMultiDict
 from pydantic import Field, RootModel
 
@@ -15,8 +12,7 @@ from vitrina.api.http.responses import Resource, render
 from vitrina.api.http.validation import BodyModel
 from vitrina.api.schemas.fields import Currency, Description, Line, Moment, Money, Price, Sku, Time, absent
 from vitrina.domain.money import DEFAULT_CURRENCY
-from vitrina.domain.products import Action, PlainProduct, Product, Sort
-from vitrina.domain.text import MAX_NAME
+from vitrina.domain.products import Action, Product
 from vitrina.domain.users import PRODUCT_MANAGERS, Principal
 
 REVALIDATED: Final = {"Cache-Control": "no-cache", "Vary": "Authorization"}
@@ -59,16 +55,6 @@ class ProductRestore(BodyModel):
     """How to restore a product: under its own SKU unless another is given."""
 
     sku: Sku | None = None
-
-
-class ProductQuery(PageQuery):
-    """Parameters of the product list; `name_prefix` implies `sort=name`."""
-
-    sort: Sort | None = Field(None, description="`newest` by default, and `name` with a `name_prefix`.")
-    brand: Line | None = Field(None, description="Products of this brand alone, in any case; all by default.")
-    name_prefix: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] | None = Field(
-        None, description="Products whose name begins so, in any case; all by default."
-    )
 
 
 class PublicProduct(Resource):
@@ -175,25 +161,12 @@ class PricePage(PageOf[PriceEntry]):
     )
 
 
-_PUBLIC: Final = tuple(PublicProduct.model_fields)
-_MANAGED: Final = tuple(ManagedProduct.model_fields)
-
-
 @dataclass(frozen=True, slots=True)
 class RenderedProduct:
     """A product as anonymous readers get it by its id, ready to be sent. Copy `headers` before you change them."""
 
     body: bytes
     headers: CIMultiDict[str]
-
-
-@dataclass(frozen=True, slots=True)
-class RenderedPage:
-    """A page of products as JSON, and its entity tag: a digest of `body`, so it is strong (RFC 9110 section 8.8.1)."""
-
-    body: bytes
-    etag: str
-    next_cursor: str | None
 
 
 def sees_all(viewer: Principal | None) -> bool:
@@ -212,16 +185,3 @@ def rendered_product(product: Product) -> RenderedProduct:
     """Return the response for anonymous readers, whose caches must revalidate it each time (R11)."""
     headers = CIMultiDict({**REVALIDATED, "Content-Type": JSON, "ETag": f'"{product.version}"'})
     return RenderedProduct(render(product_resource(product, None)), headers)
-
-
-def rendered_page(
-    products: Sequence[PlainProduct], next_cursor: str | None, viewer: Principal | None = None
-) -> RenderedPage:
-    """Return a page of live products with the fields that `viewer` may see: `PageOf` their models, without the models.
-
-    Validating and dumping 25 models takes half a millisecond of CPU time, this a tenth of it.
-    """
-    names = _MANAGED if sees_all(viewer) else _PUBLIC
-    items = [{name: product[name] for name in names} for product in products]
-    body = orjson.dumps({"items": items, "next_cursor": next_cursor})
-    return RenderedPage(body, blake2b(body, digest_size=12).hexdigest(), next_cursor)
