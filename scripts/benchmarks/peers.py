@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.literals import KeyTypeType
     from types_aiobotocore_dynamodb.type_defs import (
         AttributeValueTypeDef,
+        CreateTableInputTypeDef,
         GlobalSecondaryIndexTypeDef,
         KeySchemaElementTypeDef,
     )
@@ -97,13 +98,15 @@ async def _create(client: "DynamoDBClient", table: str, *names: str, index: tupl
     indexes: list[GlobalSecondaryIndexTypeDef] = [
         {"IndexName": "-".join(index), "KeySchema": _keys(index), "Projection": {"ProjectionType": "ALL"}}
     ]
-    await client.create_table(
-        TableName=table,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in (*names, *index)],
-        KeySchema=_keys(names),
-        **({"GlobalSecondaryIndexes": indexes} if index else {}),
-    )
+    arguments: CreateTableInputTypeDef = {
+        "TableName": table,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in (*names, *index)],
+        "KeySchema": _keys(names),
+    }
+    if index:
+        arguments["GlobalSecondaryIndexes"] = indexes
+    await client.create_table(**arguments)
 
 
 def _keys(names: tuple[str, ...]) -> "list[KeySchemaElementTypeDef]":

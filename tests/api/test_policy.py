@@ -117,7 +117,7 @@ async def test_a_caller_can_call_only_what_the_table_allows(
 ) -> None:
     """Permission is checked first: the object is unknown, and the body is empty."""
     method, path = method_path
-    client = keys.get(caller) or people.get(caller, anonymous)
+    client: Client = keys.get(caller) or people.get(caller) or anonymous
     if path.endswith("/logout") and caller in people:
         client = await sign_in(anonymous, people[caller].account)  # It must not end the session that the others share.
     reply = await client.request(method, nowhere(path), {} if method in {"POST", "PUT", "PATCH"} else None)

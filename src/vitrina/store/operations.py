@@ -149,7 +149,8 @@ class Update:
 
 
 def _is_visible(action: Action, item: RawItem) -> bool:
-    name = action.values[0].path[0]
+    attribute: Any = action.values[0]  # Its type is the base of all operands, which has no path.
+    name = attribute.path[0]
     if isinstance(action, RemoveAction):
         return name not in item
     if not isinstance(action, SetAction) or not isinstance(action.values[1], Value):

@@ -123,7 +123,8 @@ class RollupStore:
             yield [expect_type(item, ViewTallyItem) for item in items]
 
     def _is_valid(self, day: date, item: ViewRollupItem) -> bool:
-        return is_closed(day, self._clock()) and (item.made_at is None or is_closed(day, item.made_at))
+        made_at: datetime | None = item.made_at
+        return is_closed(day, self._clock()) and (made_at is None or is_closed(day, made_at))
 
 
 def _counts(item: ViewDayItem | ViewRollupItem) -> Counts:

@@ -58,7 +58,9 @@ async def wide(service: Service) -> AsyncIterator[Service]:
 
 
 @pytest.mark.parametrize(
-    "path", [EXPORT, "/v1/analytics/prices/export", "/v1/analytics/top-products", f"/v1/products/{new_id()}/views"]
+    "path",
+    [EXPORT, "/v1/analytics/prices/export", "/v1/analytics/top-products", f"/v1/products/{new_id()}/views"],
+    ids=["views", "prices", "top products", "a product's views"],
 )
 async def test_without_the_extra_reports_it_is_501(admin: Person, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -169,9 +170,7 @@ async def test_accounts_get_threads_in_turn_and_one_at_a_time() -> None:
         let_go.wait()
 
     owners = ["busy"] * 6 + ["ana", "luis"]
-    tasks = [
-        asyncio.create_task(passwords._checks.run(lambda owner=owner: check(owner), owner=owner)) for owner in owners
-    ]
+    tasks = [asyncio.create_task(passwords._checks.run(partial(check, owner), owner=owner)) for owner in owners]
     await asyncio.to_thread(both.wait)
     assert begun == ["busy", "ana"]
     let_go.set()

@@ -1,9 +1,10 @@
 """Rows about products, their lists and their views."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Final
 
-from tests.api.client import ok
+from tests.api.client import Reply, ok
 from tests.store.design.harness import Harness, Work, described, keyed, plain, product, row
 from tests.stored_views import read
 from vitrina.domain.views import View, day_of, shard_of
@@ -220,7 +221,7 @@ _change("without new values", price="129")
 # Batches
 
 
-def _send(h: Harness, *operations: dict[str, object], key: str | None = None) -> Work:
+def _send(h: Harness, *operations: dict[str, object], key: str | None = None) -> Awaitable[Reply]:
     headers = {} if key is None else keyed(key)
     return h.admin.post("/v1/products/batch", {"operations": operations}, headers=headers)
 

@@ -8,7 +8,7 @@ from vitrina.domain.text import fold
 from vitrina.domain.versions import Expected, Precondition
 from vitrina.errors import Conflict, NotFound, SkuTaken
 from vitrina.services.concurrency import KeyedLock
-from vitrina.services.products.products import Products, WriteOptions
+from vitrina.services.products.products import BySkuOptions, Products
 from vitrina.store.operations import AlsoWrite, nothing_else
 from vitrina.store.products import ProductStore
 
@@ -50,7 +50,7 @@ class ProductsBySku:
             if known is None:
                 holder = await self._store.holder(draft.sku, consistent=True)
             else:
-                holder, known = known[0] and known[0].id, None
+                holder, known = None if known[0] is None else known[0].id, None
             if holder is not None:
                 return holder
             condition.check(None)
@@ -90,7 +90,7 @@ class ProductsBySku:
         by: str,
         request_id: str,
         expected: Expected,
-        **options: Unpack[WriteOptions],
+        **options: Unpack[BySkuOptions],
     ) -> Product:
         """Change fields as `Products.change` does."""
         holder = await self._holder(sku, options)
@@ -99,13 +99,13 @@ class ProductsBySku:
         )
 
     async def delete(
-        self, sku: str, *, by: str, request_id: str, expected: Expected, **options: Unpack[WriteOptions]
+        self, sku: str, *, by: str, request_id: str, expected: Expected, **options: Unpack[BySkuOptions]
     ) -> None:
         """Delete softly as `Products.delete` does."""
         holder = await self._holder(sku, options)
         await self._products.delete(holder, by=by, request_id=request_id, expected=expected, sku=sku, **options)
 
-    async def _holder(self, sku: str, options: WriteOptions) -> str:
+    async def _holder(self, sku: str, options: BySkuOptions) -> str:
         if known := options.get("known"):
             return known.id
         holder = await self._store.holder(sku, consistent=True) if is_sku(sku) else None

@@ -25,16 +25,21 @@ class _Write(Protocol):
     async def __call__(self, before: Product, after: Product, change: Change, *, also: Sequence[Step]) -> None: ...
 
 
-class WriteOptions(TypedDict, total=False):
+class BySkuOptions(TypedDict, total=False):
     """Options of a write of a live product.
 
-    `sku` is the SKU that it must hold (NotFound), `known` its state if the caller has just read it, and `also` further
-    steps for the same transaction, which are written even if nothing changes.
+    `known` is its state if the caller has just read it, and `also` are further steps for the same transaction, which
+    are written even if nothing changes.
     """
 
-    sku: str | None
     known: Product | None
     also: AlsoWrite[Product]
+
+
+class WriteOptions(BySkuOptions, total=False):
+    """Also the SKU that the product must hold (NotFound)."""
+
+    sku: str | None
 
 
 class Products:
