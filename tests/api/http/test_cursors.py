@@ -49,7 +49,6 @@ async def test_a_forged_cursor_is_rejected(anonymous: Client, products: int) -> 
     assert products
     cursor = await cursor_of(anonymous, "sort=name")
     forged = [
-        "",
         "x",
         "null",
         "=",

@@ -124,7 +124,8 @@ async def test_a_time_may_have_an_offset_and_any_precision(admin: Person, servic
 @pytest.mark.usefixtures("start")
 async def test_the_readme_keeps_an_index_in_step(admin: Person, service: Service, tmp_path: Path) -> None:
     """Its program, run twice: it goes on from its last cursor, and has the fields of all products."""
-    (program,) = re.findall(r"^```python\n(.*?)^```$", text(README), re.MULTILINE | re.DOTALL)
+    programs = re.findall(r"^```python\n(.*?)^```$", text(README), re.MULTILINE | re.DOTALL)
+    (program,) = (each for each in programs if "/v1/changes" in each)
     key = ok(await admin.post("/v1/auth/keys", {"name": "index", "scope": "read"}), 201)["key"]
     environment = {"VITRINA_URL": service.url, "VITRINA_KEY": key}
 

