@@ -105,8 +105,29 @@ def test_timeouts_fit_each_other() -> None:
     environment = {each["Name"]: each["Value"] for each in task["Environment"]}
     drain = float(environment["VITRINA_DRAIN_DELAY"])
     assert drain + settings.shutdown_timeout < task["StopTimeout"]
-    targets = properties("Targets")
-    assert targets["HealthCheckIntervalSeconds"] * targets["UnhealthyThresholdCount"] < drain
+    assert drain < settings.shutdown_timeout + float(_attribute("deregistration_delay.timeout_seconds"))
+
+
+def _attribute(key: str) -> str:
+    """Return an attribute of the balancer's target group."""
+    [value] = [each["Value"] for each in properties("Targets")["TargetGroupAttributes"] if each["Key"] == key]
+    return str(value)
+
+
+def test_an_outage_of_the_table_replaces_no_task() -> None:
+    """ECS stops tasks that fail the balancer's check, with their cached responses and queued views."""
+    assert properties("Targets")["HealthCheckPath"] == "/healthz"
+
+
+def test_the_template_has_no_yaml_aliases() -> None:
+    """CloudFormation refuses them; only the linters and SAM resolve them."""
+    tokens = yaml.scan(TEMPLATE.read_text())
+    assert not [token for token in tokens if isinstance(token, yaml.AliasToken | yaml.AnchorToken)]
+
+
+def test_the_service_waits_for_what_leads_to_it() -> None:
+    """ECS refuses a service whose target group has no listener yet."""
+    assert "Listener" in RESOURCES["Service"]["DependsOn"]
 
 
 def test_a_batch_that_fails_in_part_is_repeated_in_part() -> None:
