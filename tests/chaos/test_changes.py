@@ -171,6 +171,7 @@ async def test_the_feed_misses_no_change(shop: Shop, tmp_path: Path) -> None:
         await asyncio.sleep(0.1)
         shop.skipped += 0.4
     reading.cancel()
+    expected = await shop.committed()  # A killed process may have had a transaction under way.
     assert_complete(expected, dict(reversed(shop.seen)), [changed for changed, _ in shop.seen], shop.answered)
 
 
