@@ -94,7 +94,7 @@ async def test_a_client_that_reads_slowly_is_served(monkeypatch: pytest.MonkeyPa
 async def test_the_largest_unread_responses_go_when_a_process_holds_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     async with small_app() as (url, _), connected(url, REQUEST) as first, connected(url, REQUEST) as second:
         await until_waiting(2)
-        held = sum(each.size() for each in connection.Connection._waiting)
+        held = connection.Connection._held
         monkeypatch.setattr(connection, "_MOST_UNREAD", held)
         async with connected(url, REQUEST) as third:
             finished = [asyncio.create_task(read(each, seconds=5)) for each in (first, second, third)]

@@ -99,3 +99,14 @@ def test_a_table_that_admits_nothing_is_asked_ever_more_rarely_and_used_at_once_
     table.limit, before = 1_000, table.admitted
     table.work(until=150)
     assert table.admitted - before > 0.4 * 60 * table.limit
+
+
+def test_a_long_pause_does_not_raise_the_rate_without_bound() -> None:
+    """A suspended machine asks late; the growth once overflowed, and every later call failed."""
+    pace = Pace()
+    pace.throttled(began=0.0, at=0.0)
+    while not pace.pause("PutItem", at=0.1):
+        pass
+    rate = pace.rate
+    pace.pause("PutItem", at=86_400.0)
+    assert pace.rate == pytest.approx(2 * rate)

@@ -12,6 +12,8 @@ _GROWTH: Final = 0.05
 """Share by which the rate grows in the first second after it was lowered."""
 _DOUBLING: Final = 5.0
 """Seconds after which it grows at twice that share; after 10 s at three times, and so on."""
+_MOST_GROWTH: Final = math.log(2)
+"""Logarithm of the growth between two calls: after a pause, as of a suspended machine, the rate is doubled at most."""
 _WINDOW: Final = 1.0
 """Seconds over which admitted units are averaged, and between two decreases."""
 _SMOOTHING: Final = 0.2
@@ -41,7 +43,8 @@ class Pace:
     def pause(self, operation: str, *, at: float) -> float:
         """Return how long a call must wait and then ask again; 0 if it may begin now, which is then counted."""
         if self._holds:  # A rate that holds nothing back proves nothing, so it does not grow.
-            self.rate *= math.exp(_GROWTH * (at - self._asked_at) * (1 + (at - self._lowered_at) / _DOUBLING))
+            growth = _GROWTH * (at - self._asked_at) * (1 + (at - self._lowered_at) / _DOUBLING)
+            self.rate *= math.exp(min(growth, _MOST_GROWTH))
         self._asked_at, self._holds = at, at < self._free_at
         if self._holds:
             return self._free_at - at

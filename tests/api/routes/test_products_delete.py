@@ -118,6 +118,17 @@ async def test_a_restore_is_rejected_while_another_product_holds_the_sku(admin: 
     ok(await admin.post(path, {"sku": unique("Free")}))
 
 
+async def test_a_restore_honours_if_match(admin: Person) -> None:
+    """On every route of a product, in either form (api.md, entity tags)."""
+    product = ok(await admin.post("/v1/products", product_body()), 201)
+    ok(await admin.delete(f"/v1/products/{product['id']}"), 204)
+    path = f"/v1/products/{product['id']}/restore"
+    stale = await admin.post(path, headers={"If-Match": '"1"'})
+    assert problem(stale, 412, "version_mismatch")["current_version"] == 2
+    problem(await admin.post(path, headers={"If-Match": "2"}), 400, "invalid_header")
+    assert ok(await admin.post(path, headers={"If-Match": f'"{product["id"]}.2"'}))["version"] == 3
+
+
 async def test_a_live_product_cannot_be_restored(admin: Person) -> None:
     """The response is 409, and nothing changes. The shape of the body and existence are checked first."""
     product = await made(admin)

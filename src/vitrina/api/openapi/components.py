@@ -88,9 +88,11 @@ PARAMETERS: Final[Json] = {
 }
 HEADERS: Final[Json] = {
     "Content-Disposition": _string("The name of the file."),
-    "ETag": _string('The version, such as `"3"`; by SKU after the product\'s id. For `If-Match` and `If-None-Match`.'),
+    "ETag": _string(
+        'The version, such as `"3"`; by SKU after the product\'s id, of a list a digest. For both conditions.'
+    ),
     "Idempotency-Replayed": _string("`true` when this is a replay of the first response.", enum=["true"]),
-    "Link": _string('The next page, `rel="next"`; absent on the last one.'),
+    "Link": _string('The next page, `rel="next"`; absent on the last one of a list that ends.'),
     "Location": _string("The path of what was created."),
     "RateLimit-Limit": _integer("The number of tries in a window."),
     "RateLimit-Remaining": _integer("The number of tries left."),

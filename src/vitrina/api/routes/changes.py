@@ -24,8 +24,8 @@ async def list_changes(request: Request[None, ChangeFeedQuery]) -> web.Response:
     never expires, and is where to go on later. `changes` are those of the product's fields, as in its history.
     """
     query = request.query
-    if query.cursor is not None and query.since is not None:
-        raise ValidationFailed.of("from", "goes without a cursor, which says itself where to go on")
+    if query.cursor and query.since is not None:
+        raise ValidationFailed.of("from", "cannot be combined with a cursor, which already says where to go on")
     page = await request.app[SERVICES].change_feed.page(
         start=start_position(request, _SCOPE), since=query.since, limit=query.limit
     )

@@ -114,7 +114,7 @@ async def list_deleted_products(request: Request[None, PageQuery]) -> web.Respon
     scope=Scope.MANAGE,
     responses={200: ManagedProduct},
     errors=(NotDeleted, SkuTaken, Conflict),
-    response_headers=("ETag",),
+    conditional=True,
     example={"sku": "LAMP-01"},
 )
 async def restore_product(request: Request[ProductRestore | None, None]) -> web.Response:
@@ -122,6 +122,7 @@ async def restore_product(request: Request[ProductRestore | None, None]) -> web.
     product = await request.app[SERVICES].products.restore(
         request.parameter("product_id"),
         request.body.sku if request.body else None,
+        expected=request.if_match(),
         by=request.caller.id,
         request_id=request.request_id,
     )

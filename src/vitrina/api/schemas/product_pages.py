@@ -66,7 +66,8 @@ class ProductQuery(PageQuery):
         prices = [name for name in ("price_min", "price_max") if name in given]
         refused: list[FieldError] = []
         if named := next((name for name in ("id", "sku") if name in given), None):
-            refused = [FieldError((name,), f"does not go with {named}") for name in given if name != named]
+            others = [name for name in given if name not in {named, "limit"} and getattr(self, name) != ""]
+            refused = [FieldError((name,), f"does not go with {named}") for name in others]
         elif self.name_prefix is not None and self.order is not Sort.NAME:
             refused = [FieldError(("name_prefix",), "goes with sort=name only")]
         elif prices and self.order not in {Sort.PRICE, Sort.PRICE_DESCENDING}:

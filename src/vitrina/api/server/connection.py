@@ -25,22 +25,22 @@ class Connection(web.RequestHandler):
     hold most when the connections of a process hold more than `_MOST_UNREAD` bytes.
     """
 
-    __slots__ = ("_check", "_unread")
+    __slots__ = ("_check", "unread")
 
     _waiting: ClassVar[set["Connection"]] = set()
     """Connections whose clients do not read as fast as they are sent to."""
+    _held: ClassVar[int] = 0
+    """Bytes that wait for these clients, each as of its last check."""
 
     def pause_writing(self) -> None:
         """Begin to watch the client: the transport holds more than it should (64 KiB by default)."""
         super().pause_writing()
-        self._unread = self.size()
+        self.unread = self.size()
         self._check = self._loop.call_later(_STALL, self._watch)
         self._waiting.add(self)
-        held = sum(each.size() for each in self._waiting)
-        while held > _MOST_UNREAD:
-            largest = max(self._waiting, key=Connection.size)
-            held -= largest.size()
-            largest.cut("responses_unread")
+        Connection._held += self.unread
+        while Connection._held > _MOST_UNREAD:
+            max(self._waiting, key=lambda each: each.unread).cut("responses_unread")
 
     def resume_writing(self) -> None:
         """Stop watching the client, which has read nearly all."""
@@ -92,11 +92,12 @@ class Connection(web.RequestHandler):
         return 0 if self.transport is None else self.transport.get_write_buffer_size()
 
     def _watch(self) -> None:
-        unread = self.size()
-        if unread >= self._unread:
+        size = self.size()
+        if size >= self.unread:
             self.cut("response_unread")
         else:
-            self._unread = unread
+            Connection._held += size - self.unread
+            self.unread = size
             self._check = self._loop.call_later(_STALL, self._watch)
 
     def cut(self, event: str) -> None:
@@ -109,4 +110,5 @@ class Connection(web.RequestHandler):
     def _stop_watching(self) -> None:
         if self in self._waiting:
             self._waiting.discard(self)
+            Connection._held -= self.unread
             self._check.cancel()

@@ -9,7 +9,15 @@ import structlog
 from vitrina.clock import Clock, now
 from vitrina.domain.pages import Page, Position
 from vitrina.domain.users import Principal, Session, User, canonical_email
-from vitrina.errors import Allowance, InvalidCredentials, InvalidToken, NotFound, TokenReused, WrongPassword
+from vitrina.errors import (
+    Allowance,
+    InvalidCredentials,
+    InvalidToken,
+    NotFound,
+    TableUnavailable,
+    TokenReused,
+    WrongPassword,
+)
 from vitrina.ids import is_id, new_id
 from vitrina.services.accounts.accounts import check_password
 from vitrina.services.accounts.api_keys import PREFIX, ApiKeys
@@ -92,9 +100,16 @@ class Authentication:
             refreshed_at=at,
             expires_at=at + timedelta(seconds=self._refresh_lifetime),
         )
-        await asyncio.gather(self._sessions.create(session), self._sessions.prune(user, keep=session.id, at=at))
+        await asyncio.gather(self._sessions.create(session), self._prune(user, keep=session.id, at=at))
         log.info("signed_in", account_id=user.id, session_id=session.id)
         return self._pair(session), allowance
+
+    async def _prune(self, user: User, *, keep: str, at: datetime) -> None:
+        """Remove sessions that have ended or are too many; if the table is unavailable, the next sign-in does."""
+        try:
+            await self._sessions.prune(user, keep=keep, at=at)
+        except TableUnavailable:
+            log.warning("sessions_not_pruned", account_id=user.id)
 
     async def refresh(self, token: str) -> TokenPair:
         """Exchange a refresh token for a new pair. Raises InvalidToken, and TokenReused for one that was used before.

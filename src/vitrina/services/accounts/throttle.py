@@ -13,13 +13,13 @@ neither guess the password nor use up the owner's attempts.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv6Network
 from typing import Final
 
 from vitrina.clock import Clock, epoch_seconds, now
 from vitrina.domain.users import canonical_email
-from vitrina.errors import Allowance, EmailTaken, InvalidCredentials, RateLimited, WrongPassword
+from vitrina.errors import Allowance, EmailTaken, InvalidCredentials, RateLimited, TableUnavailable, WrongPassword
 from vitrina.services.fingerprints import fingerprint
 from vitrina.store.login_attempts import LoginAttemptStore
 
@@ -72,9 +72,13 @@ class Throttle:
         attempts = await self._add(pair, window, 1)
         if attempts > self._limit:
             raise RateLimited(retry_after=reset, limit=self._limit)
-        address_attempts, account_attempts = await asyncio.gather(
-            *(self._add(subject, window, 1) for subject in (of_address, account))
-        )
+        try:
+            address_attempts, account_attempts = await asyncio.gather(
+                *(self._add(subject, window, 1) for subject in (of_address, account))
+            )
+        except BaseException:
+            await self._uncount(window, pair)
+            raise
         limit = self._limit if account_attempts <= self._account_limit else min(self._limit, _ATTEMPTS_UNDER_ATTACK)
         if attempts > limit or address_attempts > self._address_limit:
             raise RateLimited(retry_after=reset, limit=limit)
@@ -87,10 +91,11 @@ class Throttle:
             await self._uncount(window, pair, of_address, account)
             raise
         # The owner has signed in, so this pair starts again; the wider counts only lose this attempt.
-        await asyncio.gather(
-            self._store.forget(pair, window=window),
-            *(self._add(subject, window, -1) for subject in (of_address, account)),
-        )
+        with suppress(TableUnavailable):  # Then the attempt stays counted, which is no reason to refuse the owner.
+            await asyncio.gather(
+                self._store.forget(pair, window=window),
+                *(self._add(subject, window, -1) for subject in (of_address, account)),
+            )
 
     @asynccontextmanager
     async def registration(self, address: str) -> AsyncIterator[Allowance]:

@@ -139,10 +139,12 @@ class Products:
             **options,
         )
 
-    async def restore(self, product_id: str, sku: str | None, *, by: str, request_id: str) -> Product:
+    async def restore(
+        self, product_id: str, sku: str | None, *, by: str, request_id: str, expected: Expected = None
+    ) -> Product:
         """Restore a deleted product, under its own SKU or another (R7).
 
-        Raises NotFound, NotDeleted, Conflict, SkuTaken.
+        Raises NotFound, NotDeleted, VersionMismatch, Conflict, SkuTaken.
         """
 
         def restored(before: Product, at: datetime) -> Product:
@@ -151,7 +153,7 @@ class Products:
             return before.restored(sku or before.original_sku, by=by, at=at)
 
         return await self._write_next(
-            product_id, None, restored, self._store.restore, action=Action.RESTORED, request_id=request_id
+            product_id, expected, restored, self._store.restore, action=Action.RESTORED, request_id=request_id
         )
 
     async def page(

@@ -115,10 +115,10 @@ class ViewRecorder:
 
         Any other error is a bug. The requests of late views no longer wait for it, so it is logged and counted here.
         """
-        segments = self._store.segments(views)
         metrics.VIEWS_QUEUED.set(len(self._batcher))
         failures = 0
         try:
+            segments = self._store.segments(views)
             while True:
                 try:
                     await self._store.put(segments)
