@@ -167,9 +167,16 @@ class Unavailable(VitrinaError):
 
 
 class TableUnavailable(Unavailable):
-    """DynamoDB does not respond, or rejects requests for now."""
+    """DynamoDB does not respond, or rejects requests for now.
+
+    `throttled` says that it responds: it refuses more requests to the table, an index or a partition.
+    """
 
     message = "The table does not answer right now: try again."
+
+    def __init__(self, *, throttled: bool = False) -> None:
+        super().__init__()
+        self.throttled = throttled
 
 
 class QueueUnavailable(Unavailable):

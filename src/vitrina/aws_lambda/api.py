@@ -7,6 +7,7 @@ here as in every other deployment. A response is whole before it leaves: routes 
 import asyncio
 import base64
 import io
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ log = structlog.get_logger(__name__)
 _LOOPBACK: Final = "127.0.0.1"
 _FOREVER: Final = 1e9
 """Seconds. While Lambda freezes the sandbox time passes; only the client may then close the connection."""
+_DRAIN: Final = 3.0
+"""Seconds for which a response waits for views that the table does not take; it holds a sandbox meanwhile."""
 _RESERVE: Final = 0.5
 """Seconds before the function's timeout at which it stops to wait."""
 _NOT_FORWARDED: Final = frozenset(
@@ -81,17 +84,19 @@ class Gateway:
         ):
             yield cls(url=url, client=client, services=app[SERVICES], access_log=app[ACCESS_LOG])
 
-    async def respond(self, event: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """Return the response to an event; the views of the request are stored before, within `seconds`."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        async with asyncio.timeout_at(end):
-            response = await self._request(event)
-        late = await self.services.views.drain(seconds=end - loop.time())
-        if late:  # The next invocation of this sandbox stores them, if there is one.
-            log.error("views_not_stored_yet", number=late)
-        self.access_log.flush()
-        return response
+    async def respond(self, event: Mapping[str, Any], end: float) -> dict[str, Any]:
+        """Return the response to an event. It must be there by `end`, a time of `time.monotonic`.
+
+        The views of the request are stored before, or `_DRAIN` seconds long tried to be.
+        """
+        try:
+            async with asyncio.timeout(end - time.monotonic()):
+                return await self._request(event)
+        finally:
+            late = await self.services.views.drain(seconds=min(_DRAIN, max(end - time.monotonic(), 0.0)))
+            if late:  # The next invocation of this sandbox stores them, if there is one.
+                log.error("views_not_stored_yet", number=late)
+            self.access_log.flush()
 
     async def _request(self, event: Mapping[str, Any]) -> dict[str, Any]:
         text = event.get("body") or ""
@@ -113,11 +118,11 @@ CONTAINER: Final = Container(Gateway.open)
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Answer one request."""
     seconds = max(context.get_remaining_time_in_millis() / 1000 - _RESERVE, _RESERVE)
-    return CONTAINER.run(partial(_respond, event, seconds))
+    return CONTAINER.run(partial(_respond, event, time.monotonic() + seconds))
 
 
-async def _respond(event: Mapping[str, Any], seconds: float, gateway: Gateway) -> dict[str, Any]:
-    return await gateway.respond(event, seconds)
+async def _respond(event: Mapping[str, Any], end: float, gateway: Gateway) -> dict[str, Any]:
+    return await gateway.respond(event, end)
 
 
 def _url(base: str, event: Mapping[str, Any]) -> URL:

@@ -38,6 +38,8 @@ _UNSENT: Final = (
     TokenRetrievalError,
 )
 """Errors before the request: no connection, or no credentials to sign it with. After others the mail may be sent."""
+_RATE_RETRY: Final = 30.0
+"""Seconds until an unknown rate is asked for again."""
 _RATE_AGE: Final = 600.0
 """Seconds for which the account's rate is kept: one GetAccount in ten minutes."""
 _CALL_TIMEOUT: Final = 5.0
@@ -100,6 +102,7 @@ class SesTransport(Transport):
                 account = await self._client.get_account()
         except (ClientError, BotoCoreError, OSError) as error:
             log.warning("mail_rate_unknown", error=type(error).__name__, advice="allow ses:GetAccount")
+            self._interval_ends = self._monotonic() + _RATE_RETRY
             return
         rate = account.get("SendQuota", {}).get("MaxSendRate", 0.0)
         self._interval = 1 / rate if rate > 0 else 0.0

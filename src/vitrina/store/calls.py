@@ -124,8 +124,9 @@ class Tries:
             return
         self._failures += 1
         if code in _LASTING or self._failures >= _TRIES or not self._policy.quota.acquire(_COST):
-            raise TableUnavailable from cause
-        await self._pause(_BACKOFF.pause(self._failures), self.ends, cause)
+            raise TableUnavailable(throttled=code in _THROTTLING) from cause
+        otherwise = TableUnavailable(throttled=code in _THROTTLING)
+        await self._pause(_BACKOFF.pause(self._failures), self.ends, cause, otherwise)
 
     async def wait(
         self,
@@ -139,14 +140,13 @@ class Tries:
             self._pace.throttled(began=self._began, at=asyncio.get_running_loop().time())
         else:
             self._pauses += 1
-        await self._pause(_BACKOFF.pause(max(self._pauses, 1)), self._until, cause, otherwise)
+        error = TableUnavailable(throttled=throttled) if otherwise is TableUnavailable else otherwise()
+        await self._pause(_BACKOFF.pause(max(self._pauses, 1)), self._until, cause, error)
         if self._pace is not None:
             self.ends = asyncio.get_running_loop().time() + self._policy.deadline
 
     @staticmethod
-    async def _pause(
-        seconds: float, until: float, cause: Exception | None, otherwise: type[Exception] = TableUnavailable
-    ) -> None:
+    async def _pause(seconds: float, until: float, cause: Exception | None, otherwise: Exception) -> None:
         if asyncio.get_running_loop().time() + seconds >= until:
             raise otherwise from cause
         await asyncio.sleep(seconds)

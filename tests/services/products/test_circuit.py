@@ -18,7 +18,7 @@ class Table:
     def __init__(self) -> None:
         self.time = 1_000.0
         self.reads: list[str] = []
-        self.fails = False
+        self.fails = self.throttles = False
         self.answers = asyncio.Event()
         self.answers.set()
         limits = {"ttl": 1.0, "grace": 30.0, "patience": PATIENCE}
@@ -30,7 +30,7 @@ class Table:
         self.reads += keys
         await self.answers.wait()
         if self.fails:
-            raise TableUnavailable
+            raise TableUnavailable(throttled=self.throttles)
         return dict.fromkeys(keys, "word")
 
     async def get(self, key: str) -> float | None:
@@ -105,6 +105,19 @@ async def test_after_two_failures_requests_without_a_stale_value_fail_at_once(ta
     assert await table.get("a") == 2.5
     assert await table.get("b") == 2.5
     assert table.reads == ["a"]
+
+
+async def test_a_throttled_partition_keeps_no_other_key_from_being_read(table: Table) -> None:
+    """The table answers, so a request without a stale value is sent to it."""
+    table.throttles = True
+    table.hang()
+    assert await table.get("a") == 2
+    await table.fail()
+    for _ in range(3):
+        with pytest.raises(TableUnavailable):
+            await table.get("hot")
+    table.fails = False
+    assert await table.get("cold") is None
 
 
 async def test_the_first_read_that_succeeds_closes_the_circuit(table: Table) -> None:

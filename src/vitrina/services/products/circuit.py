@@ -12,7 +12,7 @@ PATIENCE: Final = 0.12
 _PAUSE: Final = 0.25
 """Seconds from a failed read to the next one."""
 _FAILURES: Final = 2
-"""Failed reads in a row after which the table is taken to be out, and not one of its partitions."""
+"""Failed reads in a row after which the table is taken to be out; a throttled one was answered, and does not count."""
 LATE: Final[Any] = object()
 """The result of a request whose read is slow or has failed."""
 
@@ -53,8 +53,8 @@ class Circuit:
         slow = asyncio.get_running_loop().call_later(self._patience, self._open)
         try:
             result = await read
-        except TableUnavailable:
-            self._failures += 1
+        except TableUnavailable as error:
+            self._failures += not error.throttled
             self._next_try = self._time() + _PAUSE
             self._open()
             raise
