@@ -1,6 +1,6 @@
 """The daily jobs as Lambda functions on a schedule: the commands of `vitrina`, for days that take less than 15 minutes.
 
-A failure is raised, so that the scheduler tries again; each job continues where the last run has stopped. A larger
+A failure is raised, so that Lambda tries again; each job continues where the last run has stopped. A larger
 catalogue runs the same commands as a task of ECS.
 """
 
