@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.mail.samples import notice
 from tests.store.samples import HASH, user
 from tests.workers.conftest import ON_AWS
 from vitrina.aws import connect_queue
+from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.notices import PriceChanged
 from vitrina.domain.users import Role, User
@@ -82,7 +84,8 @@ async def test_a_message_reaches_every_other_admin_and_their_mail(
     """Once each although it is sent twice. The actor gets none, and neither does an account with the role user."""
     ana, luis, sol = await admin(table), await admin(table), await admin(table, role=Role.SUPER_ADMIN)
     await admin(table, role=Role.USER)
-    event = change(ana)
+    # A change of now, for which the notifier waits until the index shows the accounts made above.
+    event = replace(change(ana), changed_at=now())
     await queue.send([event])
     await queue.main.send([Message(body=encode(event), group=event.product_id, deduplication_id="again")])
     folder = Path(with_mail.mail_directory)

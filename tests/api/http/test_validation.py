@@ -70,7 +70,7 @@ def _refusals(body: Any) -> dict[str, str]:  # noqa: ANN401
 @pytest.mark.parametrize(
     ("field", "value", "where", "words"),
     [
-        ("name", "x", "/name", "must have at least 2 characters"),
+        ("name", "x", "/name", "must have at least 2 character(s)"),
         ("name", SECRET, "/name", "must have at most 4 characters"),
         ("name", 5, "/name", "must be a string"),
         ("name", None, "/name", "must be a string"),
@@ -87,7 +87,7 @@ def _refusals(body: Any) -> dict[str, str]:  # noqa: ANN401
         ("role", "boss", "/role", "must be 'super_admin', 'admin' or 'user'"),
         ("day", "24.11.2026", "/day", "must be a date such as 2026-11-24"),
         ("taste", SECRET, "/taste", "is not to our taste"),
-        ("parts", [], "/parts", "must have at least 1 items"),
+        ("parts", [], "/parts", "must have at least 1 item(s)"),
         ("parts", [{}] * 3, "/parts", "must have at most 2 items"),
         ("parts", {}, "/parts", "must be a list"),
         ("parts", [{"count": 1}, {}], "/parts/1/count", "is required"),
