@@ -42,7 +42,7 @@ class _Recorder:
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
 
-    async def commit(self, steps: Sequence[Step]) -> None:
+    async def commit(self, steps: Sequence[Step], *, within: float) -> None:  # noqa: ARG002 - nothing is sent
         self.items = [{step.write.kind: {"TableName": "import"} | step.write.arguments()} for step in steps]
 
 
