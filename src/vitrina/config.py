@@ -159,7 +159,7 @@ class Settings(BaseSettings):
     @field_validator("region")
     @classmethod
     def _find_region(cls, value: str) -> str:
-        """Take the region that AWS tells its functions and tasks; a guess would lead to another region's tables."""
+        """Return the region, by default that of AWS_REGION or AWS_DEFAULT_REGION. Raises ValueError without one."""
         region = value or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         if not region:
             raise ValueError(

@@ -20,7 +20,7 @@ WRITTEN: Final = {Outcome.CREATED: "created", Outcome.UPDATED: "updated"} | _LEF
 
 
 def show(plan: ImportPlan, say: Callable[[str], None], *outcomes: Outcome) -> None:
-    """Say what is to become of the rows with these outcomes, a line each, up to a hundred of each."""
+    """Print a line for each row with these outcomes: what the import did or would do. A hundred of each at most."""
     for outcome in outcomes:
         for number, row in enumerate(plan.results(outcome)):
             if number == _SHOWN:

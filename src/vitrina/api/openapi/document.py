@@ -109,7 +109,7 @@ def _is_paged(route: Route) -> bool:
 
 
 def access_of(route: Route) -> str:
-    """Say who may call a route, and with which API keys."""
+    """Return the sentence on who may call a route, and with which API keys."""
     if route.ignores_tokens:
         return "For everyone; a token is ignored."
     who = "everyone; a token is optional" if route.allow is PUBLIC else ", ".join(sorted(route.allow))

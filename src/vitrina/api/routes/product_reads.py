@@ -173,7 +173,7 @@ async def _read(request: Request[None, None], name: str, *, by_sku: bool) -> web
 
 
 def _add_age(headers: CIMultiDict[str], found: Cached[Any]) -> None:
-    """Tell the age of a response that is stale because the table does not answer."""
+    """Add `Age` and `Warning` to the headers of a stale response, which an outage of the table causes."""
     if found.age is not None:
         headers["Warning"] = _STALE
         headers["Age"] = str(int(found.age))

@@ -170,7 +170,7 @@ class RenderedProduct:
 
 
 def sees_all(viewer: Principal | None) -> bool:
-    """Say whether `viewer` sees deleted products, and who made each change."""
+    """Return whether `viewer` sees deleted products, and who made each change."""
     return viewer is not None and viewer.role in PRODUCT_MANAGERS
 
 

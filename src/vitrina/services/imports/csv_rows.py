@@ -121,7 +121,7 @@ class CsvRows:
         return None
 
     def _fault(self, lines: "_Lines") -> str:
-        """Say which cell breaks the rules of CSV: its quote is not closed, or it goes on after the closing quote."""
+        """Return which cell is not valid CSV: its quote is not closed, or text follows the closing quote."""
         text, delimiter = "".join(lines.taken), re.escape(self.delimiter)
         quoted = r'"(?:[^"]++|"")*+'
         cell = re.compile(rf' *+(?:{quoted}"|(?!")[^{delimiter}\r\n]*+)(?={delimiter}|[\r\n]|\Z)')
