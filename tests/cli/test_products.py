@@ -12,7 +12,7 @@ import pytest
 from tests.cli.command import Vitrina, settings
 from vitrina.services.imports import plan as workbook
 
-NOT_A_SKU = "is not a SKU: 1 to 64 letters A-Z and a-z, digits, '.', '_' and '-', and more than dots"
+NOT_A_SKU = "is not a SKU: 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', but not '.' or '..' alone"
 UNSETTLED = "no other price of the file tells: give --decimal-mark point or comma"
 PASSWORD = "purple monkey dishwasher 9"
 ROWS = 'sku,name,brand,price,description\nA,=Lamp,Brightwell,19.99,"Oak\n+ brass"\nB,Rug,Juniper,5,\n'

@@ -239,7 +239,7 @@ def is_sku(text: str) -> bool:
 def check_sku(text: str) -> str:
     """Return `text` if it is a valid SKU; raises ValueError otherwise."""
     if not is_sku(text):
-        raise ValueError("is not a SKU: 1 to 64 letters A-Z and a-z, digits, '.', '_' and '-', and more than dots")
+        raise ValueError("is not a SKU: 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', but not '.' or '..' alone")
     return text
 
 
