@@ -31,7 +31,7 @@ class Store:
     async def keep(self, claim: Claim, answer: StoredResponse) -> None:
         """Store a response."""
         if self.faster:
-            raise AlreadyAnswered(self.faster)
+            raise AlreadyAnswered(self.faster, claim.expires_at)
         self.kept[claim.key_fingerprint] = answer
 
     def step(self, claim: Claim, answer: StoredResponse) -> Any:  # noqa: ANN401 - stands in for a step of the table's
@@ -118,7 +118,8 @@ async def test_a_stored_response_is_replayed_and_nothing_is_created(idempotency:
 async def test_the_loser_of_a_race_gets_the_winners_response(idempotency: Idempotency, store: Store) -> None:
     """Both when the winner created and when it was refused."""
     claim = claim_of(idempotency)
-    assert await idempotency.settle(claim, Creation(AlreadyAnswered(FIRST)), respond, refused) == (FIRST, True)
+    faster = Creation(AlreadyAnswered(FIRST, claim.expires_at))
+    assert await idempotency.settle(claim, faster, respond, refused) == (FIRST, True)
     store.faster = FIRST
     assert await idempotency.settle(claim, Creation(EmailTaken()), respond, refused) == (FIRST, True)
 

@@ -64,14 +64,19 @@ class Idempotency:
         """Claim a key for a request of up to 100 parts, each of which is settled by itself and keeps its own response.
 
         Returns a claim for each part, and what is stored for it: something only if the request was made before, whether
-        it was completed or not. 1 write, and 1 read if the key is known. Raises IdempotencyKeyReused.
+        it was completed or not. No part outlives the key, so that a later use of the key finds none of them. 1 write,
+        and 1 read if the key is known. Raises IdempotencyKeyReused.
         """
-        claims = [replace(claim, key_fingerprint=f"{claim.key_fingerprint}.{number}") for number in range(parts)]
+        expires_at, is_known = claim.expires_at, False
         try:
             await self._store.keep(claim, _BEGUN)
-        except AlreadyAnswered:
-            return claims, await self._store.find_all(claims)
-        return claims, [None] * parts
+        except AlreadyAnswered as begun:
+            expires_at, is_known = begun.expires_at, True
+        claims = [
+            replace(claim, key_fingerprint=f"{claim.key_fingerprint}.{number}", expires_at=expires_at)
+            for number in range(parts)
+        ]
+        return claims, await self._store.find_all(claims) if is_known else [None] * parts
 
     async def settle_new(
         self,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 
 from vitrina.clock import epoch_seconds
@@ -35,11 +35,12 @@ class Claim:
 
 
 class AlreadyAnswered(Exception):
-    """Another request with the same key was faster; `response` is its response."""
+    """Another request with the same key was faster; `response` is its response, stored until `expires_at`."""
 
-    def __init__(self, response: StoredResponse) -> None:
+    def __init__(self, response: StoredResponse, expires_at: datetime) -> None:
         super().__init__("already answered")
         self.response = response
+        self.expires_at = expires_at
 
 
 class IdempotencyStore:
@@ -99,4 +100,5 @@ def _response(item: IdempotencyItem, claim: Claim) -> StoredResponse:
 
 
 def _lost_race(claim: Claim, item: Item | None) -> Exception:
-    return AlreadyAnswered(_response(expect_type(item, IdempotencyItem), claim))
+    stored = expect_type(item, IdempotencyItem)
+    return AlreadyAnswered(_response(stored, claim), datetime.fromtimestamp(stored.expires_at or 0, UTC))

@@ -1,18 +1,22 @@
 """POST /v1/products/batch."""
 
 import asyncio
+import json
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
 from tests.api.client import Client, JsonObject, Person, Reply, ok, problem, product_body, refused, unique
 from tests.service import Service, serving
 from vitrina.services.products.batches import AT_ONCE
+from vitrina.store.idempotency import Claim, IdempotencyStore, StoredResponse
 from vitrina.store.operations import Step
 from vitrina.store.table import Table
 
 PATH = "/v1/products/batch"
+NO_SKUS: Final = ("a b", "\u017fku", "", ".", "x" * 65, "y" * 3_000, "a\u00a0")
 
 
 def upsert(**fields: object) -> JsonObject:
@@ -137,6 +141,37 @@ async def test_a_body_that_is_no_batch_is_refused_as_a_whole(admin: Person, body
     refused(await admin.post(PATH, body), pointer)
 
 
+async def test_what_is_no_sku_names_no_product(admin: Person) -> None:
+    """Alone and in a batch it is 404, also where its folded form is a SKU; as a value it is 422."""
+    live = await results(admin, upsert(sku=unique("K")), upsert(sku=unique("SKU")))
+    names = (*NO_SKUS, live[0]["product"]["sku"].replace("K", "\u212a", 1))
+    for fields in ({"op": "patch", "name": "x"}, {"op": "delete"}):
+        made = await results(admin, *({**fields, "sku": name} for name in names))
+        assert codes(made) == ["not_found"] * len(names)
+    for name in ("a b", "\u017fku"):
+        problem(await admin.patch(f"/v1/products/by-sku/{name}", {"name": "x"}), 404, "not_found")
+    made = await results(
+        admin, *({"op": "patch", "id": live[0]["product"]["id"], "sku": name} for name in NO_SKUS), upsert(sku="a b")
+    )
+    pointers = [[error["pointer"] for error in result["problem"]["errors"]] for result in made]
+    assert pointers == [[f"/operations/{number}/sku"] for number in range(len(NO_SKUS) + 1)]
+
+
+async def test_a_control_character_refuses_its_operation_alone(admin: Person, product: JsonObject) -> None:
+    """As it refuses a single request; a lone surrogate is no JSON, so it refuses the whole body."""
+    bad = {"op": "patch", "id": product["id"], "name": "a\x00b"}
+    made = await results(
+        admin, bad, {"op": "delete", "sku": "NOBODY"}, {"op": "delete", "sku": "A", "a\x01": 1}, upsert()
+    )
+    assert statuses(made) == [422, 404, 422, 201]
+    problems = [result.get("problem", {}).get("errors") for result in made]
+    assert problems[0] == [{"pointer": "/operations/0/name", "detail": "holds a control character"}]
+    assert [error["pointer"] for error in problems[2]] == ["/operations/2/a\x01"]
+    refused(await admin.post(PATH, {"operations": [], "a\x00": 1}), "/a\x00")
+    body = b'{"operations": [{"op": "delete", "sku": "\\ud800"}]}'
+    problem(await admin.post(PATH, data=body, headers={"Content-Type": "application/json"}), 400, "malformed_json")
+
+
 async def test_a_batch_may_be_empty_and_has_a_hundred_operations_at_most(admin: Person) -> None:
     assert await results(admin) == []
     made = await results(admin, *(upsert() for _ in range(100)))
@@ -171,7 +206,7 @@ async def test_operations_on_one_product_are_done_in_their_order(admin: Person, 
 
 
 class Commits:
-    """Watches transactions: how many run at a time, and lets the process fail at one of them."""
+    """Watches transactions: how many run at a time, and lets all fail after some of them."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.most = self._running = self.done = 0
@@ -181,7 +216,7 @@ class Commits:
 
         async def watched(table: Table, steps: Sequence[Step], **options: Any) -> None:  # noqa: ANN401 - passed on
             if self.fails_after is not None and self.done >= self.fails_after:
-                raise AssertionError("the process is killed here")
+                raise AssertionError("nobody expects this")
             self._running += 1
             self.most = max(self.most, self._running)
             try:
@@ -231,21 +266,27 @@ async def test_a_batch_is_replayed_whole_under_its_key(admin: Person, super_admi
     assert await history(admin, product) == ["created", "updated", "deleted", "restored"]
     problem(await send(admin, *operations[:-1], key=key), 422, "idempotency_key_reused")
     problem(await send(admin, *reversed(operations), key=key), 422, "idempotency_key_reused")
+    operations[4]["price"] = "1e3"  # Its values count too where they are not valid.
+    problem(await send(admin, *operations, key=key), 422, "idempotency_key_reused")
     assert "Idempotency-Replayed" not in (await send(super_admin, *operations[:1], key=key)).headers
     refused(await send(admin, key="a b"), "/Idempotency-Key")
 
 
-async def test_a_batch_that_was_cut_half_way_is_completed_under_its_key(
-    admin: Person, product: JsonObject, commits: Commits
+async def test_a_batch_that_failed_half_way_is_completed_under_its_key(
+    admin: Person, product: JsonObject, commits: Commits, logs: Path
 ) -> None:
-    """No operation is done twice, also one whose response was lost, though others have changed a product meanwhile."""
+    """What was done is answered, and never done twice, though others have changed a product meanwhile."""
     key, sku = unique("key"), product["sku"]
     operations: list[Any] = [
         *({"op": "patch", "sku": sku, "price": str(price)} for price in (11, 12, 13, 14)),
         *(upsert() for _ in range(40)),
     ]
     commits.fails_after = 20
-    problem(await send(admin, *operations, key=key), 500, "internal_error")
+    begun = await send(admin, *operations, key=key)
+    assert 20 <= codes(ok(begun)["results"]).count(None) < 40
+    assert set(codes(ok(begun)["results"])) <= {None, "internal_error", "unavailable"}
+    assert "nobody expects this" not in json.dumps(begun.json)
+    assert '"batch_operation_failed"' in await asyncio.to_thread(logs.read_text)
     commits.fails_after = None
     ok(await admin.patch(f"/v1/products/by-sku/{sku}", {"price": "99"}))
     reply = await send(admin, *operations, key=key)
@@ -253,6 +294,8 @@ async def test_a_batch_that_was_cut_half_way_is_completed_under_its_key(
     assert statuses(made) == [200] * 4 + [201] * 40
     assert "Idempotency-Replayed" not in reply.headers
     assert [result["product"]["price"] for result in made[:4]] == ["11.00", "12.00", "13.00", "14.00"]
+    for before, after in zip(begun.json["results"], made, strict=True):
+        assert before == after or "problem" in before
     versions = [result["product"]["version"] for result in made]
     assert versions[:4] == sorted(set(versions[:4]))
     assert versions[4:] == [1] * 40
@@ -295,3 +338,48 @@ async def test_what_is_not_done_in_time_is_503_and_done_by_the_next_try(
     reply = await send(admin, *operations, key=key)
     assert [result["product"]["version"] for result in ok(reply)["results"]] == list(range(1, 11))
     assert "Retry-After" not in reply.headers
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(0.5, 3), (3.0, 0)])
+async def test_a_late_beginning_costs_only_the_operations_that_are_late(
+    service: Service, admin: Person, commits: Commits, seconds: float, most: int
+) -> None:
+    """The time of a batch is that of its request, also where it takes long to claim the key."""
+    keep, key = IdempotencyStore.keep, unique("key")
+
+    async def slow(store: IdempotencyStore, claim: Claim, response: StoredResponse) -> None:
+        await keep(store, claim, response)
+        await asyncio.sleep(seconds)
+
+    commits.seconds = 0.1
+    operations = [upsert(), *({"op": "patch", "sku": "a b", "name": name} for name in ("", "x"))]
+    operations += [{"op": "patch", "sku": operations[0]["sku"], "name": f"Name {number}"} for number in range(9)]
+    async with serving(service.settings.model_copy(update={"request_timeout": 1.0})) as late:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(IdempotencyStore, "keep", slow)
+            reply = await send(Client(admin.http, late.url, token=admin.token), *operations, key=key)
+    made = statuses(ok(reply)["results"])
+    assert (made[1], made.count(503) > 0, reply.headers["Retry-After"]) == (422, True, "1")
+    assert (most > 0) == (201 in made)
+    assert len([status for status in made if status in {200, 201}]) <= most
+    commits.seconds = 0
+    final = await results(admin, *operations, key=key)
+    assert statuses(final) == [201, 422, 404, *[200] * 9]
+    assert final[-1]["product"]["version"] == 10
+
+
+async def test_results_end_with_their_key(service: Service, admin: Person, commits: Commits) -> None:
+    """Also those of a later try: a day after the first one the key is free for another batch, as a whole."""
+    key, operations = unique("key"), [upsert() for _ in range(20)]
+    token = ok(await admin.post("/v1/auth/keys", {"name": "batches", "scope": "manage"}), 201)["key"]
+    client = Client(admin.http, service.url, token=token)
+    with service.clock.hold() as clock:
+        commits.fails_after = 3
+        assert 500 in statuses(await results(client, *operations, key=key))
+        clock.go_on(hours=23)
+        commits.fails_after = None
+        assert statuses(await results(client, *operations, key=key)) == [201] * 20
+        clock.go_on(hours=1)
+        reply = await send(client, *(upsert() for _ in range(20)), key=key)
+    assert statuses(ok(reply)["results"]) == [201] * 20
+    assert "Idempotency-Replayed" not in reply.headers

@@ -71,12 +71,13 @@ async def read_body(request: web.Request, *, media_types: tuple[str, ...], secon
     return bytes(body)
 
 
-def parse_json(body: bytes, *, most: int = MOST_MEMBERS) -> Any:  # noqa: ANN401 - JSON is any value
+def parse_json(body: bytes, *, most: int = MOST_MEMBERS, lenient: bool = False) -> Any:  # noqa: ANN401 - JSON is any value
     """Parse a body. Raises MalformedJson, also for what parsers accept and read in different ways.
 
     That is: duplicate names, NaN and Infinity, a byte order mark, a lone surrogate in a string, and nesting deeper than
     the interpreter's stack. Raises ValidationFailed for control characters in names and strings, and, before it
     builds anything, for more than `most` members and items: 93,000 of them would block the event loop for a second.
+    If `lenient`, control characters are let pass, and the caller looks for them (`control_characters`).
     """
     if body.startswith(codecs.BOM_UTF8):
         raise MalformedJson
@@ -85,8 +86,8 @@ def parse_json(body: bytes, *, most: int = MOST_MEMBERS) -> Any:  # noqa: ANN401
         if re.match(rf"\s*[{{\[](?:{_ELEMENT}){{{most}}}", text, re.DOTALL):
             raise ValidationFailed([FieldError((), f"has more than {most} members and items")])
         value = _DECODER.decode(text)
-        if "\\" in text or _CONTROL.search(text):
-            _check_strings(value)
+        if ("\\" in text or _CONTROL.search(text)) and (refused := control_characters(value)) and not lenient:
+            raise ValidationFailed(refused)
     except (ValueError, RecursionError) as error:
         raise MalformedJson from error
     return value
@@ -124,8 +125,8 @@ _Path = tuple["_Path", str | int] | None
 """The path to a value: the path to what holds it, and its name or position. Paths share their beginnings."""
 
 
-def _check_strings(value: object) -> None:
-    """Raise ValidationFailed for control characters, and ValueError for a lone surrogate."""
+def control_characters(value: object) -> list[FieldError]:
+    """Return what has a control character, at most `_MOST_ERRORS`. Raises ValueError for a lone surrogate."""
     left: list[tuple[_Path, object]] = [(None, value)]
     refused: list[FieldError] = []
     for path, item in left:  # It grows meanwhile.
@@ -142,8 +143,7 @@ def _check_strings(value: object) -> None:
                     if _CONTROL.search(name):
                         refused.append(FieldError(_names((path, name)), "has a control character in its name"))
                     left.append(((path, name), part))
-    if refused:
-        raise ValidationFailed(refused[:_MOST_ERRORS])
+    return refused[:_MOST_ERRORS]
 
 
 def _names(path: _Path) -> tuple[str | int, ...]:

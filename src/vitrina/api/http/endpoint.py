@@ -25,7 +25,7 @@ from vitrina.api.http.oauth import parse_form, token_error_response
 from vitrina.api.http.problems import TABLE, InternalError, MalformedJson, problem
 from vitrina.api.http.request import Request
 from vitrina.api.http.routing import PUBLIC, Route
-from vitrina.api.http.validation import has_list, validate_body, validate_query
+from vitrina.api.http.validation import BodyModel, has_list, validate_body, validate_query
 from vitrina.config import Settings
 from vitrina.errors import AuthenticationRequired, Forbidden, Unavailable, VitrinaError
 from vitrina.logging import REQUEST_ID
@@ -57,13 +57,14 @@ class Deadlines:
         self._cancelled: set[Task] = set()
         self._sweeping = False
 
-    def start(self, task: Task, *, seconds: float) -> None:
-        """Cancel `task` in so many seconds, unless `end` is called before."""
+    def start(self, task: Task, *, seconds: float) -> float:
+        """Cancel `task` in so many seconds, unless `end` is called before; returns when, by the loop's clock."""
         loop = task.get_loop()
-        self._due[task] = loop.time() + seconds
+        due = self._due[task] = loop.time() + seconds
         if not self._sweeping:
             self._sweeping = True
             loop.call_later(_TICK, self._sweep, loop)
+        return due
 
     def end(self, task: Task) -> float:
         """Remove the deadline of `task`; return the seconds that were left."""
@@ -107,6 +108,7 @@ class Endpoint:
         self._body_timeout = settings.body_timeout
         self._admits_first = not (route.late_authentication or route.ignores_tokens)
         self._most_members = MOST_MEMBERS if route.body is None or not has_list(route.body) else MOST_MEMBERS**2
+        self._lenient = route.body is not None and issubclass(route.body, BodyModel) and route.body.checks_strings
         self._name = name or route.template
 
     async def handle(self, raw: web.Request) -> web.StreamResponse:
@@ -146,7 +148,7 @@ class Endpoint:
             if route.body is not None:
                 left = deadlines.end(task)
                 await self._read(request, route.body)
-                deadlines.start(task, seconds=left)
+                request.due = deadlines.start(task, seconds=left)
             headers = request.raw.headers
             if (
                 route.query is not None
@@ -198,7 +200,8 @@ class Endpoint:
         if route.oauth:
             request.body = validate_body(model, parse_form(request.raw_body))
         elif request.raw_body:
-            request.body = validate_body(model, parse_json(request.raw_body, most=self._most_members))
+            content = parse_json(request.raw_body, most=self._most_members, lenient=self._lenient)
+            request.body = validate_body(model, content)
         elif not route.body_optional:
             raise MalformedJson
 

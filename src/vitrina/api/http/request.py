@@ -1,5 +1,6 @@
 """A request as a handler sees it, and the conditions that its headers state (RFC 9110 sections 8.8.3 and 13.1)."""
 
+import math
 import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -41,10 +42,11 @@ class Request(Generic[BodyT, QueryT]):
     """A request with its validated `body` and `query`, which are None where the handler declares none.
 
     `principal` is the account that calls, None for an anonymous visitor of a public route. `raw` is aiohttp's request,
-    and `raw_body` the bytes that `body` was parsed from.
+    and `raw_body` the bytes that `body` was parsed from. `due` is when a request with a body must have its response, by
+    the loop's clock: then it is 503.
     """
 
-    __slots__ = ("body", "principal", "query", "raw", "raw_body", "request_id")
+    __slots__ = ("body", "due", "principal", "query", "raw", "raw_body", "request_id")
 
     def __init__(self, raw: web.Request, request_id: str) -> None:
         self.raw = raw
@@ -53,6 +55,7 @@ class Request(Generic[BodyT, QueryT]):
         self.body = cast(BodyT, None)
         self.query = cast(QueryT, None)
         self.raw_body = b""
+        self.due = math.inf
 
     @property
     def app(self) -> web.Application:

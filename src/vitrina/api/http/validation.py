@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Final, TypeVar, get_args, get_origin
 
 import orjson
 from multidict import MultiMapping
@@ -23,6 +23,9 @@ class BodyModel(BaseModel):
 
     A strict model takes no string for an enum or a date: annotate such a field with `Field(strict=False)`.
     """
+
+    checks_strings: ClassVar[bool] = False
+    """Whether the model itself refuses control characters, which make other bodies invalid as a whole."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 

@@ -37,20 +37,21 @@ async def run_product_batch(request: Request[ProductBatch, None]) -> web.Respons
 
     Each operation is a transaction of its own, and its result has the status of the single request: a refusal, also of
     a field that is not valid, stops no other. Operations on one product are done in their order, others in parallel.
-    Only a body that is no list of at most 100 operations, each with a known `op`, or has a control character is refused
-    as a whole.
+    Only a body that is no list of at most 100 operations, each with a known `op`, is refused as a whole.
 
-    An operation that is not done in time has the status 503, and so have later ones on its product; the response then
-    has `Retry-After`. Those with the codes `conflict` and `idempotency_in_progress` were not done either. With an
-    `Idempotency-Key` send the same batch again, also if its response was lost: what was done or refused is replayed,
-    and only the rest is done. A batch that was corrected needs another key.
+    An operation that is not done in time has the status 503, one that met an error of the service 500, and later ones
+    on its product have 503; the response then has `Retry-After`. Those with the codes `conflict` and
+    `idempotency_in_progress` were not done either. With an `Idempotency-Key` send the same batch again, also if its
+    response was lost: what was done or refused is replayed, and only the rest is done. A batch that was corrected needs
+    another key.
     """
     results, replayed = await request.app[SERVICES].product_batches.run(
         [operation.parsed() for operation in request.body.operations],
         by=request.caller.id,
         request_id=request.request_id,
-        claim=claim_of(request, "batch", request.body.fingerprint()),
+        claim=claim_of(request, "batch", request.body.fingerprint(request.raw_body)),
         respond=RenderResult(request.raw.rel_url.raw_path),
+        due=request.due,
     )
     headers = REPLAYED if replayed else {}
     if any(result.status == HTTPStatus.SERVICE_UNAVAILABLE for result in results):

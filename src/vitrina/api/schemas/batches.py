@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import orjson
 from pydantic import (
@@ -10,18 +10,21 @@ from pydantic import (
     GetCoreSchemaHandler,
     RootModel,
     ValidationError,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
+    field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
 
-from vitrina.api.http.problems import TABLE, describe
+from vitrina.api.http.body import control_characters
+from vitrina.api.http.problems import TABLE, InternalError, describe
 from vitrina.api.http.responses import Resource, render
 from vitrina.api.http.validation import BodyModel, failed
 from vitrina.api.schemas.fields import Currency, Description, Line, Price, Sku, WholeNumber, absent
 from vitrina.api.schemas.products import ManagedProduct
 from vitrina.domain.money import DEFAULT_CURRENCY
-from vitrina.domain.products import ProductDraft
+from vitrina.domain.products import ProductDraft, check_sku
 from vitrina.domain.versions import Expected
 from vitrina.errors import FieldError, ValidationFailed, VitrinaError
 from vitrina.services.products import operations
@@ -32,6 +35,8 @@ MOST_OPERATIONS: Final = 100
 _OPS: Final = ("upsert", "patch", "delete")
 _Version = Annotated[WholeNumber, Field(ge=1, description="The version that the product must have, as in `If-Match`.")]
 _Id = Annotated[str, Field(description="The product's id.")]
+_HolderSku = Annotated[str, Field(description="The product's SKU, in any case.", examples=["LAMP-01"])]
+"""A name of a product: one that is no SKU is `not_found`, as in a path."""
 
 
 class _OperationModel(BodyModel):
@@ -66,12 +71,17 @@ class PatchOperation(_OperationModel):
 
     op: Literal["patch"]
     id: _Id = Field(default_factory=absent)
-    sku: Sku = Field(default_factory=absent)
+    sku: _HolderSku = Field(default_factory=absent)
     name: Line = Field(default_factory=absent)
     brand: Line = Field(default_factory=absent)
     price: Price = Field(default_factory=absent)
     currency: Currency = Field(default_factory=absent)
     description: Description | None = Field(default_factory=absent)
+
+    @field_validator("sku")
+    @classmethod
+    def _check_new_sku(cls, sku: str, others: ValidationInfo) -> str:
+        return sku if others.data.get("id") is None else check_sku(sku)
 
     @model_validator(mode="after")
     def _has_a_name(self) -> Self:
@@ -91,7 +101,7 @@ class DeleteOperation(_OperationModel):
 
     op: Literal["delete"]
     id: _Id = Field(default_factory=absent)
-    sku: Sku = Field(default_factory=absent)
+    sku: _HolderSku = Field(default_factory=absent)
 
     @model_validator(mode="after")
     def _has_a_name(self) -> Self:
@@ -119,7 +129,7 @@ _ValidOperation = Annotated[UpsertOperation | PatchOperation | DeleteOperation, 
 
 
 class _Lenient:
-    """Reads an operation; one that has an `op` but is not valid becomes an `InvalidOperation`."""
+    """Reads an operation; one that has a known `op` but is not valid becomes an `InvalidOperation`."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: object, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -127,11 +137,13 @@ class _Lenient:
 
 
 def _read(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401 - pydantic's protocol
+    if not isinstance(value, dict) or value.get("op") not in _OPS:
+        return handler(value)  # It refuses the whole batch.
+    if refused := control_characters(value):
+        return InvalidOperation(errors=tuple(refused))
     try:
         return handler(value)
     except ValidationError as error:
-        if not isinstance(value, dict) or value.get("op") not in _OPS:
-            raise
         # Each path begins with the tag of the union, which is no part of the body.
         errors = [FieldError(refused.path[1:], refused.detail) for refused in failed(error).errors]
         return InvalidOperation(errors=tuple(errors))
@@ -140,13 +152,20 @@ def _read(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:  # noqa: AN
 class ProductBatch(BodyModel):
     """Up to 100 operations, which are done in their order for each product."""
 
+    checks_strings: ClassVar[bool] = True
+
     operations: Annotated[
         list[Annotated[UpsertOperation | PatchOperation | DeleteOperation | InvalidOperation, _Lenient]],
         Field(max_length=MOST_OPERATIONS),
     ]
 
-    def fingerprint(self) -> bytes:
-        """Return what is equal for equal batches, however they are written."""
+    def fingerprint(self, body: bytes) -> bytes:
+        """Return what is equal for equal batches alone, however they are written.
+
+        If an operation is not valid, it is `body`, what the client wrote, because invalid values are not kept.
+        """
+        if any(isinstance(operation, InvalidOperation) for operation in self.operations):
+            return body
         return b"\n".join(each.model_dump_json(exclude_unset=True).encode() for each in self.operations)
 
 
@@ -174,14 +193,15 @@ class RenderResult:
 
     instance: str
 
-    def __call__(self, number: int, result: Done | VitrinaError) -> StoredResponse:
+    def __call__(self, number: int, result: Done | Exception) -> StoredResponse:
         """Return the result of the operation at a position: no member is null, and pointers lead into the batch."""
-        if isinstance(result, VitrinaError):
-            if isinstance(result, ValidationFailed):
+        if isinstance(result, Exception):
+            error = result if isinstance(result, VitrinaError) else InternalError()
+            if isinstance(error, ValidationFailed):
                 path = ("operations", number)
-                result = ValidationFailed([FieldError((*path, *each.path), each.detail) for each in result.errors])
-            status = TABLE[type(result)].status.value
-            member = b',"problem":' + orjson.dumps(describe(result, instance=self.instance))
+                error = ValidationFailed([FieldError((*path, *each.path), each.detail) for each in error.errors])
+            status = TABLE[type(error)].status.value
+            member = b',"problem":' + orjson.dumps(describe(error, instance=self.instance))
         elif result.product is None:
             status, member = 204, b""
         else:

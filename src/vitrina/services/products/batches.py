@@ -11,18 +11,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from vitrina.domain.products import Product
+import structlog
+
+from vitrina.domain.products import Product, is_sku
 from vitrina.domain.versions import Precondition
-from vitrina.errors import (
-    Conflict,
-    IdempotencyInProgress,
-    NotFound,
-    SkuTaken,
-    Unavailable,
-    ValidationFailed,
-    VersionMismatch,
-    VitrinaError,
-)
+from vitrina.errors import NotFound, SkuTaken, Unavailable, ValidationFailed, VersionMismatch, VitrinaError
 from vitrina.ids import is_id
 from vitrina.services.concurrency import gather
 from vitrina.services.idempotency import Idempotency
@@ -43,16 +36,18 @@ from vitrina.store.idempotency import Claim, StoredResponse
 from vitrina.store.operations import AlsoWrite, nothing_else
 from vitrina.store.products import ProductStore
 
+log = structlog.get_logger(__name__)
+
 AT_ONCE: Final = 16
 """Operations that a process does at a time, of all its batches."""
-_SHARE: Final = 0.8
-"""Of a request's time: the rest is for authentication and for sending the response."""
+_RESERVE: Final = 0.15
+"""Share of a request's time that is left for ending what is not done, and for sending the response."""
 _REFUSALS: Final = (NotFound, SkuTaken, ValidationFailed, VersionMismatch)
 """Refusals that the stored data decides."""
 
 
 class Batches:
-    """Runs batches of operations, each batch within a share of `seconds`, the time of a request."""
+    """Runs batches of operations; `seconds` is the time of a request."""
 
     def __init__(
         self,
@@ -67,30 +62,31 @@ class Batches:
         self._by_sku = by_sku
         self._store = store
         self._idempotency = idempotency
-        self._seconds = seconds * _SHARE
+        self._reserve = seconds * _RESERVE
         self._free = asyncio.Semaphore(AT_ONCE)
 
     async def run(
-        self, operations: Sequence[Operation], *, by: str, request_id: str, claim: Claim | None, respond: Respond
+        self,
+        operations: Sequence[Operation],
+        *,
+        by: str,
+        request_id: str,
+        claim: Claim | None,
+        respond: Respond,
+        due: float,
     ) -> tuple[list[StoredResponse], bool]:
         """Run up to 100 operations; returns the result of each, and whether all of them are replays.
 
         With a claim, each result is stored, in the transaction of what the operation writes if it writes. So a batch
         that was cut short can be sent again: what was done or refused is replayed, and the rest is done. An operation
-        that is Unavailable or a Conflict, or not done in time, is not stored, and no later one on its product is done.
-        Raises IdempotencyKeyReused, and TableUnavailable before anything is done.
+        that is Unavailable or a Conflict, fails unexpectedly, or is not done before `due`, the end of the request by
+        the loop's clock, is not stored, and no later one on its product is done. Raises IdempotencyKeyReused, and
+        TableUnavailable before anything is done.
         """
-        results: list[StoredResponse | None] = [None] * len(operations)
+        todo = {n: operation for n, operation in enumerate(operations) if not isinstance(operation, Invalid)}
+        results = [respond(n, each.error) if isinstance(each, Invalid) else None for n, each in enumerate(operations)]
         claims: Sequence[Claim | None] = [None] * len(operations)
-        if claim is not None:
-            claims, results = await self._idempotency.begin(claim, parts=len(operations))
-        replays = {number for number, result in enumerate(results) if result is not None}
-        todo: dict[int, Valid] = {}
-        for number, operation in enumerate(operations):
-            if isinstance(operation, Invalid):
-                results[number] = respond(number, operation.error)
-            elif number not in replays:
-                todo[number] = operation
+        replays: set[int] = set()
 
         async def settle(numbers: Sequence[int]) -> None:
             """Do operations one after the other; only the first knows its product from the common read."""
@@ -103,14 +99,22 @@ class Batches:
                         results[number], replayed = await self._settle(
                             claims[number], perform, partial(respond, number)
                         )
-                except (Conflict, IdempotencyInProgress, Unavailable) as error:
+                except Exception as error:
+                    if not isinstance(error, VitrinaError):
+                        log.exception("batch_operation_failed", number=number)
                     results[number] = respond(number, error)
                     return
                 if replayed:
                     replays.add(number)
 
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout_at(due - self._reserve):
+                if claim is not None:
+                    claims, stored = await self._idempotency.begin(claim, parts=len(operations))
+                    for number in [n for n in todo if stored[n] is not None]:
+                        results[number] = stored[number]
+                        replays.add(number)
+                        del todo[number]
                 known, groups = await self._look_up(todo)
                 await gather(map(settle, groups), at_once=AT_ONCE)
         done = [result or respond(number, Unavailable()) for number, result in enumerate(results)]
@@ -119,7 +123,7 @@ class Batches:
     async def _look_up(self, operations: Mapping[int, Valid]) -> tuple[dict[Name, Known], list[list[int]]]:
         """Return the live product of each name, and the operations in groups that keep their order: 2 or 3 calls."""
         names = {number: operation.names for number, operation in operations.items()}
-        skus = {name.text for each in names.values() for name in each if name.kind == "sku"}
+        skus = {name.text for each in names.values() for name in each if name.kind == "sku" and is_sku(name.text)}
         holders = await self._store.holders(sorted(skus), consistent=True)
         written = {operation.name for operation in operations.values()}
         ids = {name: holders.get(name.text, "") if name.kind == "sku" else name.text for name in written}
@@ -139,9 +143,12 @@ class Batches:
         self,
         claim: Claim | None,
         perform: Callable[[AlsoWrite[Done]], Awaitable[Done]],
-        respond: Callable[[Done | VitrinaError], StoredResponse],
+        respond: Callable[[Done | Exception], StoredResponse],
     ) -> tuple[StoredResponse, bool]:
-        """Perform an operation; returns its result, and whether it is a replay. Raises Conflict, Unavailable."""
+        """Perform an operation; returns its result, and whether it is a replay.
+
+        Raises Conflict, IdempotencyInProgress, Unavailable.
+        """
         if claim is not None:
             return await self._idempotency.settle_new(
                 claim, perform, respond, lambda error: respond(error) if isinstance(error, _REFUSALS) else None

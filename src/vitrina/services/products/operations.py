@@ -5,23 +5,23 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, NamedTuple, Self
 
-from vitrina.domain.products import Product, ProductDraft
+from vitrina.domain.products import Product, ProductDraft, is_sku
 from vitrina.domain.text import fold
 from vitrina.domain.versions import Expected
-from vitrina.errors import ValidationFailed, VitrinaError
+from vitrina.errors import ValidationFailed
 from vitrina.store.idempotency import StoredResponse
 
 
 class Name(NamedTuple):
-    """What names a product: its id, or a SKU in its folded form."""
+    """What names a product: its id, or a SKU in its folded form; a text that is neither names none."""
 
     kind: Literal["id", "sku"]
     text: str
 
     @classmethod
     def of_sku(cls, sku: str) -> Self:
-        """Return the name that is a SKU."""
-        return cls("sku", fold(sku))
+        """Return the name that is a SKU; what is no SKU stays as it is, since folded it could become one."""
+        return cls("sku", fold(sku) if is_sku(sku) else sku)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,8 @@ class Done:
     created: bool = False
 
 
-Respond = Callable[[int, Done | VitrinaError], StoredResponse]
-"""Renders the result of the operation at a position, the same each time."""
+Respond = Callable[[int, Done | Exception], StoredResponse]
+"""Renders the result of the operation at a position, the same each time; of an unexpected exception it says nothing."""
 
 
 def in_order(names: Mapping[int, AbstractSet[Name]]) -> list[list[int]]:
