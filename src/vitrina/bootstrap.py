@@ -131,7 +131,7 @@ class Services:
         self.product_listings = ProductListings(table)
         self.user_store = UserStore(table)
         self.session_store = SessionStore(table)
-        self.view_store = ViewStore(table, retention_days=self.settings.views_retention_days)
+        self.view_store = ViewStore(table, retention_days=self.settings.views_retention_days, clock=self._clock)
         self.rollup_store = RollupStore(table, clock=self._clock)
         self.inbox_store = InboxStore(table, retention_days=self.settings.notice_retention_days)
         self.recipient_store = RecipientStore(table, defaults=default_preferences(self.settings))

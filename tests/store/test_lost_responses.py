@@ -102,10 +102,9 @@ async def test_what_another_has_written_is_not_taken_for_ones_own(lossy: Table, 
         await lossy.update(counted)
 
 
-async def test_a_deletion_and_a_dated_write_are_repeated_in_vain(lossy: Table, table: Table) -> None:
+async def test_a_deletion_is_repeated_in_vain(lossy: Table, table: Table) -> None:
     claimed = SkuItem.keyed(keys.sku("lamp"), product_id="1")
     await table.put(Put(claimed))
-    assert await lossy.put_dated(Put(claimed, SkuItem.product_id == "1")) is not None
     await lossy.delete(Delete(claimed.key, SkuItem.product_id == "1"))
     assert await table.get(claimed.key, consistent=True) is None
     with pytest.raises(ConditionFailed):

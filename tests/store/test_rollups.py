@@ -23,7 +23,7 @@ from vitrina.services.analytics.view_counter import ViewCounter
 from vitrina.store import keys, rollups as rollups_module
 from vitrina.store.items import Item, ViewRollupItem
 from vitrina.store.operations import Put, Query
-from vitrina.store.rollups import RollupStore
+from vitrina.store.rollups import EarlierRollup, RollupStore
 from vitrina.store.table import Table
 from vitrina.store.views import Segment, ViewStore
 
@@ -197,6 +197,94 @@ async def test_a_clock_that_is_ahead_rolls_no_day_up(table: Table, store: Rollup
     assert await RollupStore(table, clock=lambda: ahead).totals(Period(DAY, today)) == {DAY: Counts()}
 
 
+async def test_the_table_decides_before_the_counting_begins(
+    table: Table, store: RollupStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A count that began before the day had closed may lack views, even if it ends after it."""
+    day = now().date() - timedelta(days=1)
+    closes = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1, hours=1)
+    table_time = closes - timedelta(seconds=5)
+    get_dated = table.get_dated
+
+    async def dated(key: keys.Key) -> tuple[Item | None, datetime]:
+        return (await get_dated(key))[0], table_time
+
+    monkeypatch.setattr(table, "get_dated", dated)
+    rollups = Rollups(ViewStore(table), store, clock=lambda: closes + timedelta(hours=1))
+    counted: list[int] = []
+    with pytest.raises(DayOpen):
+        await rollups.roll_up(day, advance=counted.append)
+    assert counted == []
+    table_time = closes
+    assert await rollups.roll_up(day)
+    made = await table.get(keys.view_rollup(day), consistent=True)
+    assert isinstance(made, ViewRollupItem)
+    assert made.made_at == table_time
+    assert await RollupStore(table, clock=lambda: closes).totals(Period(day, day)) == {day: Counts()}
+
+
+async def flush(table: Table, views: Sequence[View], at: datetime) -> list[date]:
+    """Store views as a flush at this time does; return the days whose rollups it marks."""
+    store = ViewStore(table, clock=lambda: at)
+    segments = store.segments(views)
+    await store.put(segments)
+    return await store.outdate_rollups(segments)
+
+
+async def test_views_that_are_stored_after_their_day_has_closed_outdate_its_rollup(
+    table: Table, store: RollupStore, rollups: Rollups
+) -> None:
+    """From half an hour before, since clocks differ. The next report counts the day anew, then the rollup counts it."""
+    await write(table, [view(PRODUCTS[0])])
+    await rollups.roll_up(DAY)
+    period = Period(DAY, DAY)
+    closes = datetime(2025, 11, 21, 1, tzinfo=UTC)
+    assert await flush(table, [view(PRODUCTS[0], visitor=1)], closes - timedelta(minutes=31)) == []
+    assert await store.totals(period) == {DAY: Counts(1, 1, 0)}
+    today = view(PRODUCTS[1], DAY + timedelta(days=1), hour=0)
+    assert await flush(table, [view(PRODUCTS[1]), today], closes - timedelta(minutes=30)) == [DAY]
+    assert (await store.totals(period), await store.summary(DAY)) == ({}, None)
+    assert await rollups.roll_up(DAY)
+    assert await store.totals(period) == {DAY: Counts(3, 2, 0)}
+    assert not await rollups.roll_up(DAY)
+    for _ in range(2):  # The second mark is another one.
+        await flush(table, [view(PRODUCTS[2], visitor=2)], closes + timedelta(hours=9))
+    assert await store.totals(period) == {}
+    assert await rollups.roll_up(DAY)
+    assert await store.totals(period) == {DAY: Counts(5, 3, 0)}
+
+
+@pytest.mark.parametrize("rolled_up", [False, True])
+async def test_views_that_are_stored_during_the_counting_are_counted(
+    table: Table,
+    store: RollupStore,
+    rollups: Rollups,
+    rolled_up: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether the day had a rollup before or not."""
+    if rolled_up:
+        await rollups.roll_up(DAY)
+    await write(table, [view(PRODUCTS[0])])
+    put_summary, closes = store.put_summary, datetime(2025, 11, 21, 1, tzinfo=UTC)
+    late = [[view(PRODUCTS[1])], [view(PRODUCTS[2], visitor=1)]]
+
+    async def put_after_a_flush(summary: DaySummary) -> None:
+        if late:
+            await flush(table, late.pop(), closes)
+        await put_summary(summary)
+
+    monkeypatch.setattr(store, "put_summary", put_after_a_flush)
+    assert await rollups.roll_up(DAY, again=rolled_up)
+    assert await store.totals(Period(DAY, DAY)) == {DAY: Counts(3, 2, 0)}
+
+
+async def test_expired_views_outdate_no_rollup(table: Table) -> None:
+    """Nothing would be left to count."""
+    store = ViewStore(table, retention_days=1, clock=lambda: datetime(2025, 11, 22, tzinfo=UTC))
+    assert await store.outdate_rollups(store.segments([view(PRODUCTS[0])])) == []
+
+
 @pytest.mark.parametrize("again", [False, True])
 async def test_a_rollup_from_before_the_end_of_its_day_does_not_count(
     table: Table,
@@ -208,7 +296,10 @@ async def test_a_rollup_from_before_the_end_of_its_day_does_not_count(
     await write(table, [view(PRODUCTS[0]), view(PRODUCTS[0], visitor=1)])
     early = DaySummary(day=DAY, total=Counts(1, 1, 0), products=1)
     await store.put_summary(early)
-    await store.put_totals(early, made_at=datetime(2025, 11, 20, 13, tzinfo=UTC))
+    began = EarlierRollup(
+        counts=Counts(), is_valid=False, outdated_by=None, read_at=datetime(2025, 11, 20, 13, tzinfo=UTC)
+    )
+    assert await store.put_totals(early, earlier=began)
     assert (await store.totals(Period(DAY, DAY)), await store.summary(DAY)) == ({}, None)
     assert await rollups.roll_up(DAY, again=again)
     assert await store.totals(Period(DAY, DAY)) == {DAY: Counts(2, 2, 0)}

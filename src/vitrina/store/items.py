@@ -266,7 +266,9 @@ class ViewSummaryItem(Item, discriminator="view_summary"):
 class ViewRollupItem(Item, discriminator="view_rollup"):
     """The totals of a closed day. It is written last, so its existence means that the day's rollup is complete.
 
-    `made_at` is the time by the table's clock; rollups of older releases have none.
+    `made_at` is when its counting began, by the table's clock; rollups of older releases have none. `outdated_by` is
+    the id of the last segment that was stored after the day had closed; then the rollup does not count, and `made_at`
+    is the day's first moment, as if it had been made too early.
     """
 
     views = IntegerAttribute()
@@ -274,6 +276,7 @@ class ViewRollupItem(Item, discriminator="view_rollup"):
     bots = IntegerAttribute()
     products = IntegerAttribute()
     made_at = TimeAttribute(null=True)
+    outdated_by = UnicodeAttribute(null=True)
 
 
 class NoticeItem(Item, discriminator="notice"):

@@ -2,10 +2,12 @@
 
 A rollup is computed from the day's segments alone, so writing it again writes the same bytes under the same keys. The
 day's totals are written last: their existence means that the rest exists, which is therefore read from the writer. They
-have the time of the rollup; one that was made before its day had closed, by a clock that was ahead, does not count.
+have the time at which counting began; a rollup that was begun before its day had closed, by a clock that was ahead,
+does not count, nor does one whose day has got views since (`ViewStore.outdate_rollups`).
 """
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
@@ -15,11 +17,24 @@ from vitrina.store import keys
 from vitrina.store.items import Item, ViewDayItem, ViewRollupItem, ViewSummaryItem, ViewTallyItem, expect_type
 from vitrina.store.operations import Put, Query
 from vitrina.store.paging import every, pages
-from vitrina.store.table import MOST_PUTS, Table
+from vitrina.store.table import MOST_PUTS, ConditionFailed, Table
 
 _PRODUCTS_OF_PART: Final = 4_000
 """Products in one item of a table: 112 KB, whose sum takes 2 ms."""
 _PARTS_OF_PAGE: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierRollup:
+    """What is stored of a day's rollup before its views are counted: `counts`, even if it does not count (`is_valid`).
+
+    `read_at` is when it was read, by the table's clock if it has one.
+    """
+
+    counts: Counts
+    is_valid: bool
+    outdated_by: str | None
+    read_at: datetime
 
 
 class RollupStore:
@@ -79,8 +94,19 @@ class RollupStore:
             other=summary.other,
         )
 
-    async def put_summary(self, summary: DaySummary) -> datetime | None:
-        """Write a day's summary, before all other items, and return the time by the table's clock, if it has one."""
+    async def earlier(self, day: date) -> EarlierRollup:
+        """Read a day's totals before its views are counted: 1 call."""
+        item, read_at = await self._table.get_dated(keys.view_rollup(day))
+        rollup = item if isinstance(item, ViewRollupItem) else None
+        return EarlierRollup(
+            counts=Counts() if rollup is None else _counts(rollup),
+            is_valid=rollup is not None and self._is_valid(day, rollup),
+            outdated_by=None if rollup is None else rollup.outdated_by,
+            read_at=read_at or self._clock(),
+        )
+
+    async def put_summary(self, summary: DaySummary) -> None:
+        """Write a day's summary, before all other items."""
         item = ViewSummaryItem.keyed(
             keys.view_summary(summary.day),
             hours=[list(hour) for hour in summary.hours],
@@ -88,7 +114,7 @@ class RollupStore:
             direct=summary.direct,
             other=summary.other,
         )
-        return await self._table.put_dated(Put(item))
+        await self._table.put(Put(item))
 
     async def put_products(
         self, day: date, shard: int, products: Mapping[bytes, Counts], *, stored: Mapping[keys.Key, bytes]
@@ -111,10 +137,21 @@ class RollupStore:
                 await self._table.put_many(items[start : start + MOST_PUTS])
             await self._table.put(Put(ViewTallyItem.keyed(key, rows=rows)))
 
-    async def put_totals(self, summary: DaySummary, *, made_at: datetime) -> None:
-        """Write a day's totals, which complete the rollup. All other items must be written before."""
+    async def put_totals(self, summary: DaySummary, *, earlier: EarlierRollup) -> bool:
+        """Write a day's totals, which complete the rollup. All other items must be written before.
+
+        Returns False, and writes nothing, if views of the day have been stored since `earlier`, which the counting may
+        lack.
+        """
         key, totals = keys.view_rollup(summary.day), summary.total._asdict()
-        await self._table.put(Put(ViewRollupItem.keyed(key, products=summary.products, made_at=made_at, **totals)))
+        item = ViewRollupItem.keyed(key, products=summary.products, made_at=earlier.read_at, **totals)
+        mark = ViewRollupItem.outdated_by
+        unchanged = mark.does_not_exist() if earlier.outdated_by is None else mark == earlier.outdated_by
+        try:
+            await self._table.put(Put(item, unchanged))
+        except ConditionFailed:
+            return False
+        return True
 
     async def _parts(self, day: date) -> AsyncIterator[list[ViewTallyItem]]:
         condition = (Item.pk == keys.view_tallies(day)) & Item.sk.startswith(keys.VIEW_TALLY_PREFIX)

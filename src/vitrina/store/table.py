@@ -70,6 +70,13 @@ class Table:
         found = await self.get_many_raw([key], consistent=consistent)
         return _decoded(found[0] if found else None)
 
+    async def get_dated(self, key: Key) -> tuple[Item | None, datetime | None]:
+        """Read one item consistently; also return the time by the table's clock, None without the header `Date`."""
+        options: Arguments = {"Key": raw_key(key), "ConsistentRead": True}
+        response = await self._call("GetItem", self._writer.get_item, TableName=self.name, **options)
+        date = response["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return _decoded(response.get("Item")), None if date is None else parsedate_to_datetime(date)
+
     async def get_many(self, keys: Sequence[Key], *, consistent: bool) -> dict[Key, Item]:
         """Return the items that exist, by key: 1 call for each `MOST_KEYS`."""
         wanted = list(dict.fromkeys(keys))
@@ -165,12 +172,6 @@ class Table:
     async def put(self, put: Put) -> None:
         """Write an item. Raises ConditionFailed."""
         await self._write("PutItem", self._writer.put_item, put)
-
-    async def put_dated(self, put: Put) -> datetime | None:
-        """Write an item, and return the time of the response by the table's clock, None without `Date`."""
-        response = await self._write("PutItem", self._writer.put_item, put)
-        date = response["ResponseMetadata"]["HTTPHeaders"].get("date")
-        return None if date is None else parsedate_to_datetime(date)
 
     async def delete(self, delete: Delete) -> None:
         """Delete an item. Raises ConditionFailed."""

@@ -6,6 +6,7 @@ are far more views than such reports. Views of one shard that arrive together an
 processes read one hot product, its shard's partition alone could not take their segments.
 """
 
+import math
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import chain
@@ -15,6 +16,7 @@ import orjson
 
 from vitrina.backoff import Backoff
 from vitrina.clock import Clock, epoch_seconds, now
+from vitrina.domain.reports import is_closed
 from vitrina.domain.views import (
     DAY_MS,
     MOST_IN_SEGMENT,
@@ -29,8 +31,8 @@ from vitrina.domain.views import (
 from vitrina.errors import TableUnavailable
 from vitrina.ids import new_id
 from vitrina.store import keys
-from vitrina.store.items import Item, RawItem, ViewSegmentItem
-from vitrina.store.operations import Query
+from vitrina.store.items import Item, RawItem, ViewRollupItem, ViewSegmentItem
+from vitrina.store.operations import Query, Update
 from vitrina.store.table import MOST_PUTS, Table
 
 _UNIT: Final = 1024
@@ -43,6 +45,8 @@ _LARGEST: Final = 64
 """Segments of the maximum size, 16 KB, in such a page."""
 _BACKOFF: Final = Backoff(first=1, longest=16, jitter=0.5)
 """Pauses between the tries of one page."""
+_EARLY: Final = timedelta(minutes=30)
+"""Time before a day closes from which new segments outdate its rollup: clocks of two processes differ by less."""
 _NO_REFERRERS: Final = {"S": ""}
 _QUOTED: Final = 4
 """Bytes that JSON adds to a host in a list: quotes, comma, space."""
@@ -79,6 +83,37 @@ class ViewStore:
         """Write segments: 1 call for each `MOST_PUTS`. Idempotent."""
         for first in range(0, len(segments), MOST_PUTS):
             await self._table.put_many(segments[first : first + MOST_PUTS])
+
+    async def outdate_rollups(self, segments: Sequence[ViewSegmentItem]) -> list[date]:
+        """Mark the rollups of closed days that these segments are of, which may lack them: 1 call for each such day.
+
+        Call it after `put`. A rollup that is being made meanwhile is made once more. Returns the days.
+        """
+        at = self._clock()
+        newest = {
+            keys.day_and_shard(segment.pk)[0]: keys.segment_id(segment.sk)
+            for segment in segments
+            if (segment.expires_at or math.inf) > epoch_seconds(at)
+        }
+        days = [day for day in newest if is_closed(day, at + _EARLY)]
+        for day in days:
+            actions = [
+                ViewRollupItem.type.set(ViewRollupItem),
+                ViewRollupItem.v.set(1),
+                *(
+                    count.set(count | 0)
+                    for count in (
+                        ViewRollupItem.views,
+                        ViewRollupItem.unique_visitors,
+                        ViewRollupItem.bots,
+                        ViewRollupItem.products,
+                    )
+                ),
+                ViewRollupItem.made_at.set(datetime.combine(day, time.min, UTC)),
+                ViewRollupItem.outdated_by.set(newest[day]),
+            ]
+            await self._table.update(Update(keys.view_rollup(day), actions))
+        return days
 
     async def pages(
         self, day: date, shard: int, *, only_mixed: bool = False, page: int = 1_000, tries: int = 1

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ from botocore.exceptions import ClientError
 
 from vitrina.aws import Clients
 from vitrina.domain.views import View
-from vitrina.errors import NotFound, Overloaded
+from vitrina.errors import NotFound, Overloaded, TableUnavailable
 from vitrina.ids import new_id
 from vitrina.metrics import VIEWS_LATE, VIEWS_LOST, VIEWS_UNANSWERED
 from vitrina.services.views.recorder import ViewRecorder, is_bot, referrer_host
+from vitrina.store import keys
 from vitrina.store.items import ViewSegmentItem
 from vitrina.store.table import Table
 from vitrina.store.views import ViewStore
@@ -142,6 +144,29 @@ async def test_a_code_that_nobody_knows_loses_no_view() -> None:
     assert all(body == writer.bodies[0] for body in writer.bodies)
     levels = [entry["log_level"] for entry in logs if entry.get("code") == "ReplicatedWriteConflictException"]
     assert levels == ["error"] * 4
+
+
+async def test_a_flush_outdates_the_rollups_of_closed_days_after_it_is_stored() -> None:
+    """It is repeated until the table takes both."""
+    done: list[str] = []
+
+    class Store(HeldStore):
+        """A store that takes a flush at once, and fails to mark a rollup twice."""
+
+        async def put(self, segments: Sequence[ViewSegmentItem]) -> None:  # noqa: ARG002
+            done.append("put")
+
+        async def outdate_rollups(self, segments: Sequence[ViewSegmentItem]) -> list[date]:
+            done.append("outdate")
+            if len(done) <= 4:
+                raise TableUnavailable
+            return [keys.day_and_shard(segments[0].pk)[0]]
+
+    recorder = ViewRecorder(Store(), secret=b"secret", queue=2, commit_timeout=60, now_ms=lambda: 1_763_640_000_000)
+    with structlog.testing.capture_logs() as logs:
+        await record(recorder)
+    assert done == ["put", "outdate"] * 3
+    assert [line["day"] for line in logs if line["event"] == "rollup_outdated"] == ["2025-11-20"]
 
 
 async def test_a_lost_view_is_logged_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,18 @@ async def _(h: Harness) -> Work:
     return _rollups(h).roll_up(await _seen(h, product_id, days_ago=44), again=True)
 
 
+@row("views that are stored after their day has closed")
+async def _(h: Harness) -> Work:
+    store, day = ViewStore(h.table), (now() - GRACE).date() - timedelta(days=45)
+    segments = store.segments([View((await h.product())["id"], midnight_ms(day), bytes(12), None, bot=False)])
+
+    async def flush() -> None:
+        await store.put(segments)
+        await store.outdate_rollups(segments)
+
+    return flush()
+
+
 @row(f"GET {_VIEWS}, a closed day", 200)
 async def _(h: Harness) -> Work:
     product_id = (await h.product())["id"]

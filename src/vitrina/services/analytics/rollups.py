@@ -15,7 +15,6 @@ from vitrina.domain.reports import (
     Counts,
     DaySummary,
     HourViews,
-    Period,
     is_closed,
     only,
     product_id_of,
@@ -78,30 +77,35 @@ class Rollups:
     async def roll_up(
         self, day: date, *, again: bool = False, at_once: int = 1, advance: Advance = lambda _: None
     ) -> bool:
-        """Roll up a closed day; returns False if it has a rollup already and `again` is not set.
+        """Roll up a closed day; returns False if it has a rollup that counts and `again` is not set.
 
-        `at_once` is the number of shards that are read and written concurrently. A rollup that was interrupted while it
-        was written continues behind the products that it has written. Raises DayOpen and SegmentsGone.
+        The clocks are read before the counting, and a day that gets views meanwhile is counted once more. `at_once` is
+        the number of shards that are read and written concurrently. A rollup that was interrupted while it was written
+        continues behind the products that it has written. Raises DayOpen and SegmentsGone.
         """
-        at = self._clock()
-        if not is_closed(day, at):
+        if not is_closed(day, self._clock()):
             raise DayOpen
-        if not again and await self._store.totals(Period(day, day)):
-            return False
-        summary, products = await self.count_day(day, at_once=at_once, advance=advance)
-        if again and (earlier := await self._store.summary(day)) and summary.total.events < earlier.total.events:
-            raise SegmentsGone
-        at = await self._store.put_summary(summary) or at
-        if not is_closed(day, at):
-            raise DayOpen
+        while True:
+            earlier = await self._store.earlier(day)
+            if not is_closed(day, earlier.read_at):
+                raise DayOpen
+            if earlier.is_valid and not again:
+                return False
+            summary, products = await self.count_day(day, at_once=at_once, advance=advance)
+            if summary.total.events < earlier.counts.events:
+                raise SegmentsGone
+            await self._write(day, summary, products, at_once=at_once)
+            if await self._store.put_totals(summary, earlier=earlier):
+                return True
+
+    async def _write(self, day: date, summary: DaySummary, products: dict[bytes, Counts], *, at_once: int) -> None:
+        await self._store.put_summary(summary)
         stored = await self._store.parts(day)
         shards: list[dict[bytes, Counts]] = [{} for _ in range(keys.VIEW_SHARDS)]
         for product, counts in products.items():
             shards[shard_of(product_id_of(product), keys.VIEW_SHARDS)][product] = counts
         writing = (self._store.put_products(day, *shard, stored=stored) for shard in enumerate(shards))
         await gather(writing, at_once=at_once)
-        await self._store.put_totals(summary, made_at=at)
-        return True
 
     async def _add(
         self,
@@ -161,7 +165,7 @@ class RollupQueue:
                 try:
                     if await self._rollups.roll_up(day):
                         log.info("views_rolled_up", day=day.isoformat())
-                except (TableUnavailable, NoRoom, DayOpen) as error:
+                except (TableUnavailable, NoRoom, DayOpen, SegmentsGone) as error:
                     log.warning("rollup_failed", day=day.isoformat(), error=type(error).__name__)
                 finally:
                     self._days.pop(day, None)

@@ -122,6 +122,8 @@ class ViewRecorder:
             while True:
                 try:
                     await self._store.put(segments)
+                    for day in await self._store.outdate_rollups(segments):
+                        log.warning("rollup_outdated", day=day.isoformat())
                     break
                 except TableUnavailable:
                     log.warning("views_not_stored_yet", number=len(self._batcher))

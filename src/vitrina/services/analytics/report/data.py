@@ -9,7 +9,7 @@ from vitrina.clock import Clock, now
 from vitrina.domain.products import PricePeriod, Product
 from vitrina.domain.reports import Counts, DaySummary, Period, pack_table, product_key
 from vitrina.services.analytics.product_counts import ProductCounts
-from vitrina.services.analytics.rollups import DayOpen, Rollups
+from vitrina.services.analytics.rollups import DayOpen, Rollups, SegmentsGone
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore
@@ -71,7 +71,7 @@ async def read_report(
             async for table in store.tables(day):
                 sums.add_table(table)
             summary = await store.summary(day)
-        except DayOpen:
+        except (DayOpen, SegmentsGone):
             summary, live[day] = await rollups.count_day(day, at_once=_SHARDS_AT_ONCE)
             sums.add_table(pack_table(live[day]))
         days.append(summary or DaySummary(day=day, total=Counts()))
