@@ -1,4 +1,7 @@
-"""Demo data: four accounts, a catalogue and two weeks of views, written by the services of production."""
+"""Demo data: four accounts, a catalogue and two weeks of views, written by the services of production.
+
+docker-compose.yml runs this file as a command, from the image and a mounted folder.
+"""
 
 import itertools
 import random
@@ -7,12 +10,17 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+import click
 from rich.progress import Progress
 
 from vitrina import clock
 from vitrina.api.openapi.components import Demo
+from vitrina.aws import connect
 from vitrina.bootstrap import Services
 from vitrina.cli.progress import progress
+from vitrina.cli.queue import prepare as prepare_queue
+from vitrina.cli.running import load_settings, run
+from vitrina.cli.table import prepare as prepare_table
 from vitrina.config import Settings
 from vitrina.domain.products import ProductDraft
 from vitrina.domain.reports import is_closed
@@ -24,6 +32,7 @@ from vitrina.services.products.cache import NoCache
 from vitrina.services.products.products import Products
 from vitrina.services.views.recorder import is_bot
 from vitrina.store import keys
+from vitrina.store.schema import end_stream, ensure
 
 PASSWORD: Final = "blue-lantern-2026"  # noqa: S105 - public: printed at every start
 SUPER_ADMIN: Final = ("super@example.com", "Sol Supervisor")
@@ -72,6 +81,31 @@ _AGENT_WEIGHTS: Final = (4, 4, 1)
 _HOUR_WEIGHTS: Final = (5, 3, 2, 1, 1, 2, 5, 9, 12, 14, 15, 16, 17, 15, 14, 15, 16, 18, 21, 24, 26, 23, 16, 9)
 """How people spread over the hours of a day, UTC; bots come at any hour."""
 _REFERRERS: Final = (None, None, None, "www.google.com", "duckduckgo.com", "news.example.org")
+
+
+async def prepare(settings: Settings, *, catalogue: bool, same_stream: bool) -> None:
+    """Create or update table and queue, and fill a new table with the demo data.
+
+    Without `same_stream` the table gets a new stream: MiniStack forgets the records when it ends, and a relay that went
+    on after one of them would report lost records.
+    """
+    is_new = await prepare_table(settings)
+    await prepare_queue(settings)
+    if same_stream and not is_new:
+        return
+    async with connect(settings) as clients:
+        # Without a stream, the demo's past price changes cause no notices; and each stream record slows down the
+        # later writes of DynamoDB Local.
+        await end_stream(clients.writer, settings, lambda _: None)
+        if is_new:
+            await make(settings, catalogue=catalogue)
+        await ensure(clients.writer, settings, lambda _: None)
+
+
+def accounts() -> str:
+    """Return a line that names the accounts, their roles and their password."""
+    roles = [(SUPER_ADMIN[0], "super_admin"), *((email, role.value) for email, _, role in ACCOUNTS)]
+    return f"{', '.join(f'{email} ({role})' for email, role in roles)}; password {PASSWORD}"
 
 
 async def make(settings: Settings, *, catalogue: bool) -> None:
@@ -178,3 +212,14 @@ def views_of_day(
         views.append(View(product_id, at_ms, visitor, chance.choice(_REFERRERS), bot))
     last = clock.epoch_ms(until)
     return sorted((view for view in views if view.at_ms <= last), key=lambda view: view.at_ms)
+
+
+@click.command()
+def main() -> None:
+    """Prepare the table and the queue of the settings; a new table gets the demo data."""
+    run(prepare(load_settings(env_file=None, with_keys=True), catalogue=True, same_stream=True))
+    print(accounts())
+
+
+if __name__ == "__main__":
+    main(prog_name="demo")

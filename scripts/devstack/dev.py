@@ -28,13 +28,9 @@ from vitrina.api.http.responses import json_response
 from vitrina.api.http.routing import PUBLIC, RouteTable
 from vitrina.api.routes.docs import DEMO
 from vitrina.api.server.process import serve
-from vitrina.aws import connect
-from vitrina.cli.queue import prepare as prepare_queue
 from vitrina.cli.running import CommandFailed, UsageError, load_settings, run
-from vitrina.cli.table import prepare
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
 from vitrina.errors import NotFound
-from vitrina.store.schema import end_stream, ensure
 
 _DEMO: Final = {
     "VITRINA_ENVIRONMENT": "development",
@@ -117,7 +113,7 @@ def _run(
     urls = start(stack, *engines)
     settings = settings.model_copy(update={"writer_endpoint": urls[-1], "queue_endpoint": urls[0]})
     say("Preparing table, queue and data ...")
-    run(_prepare(settings, catalogue=not empty, same_stream=engine == "dynamodb-local"))
+    run(demo.prepare(settings, catalogue=not empty, same_stream=engine == "dynamodb-local"))
     (folder / "seeded").touch()
     say("Starting relay and notifier ...")
     workers = [worker(name, settings, port=ports(), log=folder / f"{name}.log") for name in ("relay", "notifier")]
@@ -187,28 +183,8 @@ async def home(request: Request[None, None]) -> web.StreamResponse:
     return json_response(status=303, location="/docs")
 
 
-async def _prepare(settings: Settings, *, catalogue: bool, same_stream: bool) -> None:
-    """Create or update table and queue, and fill a new table with the demo data.
-
-    Without `same_stream` the table gets a new stream: MiniStack forgets the records when it ends, and a relay that went
-    on after one of them would report lost records.
-    """
-    is_new = await prepare(settings)
-    await prepare_queue(settings)
-    if same_stream and not is_new:
-        return
-    async with connect(settings) as clients:
-        # Without a stream, the demo's past price changes cause no notices; and each stream record slows down the
-        # later writes of DynamoDB Local.
-        await end_stream(clients.writer, settings, lambda _: None)
-        if is_new:
-            await demo.make(settings, catalogue=catalogue)
-        await ensure(clients.writer, settings, lambda _: None)
-
-
 def _greet(say: Callable[[str], None], url: str, settings: Settings, workers: Sequence[Engine]) -> None:
     """Print what runs where, the accounts and commands to try; programs wait for the last line, `ready URL`."""
-    roles = [(demo.SUPER_ADMIN[0], "super_admin"), *((email, role.value) for email, _, role in demo.ACCOUNTS)]
     addresses = {"WRITER_ENDPOINT": settings.writer_endpoint, "QUEUE_ENDPOINT": settings.queue_endpoint}
     variables = _DEMO | {f"VITRINA_{name}": value for name, value in addresses.items()}
     rows = [
@@ -218,7 +194,7 @@ def _greet(say: Callable[[str], None], url: str, settings: Settings, workers: Se
         ("DynamoDB", settings.writer_endpoint),
         ("SQS", settings.queue_endpoint),
         *((worker.name.title(), f"{worker.url}/metrics; its log: {worker.log}") for worker in workers),
-        ("Accounts", f"{', '.join(f'{email} ({role})' for email, role in roles)}; password {demo.PASSWORD}"),
+        ("Accounts", demo.accounts()),
         ("Commands", f"export {' '.join(f'{name}={value}' for name, value in variables.items())}"),
         ("Try", f"curl -s '{url}/v1/products?sort=price&limit=3'"),
         ("", f"{ROOT / '.venv' / 'bin' / 'vitrina'} table status    # after the export above"),
