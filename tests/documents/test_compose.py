@@ -1,64 +1,68 @@
-"""docker-compose.yml, the Dockerfile and the workflow are valid and agree with the code; no Docker runs here."""
+"""docker-compose.yml and the Dockerfiles are valid and agree with the code; no Docker runs here.
+
+The compose file is read by Docker's own `docker-compose`, which resolves its anchors, variables and profiles.
+"""
 
 import json
-import os
 import re
-from importlib.resources import files
+import subprocess
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
-import jsonschema
 import pytest
-import yaml
 
 from vitrina.__main__ import main
-from vitrina.cli.queue import queue
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
 from vitrina.mail.message import sender_address
 
 ROOT = Path(__file__).parents[2]
-DOCKERFILE = (ROOT / "scripts/deploy/Dockerfile").read_text()
+DEPLOY = ROOT / "scripts" / "deploy"
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+BASE = (DEPLOY / "preconfigure.Dockerfile").read_text()
 VARIABLES = {f"VITRINA_{name.upper()}" for name in Settings.model_fields}
+CORE = {"base", "api", "relay", "notifier", "demo", "dynamodb", "sqs"}
+PROFILES = {"mail": {"mail"}, "admin": {"admin"}, "observability": {"prometheus", "grafana"}}
+OURS = {"api", "relay", "notifier", "demo"}
 
 
-def load(path: str) -> Any:  # noqa: ANN401 - whatever the file holds
-    """Return the content of a YAML file of the project."""
-    return yaml.safe_load((ROOT / path).read_text())
+@cache
+def compose(*profiles: str, **environment: str) -> dict[str, dict[str, Any]]:
+    """Return the services as Docker reads them with these profiles and variables."""
+    package = find_spec("compose")
+    assert package is not None
+    assert package.origin is not None
+    # The package's own command hides the exit code.
+    binary = Path(package.origin).with_name("docker-compose")
+    chosen = [word for profile in profiles for word in ("--profile", profile)]
+    command = [binary, "--file", ROOT / "docker-compose.yml", *chosen, "config", "--format", "json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    services: dict[str, dict[str, Any]] = json.loads(done.stdout)["services"]
+    return services
 
 
-COMPOSE: dict[str, Any] = load("docker-compose.yml")
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+SERVICES = compose("*")
 
 
-def by_default(value: str) -> str:
-    """Replace `${NAME:-default}` by the default, as Compose does for an unset NAME."""
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
+def test_each_profile_adds_its_services_to_the_core() -> None:
+    assert compose().keys() == CORE
+    assert compose("core").keys() == CORE
+    for profile, services in PROFILES.items():
+        assert compose(profile).keys() == CORE | services
 
 
-@pytest.mark.parametrize(
-    ("schema", "path"),
-    [("compose-spec", "docker-compose.yml"), ("github-workflows", ".github/workflows/ci.yml")],
-)
-def test_the_file_follows_its_schema(schema: str, path: str) -> None:
-    """check-jsonschema ships the schemas of the Compose Specification and of GitHub's workflows."""
-    schemas = files("check_jsonschema") / "builtin_schemas" / "vendor"
-    document = load(path)
-    # YAML 1.1 reads the workflow's key `on` as true.
-    document = {"on" if key is True else key: value for key, value in document.items()}
-    jsonschema.validate(document, json.loads((schemas / f"{schema}.json").read_text()))
-
-
-@pytest.mark.parametrize("name", ["api", "relay", "notifier", "table", "queue"])
+@pytest.mark.parametrize("name", sorted(OURS))
 def test_the_environment_is_one_that_settings_take(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each variable is a setting with a valid value; the API's default keys are the demo's."""
+    """Each variable is a setting with a valid value; the keys are the demo's, and only who needs them has them."""
     environment: dict[str, str] = SERVICES[name]["environment"]
     ours = {variable for variable in environment if variable.startswith("VITRINA_")}
     assert ours <= VARIABLES
     for variable in ours:
-        monkeypatch.setenv(variable, by_default(environment[variable]))
+        monkeypatch.setenv(variable, environment[variable])
     settings = Settings()
-    keys = (DEMO_SIGNING_KEYS, DEMO_SECRET_KEY) if name == "api" else ("", "")
+    keys = (DEMO_SIGNING_KEYS, DEMO_SECRET_KEY) if name in {"api", "demo"} else ("", "")
     assert (settings.signing_keys.get_secret_value(), settings.secret_key.get_secret_value()) == keys
 
 
@@ -69,7 +73,7 @@ def test_the_service_may_take_its_time_to_stop() -> None:
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > shutdown_timeout
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", sorted(SERVICES))
 def test_a_container_is_pinned_watched_and_reached_from_this_machine_alone(name: str) -> None:
     """Images have versions, long-running services have health checks, and ports listen on loopback only."""
     service = SERVICES[name]
@@ -77,9 +81,18 @@ def test_a_container_is_pinned_watched_and_reached_from_this_machine_alone(name:
         assert (ROOT / service["build"]["dockerfile"]).exists()
     else:
         assert re.fullmatch(r"[\w/-]+:v?\d+\.\d+\.\d+", service["image"])
-    if service.get("restart") != "no":
-        assert "test" in service["healthcheck"]
-    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+    if service.get("restart") == "unless-stopped":
+        # The image has the check of the API.
+        assert name == "api" or "test" in service["healthcheck"]
+    assert all(port["host_ip"] == "127.0.0.1" for port in service.get("ports", []))
+
+
+def test_the_service_is_built_upon_the_base_which_never_runs() -> None:
+    assert SERVICES["base"]["build"]["dockerfile"] == "scripts/deploy/preconfigure.Dockerfile"
+    assert SERVICES["base"]["scale"] == 0
+    for name in OURS:
+        assert SERVICES[name]["build"]["additional_contexts"] == {SERVICES["base"]["image"]: "service:base"}
+    assert f"ARG BASE={SERVICES['base']['image']}\n" in DOCKERFILE
 
 
 def test_ministack_is_the_version_that_the_tests_run_on() -> None:
@@ -88,64 +101,61 @@ def test_ministack_is_the_version_that_the_tests_run_on() -> None:
     assert SERVICES["sqs"]["image"] == f"ministackorg/ministack:{locked[1]}"
 
 
-def test_the_api_waits_for_its_table_and_the_table_for_its_database() -> None:
-    assert SERVICES["api"]["depends_on"] == {"table": {"condition": "service_completed_successfully"}}
-    assert SERVICES["table"]["depends_on"] == {"dynamodb": {"condition": "service_healthy"}}
-    assert "dynamodb:/data" in SERVICES["dynamodb"]["volumes"]
+def test_the_demo_is_made_before_the_service_starts() -> None:
+    """`demo` runs scripts/devstack/demo.py from a mounted folder; table and queue are there when it ends."""
+    for name in ("api", "relay", "notifier"):
+        assert SERVICES[name]["depends_on"]["demo"]["condition"] == "service_completed_successfully"
+    demo = SERVICES["demo"]
+    assert {name: it["condition"] for name, it in demo["depends_on"].items()} == dict.fromkeys(
+        ("dynamodb", "sqs"), "service_healthy"
+    )
+    [mounted] = demo["volumes"]
+    module = Path(demo["environment"]["PYTHONPATH"]) / f"{demo['entrypoint'][-1].replace('.', '/')}.py"
+    assert (Path(mounted["source"]) / module.relative_to(mounted["target"])).is_file()
+    assert mounted["read_only"]
 
 
 @pytest.mark.parametrize("name", ["relay", "notifier"])
-def test_a_worker_waits_for_table_and_queue_and_is_asked_how_it_is(name: str) -> None:
+def test_a_worker_is_asked_how_it_is_and_scraped(name: str) -> None:
     """The health check asks the worker's metrics port, and the worker's command exists."""
     service = SERVICES[name]
-    assert service["depends_on"].keys() == {"table", "queue"}
-    assert all(met == {"condition": "service_completed_successfully"} for met in service["depends_on"].values())
     port = service["environment"]["VITRINA_WORKER_METRICS_PORT"]
     assert f"127.0.0.1:{port}/healthz" in " ".join(service["healthcheck"]["test"])
-    assert [service["command"], SERVICES["queue"]["command"]] == [[name], ["queue", "create"]]
-    assert {name, "queue"} <= set(main.list_commands(click.Context(main)))
-    assert "create" in queue.commands
+    assert f'["{name}:{port}"]' in (DEPLOY / "observability/prometheus/prometheus.yml").read_text()
+    assert service["command"] == [name]
+    assert name in main.list_commands(click.Context(main))
 
 
 def test_queue_and_mail_are_where_the_service_looks_for_them() -> None:
-    """Hosts are names in the stack's network, and volumes keep the data."""
+    """Hosts are names in the stack's network, volumes keep the data, and mail is kept in files unless it is caught."""
     environment = SERVICES["notifier"]["environment"]
     assert environment["VITRINA_QUEUE_ENDPOINT"] == f"http://{SERVICES['sqs']['environment']['MINISTACK_HOST']}:4566"
     assert environment["VITRINA_SMTP_HOST"] in SERVICES
-    assert SERVICES["queue"]["depends_on"] == {"sqs": {"condition": "service_healthy"}}
-    assert "sqs:/data" in SERVICES["sqs"]["volumes"]
+    assert environment["VITRINA_MAIL_TRANSPORT"] == "directory"
+    assert environment["VITRINA_MAIL_DIRECTORY"].startswith(f"{SERVICES['notifier']['tmpfs'][0]}/")
+    caught = compose("mail", VITRINA_MAIL_TRANSPORT="smtp")["notifier"]["environment"]
+    assert caught["VITRINA_MAIL_TRANSPORT"] == "smtp"
+    for name in ("sqs", "dynamodb"):
+        assert [volume["target"] for volume in SERVICES[name]["volumes"]] == ["/data"]
     assert sender_address(environment["VITRINA_MAIL_FROM"]).address.endswith("@shop.example")
 
 
 def test_the_image_keeps_step() -> None:
-    """The Dockerfile sets existing settings, copies existing files and runs as an unprivileged user."""
+    """The Dockerfiles set existing settings, copy existing files and end as the user that was made, by number."""
     assert set(re.findall(r"\bVITRINA_\w+(?==)", DOCKERFILE)) <= VARIABLES
-    for sources in re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE):
-        assert all((ROOT / source).exists() for source in sources.split())
-    assert re.search(r"^USER vitrina$", DOCKERFILE, re.MULTILINE)
-    assert "HEALTHCHECK" not in DOCKERFILE  # Its commands differ in how they are asked; docker-compose.yml says how.
-    assert all(
-        re.search(r":\d+\.\d+\.\d+-slim", base) for base in re.findall(r"^FROM (\S+:\S+)", DOCKERFILE, re.MULTILINE)
-    )
+    assert 'CMD ["api"]' in DOCKERFILE
+    assert "/readyz" in DOCKERFILE
+    for dockerfile in (DOCKERFILE, BASE):
+        for sources in re.findall(r"^COPY (?!--)(.+) \S+$", dockerfile, re.MULTILINE):
+            assert all((ROOT / source).exists() for source in sources.split())
+        assert re.findall(r"^USER (\S+)$", dockerfile, re.MULTILINE)[-1] == "10001"
+        pythons = set(re.findall(r"^FROM (\S+:\S+)", dockerfile, re.MULTILINE))
+        assert pythons == set(re.findall(r"^FROM (\S+:\S+)", BASE, re.MULTILINE))
+        assert all(re.search(r":\d+\.\d+\.\d+-slim", python) for python in pythons)
+    assert "--uid 10001 " in BASE
 
 
-def test_what_the_image_copies_is_in_its_context() -> None:
+def test_what_the_images_copy_is_in_their_context() -> None:
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    copied = {word for line in re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE) for word in line.split()}
-    assert copied == allowed
-
-
-def test_ci_runs_the_two_gates_on_the_oldest_and_the_image_s_python() -> None:
-    """The workflow runs the scripts that a developer runs."""
-    job = load(".github/workflows/ci.yml")["jobs"]["gates"]
-    tools, *gates = [step["run"] for step in job["steps"] if "run" in step]
-    assert gates == ["scripts/check", "scripts/test"]
-    assert "faketime" in tools
-    assert job["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
-    assert "FROM python:3.13." in DOCKERFILE
-
-
-def test_hooks_run_what_is_there() -> None:
-    [local] = load(".pre-commit-config.yaml")["repos"]
-    for hook in local["hooks"]:
-        assert os.access(ROOT / hook["entry"].split()[0], os.X_OK)
+    copies = re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE + BASE, re.MULTILINE)
+    assert {word for line in copies for word in line.split()} == allowed
