@@ -37,7 +37,7 @@ def compose(*profiles: str, **environment: str) -> dict[str, dict[str, Any]]:
     # The package's own command hides the exit code.
     binary = Path(package.origin).with_name("docker-compose")
     chosen = [word for profile in profiles for word in ("--profile", profile)]
-    command = [binary, "--file", ROOT / "docker-compose.yml", *chosen, "config", "--format", "json"]
+    command: list[str | Path] = [binary, "--file", ROOT / "docker-compose.yml", *chosen, "config", "--format", "json"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     services: dict[str, dict[str, Any]] = json.loads(done.stdout)["services"]
     return services

@@ -1,0 +1,48 @@
+"""The workflows of GitHub run what developers run; actionlint and zizmor, in `scripts/check`, hold their form."""
+
+import os
+import re
+import tomllib
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.documents.pages import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+CI: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_what_a_workflow_runs_is_pinned_bounded_and_there(path: Any) -> None:  # noqa: ANN401 - a path
+    """Actions are named by commit with the version beside it, jobs end, and scripts exist."""
+    text = path.read_text()
+    for action, comment in re.findall(r"uses: (\S+)(?: # (\S+))?$", text, re.MULTILINE):
+        if not action.startswith("./"):
+            assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)
+            assert re.fullmatch(r"v\d+\.\d+\.\d+", comment or "")
+    for name, job in yaml.safe_load(text)["jobs"].items():
+        assert "uses" in job or job["timeout-minutes"] <= 60, name
+    for script in re.findall(r"(?<![\w./-])scripts/[\w/.-]+", text):
+        assert (ROOT / script).exists(), script
+
+
+def test_ci_runs_the_two_gates_on_each_python_from_the_oldest_on() -> None:
+    """The workflow runs the scripts that a developer runs."""
+    job = CI["gates"]
+    tools, *gates = [step["run"] for step in job["steps"] if "run" in step]
+    assert gates == ["scripts/check", "scripts/test"]
+    assert {"faketime", "prometheus"} <= set(tools.split())
+    pythons = job["strategy"]["matrix"]["python"]
+    oldest = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert oldest == f">={pythons[0]}"
+    assert pythons == [f"3.{minor}" for minor in range(11, 11 + len(pythons))]
+    [image] = set(re.findall(r"FROM python:(3\.\d+)\.", (ROOT / "scripts/deploy/preconfigure.Dockerfile").read_text()))
+    assert image in pythons
+
+
+def test_hooks_run_what_is_there() -> None:
+    [local] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    for hook in local["hooks"]:
+        assert os.access(ROOT / hook["entry"].split()[0], os.X_OK)
