@@ -150,7 +150,7 @@ class Endpoint:
                 await self._read(request, route.body)
                 request.due = deadlines.start(task, seconds=left)
             headers = request.raw.headers
-            if (
+            if route.documented and (
                 route.query is not None
                 or "?" in request.raw.raw_path
                 or hdrs.IF_NONE_MATCH in headers

@@ -15,7 +15,9 @@ _UNKNOWN: Final = "unknown"
 _OBFUSCATED: Final = re.compile(r"_[\w.-]{1,63}", re.ASCII)
 _PORT: Final = re.compile(r":(?:[0-9]{1,5}|_[\w.-]+)\Z", re.ASCII)
 _ELEMENT: Final = re.compile(r'(?:[^",]++|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))++')
-_PAIR: Final = re.compile(r"""\s*([\w!#$%&'*+.^`|~-]+)=("(?:[^"\\]|\\.)*"|[^\s";]*)\s*(?:;|\Z)""", re.ASCII)
+_PAIR: Final = re.compile(
+    r"""(?<![\w!#$%&'*+.^`|~-])([\w!#$%&'*+.^`|~-]++)=("(?:[^"\\]|\\.)*+"|[^\s";]*+)\s*+(?=;|\Z)""", re.ASCII
+)
 """Elements of `Forwarded`, and the pairs of a name and a token or quoted string in one (RFC 7239 section 4)."""
 
 

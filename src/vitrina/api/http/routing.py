@@ -57,7 +57,7 @@ class Route:
     `If-None-Match` (GET) or `If-Match`, and send an `ETag`. `example` is a body that works as it stands. `deadline` is
     False for responses that may stream for longer than `Settings.request_timeout`. An `oauth` route is a token
     endpoint: its body is a form, and its errors are those of RFC 6749. The OpenAPI document leaves out routes that are
-    not `documented`.
+    not `documented`, and their query is not checked.
     """
 
     method: Method
