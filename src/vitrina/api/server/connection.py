@@ -3,7 +3,7 @@
 from typing import ClassVar, Final
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from vitrina.api.http.endpoint import new_request_id
 from vitrina.api.http.headers import secure
@@ -55,7 +55,13 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send a response, and wait until the client has read it before the next request is handled."""
+        """Send a response, and wait until the client has read it before the next request is handled.
+
+        A chunked request is the last of its connection: aiohttp's parser adds the trailers of its body (RFC 9112
+        section 7.1.2) to the headers of the next request, which behind a proxy may be another client's.
+        """
+        if hdrs.TRANSFER_ENCODING in request.headers:
+            resp.force_close()
         finished = await super().finish_response(request, resp, start_time)
         if self.writing_paused and self.transport is not None:
             try:
