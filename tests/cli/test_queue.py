@@ -2,12 +2,18 @@
 
 import asyncio
 import json
+from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
 from tests.cli.command import Vitrina, settings
+from tests.store import samples
 from vitrina.aws import connect_queue
+from vitrina.bootstrap import Services, open_queue
+from vitrina.clock import now
 from vitrina.config import Settings
+from vitrina.domain.notices import PriceChanged
 from vitrina.queue.channel import Message
 from vitrina.queue.notices import NoticeQueue
 
@@ -54,9 +60,13 @@ def test_status_counts(vitrina: Vitrina, name: str) -> None:
     }
 
 
-async def _park(vitrina: Vitrina, *bodies: str) -> None:
+def _settings(vitrina: Vitrina) -> Settings:
     fields = {key.removeprefix("VITRINA_").lower(): value for key, value in vitrina.environment.items()}
-    chosen = Settings.model_validate(fields)
+    return Settings.model_validate(fields)
+
+
+async def _park(vitrina: Vitrina, *bodies: str) -> None:
+    chosen = _settings(vitrina)
     async with connect_queue(chosen) as client:
         queue = NoticeQueue(client, name=chosen.queue_name)
         await queue.dead.send([Message(body=body, group=body[:9], deduplication_id=body[:9]) for body in bodies])
@@ -88,3 +98,33 @@ def test_dead_letters_are_listed_replayed_and_purged(vitrina: Vitrina) -> None:
     assert vitrina("queue", "dlq", "purge", typed="y\n").output.endswith("all dead letters are deleted\n")
     counts = json.loads(vitrina("queue", "status", "--json").output)
     assert (counts["visible"], counts["dead_letters"]["visible"]) == (3, 0)
+
+
+def test_price_changes_of_the_last_hours_are_sent_again_from_the_table(vitrina: Vitrina) -> None:
+    """As a relay would have sent them: once it has lost them, the stream has them no longer."""
+    vitrina("table", "create")
+    vitrina("queue", "create")
+
+    async def change() -> None:
+        async with Services(_settings(vitrina)) as services:
+            minutes = (now() - samples.START) / timedelta(minutes=1)
+            lamp = await samples.create(services.product_store, created_at=now() - timedelta(hours=5))
+            for price, ago in (("1.00", 240), ("2.00", 60)):
+                lamp = await samples.edit(services.product_store, lamp, price=Decimal(price), minutes=minutes - ago)
+            await samples.edit(services.product_store, lamp, name="Lantern", minutes=minutes - 30)
+
+    async def received() -> list[PriceChanged]:
+        async with open_queue(_settings(vitrina)) as queue:
+            events = [letter.event for letter in await queue.main.receive(wait=5)]
+        return [event for event in events if isinstance(event, PriceChanged)]
+
+    asyncio.run(change())
+    assert vitrina("queue", "resend", "--hours", "2").output == "1 price changes sent again\n"
+    [event] = asyncio.run(received())
+    assert (event.old_price, event.price, event.version) == ("1.00", "2.00", 3)
+    assert (event.old_currency, event.currency, event.changed_by, event.request_id) == ("USD", "USD", "luis", "test")
+    long_ago = vitrina("queue", "resend", "--hours", str(91 * 24))
+    assert (long_ago.exit_code, long_ago.stderr) == (
+        2,
+        "Error: --hours: inboxes know notices for 90 days, and then take them anew\n",
+    )

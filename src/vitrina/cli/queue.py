@@ -6,13 +6,14 @@ from typing import Any
 import click
 
 from vitrina.aws import connect_queue
-from vitrina.bootstrap import open_queue
+from vitrina.bootstrap import Services, open_queue
 from vitrina.cli import example
-from vitrina.cli.running import CommandFailed, json_option, print_result, with_settings
+from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, json_option, print_result, with_settings
 from vitrina.config import Settings
 from vitrina.queue import provisioning
 from vitrina.queue.channel import Received
 from vitrina.queue.messages import MessageUnreadable
+from vitrina.workers.relay_shard import Changes, deliver
 
 
 @click.group()
@@ -47,6 +48,27 @@ async def status(settings: Settings, *, as_json: bool) -> None:
     counts = result | {"dead_letters": sum(asdict(dead).values())}
     text = "\n".join(f"{name.replace('_', ' '):<16}{value}" for name, value in counts.items())
     print_result(result, text, as_json=as_json)
+
+
+@queue.command(epilog=example("vitrina queue resend --hours 30 --json"))
+@click.option("--hours", type=click.IntRange(min=1), required=True, help="How many hours back.")
+@json_option
+@with_settings
+async def resend(settings: Settings, hours: int, *, as_json: bool) -> None:
+    """Send the price changes of the last hours to the queue again, from the table, once a relay has lost some.
+
+    An inbox that has the notice already does not change; an admin made since then gets it too.
+    """
+    if hours > settings.notice_retention_days * 24:
+        raise UsageError(
+            f"--hours: inboxes know notices for {settings.notice_retention_days} days, and then take them anew"
+        )
+    sent = 0
+    async with Services(settings, patient=PATIENCE) as services, open_queue(settings) as notices:
+        async for events in services.change_feed.price_changes(hours=hours):
+            sent += len(events)
+            await deliver(Changes(events=events), notices)
+    print_result({"sent": sent}, f"{sent} price changes sent again", as_json=as_json)
 
 
 @queue.group()

@@ -4,7 +4,9 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
+
+from vitrina.domain.products import Change
 
 _NOTICE_ID: Final = re.compile(
     r"\d{13}-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}-\d{1,10}", re.ASCII
@@ -26,6 +28,24 @@ class PriceChanged:
     changed_at: datetime
     changed_by: str
     request_id: str
+
+    @classmethod
+    def of(cls, change: Change) -> Self:
+        """Return the event of a change that moves the price."""
+        before = {name: change.changes[name].before for name in ("price", "currency") if name in change.changes}
+        return cls(
+            product_id=change.product_id,
+            version=change.version,
+            sku=change.sku,
+            name=change.name,
+            old_price=before.get("price") or change.price,
+            old_currency=before.get("currency") or change.currency,
+            price=change.price,
+            currency=change.currency,
+            changed_at=change.at,
+            changed_by=change.by,
+            request_id=change.request_id,
+        )
 
     @property
     def id(self) -> str:

@@ -1,10 +1,12 @@
 """The feed of all changes of products, by which another system is kept in step."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Final
 
 from vitrina.clock import Clock, now
-from vitrina.domain.pages import Page, Position
+from vitrina.domain.notices import PriceChanged
+from vitrina.domain.pages import MAX_LIMIT, Page, Position
 from vitrina.domain.products import Change
 from vitrina.store.changes import ChangeStore
 
@@ -30,3 +32,11 @@ class ChangeFeed:
         page after it has what changes later.
         """
         return await self._store.page(start=start, since=since, until=self._clock() - SETTLED, limit=limit)
+
+    async def price_changes(self, *, hours: int) -> AsyncIterator[list[PriceChanged]]:
+        """Yield the price changes of the last hours, oldest first, in lists of those of a page."""
+        start: Position | None = None
+        since = self._clock() - timedelta(hours=hours)
+        while (page := await self.page(start=start, since=since, limit=MAX_LIMIT)).items:
+            start = page.next
+            yield [PriceChanged.of(change) for change in page.items if change.moves_price]
