@@ -25,6 +25,7 @@ from scripts.devstack.engines import ROOT
 PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 LARGEST_LAYER: Final = 90 * 1024 * 1024
 """Bytes of the unzipped packages; Lambda takes 250 MB of layers and code together."""
+TEMPLATE: Final = ROOT / "scripts" / "deploy" / "template.yaml"
 _LOCKS: Final = ROOT / "scripts" / "requirements"
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _BUILD: Final = "import sys; from setuptools.build_meta import build_wheel; print(build_wheel(sys.argv[1]))"
@@ -44,8 +45,11 @@ class Artifact:
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build"), show_default=True, help="The folder.")
-def main(out: Path) -> None:
+@click.option("--for-emulator", is_flag=True, help="For an emulator, which runs functions on this Python.")
+def main(out: Path, *, for_emulator: bool) -> None:
     """Build the layers and the code of the Lambda functions, for the Python that runs this."""
+    if not for_emulator:
+        check_runtime(PYTHON)
     built = {"LayerKey": packages(out), "ReportsLayerKey": reports(out), "CodeKey": code(out)}
     for artifact in built.values():
         size = artifact.path.stat().st_size
@@ -55,6 +59,17 @@ def main(out: Path) -> None:
     (out / "vitrina.cdx.json").write_text(json.dumps(bill_of_materials(), indent=2) + "\n")
     if built["LayerKey"].unpacked > LARGEST_LAYER:
         raise click.ClickException(f"the packages are larger than {LARGEST_LAYER // 2**20} MiB")
+
+
+def check_runtime(python: str) -> None:
+    """Raise ClickException unless template.yaml runs functions on this Python, for which alone the wheels are."""
+    parameter = re.search(r"^  Runtime: .*AllowedValues: \[(.+?)\]", TEMPLATE.read_text(), re.MULTILINE)
+    allowed = re.findall(r"python([\d.]+)", parameter[1]) if parameter else []
+    if python not in allowed:
+        raise click.ClickException(
+            f"this is Python {python}, but the functions of {TEMPLATE.name} run on Python {' or '.join(allowed)}: "
+            f"delete .venv, then run PYTHON=python{allowed[-1]} scripts/deploy/build"
+        )
 
 
 def packages(out: Path) -> Artifact:

@@ -4,7 +4,10 @@ import re
 import zipfile
 from pathlib import Path
 
-from scripts.deploy.artifacts import bill_of_materials, code
+import click
+import pytest
+
+from scripts.deploy.artifacts import bill_of_materials, check_runtime, code
 from scripts.devstack.engines import ROOT
 
 
@@ -27,3 +30,11 @@ def test_the_bill_of_materials_names_each_locked_package() -> None:
     listed = {(each["name"], each["version"]) for each in bill_of_materials()["components"]}
     assert listed == set(re.findall(r"^([\w.-]+)==([^\s;]+)", lock, re.MULTILINE))
     assert all(each["hashes"] and each["purl"] for each in bill_of_materials()["components"])
+
+
+def test_a_python_that_the_functions_do_not_run_on_is_refused() -> None:
+    """Its wheels would not load: they are for one Python, and those of 3.11 for an older Amazon Linux."""
+    check_runtime("3.13")
+    for python in ("3.11", "3.14"):
+        with pytest.raises(click.ClickException, match=rf"this is Python {python}, .* run on Python 3\.12 or 3\.13:"):
+            check_runtime(python)
