@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.documents.pages import RUNBOOK, anchors
 from vitrina.config import Settings
 from vitrina.queue import provisioning
 from vitrina.services.exports import formats, prices
@@ -18,6 +19,8 @@ from vitrina.store.stream import FILTER
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "scripts" / "deploy" / "template.yaml"
+_COLD_START = 3.0
+"""Seconds, at most, for the first request of a sandbox, which starts the application."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -88,22 +91,33 @@ def test_timeouts_fit_each_other() -> None:
     assert reserve < timeouts["Notifier"]
     assert reserve < timeouts["Mail"] < 60
     settings = Settings()
+    api = importlib.import_module("vitrina.aws_lambda.api")
     for name, integration in (("Api", "HttpToApi"), ("ReportsApi", "HttpToReportsApi")):
-        assert settings.request_timeout + settings.body_timeout < timeouts[name]
+        own = float(variables(name).get("VITRINA_REQUEST_TIMEOUT", settings.request_timeout))
+        assert own + api._DRAIN + api._RESERVE + _COLD_START < timeouts[name]
         assert timeouts[name] * 1000 < properties(integration)["TimeoutInMillis"] <= 30_000
+    assert float(variables("ReportsApi")["VITRINA_REQUEST_TIMEOUT"]) > settings.request_timeout
     changes = FUNCTIONS["Relay"]["Events"]["Changes"]["Properties"]
     assert timeouts["Relay"] < changes["MaximumRecordAgeInSeconds"] < 24 * 3600
     [task] = properties("Task")["ContainerDefinitions"]
     environment = {each["Name"]: each["Value"] for each in task["Environment"]}
+    idle = float(attributes("Balancer").get("idle_timeout.timeout_seconds", 60))
+    assert settings.request_timeout + settings.body_timeout < idle < settings.keepalive_timeout
     drain = float(environment["VITRINA_DRAIN_DELAY"])
     assert drain + settings.shutdown_timeout < task["StopTimeout"]
-    assert drain < settings.shutdown_timeout + float(_attribute("deregistration_delay.timeout_seconds"))
+    assert drain < settings.shutdown_timeout + float(attributes("Targets")["deregistration_delay.timeout_seconds"])
 
 
-def _attribute(key: str) -> str:
-    """Return an attribute of the balancer's target group."""
-    [value] = [each["Value"] for each in properties("Targets")["TargetGroupAttributes"] if each["Key"] == key]
-    return str(value)
+def attributes(name: str) -> dict[str, str]:
+    """Return the attributes of the balancer or of its target group."""
+    [listed] = [value for key, value in properties(name).items() if key.endswith("Attributes")]
+    return {each["Key"]: each["Value"] for each in listed}
+
+
+def variables(name: str) -> dict[str, Any]:
+    """Return the environment of a function."""
+    shared: dict[str, Any] = DOCUMENT["Globals"]["Function"]["Environment"]["Variables"]
+    return {**shared, **FUNCTIONS[name].get("Environment", {}).get("Variables", {})}
 
 
 def test_an_outage_of_the_table_replaces_no_task() -> None:
@@ -129,6 +143,7 @@ def test_a_batch_that_fails_in_part_is_repeated_in_part() -> None:
     for source in (changes, notices):
         assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert changes["BisectBatchOnFunctionError"] is True
+    assert changes["MaximumRetryAttempts"] == -1  # The age ends the attempts, not their number.
     assert changes["StartingPosition"] == "TRIM_HORIZON"
     assert changes["DestinationConfig"]["OnFailure"]["Destination"] == {"GetAtt": "LostRecords.Arn"}
     assert [json.loads(each["Pattern"]) for each in changes["FilterCriteria"]["Filters"]] == [FILTER]
@@ -139,9 +154,27 @@ def test_a_function_has_a_handler_and_settings_that_exist(name: str) -> None:
     function = FUNCTIONS[name]
     module, _, handler = function["Handler"].rpartition(".")
     assert callable(getattr(importlib.import_module(module), handler))
-    shared = DOCUMENT["Globals"]["Function"]["Environment"]["Variables"]
-    variables = {**shared, **function.get("Environment", {}).get("Variables", {})}
-    assert variables.keys() <= {f"VITRINA_{field.upper()}" for field in Settings.model_fields}
+    assert variables(name).keys() <= {f"VITRINA_{field.upper()}" for field in Settings.model_fields}
+
+
+@pytest.mark.parametrize("name", ["Rollup", "Export"])
+def test_a_daily_job_that_fails_is_kept(name: str) -> None:
+    """Whether the scheduler cannot start it or it fails at its last attempt: the queue has an alarm."""
+    kept = {"GetAtt": "FailedJobs.Arn"}
+    invocation = FUNCTIONS[name]["EventInvokeConfig"]
+    assert invocation["DestinationConfig"]["OnFailure"] == {"Type": "SQS", "Destination": kept}
+    assert invocation["MaximumRetryAttempts"] > 0
+    schedule = FUNCTIONS[name]["Events"]["Night"]["Properties"]
+    assert schedule["DeadLetterConfig"] == {"Arn": kept}
+    assert schedule["RetryPolicy"]["MaximumRetryAttempts"] > 0
+
+
+def test_a_creation_that_failed_can_be_tried_again() -> None:
+    """What outlives a rollback or the deletion of the stack has no name of its own, which a second one would need."""
+    kept = [name for name, it in RESOURCES.items() if it.get("DeletionPolicy", "Delete") != "Delete"]
+    assert {"Table", "SecretKey", "SigningKeys", "Exports"} == set(kept)
+    for name in kept:
+        assert not {"TableName", "Name", "BucketName"} & properties(name).keys(), name
 
 
 def test_no_role_may_do_everything() -> None:
@@ -154,18 +187,37 @@ def test_no_role_may_do_everything() -> None:
             assert statement["Resource"] != "*" or actions == ["ses:GetAccount"], name
 
 
+ALARMS = of_type("AWS::CloudWatch::Alarm")
+
+
 def test_each_alarm_leads_to_a_section_of_the_runbook() -> None:
-    anchors = {
-        re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#{2,4} (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    }
-    alarms = of_type("AWS::CloudWatch::Alarm")
-    assert alarms
-    for name, alarm in alarms.items():
+    assert DOCUMENT["Parameters"]["Runbook"]["Default"] == RUNBOOK
+    for name, alarm in ALARMS.items():
         description = alarm["AlarmDescription"]["Sub"]
-        assert description.partition("${Runbook}#")[2] in anchors, name
+        assert description.partition("${Runbook}#")[2] in anchors(ROOT / RUNBOOK), name
         assert alarm["AlarmActions"] == [{"Ref": "Alarms"}]
         assert alarm["TreatMissingData"] == "notBreaching"
+
+
+def test_what_fails_silently_has_an_alarm() -> None:
+    """Queues of what was given up, functions that nobody waits for, the balancer's own errors, indexes, lost views."""
+    watched = {str(each["Value"]) for alarm in ALARMS.values() for each in alarm.get("Dimensions", [])}
+    for queue in ("DeadNotices", "LostRecords", "FailedJobs"):
+        assert str({"GetAtt": f"{queue}.QueueName"}) in watched
+    for function in ("Relay", "Notifier", "Mail"):
+        assert str({"Ref": function}) in watched
+    metrics = {alarm.get("MetricName", "") for alarm in ALARMS.values()}
+    assert {"HTTPCode_ELB_5XX_Count", "HTTPCode_Target_5XX_Count", "LostViews", "LateViews"} <= metrics
+    queries = [each["Expression"]["Sub"] for alarm in ALARMS.values() for each in alarm.get("Metrics", [])]
+    throttles = {re.search(r"SUM\((\w+)\) FROM SCHEMA\(.*GlobalSecondaryIndexName\)", each) for each in queries}
+    assert {each[1] for each in throttles if each} == {"WriteThrottleEvents", "ReadThrottleEvents"}
+
+
+def test_the_log_events_that_are_counted_are_those_of_the_code() -> None:
+    filters = of_type("AWS::Logs::MetricFilter")
+    events = {event for each in filters.values() for event in re.findall(r'"(\w+)"', each["FilterPattern"])}
+    sources = "".join(path.read_text() for path in (ROOT / "src" / "vitrina").rglob("*.py"))
+    assert {event for event in events if not re.search(rf'log\.\w+\(\s*"{event}"', sources)} == set()
 
 
 def test_every_log_is_kept_for_a_while() -> None:

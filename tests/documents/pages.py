@@ -10,7 +10,8 @@ README: Final = "README.md"
 CONTRIBUTING: Final = ".github/CONTRIBUTING.md"
 CHANGELOG: Final = ".github/CHANGELOG.md"
 SECURITY: Final = ".github/SECURITY.md"
-PAGES: Final = (README, "table_design.md", CONTRIBUTING, CHANGELOG, SECURITY)
+RUNBOOK: Final = ".github/RUNBOOK.md"
+PAGES: Final = (README, "table_design.md", CONTRIBUTING, CHANGELOG, SECURITY, RUNBOOK)
 
 
 def text(page: str) -> str:

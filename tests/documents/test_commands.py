@@ -8,10 +8,10 @@ import click
 import pytest
 
 from scripts.benchmarks.__main__ import main as bench
-from tests.documents.pages import CONTRIBUTING, README, ROOT, SECURITY, code_spans, text
+from tests.documents.pages import CONTRIBUTING, README, ROOT, RUNBOOK, SECURITY, code_spans, text
 from vitrina.__main__ import main
 
-PAGES = (README, "table_design.md", CONTRIBUTING, SECURITY)
+PAGES = (README, "table_design.md", CONTRIBUTING, SECURITY, RUNBOOK)
 
 
 def commands(words: list[str]) -> list[click.Command]:

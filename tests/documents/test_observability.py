@@ -12,7 +12,7 @@ import yaml
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-from tests.documents.pages import README, ROOT, anchors
+from tests.documents.pages import ROOT, RUNBOOK, anchors
 from vitrina import metrics
 from vitrina.cli.api import declared_routes
 
@@ -57,7 +57,7 @@ def test_a_route_that_a_query_selects_is_served() -> None:
 
 
 def test_each_alert_says_what_to_do() -> None:
-    sections = anchors(ROOT / README)
+    sections = anchors(ROOT / RUNBOOK)
     for alert in ALERTS:
         assert alert["annotations"]["runbook"] in sections, alert["alert"]
         assert alert["labels"]["severity"] in {"page", "ticket"}
