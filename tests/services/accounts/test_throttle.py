@@ -1,4 +1,4 @@
-"""Windows of the throttle, and the attempts that are left; `tests/api/routes/test_auth_throttle.py` has the rest."""
+"""Windows of the throttle, and the attempts that are left; `tests/security/test_throttling.py` has the rest."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Tokens at given times; `tests/api/routes/test_auth_tokens.py` has forged ones."""
+"""Tokens at given times; `tests/security/test_tokens.py` has forged ones."""
 
 from datetime import UTC, datetime, timedelta
 
