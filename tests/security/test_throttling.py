@@ -1,4 +1,7 @@
-"""Sign-ins are throttled (R14): guessing is slow, and no account is locked permanently."""
+"""Sign-ins are throttled (R14): guessing is slow, and no account is locked permanently.
+
+ASVS 5.0 V6.1.1, V6.3.1 and V6.3.8, V2.4.1 for registrations, V15.3.4 for addresses; API2:2023, API4:2023, API6:2023.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""Access and refresh tokens, and forgeries of them (RFC 8725)."""
+"""Access and refresh tokens, and forgeries of them (RFC 8725, ASVS 5.0 V9.1, V9.2, V7.4.1, API2:2023)."""
 
 import base64
 import hashlib
