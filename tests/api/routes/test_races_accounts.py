@@ -6,9 +6,10 @@ import bcrypt
 import pytest
 
 from tests.api.client import PASSWORD, Client, Person, fresh_email, ok, problem, sign_in, sign_up
+from tests.api.routes.test_races_products import RIVALS, ROUNDS
 
 
-async def test_of_forty_concurrent_registrations_of_one_email_one_succeeds(
+async def test_of_concurrent_registrations_of_one_email_one_succeeds(
     anonymous: Client, super_admin: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Users register and a super_admin creates accounts, in mixed case.
@@ -23,12 +24,15 @@ async def test_of_forty_concurrent_registrations_of_one_email_one_succeeds(
         return hashpw(password, salt)
 
     monkeypatch.setattr(bcrypt, "hashpw", count)
-    for number in range(2):
+    for number in range(ROUNDS):
         email = fresh_email()
         body = {"email": email, "password": PASSWORD, "name": "Racer"}
         replies = await asyncio.gather(
-            *(anonymous.post("/v1/auth/register", body | {"email": (email, email.upper())[n % 2]}) for n in range(20)),
-            *(super_admin.post("/v1/users", body | {"role": "user"}) for _ in range(20)),
+            *(
+                anonymous.post("/v1/auth/register", body | {"email": (email, email.upper())[n % 2]})
+                for n in range(RIVALS // 2)
+            ),
+            *(super_admin.post("/v1/users", body | {"role": "user"}) for _ in range(RIVALS // 2)),
         )
         for reply in replies:
             if reply.status != 201:
