@@ -294,7 +294,7 @@ async def test_configured_origins_get_cors_headers(
             assert ("ETag" in reply.headers.get("Access-Control-Expose-Headers", "")) == (allowed is not None)
             assert "Access-Control-Allow-Credentials" not in reply.headers
         preflight = headers | {"Access-Control-Request-Method": "PATCH"}
-        reply = await client.request("OPTIONS", "/v1/widgets/1", headers=preflight)
+        reply = await client.request("OPTIONS", "/v1/widgets/1?shade=red", headers=preflight)
         assert reply.status == 204
         assert reply.headers["Access-Control-Allow-Methods"] == "DELETE, GET, HEAD, PATCH"
         assert reply.headers.get("Access-Control-Allow-Origin") == allowed

@@ -49,11 +49,12 @@ async def test_a_deletion_honours_if_match(admin: Person) -> None:
         ok(await admin.delete(path, headers={"If-Match": condition.format(id=product["id"])}), 204)
 
 
-async def test_the_list_of_deleted_products_is_read_only(admin: Person) -> None:
-    """Its path is not that of a product with the id `deleted`."""
-    for reply in (await admin.delete("/v1/products/deleted"), await admin.patch("/v1/products/deleted", {})):
+@pytest.mark.parametrize(("path", "allowed"), [("deleted", "GET, HEAD"), ("batch", "POST")])
+async def test_a_path_beside_that_of_a_product_has_its_own_methods(admin: Person, path: str, allowed: str) -> None:
+    """It is not that of a product with such an id."""
+    for reply in (await admin.delete(f"/v1/products/{path}"), await admin.patch(f"/v1/products/{path}", {})):
         problem(reply, 405, "method_not_allowed")
-        assert reply.headers["Allow"] == "GET, HEAD"
+        assert reply.headers["Allow"] == allowed
 
 
 async def test_managers_can_list_deleted_products_newest_deletion_first(admin: Person, super_admin: Person) -> None:

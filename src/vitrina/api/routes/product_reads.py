@@ -29,8 +29,8 @@ from vitrina.ids import is_id
 from vitrina.services.products.lookup import Selection
 from vitrina.services.products.read_through import Cached
 
-ONE_PRODUCT: Final = "/v1/products/{product_id:(?!deleted$)[^/]+}"
-"""The path of a product, with a pattern that leaves `/v1/products/deleted` to the list of deleted products."""
+ONE_PRODUCT: Final = "/v1/products/{product_id:(?!(?:batch|deleted)$)[^/]+}"
+"""The path of a product, with a pattern that leaves out the two paths beside it."""
 _STALE: Final = '110 - "Response is Stale"'
 """RFC 7234 section 5.5.1. RFC 9111 dropped the header, and clients that follow it read `Age`."""
 
