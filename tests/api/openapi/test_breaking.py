@@ -1,6 +1,7 @@
 """A client that was generated from the last release's document keeps working."""
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,11 @@ from vitrina.cli.api import declared_routes
 LAST_RELEASE = RELEASED.with_name("last_release.json")
 TODAY: Any = orjson.loads(orjson.dumps(document(declared_routes())))
 PRODUCTS = TODAY["paths"]["/v1/products"]
+NOW_STATED = re.compile(
+    r"[ .](brand|cursor|email|name|name_prefix|sku|\w*password|refresh_token): has another pattern$"
+    r"|[.](description|price): a variant is refused$"
+)
+"""What the last release refused although its document did not say so."""
 Edit = Callable[[Any, Any], object]
 """Changes a document, given its paths and its schemas."""
 
@@ -28,7 +34,8 @@ def breaks_of(edit: Edit) -> list[str]:
 
 def test_nothing_of_the_last_release_is_broken() -> None:
     """Before a break is released, `CHANGELOG.md` announces it and this file gets the place as an exception."""
-    assert list(Comparison(orjson.loads(LAST_RELEASE.read_bytes()), TODAY).breaks()) == []
+    breaks = Comparison(orjson.loads(LAST_RELEASE.read_bytes()), TODAY).breaks()
+    assert [line for line in breaks if not NOW_STATED.search(line)] == []
 
 
 @pytest.mark.parametrize(

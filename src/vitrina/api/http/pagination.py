@@ -26,9 +26,10 @@ class PageQuery(QueryModel):
     """Parameters of every page."""
 
     limit: Annotated[QueryInt, Field(ge=1, le=MAX_LIMIT, description="The most items of a page.")] = DEFAULT_LIMIT
-    cursor: Annotated[str | None, Field(description="The `next_cursor` of the page before; the first by default.")] = (
-        None
-    )
+    cursor: Annotated[
+        Annotated[str, Field(json_schema_extra={"pattern": "^[A-Za-z0-9_-]*$"})] | None,
+        Field(description="The `next_cursor` of the page before; the first by default."),
+    ] = None
 
 
 R = TypeVar("R", bound=Resource)

@@ -15,6 +15,7 @@ from vitrina.api.http.problems import (
     describe,
 )
 from vitrina.api.http.routing import Route
+from vitrina.api.schemas.fields import SKU_SCHEMA
 from vitrina.errors import FieldError, VitrinaError
 
 Json = dict[str, Any]
@@ -57,9 +58,16 @@ SECURITY_SCHEMES: Final[Json] = {
 PATH_PARAMETERS: Final[Json] = {
     "key_id": {"description": "The API key's id."},
     "notification_id": {"description": "The notice's id."},
-    "product_id": {"description": "The product's id."},
+    "product_id": {
+        "description": "The product's id.",
+        "schema": {"type": "string", "not": {"enum": ["batch", "deleted"]}},  # other paths
+    },
     "session_id": {"description": "The session's id."},
-    "sku": {"description": "The product's SKU, in any case.", "example": "LAMP-01"},
+    "sku": {
+        "description": "The product's SKU, in any case.",
+        "example": "LAMP-01",
+        "schema": {"type": "string", **SKU_SCHEMA},
+    },
     "user_id": {"description": "The account's id."},
 }
 PARAMETERS: Final[Json] = {

@@ -173,7 +173,7 @@ def _query_parameters(route: Route) -> tuple[list[Json], dict[str, Json]]:
     """Return the parameters of the query model, and the schemas they refer to."""
     if route.query is None:
         return [], {}
-    schema: Json = route.query.model_json_schema(ref_template=_REFERENCE, schema_generator=_Schema)
+    schema = _standard(route.query.model_json_schema(ref_template=_REFERENCE, schema_generator=_Schema))
     parameters: list[Json] = []
     for name, field in schema.get("properties", {}).items():
         parameter: Json = {"name": name, "in": "query", "required": name in schema.get("required", ())}
@@ -193,7 +193,7 @@ def _without_null(field: Json) -> Json:
         variant = {"anyOf": [variant, *others]}
     if field.get("default", ...) is None:
         del field["default"]
-    return {_BOUNDS.get(word, word): value for word, value in {**field, **variant}.items()}
+    return {**field, **variant}
 
 
 def _model_schemas(routes: Iterable[Route]) -> tuple[dict[type[BaseModel], Json], dict[str, Json]]:
@@ -204,11 +204,20 @@ def _model_schemas(routes: Iterable[Route]) -> tuple[dict[type[BaseModel], Json]
             wanted[route.body] = "validation"
         wanted |= dict.fromkeys((c for c in route.responses.values() if isinstance(c, type)), "serialization")
     references, schema = models_json_schema(list(wanted.items()), ref_template=_REFERENCE, schema_generator=_Schema)
-    definitions: dict[str, Json] = schema.get("$defs", {})
+    definitions: dict[str, Json] = _standard(schema.get("$defs", {}))
     for definition in definitions.values():
         for field in definition.get("properties", {}).values():
             _describe_default(field)
     return {model: references[model, mode] for model, mode in wanted.items()}, definitions
+
+
+def _standard(schema: Any) -> Any:  # noqa: ANN401 - a schema or a part of one
+    """Return a schema with the words of JSON Schema for bounds."""
+    if isinstance(schema, list):
+        return [_standard(each) for each in schema]
+    if isinstance(schema, dict):
+        return {_BOUNDS.get(word, word): _standard(value) for word, value in schema.items()}
+    return schema
 
 
 def _describe_default(field: Json) -> None:

@@ -1,7 +1,7 @@
 """Accounts, sign-ins, sessions and API keys over HTTP: requests and responses."""
 
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
@@ -9,14 +9,31 @@ from vitrina.api.http.pagination import PageOf, PageQuery
 from vitrina.api.http.responses import Resource
 from vitrina.api.http.validation import BodyModel
 from vitrina.api.schemas.analytics import Day
-from vitrina.api.schemas.fields import AccountName, Email, Line, NewPassword, Secret, Time, WholeNumber, absent
+from vitrina.api.schemas.fields import (
+    NO_CONTROLS_IN_FORMS,
+    NO_CONTROLS_IN_JSON,
+    AccountName,
+    Email,
+    Line,
+    NewPassword,
+    Secret,
+    Time,
+    WholeNumber,
+    absent,
+)
 from vitrina.domain.api_keys import DEFAULT_DAYS, MOST_DAYS, Scope
 from vitrina.domain.users import MAX_EMAIL, Role, Session, typed_email
 
 TypedEmail = Annotated[
-    str, AfterValidator(typed_email), Field(min_length=1, json_schema_extra={"maxLength": MAX_EMAIL})
+    str,
+    AfterValidator(typed_email),
+    Field(min_length=1, json_schema_extra={"maxLength": MAX_EMAIL, "pattern": NO_CONTROLS_IN_JSON}),
 ]
 """An e-mail as somebody types it to sign in, which need not be valid."""
+
+
+_OPTIONAL: Final[dict[str, Any]] = {"minLength": 0, "pattern": NO_CONTROLS_IN_FORMS}
+"""What differs for a field of a form, where an empty one counts as left out."""
 
 
 class UserRegister(BodyModel):
@@ -85,10 +102,18 @@ class TokenRequest(BodyModel):
     model_config = ConfigDict(extra="ignore")
 
     grant_type: Annotated[str, Field(json_schema_extra={"enum": ["password", "refresh_token"]})]
-    username: TypedEmail = Field(default_factory=absent, description="The e-mail, for the grant `password`.")
-    password: Secret = Field(default_factory=absent, description="For the grant `password`.")
-    refresh_token: Secret = Field(default_factory=absent, description="For the grant `refresh_token`.")
-    scope: str = Field(default_factory=absent, description="No scope is defined: leave it out.")
+    username: TypedEmail = Field(
+        default_factory=absent, description="The e-mail, for the grant `password`.", json_schema_extra=_OPTIONAL
+    )
+    password: Secret = Field(
+        default_factory=absent, description="For the grant `password`.", json_schema_extra=_OPTIONAL
+    )
+    refresh_token: Secret = Field(
+        default_factory=absent, description="For the grant `refresh_token`.", json_schema_extra=_OPTIONAL
+    )
+    scope: str = Field(
+        default_factory=absent, description="No scope is defined: leave it out.", json_schema_extra={"maxLength": 0}
+    )
 
 
 class PasswordChange(BodyModel):

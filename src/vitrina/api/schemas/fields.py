@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Wi
 
 from vitrina.api.http.body import JsonNumber
 from vitrina.clock import rfc3339
-from vitrina.domain.money import MOST_DECIMALS, check_currency, parse_amount
+from vitrina.domain.money import MAX_INTEGER_DIGITS, MOST_DECIMALS, check_currency, parse_amount
 from vitrina.domain.products import check_sku
 from vitrina.domain.text import MAX_DESCRIPTION, MAX_NAME, clean_line, clean_paragraphs
 from vitrina.domain.users import ENCODED_WORD, MAX_EMAIL, clean_account_name, clean_email
@@ -72,30 +72,52 @@ def absent() -> Any:  # noqa: ANN401 - stands for any field that was not sent
     return None
 
 
+_LINE: Final = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f\u2028\u2029]*"
+"""The pattern of a line that is not blank; no pattern can say which characters `clean_line` calls visible."""
+LINE_IN_QUERY: Final = f"^{_LINE}$"
+NO_CONTROLS: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
+NO_CONTROLS_IN_JSON: Final = r"^[^\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]*$"
+"""The pattern of any string of a JSON body, which `parse_json` checks."""
+NO_CONTROLS_IN_FORMS: Final = r"^[^\x00-\x08\x0a-\x1f\x7f]*$"
+"""The pattern of any parameter of a form, which `parse_form` checks."""
 _PRICE_SCHEMA: dict[str, Any] = {
-    "anyOf": [{"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]+)?$"}, {"type": "number", "minimum": 0}],
+    "anyOf": [
+        {"type": "string", "pattern": rf"^0*[0-9]{{1,{MAX_INTEGER_DIGITS}}}(\.[0-9]+)?$"},
+        {"type": "number", "minimum": 0, "exclusiveMaximum": 10**MAX_INTEGER_DIGITS},
+    ],
     "description": "A plain decimal, with no more decimals than its currency has.",
     "examples": ["19.99"],
 }
+
+SKU_SCHEMA: Final[dict[str, Any]] = {"pattern": "^[A-Za-z0-9._-]{1,64}$", "not": {"enum": [".", ".."]}}
 
 Sku = Annotated[
     str,
     AfterValidator(check_sku),
     Field(
         description="Unique among live products, without regard to case.",
-        json_schema_extra={"pattern": "^[A-Za-z0-9._-]{1,64}$", "not": {"enum": [".", ".."]}},
+        json_schema_extra=SKU_SCHEMA,
         examples=["LAMP-01"],
     ),
 ]
-Line = Annotated[str, AfterValidator(clean_line), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_NAME})]
+_LINE_SCHEMA: dict[str, Any] = {
+    "minLength": 1, "maxLength": MAX_NAME, "pattern": rf"^[\t-\r]*{_LINE}[\t-\r]*$",
+}  # fmt: skip
+Line = Annotated[str, AfterValidator(clean_line), Field(json_schema_extra=_LINE_SCHEMA)]
 AccountName = Annotated[
     str,
     AfterValidator(clean_account_name),
-    Field(json_schema_extra={"minLength": 1, "maxLength": MAX_NAME, "not": {"pattern": ENCODED_WORD.pattern}}),
+    Field(json_schema_extra=_LINE_SCHEMA | {"not": {"pattern": ENCODED_WORD.pattern}}),
 ]
 Description = Annotated[
-    str, AfterValidator(_clean_description), Field(json_schema_extra={"maxLength": MAX_DESCRIPTION})
-]
+    str,
+    AfterValidator(_clean_description),
+    Field(
+        json_schema_extra={
+            "maxLength": MAX_DESCRIPTION, "pattern": r"^[\t-\r]*[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*[\t-\r]*$",
+        }
+    ),
+]  # fmt: skip
 Price = Annotated[Decimal, BeforeValidator(_read_price), WithJsonSchema(_PRICE_SCHEMA, mode="validation")]
 WholeNumber = Annotated[int, BeforeValidator(_read_whole_number)]
 AnyPrice = Annotated[
@@ -103,7 +125,8 @@ AnyPrice = Annotated[
     BeforeValidator(_read_price),
     AfterValidator(_check_decimals),
     WithJsonSchema({
-        "type": "string", "pattern": rf"^[0-9]{{1,12}}(\.[0-9]{{1,{MOST_DECIMALS}}})?$", "examples": ["19.99"],
+        "type": "string", "pattern": rf"^0*[0-9]{{1,{MAX_INTEGER_DIGITS}}}(\.[0-9]{{1,{MOST_DECIMALS}}}0*)?$",
+        "examples": ["19.99"],
     }),
 ]  # fmt: skip
 """A price in any currency, as a parameter."""
@@ -123,10 +146,19 @@ Email = Annotated[
 ]
 NewPassword = Annotated[
     str,
-    Field(min_length=passwords.SHORTEST, max_length=passwords.LONGEST, json_schema_extra={"format": "password"}),
+    Field(
+        min_length=passwords.SHORTEST,
+        max_length=passwords.LONGEST,
+        json_schema_extra={"format": "password", "pattern": NO_CONTROLS},
+    ),
     AfterValidator(_check_password),
 ]
-Secret = Annotated[str, Field(min_length=1, max_length=4096, json_schema_extra={"format": "password"})]
+Secret = Annotated[
+    str,
+    Field(
+        min_length=1, max_length=4096, json_schema_extra={"format": "password", "pattern": NO_CONTROLS_IN_JSON}
+    ),
+]  # fmt: skip
 Time = Annotated[
     datetime,
     PlainSerializer(rfc3339, return_type=str),

@@ -9,7 +9,7 @@ import orjson
 from pydantic import Field, model_validator
 
 from vitrina.api.http.pagination import PageOf, PageQuery
-from vitrina.api.schemas.fields import AnyPrice, Line, absent
+from vitrina.api.schemas.fields import LINE_IN_QUERY, NO_CONTROLS, AnyPrice, Line, absent
 from vitrina.api.schemas.products import ManagedProduct, PublicProduct, sees_all
 from vitrina.domain.pages import MAX_LIMIT
 from vitrina.domain.products import PlainProduct, Sort
@@ -17,7 +17,8 @@ from vitrina.domain.text import MAX_NAME
 from vitrina.domain.users import Principal
 from vitrina.errors import FieldError, ValidationFailed
 
-Names = Annotated[list[str], Field(max_length=MAX_LIMIT)]
+_Text = Annotated[str, Field(json_schema_extra={"pattern": NO_CONTROLS})]
+Names = Annotated[list[_Text], Field(max_length=MAX_LIMIT)]
 """Ids or SKUs; one of the wrong form is missing like any other that no product has."""
 _COMBINED: Final = frozenset({"name_prefix", "price_min", "price_max", "id", "sku"})
 """Parameters that do not go with every other one."""
@@ -31,8 +32,10 @@ class ProductQuery(PageQuery):
     sort: Sort | None = Field(
         None, description="`newest` by default; `name` with a `name_prefix`, `price` with a price range."
     )
-    brand: Line | None = Field(None, description="Products of this brand alone, in any case; all by default.")
-    name_prefix: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] | None = Field(
+    brand: Annotated[Line, Field(json_schema_extra={"pattern": LINE_IN_QUERY})] | None = Field(
+        None, description="Products of this brand alone, in any case; all by default."
+    )
+    name_prefix: Annotated[_Text, Field(min_length=1, max_length=MAX_NAME)] | None = Field(
         None, description="Products whose name begins so, in any case; all by default."
     )
     price_min: AnyPrice | None = Field(
