@@ -1,0 +1,174 @@
+"""bootstrap.yaml: GitHub's token opens one role, which deploys stacks of its name and nothing else.
+
+The emulator checks trust and policies as AWS does. It makes no provider of OpenID Connect and does not check the
+signature of tokens, and it does not work with CloudFormation's role; test_bootstrap_rights.py is about that.
+"""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from scripts.devstack.engines import LOOPBACK, ROOT, Engine
+from tests.deploy.test_bootstrap_rights import RESOURCES, TEMPLATE
+
+REPOSITORY: Final = "acme@123/catalogue@456"
+ACCOUNT: Final = "000000000000"
+SUBJECT: Final = f"repo:{REPOSITORY}:environment:production"
+ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/vitrina-production-deploy"
+WORKER: Final = f"arn:aws:iam::{ACCOUNT}:role/vitrina-production-cloudformation"
+BUCKET: Final = f"vitrina-artifacts-{ACCOUNT}-us-east-1"
+ROOT_USER: Final = {"AccessKeyId": "test", "SecretAccessKey": "test"}
+SMALL: Final = '{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}'
+
+
+class Emulator:
+    """An account with bootstrap.yaml in it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        stacks = self.client("cloudformation", ROOT_USER)
+        values = {"Repository": REPOSITORY, "Provider": "existing"}
+        stacks.create_stack(
+            StackName="vitrina-bootstrap",
+            TemplateBody=TEMPLATE.read_text(),
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()],
+        )
+        stacks.get_waiter("stack_create_complete").wait(
+            StackName="vitrina-bootstrap", WaiterConfig={"Delay": 0.1, "MaxAttempts": 100}
+        )
+
+    def allow_plain_http(self) -> None:
+        """Take away the policy of the bucket, since the emulator has no TLS."""
+        self.client("s3", ROOT_USER).delete_bucket_policy(Bucket=BUCKET)
+
+    def client(self, service: str, credentials: dict[str, str]) -> Any:  # noqa: ANN401 - boto3 has no types
+        """Return a client with these credentials."""
+        return boto3.client(
+            service,
+            endpoint_url=self._url,
+            region_name="us-east-1",
+            aws_access_key_id=credentials["AccessKeyId"],
+            aws_secret_access_key=credentials["SecretAccessKey"],
+            aws_session_token=credentials.get("SessionToken"),
+        )
+
+    def assume(self, subject: str, *, audience: str = "sts.amazonaws.com") -> dict[str, str]:
+        """Return the credentials that a token of GitHub gets."""
+        claims = {"iss": "https://token.actions.githubusercontent.com", "sub": subject, "aud": audience}
+        parts = [{"alg": "RS256", "typ": "JWT"}, {**claims, "exp": int(time.time()) + 600}]
+        token = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
+        anyone = self.client("sts", {"AccessKeyId": "none", "SecretAccessKey": "none"})
+        found: dict[str, str] = anyone.assume_role_with_web_identity(
+            RoleArn=ROLE, RoleSessionName="test", WebIdentityToken=f"{token}.c2lnbmF0dXJl"
+        )["Credentials"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Emulator]:
+    def environment(port: int) -> dict[str, str]:
+        return {
+            "BIND_HOST": LOOPBACK,
+            "GATEWAY_PORT": str(port),
+            "MINISTACK_HOST": LOOPBACK,
+            "AUTH": "true",
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "DOCKER_HOST": "unix:///nonexistent",
+            "LOG_LEVEL": "WARNING",
+        }
+
+    python = ROOT / ".venv-ministack" / "bin" / "python"
+    engine = Engine(
+        "MiniStack", lambda _: [str(python), "-m", "ministack"], environment=environment, probe="/_ministack/health"
+    )
+    engine.start()
+    try:
+        yield Emulator(engine.wait())
+    finally:
+        engine.stop()
+
+
+@pytest.mark.parametrize(
+    ("subject", "audience"),
+    [
+        (SUBJECT.replace("production", "staging"), "sts.amazonaws.com"),
+        (SUBJECT.replace("acme@123", "acme@124"), "sts.amazonaws.com"),
+        (SUBJECT.replace("@123", "").replace("@456", ""), "sts.amazonaws.com"),
+        (f"repo:{REPOSITORY}:pull_request", "sts.amazonaws.com"),
+        (f"repo:{REPOSITORY}:ref:refs/heads/main", "sts.amazonaws.com"),
+        (f"{SUBJECT}-2", "sts.amazonaws.com"),
+        (SUBJECT, "another"),
+    ],
+)
+def test_another_repository_environment_or_audience_gets_nothing(
+    emulator: Emulator, subject: str, audience: str
+) -> None:
+    with pytest.raises(ClientError) as refused:
+        emulator.assume(subject, audience=audience)
+    assert refused.value.response["Error"]["Code"] == "AccessDenied"
+
+
+def test_the_bucket_of_artifacts_is_encrypted_versioned_private_and_for_tls_alone(emulator: Emulator) -> None:
+    s3 = emulator.client("s3", ROOT_USER)
+    rules = s3.get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
+    assert set(s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"].values()) == {True}
+    rules = RESOURCES["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]  # The emulator leaves these out.
+    assert {rule["Id"]: rule["Status"] for rule in rules} == {"unfinished": "Enabled", "replaced": "Enabled"}
+    over_http = emulator.client("s3", emulator.assume(SUBJECT))
+    with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
+        over_http.put_object(Bucket=BUCKET, Key="template.json", Body=SMALL.encode())
+
+
+def test_the_token_of_the_environment_deploys_and_takes_down_its_stack(emulator: Emulator) -> None:
+    """With the calls of `scripts/deploy/up` and `down`."""
+    credentials = emulator.assume(SUBJECT)
+    emulator.allow_plain_http()
+    s3 = emulator.client("s3", credentials)
+    s3.head_bucket(Bucket=BUCKET)
+    s3.put_object(Bucket=BUCKET, Key="template.json", Body=SMALL.encode())
+    s3.head_object(Bucket=BUCKET, Key="template.json")
+    stacks = emulator.client("cloudformation", credentials)
+    place = f"{s3.meta.endpoint_url}/{BUCKET}/template.json"
+    stacks.get_template_summary(TemplateURL=place)
+    name = {"StackName": "vitrina-production"}
+    change = {"ChangeSetName": "first", **name}
+    stacks.create_change_set(**change, ChangeSetType="CREATE", TemplateURL=place, RoleARN=WORKER)
+    stacks.get_waiter("change_set_create_complete").wait(**change, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100})
+    assert stacks.describe_change_set(**change)["Changes"]
+    stacks.execute_change_set(**change)
+    stacks.get_waiter("stack_create_complete").wait(**name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100})
+    assert [each["ResourceType"] for each in stacks.list_stack_resources(**name)["StackResourceSummaries"]] == [
+        "AWS::SQS::Queue"
+    ]
+    assert stacks.describe_stack_events(**name)["StackEvents"]
+    assert stacks.get_template(**name)["TemplateBody"]
+    stacks.delete_stack(**name, RoleARN=WORKER)
+
+
+def test_it_reaches_no_other_stack_bucket_or_role(emulator: Emulator) -> None:
+    credentials = emulator.assume(SUBJECT)
+    stacks, s3, iam, tables = (
+        emulator.client(name, credentials) for name in ("cloudformation", "s3", "iam", "dynamodb")
+    )
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    for call in (
+        lambda: stacks.create_stack(StackName="another", TemplateBody=SMALL),
+        lambda: stacks.delete_stack(StackName="vitrina-bootstrap"),
+        lambda: s3.create_bucket(Bucket="another"),
+        lambda: iam.create_role(RoleName="vitrina-production-x", AssumeRolePolicyDocument=trust),
+        tables.list_tables,
+        lambda: tables.delete_table(TableName="vitrina-production-Table-1"),
+    ):
+        with pytest.raises(ClientError) as refused:
+            call()
+        assert refused.value.response["Error"]["Code"] in {"AccessDenied", "AccessDeniedException"}
