@@ -15,7 +15,7 @@ Tags = Expected | Literal["*"]
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """What must hold before an object is created or replaced; None requires nothing.
+    """What must hold before an object is written; None requires nothing.
 
     The current version must have one of the tags of `match`, and none of those of `none_match`. Where no object exists,
     there is no tag.
@@ -24,16 +24,16 @@ class Precondition:
     match: Tags = None
     none_match: Tags = None
 
+    @classmethod
+    def of(cls, expected: "Expected | Precondition") -> "Precondition":
+        """Return what is expected as a precondition."""
+        return expected if isinstance(expected, Precondition) else cls(expected)
+
     def check(self, current: int | None, *, of: str | None = None) -> None:
         """Raise VersionMismatch unless it holds for the version `current` of the object `of`; None: there is none."""
         refused = self.none_match is not None and _name(self.none_match, current, of)
         if refused or (self.match is not None and not _name(self.match, current, of)):
             raise VersionMismatch(current)
-
-
-def check_expected(expected: Expected, current: int, *, of: str | None = None) -> None:
-    """Raise VersionMismatch unless a tag names the version `current`, alone or as that of the object `of`."""
-    Precondition(expected).check(current, of=of)
 
 
 def tag(object_id: str, version: int) -> str:

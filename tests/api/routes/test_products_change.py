@@ -6,7 +6,18 @@ import aiohttp
 import pytest
 from multidict import CIMultiDict
 
-from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, refused, unique
+from tests.api.client import (
+    PASSWORD,
+    Client,
+    JsonObject,
+    Person,
+    fresh_email,
+    ok,
+    problem,
+    product_body,
+    refused,
+    unique,
+)
 from tests.service import Service
 
 
@@ -239,3 +250,27 @@ async def test_versions_and_times_never_decrease(admin: Person, product: JsonObj
     assert [entry["version"] for entry in entries] == list(range(len(entries), 0, -1))
     times = [entry["at"] for entry in entries]
     assert times == sorted(times, reverse=True)
+
+
+async def test_a_write_is_refused_if_it_meets_a_version_that_it_must_not_meet(
+    admin: Person, super_admin: Person, product: JsonObject
+) -> None:
+    """`If-None-Match` on a method that is no read (RFC 9110 section 13.1.2), in any form of a tag."""
+    account = {"email": fresh_email(), "password": PASSWORD, "name": "Cleo", "role": "user"}
+    user = f"/v1/users/{ok(await super_admin.post('/v1/users', account), 201)['id']}"
+    paths = (path_of(product), f"/v1/products/by-sku/{product['sku']}")
+    for condition in ("*", '"1"', '"7", W/"1"', f'"{product["id"]}.1"'):
+        headers = {"If-None-Match": condition}
+        for path in (*paths, *([user] if "." not in condition else [])):
+            for reply in (
+                await super_admin.patch(path, {"name": "x"}, headers=headers),
+                await super_admin.delete(path, headers=headers),
+            ):
+                assert problem(reply, 412, "version_mismatch")["current_version"] == 1
+    other = {"If-None-Match": '"2"'}
+    for path in (paths[0], user):
+        assert ok(await super_admin.patch(path, {"name": "x"}, headers={"If-None-Match": '"2"'}))["version"] == 2
+        ok(await super_admin.delete(path, headers={"If-Match": '"2"', "If-None-Match": '"1"'}), 204)
+    restore = f"{paths[0]}/restore"
+    problem(await admin.post(restore, headers={"If-None-Match": '"3"'}), 412, "version_mismatch")
+    ok(await admin.post(restore, headers=other))

@@ -133,7 +133,7 @@ class Request(Generic[BodyT, QueryT]):
         return None if tags is None or tags == "*" else frozenset(tag.opaque for tag in tags if not tag.weak)
 
     def precondition(self) -> Precondition:
-        """Return what `If-Match` and `If-None-Match` require of what a PUT replaces. Raises InvalidHeader.
+        """Return what `If-Match` and `If-None-Match` require of what is written. Raises InvalidHeader.
 
         With `If-None-Match` the comparison is weak.
         """

@@ -54,10 +54,10 @@ class Route:
     `Link`, `ETag` and so on). A handler with `late_authentication` awaits `request.authenticate` itself,
     concurrently with its own read. A route that `ignores_tokens` is for sign-in, which an expired token must not
     prevent, and for probes and scrapers, which may send a token of another service. `conditional` routes honour
-    `If-None-Match` (GET) or `If-Match`, and send an `ETag`. `example` is a body that works as it stands. `deadline` is
-    False for responses that may stream for longer than `Settings.request_timeout`. An `oauth` route is a token
-    endpoint: its body is a form, and its errors are those of RFC 6749. The OpenAPI document leaves out routes that are
-    not `documented`, and their query is not checked.
+    `If-None-Match`, those that write `If-Match` as well, and send an `ETag`. `example` is a body that works as it
+    stands. `deadline` is False for responses that may stream for longer than `Settings.request_timeout`. An `oauth`
+    route is a token endpoint: its body is a form, and its errors are those of RFC 6749. The OpenAPI document leaves out
+    routes that are not `documented`, and their query is not checked.
     """
 
     method: Method

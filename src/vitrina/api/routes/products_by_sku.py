@@ -77,7 +77,7 @@ async def change_product_by_sku(request: Request[ProductPatch, None]) -> web.Res
         request.body.model_dump(exclude_unset=True),
         by=request.caller.id,
         request_id=request.request_id,
-        expected=request.if_match(),
+        expected=request.precondition(),
     )
     return json_response(product_resource(product, request.caller), etag=tag(product.id, product.version))
 
@@ -86,6 +86,6 @@ async def change_product_by_sku(request: Request[ProductPatch, None]) -> web.Res
 async def delete_product_by_sku(request: Request[None, None]) -> web.Response:
     """Delete the product that holds a SKU softly."""
     await request.app[SERVICES].products_by_sku.delete(
-        request.parameter("sku"), by=request.caller.id, request_id=request.request_id, expected=request.if_match()
+        request.parameter("sku"), by=request.caller.id, request_id=request.request_id, expected=request.precondition()
     )
     return json_response(status=204)

@@ -79,7 +79,7 @@ async def change_user(request: Request[UserPatch, None]) -> web.Response:
     if "role" in fields:
         fields["role"] = Role(fields["role"])
     user = await request.app[SERVICES].accounts.change(
-        request.parameter("user_id"), UserChanges(**fields), by=request.caller.id, expected=request.if_match()
+        request.parameter("user_id"), UserChanges(**fields), by=request.caller.id, expected=request.precondition()
     )
     return json_response(UserResource.model_validate(user), etag=user.version)
 
@@ -94,6 +94,6 @@ async def change_user(request: Request[UserPatch, None]) -> web.Response:
 async def delete_user(request: Request[None, None]) -> web.Response:
     """Delete an account and end its sessions."""
     await request.app[SERVICES].accounts.delete(
-        request.parameter("user_id"), by=request.caller.id, expected=request.if_match()
+        request.parameter("user_id"), by=request.caller.id, expected=request.precondition()
     )
     return json_response(status=204)

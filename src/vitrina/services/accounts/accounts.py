@@ -7,7 +7,7 @@ import structlog
 from vitrina.clock import Clock, now
 from vitrina.domain.pages import Page, Position
 from vitrina.domain.users import PRODUCT_MANAGERS, Role, User, canonical_email
-from vitrina.domain.versions import Expected, check_expected
+from vitrina.domain.versions import Expected, Precondition
 from vitrina.errors import EmailTaken, NotFound, SuperAdminProtected, ValidationFailed
 from vitrina.ids import is_id, new_id
 from vitrina.services.accounts.passwords import Passwords
@@ -93,7 +93,7 @@ class Accounts:
         """Return a page of accounts, newest first."""
         return await self._users.page(role=role, limit=limit, start=start)
 
-    async def change(self, user_id: str, changes: UserChanges, *, by: str, expected: Expected) -> User:
+    async def change(self, user_id: str, changes: UserChanges, *, by: str, expected: Expected | Precondition) -> User:
         """Change an account. A new role, a new password and deactivation end its sessions at once (R14).
 
         Deactivation and the loss of an admin's role end its API keys for good.
@@ -117,7 +117,7 @@ class Accounts:
 
         return await self._locks.hold(user_id, attempt)
 
-    async def delete(self, user_id: str, *, by: str, expected: Expected) -> None:
+    async def delete(self, user_id: str, *, by: str, expected: Expected | Precondition) -> None:
         """Delete an account with its sessions, API keys and inbox.
 
         Raises NotFound, VersionMismatch, SuperAdminProtected, Conflict.
@@ -139,9 +139,9 @@ class Accounts:
         log.info("account_deleted", actor_id=None, account_id=user.id)
         await self._users.clear(user.id)
 
-    async def _get_changeable(self, user_id: str, expected: Expected) -> User:
+    async def _get_changeable(self, user_id: str, expected: Expected | Precondition) -> User:
         user = await self.get(user_id)
-        check_expected(expected, user.version)
+        Precondition.of(expected).check(user.version)
         if user.role is Role.SUPER_ADMIN:
             raise SuperAdminProtected
         return user

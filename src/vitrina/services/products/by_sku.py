@@ -89,7 +89,7 @@ class ProductsBySku:
         *,
         by: str,
         request_id: str,
-        expected: Expected,
+        expected: Expected | Precondition,
         **options: Unpack[BySkuOptions],
     ) -> Product:
         """Change fields as `Products.change` does."""
@@ -99,7 +99,13 @@ class ProductsBySku:
         )
 
     async def delete(
-        self, sku: str, *, by: str, request_id: str, expected: Expected, **options: Unpack[BySkuOptions]
+        self,
+        sku: str,
+        *,
+        by: str,
+        request_id: str,
+        expected: Expected | Precondition,
+        **options: Unpack[BySkuOptions],
     ) -> None:
         """Delete softly as `Products.delete` does."""
         holder = await self._holder(sku, options)

@@ -126,7 +126,13 @@ class Products:
         )
 
     async def delete(
-        self, product_id: str, *, by: str, request_id: str, expected: Expected, **options: Unpack[WriteOptions]
+        self,
+        product_id: str,
+        *,
+        by: str,
+        request_id: str,
+        expected: Expected | Precondition,
+        **options: Unpack[WriteOptions],
     ) -> None:
         """Delete a live product softly (R7). Raises NotFound, VersionMismatch, Conflict."""
         await self._write_next(
@@ -140,7 +146,13 @@ class Products:
         )
 
     async def restore(
-        self, product_id: str, sku: str | None, *, by: str, request_id: str, expected: Expected = None
+        self,
+        product_id: str,
+        sku: str | None,
+        *,
+        by: str,
+        request_id: str,
+        expected: Expected | Precondition = None,
     ) -> Product:
         """Restore a deleted product, under its own SKU or another (R7).
 
@@ -193,7 +205,7 @@ class Products:
         All actions but RESTORED need a live product. Repeated after a Conflict, which becomes VersionMismatch if
         `expected` is given. The last options are those of `WriteOptions`.
         """
-        condition = expected if isinstance(expected, Precondition) else Precondition(expected)
+        condition = Precondition.of(expected)
 
         async def attempt() -> Product:
             nonlocal known
