@@ -309,17 +309,21 @@ async def test_the_prices_since_a_time_are_those_in_force_then_and_later(
 async def test_the_prices_before_the_newest_one_are_read_too(
     store: ProductStore, listings: ProductListings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long ago the newest price began, and by several calls."""
+    """However long ago a reduction began, and by several calls; before a rise none is needed."""
     monkeypatch.setattr(listings_module, "_LATEST_PRICES", 2)
-    latest = await create(store, price=Decimal("1.00"))
+    monkeypatch.setattr(listings_module, "_EARLIER_PRICES", 3)
+    latest, risen = await create(store, price=Decimal(9)), await create(store, price=Decimal(1))
     for number in range(2, 7):
-        latest = await edit(store, latest, minutes=number * 10, price=Decimal(number))
-    for minutes, lowest in ((0, 6), (9, 5), (10, 5), (11, 4), (40, 2), (50, 1), (999, 1)):
+        latest = await edit(store, latest, minutes=number * 10, price=Decimal(10 - number))
+        risen = await edit(store, risen, minutes=number * 10, price=Decimal(number))
+    for minutes, highest in ((0, 4), (9, 5), (10, 5), (11, 6), (40, 8), (50, 9), (999, 9)):
         before = timedelta(minutes=minutes)
         read = await listings.prices_since(latest.id, at(99), before_newest=before, consistent=True)
-        assert [one.price for one in read] == list(range(6, lowest - 1, -1)), minutes
+        assert [one.price for one in read] == list(range(4, highest + 1)), minutes
+        read = await listings.prices_since(risen.id, at(99), before_newest=before, consistent=True)
+        assert len(read) <= 2
     read = await listings.prices_since(latest.id, at(25), before_newest=timedelta(0), consistent=True)
-    assert [one.price for one in read] == [6, 5, 4, 3, 2]
+    assert [one.price for one in read] == [4, 5, 6, 7, 8]
 
 
 async def test_price_history_continues_past_one_query(store: ProductStore, listings: ProductListings) -> None:

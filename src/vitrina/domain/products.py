@@ -174,6 +174,11 @@ def lowest_price(prices: Sequence[PricePeriod], since: datetime) -> Decimal:
     return min(each.price for each in comparable if each.until is None or each.until > since)
 
 
+def is_reduced(prices: Sequence[PricePeriod]) -> bool:
+    """Return whether the newest price is lower than the one before it, in the same currency; newest first."""
+    return len(prices) > 1 and prices[0].currency == prices[1].currency and prices[0].price < prices[1].price
+
+
 def lowest_before_reduction(prices: Sequence[PricePeriod], period: timedelta) -> Decimal | None:
     """Return the lowest price in the `period` before the newest price began (Directive 98/6/EC, article 6a(2)).
 
@@ -181,10 +186,7 @@ def lowest_before_reduction(prices: Sequence[PricePeriod], period: timedelta) ->
     compared with the one before: to compare all of them with the price before the first is an option of member states
     (paragraph 5).
     """
-    newest, *earlier = prices
-    if not earlier or earlier[0].currency != newest.currency or earlier[0].price <= newest.price:
-        return None
-    return lowest_price(earlier, newest.since - period)
+    return lowest_price(prices[1:], prices[0].since - period) if is_reduced(prices) else None
 
 
 def field_changes(before: ProductDraft | None, after: ProductDraft) -> dict[str, FieldChange]:

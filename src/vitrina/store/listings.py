@@ -5,7 +5,16 @@ from typing import Final
 
 from vitrina.domain.notices import PriceChanged
 from vitrina.domain.pages import Page, Position
-from vitrina.domain.products import Change, Listing, PlainProduct, PricePeriod, Product, Sort, price_periods
+from vitrina.domain.products import (
+    Change,
+    Listing,
+    PlainProduct,
+    PricePeriod,
+    Product,
+    Sort,
+    is_reduced,
+    price_periods,
+)
 from vitrina.store import keys
 from vitrina.store.codecs.products import change_from, plain_product, price_from, product_from
 from vitrina.store.items import ChangeItem, Item, PriceItem, ProductItem, expect_type
@@ -27,7 +36,9 @@ _GROUP: Final = {
     Sort.PRICE_DESCENDING: (keys.GROUP_BY_PRICE, True),
 }
 _LATEST_PRICES: Final = 100
-"""Prices that one query reads when the lowest price of a month is determined."""
+"""Prices that the first query reads when the lowest price of a month is determined."""
+_EARLIER_PRICES: Final = 1_000
+"""Prices that each further query reads then."""
 
 
 class ProductListings:
@@ -106,17 +117,21 @@ class ProductListings:
     async def prices_since(
         self, product_id: str, since: datetime, *, before_newest: timedelta = timedelta(0), consistent: bool
     ) -> list[PricePeriod]:
-        """Read the prices that applied at `since`, or `before_newest` before the newest price began, or later.
+        """Read the prices that applied at `since` or later.
 
-        Newest first, up to 100 by one call.
+        If the newest price is a reduction, also those that applied in the time `before_newest` before it began. Newest
+        first: the first 100 by one call, and 1,000 by each further one.
         """
         periods: list[PricePeriod] = []
         start: Position | None = None
         while True:
-            read = await self.prices(product_id, limit=_LATEST_PRICES, start=start, consistent=consistent)
+            limit = _LATEST_PRICES if start is None else _EARLIER_PRICES
+            read = await self.prices(product_id, limit=limit, start=start, consistent=consistent)
             for period in read.items:
                 periods.append(period)
-                if period.since <= min(since, periods[0].since - before_newest):
+                is_known = len(periods) > 1 or not before_newest
+                earliest = periods[0].since - before_newest if is_reduced(periods) else since
+                if is_known and period.since <= min(since, earliest):
                     return periods
             if read.next is None:
                 return periods

@@ -1,5 +1,6 @@
 """GET /v1/products/{id}/history and /v1/products/{id}/prices."""
 
+import asyncio
 from datetime import datetime, timedelta
 
 import pytest
@@ -18,6 +19,7 @@ from tests.api.client import (
     sign_in,
     unique,
 )
+from tests.api.views import count
 from tests.service import Service
 
 
@@ -145,6 +147,23 @@ async def test_pages_of_prices_have_no_gap(admin: Person, anonymous: Client) -> 
         assert [price["to"] for price in prices] == [None, *(price["from"] for price in prices[:-1])]
 
 
+async def test_prices_are_cached_for_anonymous_readers(admin: Person, anonymous: Client, service: Service) -> None:
+    """As lists are: a page is read once a second, has a tag, and what the process itself writes is read anew."""
+    product = await made(admin, price="5")
+    path = f"/v1/products/{product['id']}/prices"
+    service.services.product_cache.pages._settled_at = 0.0
+    before = await count(anonymous, 'vitrina_dynamodb_calls_total{operation="Query"}')
+    replies = await asyncio.gather(*(anonymous.get(path) for _ in range(20)))
+    assert len({reply.body for reply in replies}) == 1
+    assert await count(anonymous, 'vitrina_dynamodb_calls_total{operation="Query"}') == before + 2
+    tag = {"If-None-Match": replies[0].headers["ETag"]}
+    assert (await anonymous.get(path, headers=tag)).status == 304
+    assert (await admin.get(path, headers=tag)).status == 304
+    problem(await anonymous.get(path, headers={"If-None-Match": "1"}), 400, "invalid_header")
+    ok(await admin.patch(f"/v1/products/{product['id']}", {"price": "4"}))
+    assert [price["price"] for price in ok(await anonymous.get(path, headers=tag))["items"]] == ["4.00", "5.00"]
+
+
 async def test_every_page_of_prices_has_the_lowest_prices(admin: Person, anonymous: Client) -> None:
     """They are members beside `items`."""
     product = await made(admin, price="5")
@@ -172,6 +191,7 @@ async def test_the_lowest_price_of_30_days_covers_all_prices_in_force(
             assert ok(await anonymous.get(f"{path}/prices"))["lowest_last_30_days"] == lowest
         for days, lowest in ((49.99, "3.00"), (50.01, "4.00"), (70.9, "4.00"), (71.1, "6.00"), (400, "6.00")):
             clock.at = began + timedelta(days=days)
+            service.services.product_cache.pages.clear()
             assert ok(await anonymous.get(f"{path}/prices"))["lowest_last_30_days"] == lowest, days
 
 

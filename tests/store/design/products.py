@@ -189,6 +189,14 @@ async def _(h: Harness) -> Work:
     return h.anonymous.get(f"/v1/products/{(await h.repriced())['id']}/prices")
 
 
+@row(f"GET {_ONE}/prices, cached", 200)
+async def _(h: Harness) -> Work:
+    path = f"/v1/products/{(await h.repriced())['id']}/prices"
+    h.settle()
+    ok(await h.anonymous.get(path))
+    return h.anonymous.get(path)
+
+
 @row(f"GET {_ONE}/prices, the next page", 200)
 async def _(h: Harness) -> Work:
     path = f"/v1/products/{(await h.repriced())['id']}/prices"

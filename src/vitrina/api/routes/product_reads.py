@@ -4,7 +4,7 @@ An anonymous read of a single product is recorded as a view (R4, R11), one of a 
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Hashable
 from decimal import Decimal
 from typing import Any, Final
 
@@ -12,12 +12,19 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from vitrina.api.http.app_keys import SERVICES
-from vitrina.api.http.pagination import start_position
+from vitrina.api.http.pagination import PageQuery, Q, start_position
 from vitrina.api.http.request import Request
-from vitrina.api.http.responses import conditional_response, json_response
+from vitrina.api.http.responses import conditional_response, json_response, render
 from vitrina.api.http.routing import PUBLIC, RouteTable
 from vitrina.api.schemas.product_pages import ProductPage, ProductQuery, RenderedPage, rendered_page
-from vitrina.api.schemas.products import REVALIDATED, SeenProduct, product_resource, sees_all
+from vitrina.api.schemas.products import (
+    REVALIDATED,
+    PriceEntry,
+    PricePage,
+    SeenProduct,
+    product_resource,
+    sees_all,
+)
 from vitrina.domain.api_keys import Scope
 from vitrina.domain.money import MOST_AMOUNT
 from vitrina.domain.products import Listing, PriceRange, Product, is_sku
@@ -84,15 +91,40 @@ async def list_products(request: Request[None, ProductQuery]) -> web.Response:
 
     An anonymous page may be as old as a single product that is read without signing in.
     """
+    asked = _asked(request.query)
+    return await _page_response(request, asked, lambda: _read_page(request, asked))
+
+
+@routes.get(
+    "/v1/products/{product_id}/prices",
+    allow=PUBLIC,
+    scope=Scope.READ,
+    responses={200: PricePage},
+    conditional=True,
+)
+async def list_product_prices(request: Request[None, PageQuery]) -> web.Response:
+    """List a product's prices, newest first.
+
+    What an anonymous reader gets may be as old as a single product that is read without signing in.
+    """
+    product_id = request.parameter("product_id")
+    return await _page_response(request, ("prices", product_id), lambda: _read_prices(request, product_id))
+
+
+async def _page_response(
+    request: Request[None, Q], asked: Hashable, read: Callable[[], Coroutine[Any, Any, RenderedPage]]
+) -> web.Response:
+    """Respond with the page of what is `asked`: from the cache to anonymous readers.
+
+    For others it is read, once for concurrent requests.
+    """
     query = request.query
-    asked = _asked(query)
     key = (asked, query.limit, query.cursor, sees_all(request.principal))
     if request.principal is not None:
-        page = await request.app[SERVICES].page_reads.get(key, lambda: _read_page(request, asked))
+        page = await request.app[SERVICES].page_reads.get(key, read)
         headers = None if page.next_cursor is None else {"Link": request.next_link(page.next_cursor)}
         return conditional_response(request, page.body, etag=page.etag, headers=headers)
-    pages = request.app[SERVICES].product_cache.pages
-    found: Cached[RenderedPage] = await pages.get(key, lambda: _read_page(request, asked))
+    found: Cached[RenderedPage] = await request.app[SERVICES].product_cache.pages.get(key, read)
     page = found.value
     if request.if_none_match(page.etag):
         return json_response(status=304, etag=page.etag, headers=REVALIDATED)
@@ -134,6 +166,25 @@ async def _read_page(request: Request[None, ProductQuery], asked: Listing | Sele
     start = start_position(request, scope)
     page = await services.products.page(asked, limit=request.query.limit, start=start, fresh=fresh)
     return rendered_page(page.items, services.cursors.write(scope, page.next), request.principal)
+
+
+async def _read_prices(request: Request[None, PageQuery], product_id: str) -> RenderedPage:
+    """Read a page of prices as the caller may see it. Raises InvalidCursor, NotFound."""
+    scope = ("prices", product_id)
+    found = await request.app[SERVICES].product_prices.history(
+        product_id,
+        limit=request.query.limit,
+        start=start_position(request, scope),
+        current=sees_all(request.principal),
+    )
+    cursor = request.app[SERVICES].cursors.write(scope, found.page.next)
+    content = PricePage(
+        items=[PriceEntry.model_validate(period) for period in found.page.items],
+        next_cursor=cursor,
+        lowest_last_30_days=found.lowest_last_30_days,
+        lowest_30_days_before_reduction=found.lowest_30_days_before_reduction,
+    )
+    return RenderedPage.of(render(content), cursor)
 
 
 async def _read(request: Request[None, None], name: str, *, by_sku: bool) -> web.Response:

@@ -5,23 +5,20 @@ from aiohttp import web
 from vitrina.api.http.app_keys import SERVICES
 from vitrina.api.http.body import JSON, MERGE_PATCH
 from vitrina.api.http.idempotency import create_once, created
-from vitrina.api.http.pagination import PageQuery, list_response, page_response, start_position
+from vitrina.api.http.pagination import PageQuery, list_response
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import json_response
-from vitrina.api.http.routing import PUBLIC, RouteTable
+from vitrina.api.http.routing import RouteTable
 from vitrina.api.routes.product_reads import ONE_PRODUCT
 from vitrina.api.schemas.products import (
     ChangeEntry,
     DeletedProductPage,
     HistoryPage,
     ManagedProduct,
-    PriceEntry,
-    PricePage,
     ProductCreate,
     ProductPatch,
     ProductRestore,
     product_resource,
-    sees_all,
 )
 from vitrina.domain.api_keys import Scope
 from vitrina.domain.products import ProductDraft
@@ -80,7 +77,7 @@ async def change_product(request: Request[ProductPatch, None]) -> web.Response:
         request.body.model_dump(exclude_unset=True),
         by=request.caller.id,
         request_id=request.request_id,
-        expected=request.if_match(),
+        expected=request.precondition(),
     )
     return json_response(product_resource(product, request.caller), etag=product.version)
 
@@ -92,7 +89,7 @@ async def delete_product(request: Request[None, None]) -> web.Response:
         request.parameter("product_id"),
         by=request.caller.id,
         request_id=request.request_id,
-        expected=request.if_match(),
+        expected=request.precondition(),
     )
     return json_response(status=204)
 
@@ -122,7 +119,7 @@ async def restore_product(request: Request[ProductRestore | None, None]) -> web.
     product = await request.app[SERVICES].products.restore(
         request.parameter("product_id"),
         request.body.sku if request.body else None,
-        expected=request.if_match(),
+        expected=request.precondition(),
         by=request.caller.id,
         request_id=request.request_id,
     )
@@ -139,23 +136,3 @@ async def list_product_history(request: Request[None, PageQuery]) -> web.Respons
         lambda start: request.app[SERVICES].products.history(product_id, limit=request.query.limit, start=start),
         ChangeEntry.model_validate,
     )
-
-
-@routes.get("/v1/products/{product_id}/prices", allow=PUBLIC, scope=Scope.READ, responses={200: PricePage})
-async def list_product_prices(request: Request[None, PageQuery]) -> web.Response:
-    """List a product's prices, newest first."""
-    product_id = request.parameter("product_id")
-    query = ("prices", product_id)
-    found = await request.app[SERVICES].product_prices.history(
-        product_id,
-        limit=request.query.limit,
-        start=start_position(request, query),
-        current=sees_all(request.principal),
-    )
-    content = PricePage(
-        items=[PriceEntry.model_validate(period) for period in found.page.items],
-        next_cursor=None,
-        lowest_last_30_days=found.lowest_last_30_days,
-        lowest_30_days_before_reduction=found.lowest_30_days_before_reduction,
-    )
-    return page_response(request, query, found.page, content)

@@ -92,11 +92,16 @@ class ProductPage(PageOf[ManagedProduct | PublicProduct]):
 
 @dataclass(frozen=True, slots=True)
 class RenderedPage:
-    """A page of products as JSON, and its entity tag: a digest of `body`, so it is strong (RFC 9110 section 8.8.1)."""
+    """A page as JSON, and its entity tag: a digest of `body`, so it is strong (RFC 9110 section 8.8.1)."""
 
     body: bytes
     etag: str
     next_cursor: str | None
+
+    @classmethod
+    def of(cls, body: bytes, next_cursor: str | None) -> Self:
+        """Return a page with its tag."""
+        return cls(body, blake2b(body, digest_size=12).hexdigest(), next_cursor)
 
 
 def rendered_page(
@@ -112,5 +117,4 @@ def rendered_page(
     names = _MANAGED if sees_all(viewer) else _PUBLIC
     items = [{name: product[name] for name in names} for product in products]
     page: dict[str, object] = {"items": items, "next_cursor": next_cursor}
-    body = orjson.dumps(page if missing is None else page | {"missing": missing})
-    return RenderedPage(body, blake2b(body, digest_size=12).hexdigest(), next_cursor)
+    return RenderedPage.of(orjson.dumps(page if missing is None else page | {"missing": missing}), next_cursor)
