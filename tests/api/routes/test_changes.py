@@ -17,6 +17,9 @@ from tests.api.client import Client, JsonObject, Person, ok, problem, product_bo
 from tests.documents.pages import README, text
 from tests.service import Service
 from vitrina.clock import from_rfc3339, rfc3339
+from vitrina.store import keys
+from vitrina.store.items import ChangeItem
+from vitrina.store.operations import Update
 
 FEED = "/v1/changes"
 _STARTS = count(1)
@@ -123,7 +126,7 @@ async def test_a_time_may_have_an_offset_and_any_precision(admin: Person, servic
 
 @pytest.mark.usefixtures("start")
 async def test_the_readme_keeps_an_index_in_step(admin: Person, service: Service, tmp_path: Path) -> None:
-    """Its program, run twice: it goes on from its last cursor, and has the fields of all products."""
+    """Its program goes on from its last cursor, has the fields of all products, and repairs what the feed left out."""
     programs = re.findall(r"^```python\n(.*?)^```$", text(README), re.MULTILINE | re.DOTALL)
     (program,) = (each for each in programs if "/v1/changes" in each)
     key = ok(await admin.post("/v1/auth/keys", {"name": "index", "scope": "read"}), 201)["key"]
@@ -137,8 +140,13 @@ async def test_the_readme_keeps_an_index_in_step(admin: Person, service: Service
             rows = index.execute("SELECT id, version, live, fields FROM product").fetchall()
         return {row[0]: json.loads(row[3]) | {"version": row[1], "live": bool(row[2])} for row in rows}
 
-    lamp, chair = await make(admin, description="Warm."), await make(admin)
-    assert {lamp["id"], chair["id"]} <= (await indexed()).keys()
+    lamp, chair, late = await make(admin, description="Warm."), await make(admin), await make(admin)
+    assert {lamp["id"], chair["id"], late["id"]} <= (await indexed()).keys()
+    for price in ("8", "7"):
+        ok(await admin.patch(f"/v1/products/{late['id']}", {"price": price, "brand": f"At {price}"}))
+    absent = [ChangeItem.feed.remove(), ChangeItem.feed_position.remove()]
+    await service.services.table.update(Update(keys.change(late["id"], 2), absent))
+    ok(await admin.patch(f"/v1/products/{late['id']}", {"name": "Late"}))
     ok(await admin.patch(f"/v1/products/{lamp['id']}", {"price": "9", "description": None}))
     ok(await admin.delete(f"/v1/products/{chair['id']}"), 204)
     index = await indexed()
@@ -150,6 +158,7 @@ async def test_the_readme_keeps_an_index_in_step(admin: Person, service: Service
         assert entry == wanted
     assert index[lamp["id"]]["price"] == "9.00"
     assert not index[chair["id"]]["live"]
+    assert (index[late["id"]]["version"], index[late["id"]]["brand"]) == (4, "At 7")
 
 
 @pytest.mark.parametrize(
