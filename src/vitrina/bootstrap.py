@@ -250,7 +250,7 @@ class Services:
 
     @cached_property
     def passwords(self) -> "Passwords":
-        """Password hashing in its own threads. Building it takes as long as one hash."""
+        """Password hashing in its own threads."""
         from vitrina.services.accounts.passwords import Passwords
 
         passwords = Passwords(cost=self.settings.bcrypt_cost, wait=self.settings.password_wait)

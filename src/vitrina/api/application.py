@@ -71,7 +71,7 @@ def create_app(
     async def open_services(app: web.Application) -> AsyncIterator[None]:
         async with Services(settings, clock=clock, patient=patient, render=rendered_product) as services:
             app[SERVICES] = services
-            app[AUTHENTICATOR] = services.authentication  # Built before the first request: it takes as long as a hash.
+            app[AUTHENTICATOR] = services.authentication
             app[READINESS].probe = services.probe
             yield
 

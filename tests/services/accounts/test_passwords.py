@@ -68,9 +68,25 @@ async def test_a_password_matches_in_every_unicode_normal_form(passwords: Passwo
 
 
 async def test_no_password_matches_a_missing_hash(passwords: Passwords) -> None:
-    """Not even the password of the decoy hash, which makes both cases take the same time."""
     for password in ("nobody has this password", "", "blue-lantern-2026"):
         assert not await passwords.matches(password, None)
+
+
+async def test_a_missing_hash_takes_as_long_to_check_as_any_and_no_time_to_prepare() -> None:
+    """Else sign-ins would tell which addresses have accounts, and each cold start would take a hash longer."""
+    began = time.process_time()
+    slow = Passwords(cost=15, workers=1, queue=1, wait=1)
+    assert time.process_time() - began < 0.5
+    slow.close()
+    passwords = Passwords(cost=9, workers=1, queue=1, wait=5)
+    known = await passwords.hash("blue-lantern-2026")
+    seconds: dict[str | None, list[float]] = {known: [], None: []}
+    for password_hash in [known, None] * 4:
+        began = time.process_time()
+        await passwords.matches("another", password_hash)
+        seconds[password_hash].append(time.process_time() - began)
+    passwords.close()
+    assert 0.7 < min(seconds[None]) / min(seconds[known]) < 1.4
 
 
 @pytest.mark.parametrize(

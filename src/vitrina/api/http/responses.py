@@ -20,7 +20,7 @@ _JSON_HEADERS: Final = CIMultiDict({"Content-Type": JSON})
 class Resource(BaseModel):
     """A response body, or a part of one; `model_validate` takes a domain value with the same attributes."""
 
-    model_config = ConfigDict(frozen=True, from_attributes=True)
+    model_config = ConfigDict(frozen=True, from_attributes=True, defer_build=True)
 
 
 def json_response(
