@@ -1,7 +1,7 @@
 """The client behind proxies: their headers are believed only as far as the proxies are trusted."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
@@ -49,17 +49,13 @@ class ProxyHeaders:
 
     def _client(self, request: web.Request) -> tuple[str, str]:
         """Return the client's address and its protocol, which is empty if no trusted proxy states it."""
-        address = self._node(request.remote or "") if request.remote else ""
-        if not self._trusted(address):
-            return address, ""
-        hops, protocols = _forwarded(request.headers)
-        number = len(hops)
-        while number and self._trusted(address):
-            number -= 1
-            address = self._node(hops[number])
-        if not protocols:
-            return address, ""
-        return address, protocols[number if len(protocols) == len(hops) else 0]
+        address, protocol = self._node(request.remote or "") if request.remote else "", ""
+        if self._trusted(address):
+            for node, asked_by in _hops(request.headers):
+                address, protocol = self._node(node) if node else address, asked_by
+                if not self._trusted(address):
+                    break
+        return address, protocol
 
     def _is_trusted(self, address: str) -> bool:
         try:
@@ -69,17 +65,26 @@ class ProxyHeaders:
         return any(parsed in network for network in self._networks)
 
 
-def _forwarded(headers: CIMultiDictProxy[str]) -> tuple[list[str], list[str]]:
-    """Return the addresses of all hops, the client's first, and the protocols that each was asked by."""
-    if "X-Forwarded-For" in headers or "Forwarded" not in headers:
-        return _items(headers, "X-Forwarded-For"), _items(headers, "X-Forwarded-Proto")
-    elements: list[dict[str, str]] = []
-    for line in headers.getall("Forwarded"):
-        for element in _ELEMENT.findall(line):
-            if element.strip():
-                pairs = _PAIR.findall(element)
-                elements.append({name.lower(): re.sub(r"\\(.)", r"\1", value.strip('"')) for name, value in pairs})
-    return [each.get("for", _UNKNOWN) for each in elements], [each.get("proto", "") for each in elements]
+def _hops(headers: CIMultiDictProxy[str]) -> Iterator[tuple[str, str]]:
+    """Yield the address of each hop and the protocol that it was asked by, the nearest first.
+
+    An address is empty where the proxies state a protocol alone. Of a megabyte of `Forwarded`, which a client can send,
+    the caller reads only what trusted proxies have added at its end.
+    """
+    if "X-Forwarded-For" not in headers and "Forwarded" in headers:
+        for line in reversed(headers.getall("Forwarded")):
+            yield from (_pairs(element) for element in reversed(_ELEMENT.findall(line)) if element.strip())
+        return
+    nodes, protocols = _items(headers, "X-Forwarded-For") or [""], _items(headers, "X-Forwarded-Proto")
+    if len(nodes) != len(protocols):
+        protocols = [protocols[0] if protocols else ""] * len(nodes)
+    yield from zip(reversed(nodes), reversed(protocols), strict=True)
+
+
+def _pairs(element: str) -> tuple[str, str]:
+    """Return the node and the protocol of an element of `Forwarded`."""
+    pairs = {name.lower(): re.sub(r"\\(.)", r"\1", value.strip('"')) for name, value in _PAIR.findall(element)}
+    return pairs.get("for", _UNKNOWN), pairs.get("proto", "")
 
 
 def _items(headers: CIMultiDictProxy[str], name: str) -> list[str]:

@@ -25,6 +25,8 @@ _SPECULATIVE: Final = re.compile(r"(?:^|[\s,;])(?:prefetch|prerender|preview)(?:
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 _TAG: Final = re.compile(r'(W/)?"([^\x00-\x20"\x7f]*)"[ \t]*(?:,[ \t,]*|\Z)')
 """One tag of a list (section 8.8.3), with the commas and empty elements after it (section 5.6.1.2)."""
+_LONGEST_TAGS: Final = 8_190
+"""Characters of a list of tags in several lines: as many as aiohttp accepts in one."""
 _HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|((?:[\w-]{1,63}\.)*([\w-]{1,63}))\.?)(?::([0-9]{1,5}))?", re.ASCII)
 """An IPv6 address, or a name or IPv4 address with its last label, and a port (RFC 9110 section 7.2)."""
 _LONGEST_HOST: Final = 260
@@ -154,7 +156,7 @@ class Request(Generic[BodyT, QueryT]):
     def entity_tags(self, name: str) -> list[EntityTag] | Literal["*"] | None:
         """Return the tags of `If-Match` or `If-None-Match`, None without the header. Raises InvalidHeader.
 
-        The header may come in several lines (section 5.3).
+        The header may come in several lines (section 5.3), which together may be as long as one.
         """
         headers = self.raw.headers
         if name not in headers:
@@ -163,6 +165,8 @@ class Request(Generic[BodyT, QueryT]):
         if lines == ["*"]:
             return "*"
         header = ", ".join(lines).strip(" \t,")
+        if len(header) > _LONGEST_TAGS:
+            raise InvalidHeader(name, f"at most {_LONGEST_TAGS} characters")
         tags, position = [], 0
         while position < len(header):
             match = _TAG.match(header, position)
