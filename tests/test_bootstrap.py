@@ -19,7 +19,7 @@ from vitrina.services.products.cache import NoCache
 from vitrina.services.views.recorder import ViewRecorder
 from vitrina.store.items import ViewSegmentItem
 
-LIBRARIES = ("pyarrow", "jwt", "zxcvbn", "bcrypt", "jinja2", "crawleruseragents")
+LIBRARIES = ("pyarrow", "jwt", "zxcvbn", "bcrypt", "jinja2", "crawleruseragents", "opentelemetry")
 
 
 @pytest.fixture

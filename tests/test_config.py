@@ -1,5 +1,7 @@
 """Settings: which values are refused at the start, and how they are parsed."""
 
+import sys
+
 import pytest
 from pydantic import ValidationError
 
@@ -125,3 +127,12 @@ def test_each_purpose_and_each_secret_has_a_key_of_its_own() -> None:
     assert {len(key) for key in keys} == {32}
     assert one.derive_key("cursors") == keys[0]
     assert one.secret_key.get_secret_value().encode() not in keys
+
+
+def test_tracing_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings(tracing="true").tracing
+    monkeypatch.delitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http", None)
+    assert not settings().tracing
+    with pytest.raises(ValidationError, match="needs the extra `tracing`, which is not installed"):
+        settings(tracing="true")

@@ -2,6 +2,7 @@
 
 import hmac
 import os
+from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self
 
@@ -155,6 +156,9 @@ class Settings(BaseSettings):
         "info", description="Lowest level that is logged: `debug`, `info`, `warning` or `error`."
     )
     log_format: Literal["json", "console"] = Field("json", description="`json`, or `console` for people.")
+    tracing: bool = Field(
+        default=False, description="Record traces; the standard variables `OTEL_*` say where they are sent."
+    )
 
     @field_validator("region")
     @classmethod
@@ -166,6 +170,17 @@ class Settings(BaseSettings):
                 "is required, or AWS_REGION or AWS_DEFAULT_REGION (for an emulator any, such as us-east-1)"
             )
         return region
+
+    @field_validator("tracing")
+    @classmethod
+    def _find_extra(cls, value: bool) -> bool:  # noqa: FBT001 - pydantic's
+        """Raise ValueError if tracing is on without the extra `tracing`."""
+        try:
+            if value:
+                find_spec("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+        except ModuleNotFoundError as error:
+            raise ValueError("needs the extra `tracing`, which is not installed") from error
+        return value
 
     @field_validator("trusted_proxies", "cors_origins", mode="before")
     @classmethod

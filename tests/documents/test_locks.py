@@ -17,7 +17,7 @@ def pins(name: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", ["server", "reports", "dev", "ministack", "lambda"])
+@pytest.mark.parametrize("name", ["server", "reports", "tracing", "dev", "ministack", "lambda"])
 def test_every_package_is_pinned_by_hash(name: str) -> None:
     """Pip refuses a file with a missing hash; the package index is each machine's own setting."""
     lock = (LOCKS / f"{name}.txt").read_text()

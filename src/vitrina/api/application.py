@@ -21,6 +21,7 @@ from vitrina.api.http.problems import MethodNotAllowed
 from vitrina.api.http.proxies import ProxyHeaders
 from vitrina.api.http.request import Request
 from vitrina.api.http.routing import PUBLIC, Route, without_stream
+from vitrina.api.http.traces import traced
 from vitrina.api.routes import (
     analytics,
     api_keys,
@@ -95,7 +96,7 @@ def new_application(settings: Settings, routes: Sequence[Route]) -> web.Applicat
     for path, methods in groupby(sorted(served, key=by_path), key=by_path):
         resource = app.router.add_resource(path)
         for route in methods:
-            handle = endpoint(route).handle
+            handle = traced(endpoint(route).handle, route, on=settings.tracing)
             resource.add_route(route.method, handle, expect_handler=_expect)
             if route.method == "GET":
                 resource.add_route("HEAD", handle, expect_handler=_expect)

@@ -1,11 +1,12 @@
 """Keeps an event loop and its clients from one invocation of a Lambda container to the next."""
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Generic, TypeVar
 
-from vitrina import logging
+from vitrina import logging, tracing
 from vitrina.config import Settings
 
 T = TypeVar("T")
@@ -29,9 +30,12 @@ class Container(Generic[T]):
             settings = Settings()
             logging.configure(level=settings.log_level, style=settings.log_format)
             self._opened = self._runner.run(self._stack.enter_async_context(self._opens(settings)))
+            name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "vitrina")
+            self._stack.enter_context(tracing.running(name, on=settings.tracing))
         try:
             return self._runner.run(work(self._opened))
         finally:
+            tracing.flush()
             logging.flush()  # Lambda freezes the process now, perhaps for ever.
 
     def close(self) -> None:

@@ -15,7 +15,10 @@ _NOTICE_ID: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceChanged:
-    """The price of a live product changed. Amounts are text with the currency's decimals, `changed_by` is a user id."""
+    """The price of a live product changed. Amounts are text with the currency's decimals, `changed_by` is a user id.
+
+    `traceparent` is the span that made the change, if it was traced (W3C Trace Context).
+    """
 
     product_id: str
     version: int
@@ -28,6 +31,7 @@ class PriceChanged:
     changed_at: datetime
     changed_by: str
     request_id: str
+    traceparent: str | None = None
 
     @classmethod
     def of(cls, change: Change) -> Self:

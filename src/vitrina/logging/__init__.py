@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 import orjson
 import structlog
 
+from vitrina import tracing
 from vitrina.logging.sink import Sink
 
 Event = MutableMapping[str, Any]
@@ -148,6 +149,9 @@ def _add_context(logger: _SinkLogger, _method: str, event: Event) -> Event:
     request_id = REQUEST_ID.get(None)
     if request_id is not None:
         event.setdefault("request_id", request_id)
+    trace_id = tracing.trace_id()
+    if trace_id is not None:
+        event["trace_id"] = trace_id
     return {"event": event.pop("event"), "logger": logger.name, "timestamp": timestamp(time.time()), **event}
 
 

@@ -1,6 +1,7 @@
 """One SQS FIFO queue: sends, receives, deletes and hides messages, always in batches."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from vitrina.backoff import Backoff
 from vitrina.errors import QueueUnavailable
 from vitrina.queue.messages import Event, decode
+from vitrina.queue.traces import record_receive
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -105,6 +107,7 @@ class Channel:
         same messages ("Using the receive request attempt ID").
         """
         attempt = self._unanswered.pop() if self._unanswered else uuid.uuid4().hex
+        began = time.time_ns()
         try:
             response = await self._call(
                 "ReceiveMessage",
@@ -119,7 +122,9 @@ class Channel:
         except BaseException:
             self._unanswered.append(attempt)
             raise
-        return [_received(message) for message in response.get("Messages", ())]
+        received = [_received(message) for message in response.get("Messages", ())]
+        record_receive([message.body for message in received], queue=self.name, began=began)
+        return received
 
     async def delete(self, received: Sequence[Received]) -> list[Received]:
         """Delete messages; returns those whose receipt is no longer valid, which will be delivered again."""

@@ -57,6 +57,7 @@ class PriceChangedMessage(_Message):
     changed_at: AwareDatetime
     changed_by: str
     request_id: str
+    traceparent: str | None = None
 
     @field_serializer("changed_at")
     def _write_time(self, changed_at: datetime) -> str:
@@ -91,7 +92,7 @@ def encode(event: Event) -> str:
         message = PriceChangedMessage(**asdict(event))
     else:
         message = ChangeUnreadMessage(**asdict(event))
-    return json.dumps(message.model_dump(mode="json"))
+    return json.dumps(message.model_dump(mode="json", exclude_none=True))
 
 
 def decode(body: str) -> Event:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from vitrina.domain.notices import PriceChanged
+from vitrina.queue import traces
 from vitrina.queue.channel import Channel, Message, Received, no_check
 from vitrina.queue.messages import ChangeUnread, Event, encode
 
@@ -39,7 +40,8 @@ class NoticeQueue:
         `check` is called before each request; what it raises is propagated.
         """
         messages = {_message(event): event for event in events}
-        return [messages[refused] for refused in await self.main.send(list(messages), check=check)]
+        with traces.span("send", [event.traceparent for event in events], queue=self.main.name):
+            return [messages[refused] for refused in await self.main.send(list(messages), check=check)]
 
     async def dead_letter(self, unread: ChangeUnread) -> None:
         """Send a change that could not be decoded to the dead letters."""

@@ -2,14 +2,15 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
+import orjson
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.retries.quota import RetryQuota
 
-from vitrina import metrics, usage
+from vitrina import metrics, tracing, usage
 from vitrina.backoff import Backoff
 from vitrina.errors import TableUnavailable
 from vitrina.store.operations import Arguments
@@ -158,8 +159,22 @@ async def client_call(
     """Call `method`, again while the `tries` allow it, and return its response.
 
     Calls and capacity units (calls of a stream have none) are added to the metrics and to the usage of the current
-    HTTP request. Raises TableUnavailable, and the ClientError of a refusal.
+    HTTP request. Within a trace the call with its tries is a span. Raises TableUnavailable, and the ClientError of a
+    refusal.
     """
+    if tracing.trace_id() is None:
+        return await _tried(operation, method, arguments, tries, has_units=has_units)
+    with tracing.span(f"DynamoDB.{operation}", "CLIENT", _described(operation, arguments)) as span:
+        response = await _tried(operation, method, arguments, tries, has_units=has_units)
+        if span is not None:
+            units = [orjson.dumps(each).decode() for each in _consumed(response)]
+            span.set_attribute("aws.dynamodb.consumed_capacity", units)
+            if request_id := response["ResponseMetadata"].get("RequestId"):
+                span.set_attribute("aws.request_id", request_id)
+        return response
+
+
+async def _tried(operation: str, method: Method, arguments: Arguments, tries: Tries, *, has_units: bool) -> Any:  # noqa: ANN401
     request = usage.current()
     if has_units:
         arguments = arguments | {"ReturnConsumedCapacity": "TOTAL"}
@@ -186,7 +201,7 @@ async def client_call(
             log.warning("dynamodb_unreachable", operation=operation, error=name)
             await tries.failed(name, error)
         else:
-            tries.succeeded(operation, _count(operation, response.get("ConsumedCapacity"), request))
+            tries.succeeded(operation, _count(operation, _consumed(response), request))
             return response
 
 
@@ -194,9 +209,35 @@ def _kind(operation: str) -> str:
     return "read" if operation in _READS else "write"
 
 
-def _count(operation: str, consumed: Any, request: usage.Usage | None) -> float:  # noqa: ANN401
+def _described(operation: str, arguments: Arguments) -> tracing.Attributes:
+    """Return a call's attributes by OpenTelemetry's conventions for DynamoDB and AWS's SDKs; no key and no value."""
+    found: dict[str, str | Sequence[str]] = {
+        "db.system.name": "aws.dynamodb",
+        "db.operation.name": operation,
+        "rpc.system": "aws-api",
+        "rpc.service": "DynamoDB",
+        "rpc.method": operation,
+    }
+    if "RequestItems" in arguments:
+        found["aws.dynamodb.table_names"] = list(arguments["RequestItems"])
+    elif "TransactItems" in arguments:
+        writes = (write for item in arguments["TransactItems"] for write in item.values())
+        found["aws.dynamodb.table_names"] = sorted({write["TableName"] for write in writes})
+    elif "TableName" in arguments:
+        found["aws.dynamodb.table_names"] = [arguments["TableName"]]
+    if "IndexName" in arguments:
+        found["aws.dynamodb.index_name"] = arguments["IndexName"]
+    return found
+
+
+def _consumed(response: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - DynamoDB's own response
+    """Return the capacity that a response reports, by table."""
+    consumed = response.get("ConsumedCapacity")
+    return consumed if isinstance(consumed, list) else [consumed] if consumed else []
+
+
+def _count(operation: str, tables: list[dict[str, Any]], request: usage.Usage | None) -> float:
     """Add an operation's units to the metrics and to the usage of a request, and return them."""
-    tables = consumed if isinstance(consumed, list) else [consumed] if consumed else []
     units: float = sum(table.get("CapacityUnits", 0.0) for table in tables)
     kind = _kind(operation)
     metrics.DYNAMODB_UNITS.labels(operation, kind).inc(units)

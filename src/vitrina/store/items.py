@@ -223,6 +223,7 @@ class ChangeItem(Item, discriminator="change"):
     changes = JSONAttribute()
     old_price = UnicodeAttribute(null=True)
     old_currency = UnicodeAttribute(null=True)
+    traceparent = UnicodeAttribute(null=True)
 
 
 class PriceItem(Item, discriminator="price"):
@@ -296,6 +297,7 @@ class NoticeItem(Item, discriminator="notice"):
     changed_by = UnicodeAttribute()
     changed_by_name = UnicodeAttribute(null=True)
     request_id = UnicodeAttribute()
+    traceparent = UnicodeAttribute(null=True)
     read_at = TimeAttribute(null=True)
     digest = BooleanAttribute(null=True)
     mail = UnicodeAttribute(null=True)

@@ -201,4 +201,4 @@ def price_changed_from(product_id: str, version: int, image: RawItem) -> PriceCh
     if missing := [name for name, value in fields.items() if value is None]:
         raise ChangeUnreadable(product_id, version, f"without {', '.join(missing)}")
     fields["changed_at"] = fields["changed_at"].astimezone(UTC)
-    return PriceChanged(product_id=product_id, version=version, **fields)
+    return PriceChanged(product_id=product_id, version=version, traceparent=item.traceparent, **fields)

@@ -14,6 +14,7 @@ from vitrina.bootstrap import Services, open_queue
 from vitrina.config import Settings
 from vitrina.domain.notices import PriceChanged
 from vitrina.errors import TableUnavailable, VitrinaError
+from vitrina.queue import traces
 from vitrina.queue.messages import ChangeUnread, MessageUnreadable, decode
 from vitrina.services.notifications.dispatch import NoticeDispatcher
 from vitrina.services.notifications.mailer import Mailer
@@ -79,7 +80,8 @@ class NotificationHandler:
     async def _dispatch(self, events: Mapping[str, PriceChanged], outcome: Outcome) -> None:
         if not events:
             return
-        result = await self._dispatcher.dispatch(list(events.values()))
+        with traces.span("process", [event.traceparent for event in events.values()]):
+            result = await self._dispatcher.dispatch(list(events.values()))
         outcome.done |= {message_id for message_id, event in events.items() if event.id in result.delivered}
         outcome.failed |= {message_id for message_id, event in events.items() if event.id in result.failed}
         outcome.mail_is_due |= result.mail_is_due

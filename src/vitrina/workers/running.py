@@ -15,7 +15,7 @@ import structlog
 from prometheus_client import make_wsgi_app
 from uvloop import new_event_loop
 
-from vitrina import logging
+from vitrina import logging, tracing
 from vitrina.config import Settings
 from vitrina.shutdown import install_signal_handlers
 
@@ -38,7 +38,10 @@ def run_worker(name: str, work: Work, settings: Settings) -> int:
     stop, or was interrupted by a second signal. Raises OSError if `worker_metrics_port` cannot be opened.
     """
     logging.configure(level=settings.log_level, style=settings.log_format)
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with (
+        tracing.running(f"vitrina-{name}", on=settings.tracing),
+        asyncio.Runner(loop_factory=new_event_loop) as runner,
+    ):
         try:
             return runner.run(_run(name, work, settings))
         except asyncio.CancelledError:

@@ -13,7 +13,8 @@ from vitrina.usage import Usage
 
 def _entry(route: str, **options: object) -> Entry:
     values = {"method": "GET", "status": 200, "at": 1_795_503_694.125, "seconds": 0.0042, "request_id": "r-1"}
-    return Entry(route=route, **{**values, "user_id": None, "key_id": None, "used": Usage(), **options})  # type: ignore[arg-type]
+    values |= {"user_id": None, "key_id": None, "used": Usage(), "trace_id": None, **options}
+    return Entry(route=route, **values)  # type: ignore[arg-type]
 
 
 def _counted(route: str) -> float | None:

@@ -30,6 +30,7 @@ class Entry(NamedTuple):
     user_id: str | None
     key_id: str | None
     used: Usage
+    trace_id: str | None
 
 
 class AccessLog:
@@ -89,4 +90,6 @@ def _fields(entry: Entry) -> dict[str, Any]:
         fields["user_id"] = entry.user_id
     if entry.key_id is not None:
         fields["key_id"] = entry.key_id
+    if entry.trace_id is not None:
+        fields["trace_id"] = entry.trace_id
     return fields

@@ -18,7 +18,7 @@ from aiohttp import hdrs, web
 from multidict import istr
 from pydantic import BaseModel
 
-from vitrina import usage
+from vitrina import tracing, usage
 from vitrina.api.http.access_log import AccessLog, Entry
 from vitrina.api.http.body import MOST_MEMBERS, parse_json, read_body
 from vitrina.api.http.oauth import parse_form, token_error_response
@@ -218,6 +218,7 @@ class Endpoint:
                 user_id=None if principal is None else principal.id,
                 key_id=None if principal is None else principal.key_id,
                 used=used,
+                trace_id=tracing.trace_id(),
             )
         )
 

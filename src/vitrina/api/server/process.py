@@ -19,7 +19,7 @@ import structlog
 from aiohttp import web
 from uvloop import new_event_loop
 
-from vitrina import logging
+from vitrina import logging, tracing
 from vitrina.api.server.connection import Connection
 from vitrina.config import Settings
 from vitrina.errors import TableUnavailable, Unavailable
@@ -67,7 +67,7 @@ def serve(create_app: CreateApp, settings: Settings, *, on_ready: OnReady, super
     its parent, and stops when the parent has ended.
     """
     logging.configure(level=settings.log_level, style=settings.log_format)
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with tracing.running("vitrina-api", on=settings.tracing), asyncio.Runner(loop_factory=new_event_loop) as runner:
         try:
             runner.run(_serve(create_app, settings, on_ready, supervised=supervised))
         except asyncio.CancelledError:

@@ -9,12 +9,13 @@ import itertools
 import time
 from asyncio import timeout
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
 
+from vitrina import tracing
 from vitrina.backoff import Backoff
 from vitrina.clock import Clock, now
 from vitrina.config import Settings
@@ -52,6 +53,8 @@ class _LeasedMail:
 
     mail: Mail
     lease_ends: float
+    traceparents: list[str | None] = field(default_factory=list)
+    """Those of the changes that it is about, once it is composed."""
 
     @property
     def log_fields(self) -> dict[str, Any]:
@@ -159,8 +162,11 @@ class Mailer:
                 return await self._finish(held)
             await self._transport.wait_turn()
             await self._ensure_lease(held, at_least=self._timeout)
-            async with timeout(self._timeout):
-                await self._transport.send(message)
+            with tracing.span("send mail", "CLIENT", {"vitrina.mail.id": held.mail.id}, causes=held.traceparents):
+                async with timeout(self._timeout):
+                    await self._transport.send(message)
+                # Logged before it is marked as sent: if the process dies in between, the log explains the copy.
+                log.info("mail_sent", **held.log_fields, notices=len(held.mail.notice_ids), message_id=message.id)
         except _LeaseLost:
             log.warning("mail_lease_lost", **held.log_fields)
             return False
@@ -176,9 +182,6 @@ class Mailer:
             # A mail that breaks its sender must not stop the others.
             log.exception("mail_failed", **held.log_fields)
             return await self._retry(held, type(error).__name__)
-        # Logged before the mail is marked as sent: if the process dies in between, the log shows the reason for a copy.
-        notices = len(held.mail.notice_ids)
-        log.info("mail_sent", **held.log_fields, notices=notices, message_id=message.id)
         MAILS.labels("sent").inc()
         self._holds.end()
         return await self._finish(held)
@@ -195,6 +198,7 @@ class Mailer:
             ids = mail.notice_ids[first : first + _NOTICES_AT_ONCE]
             attached = await gather((self._store.attach(mail, notice_id) for notice_id in ids), at_once=len(ids))
             notices += [notice for notice in attached if notice is not None]
+        held.traceparents = [notice.change.traceparent for notice in notices]
         if not notices:
             return None
         if self._clock() - mail.created_at > _LONGEST_LIFE:

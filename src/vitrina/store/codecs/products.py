@@ -4,6 +4,7 @@ from dataclasses import fields
 from decimal import Decimal
 from typing import Any
 
+from vitrina import tracing
 from vitrina.domain.money import fit
 from vitrina.domain.products import Action, Change, FieldChange, PlainProduct, PricePeriod, Product
 from vitrina.store import keys
@@ -89,7 +90,10 @@ def deletion_marker(product: Product | ProductItem) -> DeletionItem:
 
 
 def change_item(change: Change) -> ChangeItem:
-    """Return the item of a change. It has `old_price` and `old_currency` only if the change moves the price (R9)."""
+    """Return the item of a change.
+
+    It has `old_price`, `old_currency` and `traceparent` only if the change moves the price (R9).
+    """
     attributes = _attributes(change) | {
         "action": change.action.value,
         "changes": {name: {"from": moved.before, "to": moved.after} for name, moved in change.changes.items()},
@@ -98,6 +102,7 @@ def change_item(change: Change) -> ChangeItem:
         price, currency = change.changes.get("price"), change.changes.get("currency")
         attributes["old_price"] = price.before if price else change.price
         attributes["old_currency"] = currency.before if currency else change.currency
+        attributes["traceparent"] = tracing.traceparent()
     return ChangeItem.keyed(
         keys.change(change.product_id, change.version),
         feed=keys.feed(keys.feed_shard(change.product_id)),

@@ -1,0 +1,100 @@
+"""Spans by OpenTelemetry's SDK, which `vitrina.tracing` loads when tracing is on.
+
+The SDK reads its standard variables `OTEL_*`: where spans are sent, and how many are sampled. It sends them from a
+thread of its own, and drops those that exceed its queue, so that no caller waits for the receiver.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Final
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from vitrina.tracing import Attributes, Kind
+
+_EXPORT_TIMEOUT: Final = 2.0
+"""Seconds for which the end of a process, or of an invocation on Lambda, waits for its last spans to be sent."""
+_W3C: Final = TraceContextTextMapPropagator()
+
+
+class Spans:
+    """The spans of this process; the methods are those of `vitrina.tracing`."""
+
+    def __init__(self, service: str) -> None:
+        named = Resource.create().merge(Resource({SERVICE_NAME: service})).merge(OTELResourceDetector().detect())
+        self._provider = TracerProvider(resource=named, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._tracer = self._provider.get_tracer("vitrina", version("vitrina"))
+
+    def flush(self) -> None:
+        """Send the spans that have ended."""
+        _wait_for(self._provider.force_flush)
+
+    def stop(self) -> None:
+        """Send the last spans, and drop all further ones."""
+        _wait_for(self._provider.shutdown)
+
+    def trace_id(self) -> str | None:
+        """Return the id of the recorded trace."""
+        current = get_current_span()
+        return f"{current.get_span_context().trace_id:032x}" if current.is_recording() else None
+
+    def traceparent(self) -> str | None:
+        """Return the current span as a `traceparent`."""
+        carrier: dict[str, str] = {}
+        _W3C.inject(carrier)
+        return carrier.get("traceparent")
+
+    def fail(self, error: str) -> None:
+        """Mark the current span as failed."""
+        current = get_current_span()
+        current.set_attribute("error.type", error)
+        current.set_status(Status(StatusCode.ERROR))
+
+    @contextmanager
+    def span(
+        self,
+        name: str,
+        kind: Kind,
+        attributes: Attributes,
+        *,
+        headers: Mapping[str, str] | None,
+        causes: Sequence[str],
+        began: int | None,
+    ) -> Iterator[Span]:
+        """Make a span current."""
+        if headers is None and len(causes) == 1:
+            headers = {"traceparent": causes[0]}
+        with self._tracer.start_as_current_span(
+            name,
+            context=None if headers is None else _W3C.extract(headers),
+            kind=SpanKind[kind],
+            attributes=attributes,
+            links=[Link(_span_context(cause)) for cause in causes],
+            start_time=began,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as current:
+            try:
+                yield current
+            except BaseException as error:
+                self.fail(type(error).__name__)
+                raise
+
+
+def _span_context(traceparent: str) -> SpanContext:
+    return get_current_span(_W3C.extract({"traceparent": traceparent})).get_span_context()
+
+
+def _wait_for(work: Callable[[], object]) -> None:
+    """Do work in a thread, and leave it alone if it takes longer than the timeout."""
+    thread = threading.Thread(target=work, name="last-spans", daemon=True)
+    thread.start()
+    thread.join(_EXPORT_TIMEOUT)
