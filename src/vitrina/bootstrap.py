@@ -23,6 +23,7 @@ from vitrina.config import Settings
 from vitrina.domain.products import Product
 from vitrina.files import Folder
 from vitrina.mail.transport import open_transport
+from vitrina.metrics import VIEWS_LOST
 from vitrina.queue.notices import NoticeQueue
 from vitrina.s3 import SCHEME, Bucket
 from vitrina.services.accounts.throttle import Throttle
@@ -341,3 +342,4 @@ class Services:
 async def _drain(views: "ViewRecorder", seconds: float) -> None:
     if lost := await views.drain(seconds=seconds):
         log.error("views_lost", number=lost)
+        VIEWS_LOST.inc(lost)

@@ -156,6 +156,9 @@ class Settings(BaseSettings):
         "info", description="Lowest level that is logged: `debug`, `info`, `warning` or `error`."
     )
     log_format: Literal["json", "console"] = Field("json", description="`json`, or `console` for people.")
+    metrics_namespace: str = Field(
+        "", description="CloudWatch namespace for which metrics are printed (embedded metric format); empty: none."
+    )
     tracing: bool = Field(
         default=False, description="Record traces; the standard variables `OTEL_*` say where they are sent."
     )

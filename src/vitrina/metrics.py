@@ -19,7 +19,7 @@ HTTP_SECONDS: Final = Histogram(
 VIEWS_STORED: Final = Counter("vitrina_views_stored", "Anonymous views stored.")
 VIEWS_LATE: Final = Counter("vitrina_views_late", "Views stored only after their response was sent.")
 VIEWS_UNANSWERED: Final = Counter("vitrina_views_unanswered", "Views stored whose requests ended without a response.")
-VIEWS_LOST: Final = Counter("vitrina_views_lost", "Views that the table rejected permanently, because of a defect.")
+VIEWS_LOST: Final = Counter("vitrina_views_lost", "Views that the table rejected, or that a process left at its end.")
 VIEWS_REFUSED: Final = Counter("vitrina_views_refused", "Reads rejected because the queue of views was full.")
 VIEWS_QUEUED: Final = Gauge("vitrina_views_queued", "Views waiting to be stored.", multiprocess_mode="livesum")
 VIEWS_BATCH: Final = Histogram(

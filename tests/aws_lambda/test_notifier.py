@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import orjson
 import pytest
 from structlog.testing import capture_logs
 
@@ -30,7 +31,7 @@ def settings(
     """The environment of a function that catches its mail; its container is a new one."""
     chosen = {"TABLE_NAME": table_name, "WRITER_ENDPOINT": dynamodb_local, "ENVIRONMENT": "development"}
     chosen |= {"CONNECT_TIMEOUT": "10", "READ_TIMEOUT": "20", "LOG_LEVEL": "error"}
-    chosen |= {"MAIL_TRANSPORT": "directory", "MAIL_DIRECTORY": str(tmp_path)}
+    chosen |= {"MAIL_TRANSPORT": "directory", "MAIL_DIRECTORY": str(tmp_path), "METRICS_NAMESPACE": "shop"}
     for name, value in chosen.items():
         monkeypatch.setenv(f"VITRINA_{name}", value)
     yield Settings()
@@ -88,8 +89,10 @@ def test_behind_a_failure_its_group_fails_too() -> None:
     assert failures(records, {"x", "y", "z"}) == ["w"]
 
 
-def test_poison_and_its_group_are_redelivered_and_the_rest_is_mailed(settings: Settings, tmp_path: Path) -> None:
-    """A redelivery finds its entries and mails nothing twice."""
+def test_poison_and_its_group_are_redelivered_and_the_rest_is_mailed(
+    settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A redelivery finds its entries and mails nothing twice. Only the first invocation has metrics to print."""
     ana, luis = asyncio.run(admins(settings))
     bodies = [encode(notice(number, changed_by=ana.id).change) for number in (1, 2)]
     event = {
@@ -105,6 +108,7 @@ def test_poison_and_its_group_are_redelivered_and_the_rest_is_mailed(settings: S
     mails = caught_mails(tmp_path, most=9)
     assert len(mails) == 2
     assert all(luis.email in each.recipient for each in mails)
+    assert orjson.loads(capfd.readouterr().out)["Mails"] == 2
 
 
 def test_without_time_mail_is_left_to_the_schedule(

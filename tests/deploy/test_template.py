@@ -11,6 +11,7 @@ import yaml
 
 from tests.documents.pages import RUNBOOK, anchors
 from vitrina.config import Settings
+from vitrina.emf import COUNTS
 from vitrina.queue import provisioning
 from vitrina.services.exports import formats, prices
 from vitrina.store.definition import create_table_arguments
@@ -236,3 +237,17 @@ def test_athena_reads_the_columns_of_the_exports(table: str, schema: Any) -> Non
 @pytest.mark.parametrize("name", ["BusinessDashboard", "OperationsDashboard"])
 def test_a_dashboard_is_json(name: str) -> None:
     assert len(json.loads(properties(name)["DashboardBody"]["Sub"])["widgets"]) == 4
+
+
+def test_custom_metrics_are_those_that_the_processes_print() -> None:
+    """In the namespace of the stack, which functions and tasks are told; each is used, since each has its price."""
+    stack = {"Ref": "AWS::StackName"}
+    alarms = of_type("AWS::CloudWatch::Alarm").values()
+    used = {alarm["MetricName"] for alarm in alarms if alarm.get("Namespace") == stack}
+    for dashboard in of_type("AWS::CloudWatch::Dashboard").values():
+        used |= set(re.findall(r'\["\$\{AWS::StackName\}", "(\w+)"\]', dashboard["DashboardBody"]["Sub"]))
+    assert used == COUNTS.keys()
+    [task] = of_type("AWS::ECS::TaskDefinition").values()
+    told = {"Name": "VITRINA_METRICS_NAMESPACE", "Value": stack}
+    assert told in task["ContainerDefinitions"][0]["Environment"]
+    assert DOCUMENT["Globals"]["Function"]["Environment"]["Variables"][told["Name"]] == stack

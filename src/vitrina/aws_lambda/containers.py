@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Generic, TypeVar
 
-from vitrina import logging, tracing
+from vitrina import emf, logging, tracing
 from vitrina.config import Settings
 
 T = TypeVar("T")
@@ -20,6 +20,7 @@ class Container(Generic[T]):
         self._opens = opens
         self._runner: asyncio.Runner | None = None
         self._opened: T | None = None
+        self._metrics: emf.EmbeddedMetrics | None = None
         self._stack = AsyncExitStack()
 
     def run(self, work: Callable[[T], Coroutine[Any, Any, R]]) -> R:
@@ -32,10 +33,14 @@ class Container(Generic[T]):
             self._opened = self._runner.run(self._stack.enter_async_context(self._opens(settings)))
             name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "vitrina")
             self._stack.enter_context(tracing.running(name, on=settings.tracing))
+            if settings.metrics_namespace:
+                self._metrics = emf.EmbeddedMetrics(settings.metrics_namespace)
         try:
             return self._runner.run(work(self._opened))
         finally:
             tracing.flush()
+            if self._metrics is not None:
+                self._metrics.print()
             logging.flush()  # Lambda freezes the process now, perhaps for ever.
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ import structlog
 from prometheus_client import make_wsgi_app
 from uvloop import new_event_loop
 
-from vitrina import logging, tracing
+from vitrina import emf, logging, tracing
 from vitrina.config import Settings
 from vitrina.shutdown import install_signal_handlers
 
@@ -66,25 +66,26 @@ async def wait_for_any(*events: asyncio.Event, seconds: float) -> None:
 async def _run(name: str, work: Work, settings: Settings) -> int:
     stop = asyncio.Event()
     install_signal_handlers(stop)
-    with _monitored(settings):
-        log.info("started", worker=name)
-        task = asyncio.ensure_future(work(settings, stop))
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                log.info("stopping", worker=name)
-                await asyncio.wait((task,), timeout=settings.shutdown_timeout)
-            if not task.done():
-                log.error("shutdown_timed_out", worker=name, seconds=settings.shutdown_timeout)
+    async with emf.printed(settings.metrics_namespace):
+        with _monitored(settings):
+            log.info("started", worker=name)
+            task = asyncio.ensure_future(work(settings, stop))
+            stopping = asyncio.create_task(stop.wait())
+            try:
+                await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+                if not task.done():
+                    log.info("stopping", worker=name)
+                    await asyncio.wait((task,), timeout=settings.shutdown_timeout)
+                if not task.done():
+                    log.error("shutdown_timed_out", worker=name, seconds=settings.shutdown_timeout)
+                    return 1
+                await task
+            except Exception:
+                log.exception("worker_failed", worker=name)
                 return 1
-            await task
-        except Exception:
-            log.exception("worker_failed", worker=name)
-            return 1
-        finally:
-            stopping.cancel()
-            task.cancel()
+            finally:
+                stopping.cancel()
+                task.cancel()
     log.info("stopped", worker=name)
     return 0
 

@@ -19,7 +19,7 @@ import structlog
 from aiohttp import web
 from uvloop import new_event_loop
 
-from vitrina import logging, tracing
+from vitrina import emf, logging, tracing
 from vitrina.api.server.connection import Connection
 from vitrina.config import Settings
 from vitrina.errors import TableUnavailable, Unavailable
@@ -116,7 +116,7 @@ async def _serve(create_app: CreateApp, settings: Settings, on_ready: OnReady, *
     if supervised:
         _stop_with_parent(stop)
     app = create_app(settings)
-    async with listening(app, settings, reuse_port=supervised) as url:
+    async with emf.printed(settings.metrics_namespace), listening(app, settings, reuse_port=supervised) as url:
         gc.freeze()  # Loaded modules are never freed: exclude them from garbage collections, which pause requests.
         on_ready(url)
         await stop.wait()

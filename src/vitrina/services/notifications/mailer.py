@@ -181,6 +181,7 @@ class Mailer:
         except Exception as error:
             # A mail that breaks its sender must not stop the others.
             log.exception("mail_failed", **held.log_fields)
+            MAILS.labels("failed").inc()
             return await self._retry(held, type(error).__name__)
         MAILS.labels("sent").inc()
         self._holds.end()
