@@ -2,11 +2,14 @@
 
 from datetime import timedelta
 
+import pytest
+
 from tests.store.samples import START, at, create, delete, edit
 from vitrina.domain.products import Change
 from vitrina.store import keys
 from vitrina.store.changes import ChangeStore
 from vitrina.store.items import ChangeItem
+from vitrina.store.migrations import m0005_feed_of_changes
 from vitrina.store.migrations.ledger import Entry
 from vitrina.store.migrations.runner import migrate, standing
 from vitrina.store.operations import Update
@@ -32,8 +35,12 @@ async def run(table: Table) -> Entry:
     return next(entry for entry in await standing(table) if entry.number == 5)
 
 
-async def test_changes_without_a_position_get_that_of_their_time(table: Table) -> None:
-    """Of one product none precedes an earlier version, although the clock of its process was behind."""
+async def test_changes_without_a_position_get_that_of_their_time(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one product none precedes an earlier version, although the clock of its process was behind.
+
+    A long history is read page by page.
+    """
+    monkeypatch.setattr(m0005_feed_of_changes, "_PAGE", 2)
     store = ProductStore(table)
     lamp, chair = await create(store), await create(store, created_at=at(3))
     second = await edit(store, lamp, minutes=9, name="Other")

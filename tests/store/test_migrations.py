@@ -19,7 +19,7 @@ from vitrina.domain.products import Listing, Product, Sort
 from vitrina.domain.users import Role, User
 from vitrina.errors import TableUnavailable
 from vitrina.store import keys, migrations
-from vitrina.store.items import EmailItem, Item, ProductItem, SkuItem
+from vitrina.store.items import EmailItem, Item, MigrationItem, ProductItem, SkuItem
 from vitrina.store.listings import ProductListings
 from vitrina.store.migrations import ledger as ledger_module, m0002_index_keys, runner
 from vitrina.store.migrations.ledger import LEASE, Entry, Held, Ledger, Lost, State, claim
@@ -279,6 +279,58 @@ async def test_a_migration_can_be_cancelled_at_every_request(
     await migrate(table, said.append)
     assert len(done) == 10
     assert said[-1].state is State.FINISHED
+
+
+async def test_a_round_that_takes_longer_than_a_lease_keeps_it(
+    table: Table, said: list[Entry], only: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A product may have a long history, and a throttled write waits for minutes. A second run waits meanwhile."""
+    monkeypatch.setattr(ledger_module, "LEASE", timedelta(seconds=0.5))
+    await create(ProductStore(table))
+    visited: list[str] = []
+
+    async def visit(item: Item) -> bool:
+        visited.append(item.pk)
+        await asyncio.sleep(1.5)
+        return True
+
+    async def run(_: Table, ledger: Ledger) -> None:
+        await ledger.sweep(visit, only=Item.type.is_in(ProductItem))
+
+    only(run)
+    first = asyncio.create_task(migrate(table, said.append))
+    while not visited:  # noqa: ASYNC110 - the visit has no event
+        await asyncio.sleep(0.01)
+    await migrate(table, said.append)
+    await first
+    assert len(visited) == 1
+    assert {entry.state for entry in said} >= {State.RUNNING, State.WAITING, State.FINISHED}
+
+
+async def test_a_run_that_has_lost_its_lease_stops_within_a_round(
+    table: Table, said: list[Entry], only: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run has taken the migration over while this one was suspended."""
+    monkeypatch.setattr(ledger_module, "LEASE", timedelta(seconds=0.3))
+    await create(ProductStore(table))
+    ended: list[str] = []
+
+    async def visit(item: Item) -> bool:
+        await table.update(Update(keys.migration(1), [MigrationItem.runner.set("another")]))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(item.pk)
+        return True
+
+    async def run(_: Table, ledger: Ledger) -> None:
+        await ledger.sweep(visit, only=Item.type.is_in(ProductItem))
+
+    only(run)
+    with pytest.raises(Lost):
+        async with asyncio.timeout(10):
+            await migrate(table, said.append)
+    assert len(ended) == 1
 
 
 async def test_a_second_runner_waits_for_the_first(

@@ -1,16 +1,17 @@
 """The ledger: an item for each migration that was started on the table, held by one run at a time.
 
-A run holds an entry for `LEASE` and extends the lease with each checkpoint. If the run releases the entry, or dies and
-lets the lease expire, the next run continues from the last checkpoint. Clocks that differ by more than the lease could
-let two runs work at once; that is wasteful but harmless, since migrations are idempotent.
+A run holds an entry for `LEASE`, and extends the lease while it works and with each checkpoint. If the run releases the
+entry, or dies and lets the lease expire, the next run continues from the last checkpoint. Clocks that differ by more
+than the lease could let two runs work at once; that is wasteful but harmless, since migrations are idempotent.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
@@ -26,8 +27,10 @@ from vitrina.store.operations import Query, Scan, Update
 from vitrina.store.paging import every
 from vitrina.store.table import ConditionFailed, Table
 
+T = TypeVar("T")
 LEASE: Final = timedelta(seconds=60)
-"""Much longer than the time between two checkpoints."""
+_RENEWALS: Final = 3
+"""Renewals in the time of a lease: two may fail."""
 SEGMENTS: Final = 8
 PAGE: Final = 100
 """Items that a sweep reads in each segment between two checkpoints."""
@@ -75,7 +78,7 @@ class Held(Exception):
 
 
 class Lost(Exception):
-    """Another run has taken the migration over, since this one made no checkpoint within its lease."""
+    """Another run has taken the migration over, since this one could not extend its lease."""
 
 
 class Ledger:
@@ -146,7 +149,7 @@ class Ledger:
 
         while any(position is not None for position in positions):
             # Waits for each turn even after a failure: no write may follow the end of the run.
-            turns = await asyncio.gather(*map(turn, range(len(positions))), return_exceptions=True)
+            turns = await self._hold(asyncio.gather(*map(turn, range(len(positions))), return_exceptions=True))
             done = [result for result in turns if not isinstance(result, BaseException)]
             for result in turns:
                 if isinstance(result, BaseException):
@@ -155,6 +158,17 @@ class Ledger:
             await self.checkpoint(
                 positions, seen=sum(seen for _, seen, _ in done), changed=sum(changed for _, _, changed in done)
             )
+
+    async def _hold(self, work: asyncio.Future[T]) -> T:
+        """Return the result of `work`, and extend the lease while it runs. Raises Lost once `work` has been stopped."""
+        try:
+            while not (await asyncio.wait([work], timeout=LEASE.total_seconds() / _RENEWALS))[0]:
+                with suppress(TableUnavailable):  # The next renewal comes before the lease ends.
+                    await self._update([MigrationItem.held_until.set(self._clock() + LEASE)])
+            return work.result()
+        finally:
+            work.cancel()
+            await asyncio.wait([work])
 
     async def _update(self, actions: list[Action]) -> None:
         key = keys.Key(self._item.pk, self._item.sk)

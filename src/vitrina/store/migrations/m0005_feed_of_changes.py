@@ -12,11 +12,13 @@ from vitrina.store import keys
 from vitrina.store.items import ChangeItem, Item, ProductItem, expect_type
 from vitrina.store.migrations.ledger import Ledger
 from vitrina.store.operations import Query, Update
-from vitrina.store.paging import every
+from vitrina.store.paging import pages
 from vitrina.store.table import Table
 
 NAME: Final = "feed of changes"
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+_PAGE: Final = 100
+"""Changes of a product that are read by one call, and in memory."""
 
 
 async def run(table: Table, ledger: Ledger) -> None:
@@ -28,15 +30,15 @@ async def run(table: Table, ledger: Ledger) -> None:
     async def visit(item: Item) -> bool:
         of_product = (Item.pk == item.pk) & Item.sk.startswith(keys.CHANGE_PREFIX)
         at, written = _EARLIEST, False
-        for found in await every(table, Query(condition=of_product, consistent=True)):
-            change = expect_type(found, ChangeItem)
-            at = max(at, change.at)  # The clocks of two processes may have differed.
-            position = keys.feed_position(at, change.product_id, change.version)
-            if change.feed_position != position:
-                feed = ChangeItem.feed.set(keys.feed(keys.feed_shard(change.product_id)))
-                actions = [feed, ChangeItem.feed_position.set(position)]
-                await table.update(Update(change.key, actions, ChangeItem.version == change.version))
-                written = True
+        async for found in pages(table, Query(condition=of_product, consistent=True), limit=_PAGE):
+            for change in (expect_type(each, ChangeItem) for each in found):
+                at = max(at, change.at)  # The clocks of two processes may have differed.
+                position = keys.feed_position(at, change.product_id, change.version)
+                if change.feed_position != position:
+                    feed = ChangeItem.feed.set(keys.feed(keys.feed_shard(change.product_id)))
+                    actions = [feed, ChangeItem.feed_position.set(position)]
+                    await table.update(Update(change.key, actions, ChangeItem.version == change.version))
+                    written = True
         return written
 
     await ledger.sweep(visit, only=Item.type.is_in(ProductItem))
