@@ -1,6 +1,7 @@
 """POST /v1/auth/password: every signed-in role can change its own password (R2)."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -152,3 +153,26 @@ async def test_of_two_concurrent_changes_one_succeeds(anonymous: Client) -> None
     await sign_in(anonymous, somebody.account, won[0])
     alive = [(await person.get("/v1/me")).status for person in passwords]
     assert sorted(alive) == [200, 401]
+
+
+async def test_a_crowd_of_sign_ins_does_not_delay_a_change_of_the_password(
+    service: Service, somebody: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checks of the account's password wait in one queue; the change of a session has another one."""
+    passwords = service.services.passwords
+    matches, let_go = passwords.matches, threading.Event()
+    owners: list[str] = []
+
+    async def watched(password: str, password_hash: str | None, *, owner: str = "") -> bool:
+        owners.append(owner)
+        return await matches(password, password_hash, owner=owner)
+
+    monkeypatch.setattr(passwords, "matches", watched)
+    email = somebody.account["email"]
+    crowd = [asyncio.create_task(passwords._checks.run(let_go.wait, owner=email)) for _ in range(4)]
+    try:
+        ok(await somebody.post("/v1/auth/password", CHANGE), 204)
+    finally:
+        let_go.set()
+        await asyncio.gather(*crowd)
+    assert email not in owners

@@ -197,6 +197,22 @@ async def test_accounts_get_threads_in_turn_and_one_at_a_time() -> None:
     assert (passwords._checks.waiting, passwords._checks._turns, passwords._checks._running) == (0, {}, set())
 
 
+async def test_a_crowd_at_one_account_waits_for_few_of_its_checks_and_delays_no_session() -> None:
+    """More than eight are refused at once, whatever room the queue has. A session proves whose it is."""
+    passwords = Passwords(cost=4, workers=2, queue=256, wait=5)
+    let_go = threading.Event()
+    crowd = [asyncio.create_task(passwords._checks.run(let_go.wait, owner="ana@example.com")) for _ in range(20)]
+    await asyncio.sleep(0)
+    refused = [task for task in crowd if task.done()]
+    assert [type(task.exception()) for task in refused] == [Overloaded] * 11
+    async with asyncio.timeout(5):
+        assert not await passwords.matches("blue-lantern-2026", None, owner="session")
+    assert passwords._checks.waiting == 8
+    let_go.set()
+    await asyncio.gather(*crowd, return_exceptions=True)
+    passwords.close()
+
+
 async def test_registrations_leave_a_thread_to_sign_ins(passwords: Passwords) -> None:
     """New passwords also have a queue of their own."""
     let_go = threading.Event()

@@ -151,7 +151,8 @@ class Authentication:
         user = principal.user
         async with self._throttle.password_change(principal.session.id) as allowance:
             password_hash = await self._users.password_hash(user.id)
-            if not await self._passwords.matches(current_password, password_hash, owner=canonical_email(user.email)):
+            # A crowd that guesses the account's password does not delay a session, which proves that it is the owner's.
+            if not await self._passwords.matches(current_password, password_hash, owner=principal.session.id):
                 raise WrongPassword
         await check_password(self._passwords, new_password, email=user.email, name=user.name, field="new_password")
         new_hash = await self._passwords.hash(new_password)

@@ -25,6 +25,8 @@ _WORKERS: Final = 2
 """Threads that run bcrypt."""
 _QUEUE: Final = 256
 """Password checks that may wait for a thread; past that they are refused."""
+_OF_ONE_OWNER: Final = 8
+"""Checks of one account that may wait: 1.6 s. A crowd that guesses its password delays its owner by no more."""
 _FEWEST_GUESSES: Final = 10**6
 """Below it zxcvbn calls a password "very guessable": common passwords, and simple variations of them."""
 _ESTIMATED_LENGTH: Final = 20
@@ -56,7 +58,8 @@ class Passwords:
     async def matches(self, password: str, password_hash: str | None, *, owner: str = "") -> bool:
         """Return whether a password has this hash; without a hash, return False after the same time.
 
-        Owners, which are accounts, get threads in turn. Raises Overloaded when no thread is free in time.
+        Owners, which are accounts or sessions, get threads in turn. Raises Overloaded when no thread is free in time,
+        and at once when many checks of the owner wait.
         """
         wanted = (password_hash or self._decoy_hash).encode()
         same = await self._checks.run(lambda: bcrypt.checkpw(_digest(password), wanted), owner=owner)
@@ -116,8 +119,8 @@ class _Share:
 
     async def _wait_for_turn(self, owner: str) -> None:
         turns = self._turns.setdefault(owner, deque())
-        # No account takes more than half of the queue, so another one's job has a place in it.
-        if self.waiting >= self._queue or (owner and len(turns) >= self._queue // 2):
+        # No owner takes more than half of the queue, so another one's job has a place in it.
+        if self.waiting >= self._queue or (owner and len(turns) >= min(_OF_ONE_OWNER, self._queue // 2)):
             self._forget(owner)
             raise Overloaded
         turn = asyncio.get_running_loop().create_future()
