@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.chaos.faults import Fault, faulty_table
 from vitrina.aws import Clients, connect
 from vitrina.config import Settings
 from vitrina.store.definition import create_table_arguments
@@ -37,3 +38,12 @@ async def table(clients: Clients, settings: Settings) -> AsyncIterator[Table]:
     await clients.writer.create_table(**create_table_arguments(settings))
     yield Table(clients, name=settings.table_name, deadline=30)
     await clients.writer.delete_table(TableName=settings.table_name)
+
+
+@pytest.fixture
+async def lossy(table: Table, settings: Settings) -> AsyncIterator[Table]:
+    """The same table; the response to the first try of each call is lost after the call was carried out."""
+    async with faulty_table(settings.writer_endpoint or "") as (proxy, url):
+        proxy.fault = Fault.LOST_ONCE
+        async with connect(settings.model_copy(update={"writer_endpoint": url})) as clients:
+            yield Table(clients, name=table.name, deadline=30)

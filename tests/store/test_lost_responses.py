@@ -1,16 +1,12 @@
 """A conditional write whose response is lost is sent again; its condition then fails on what it has written itself."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from tests.chaos.faults import Fault, faulty_table
 from tests.mail.samples import AT
 from tests.store.samples import at, price_changed, session, user
-from vitrina.aws import connect
-from vitrina.config import Settings
 from vitrina.domain.notices import Notice
 from vitrina.ids import new_id
 from vitrina.store import keys
@@ -25,15 +21,6 @@ from vitrina.store.sessions import SessionStore
 from vitrina.store.table import ConditionFailed, Table
 
 LEASE = timedelta(seconds=60)
-
-
-@pytest.fixture
-async def lossy(table: Table, settings: Settings) -> AsyncIterator[Table]:
-    """The same table; the response to the first try of each call is lost after the call was carried out."""
-    async with faulty_table(settings.writer_endpoint or "") as (proxy, url):
-        proxy.fault = Fault.LOST_ONCE
-        async with connect(settings.model_copy(update={"writer_endpoint": url})) as clients:
-            yield Table(clients, name=table.name, deadline=30)
 
 
 async def test_each_conditional_write_of_the_stores_succeeds(lossy: Table) -> None:

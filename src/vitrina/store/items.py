@@ -353,9 +353,13 @@ class IdempotencyItem(Item, discriminator="idempotency"):
 
 
 class LoginAttemptsItem(Item, discriminator="failures"):
-    """Sign-in attempts of a subject in a window that failed or are still being checked."""
+    """Sign-in attempts of a subject in a window that failed or are still being checked.
+
+    `last` names the write that counted last, which may be sent twice; older releases write none.
+    """
 
     tries = IntegerAttribute()
+    last = UnicodeAttribute(null=True)
 
 
 class MigrationItem(Item, discriminator="migration"):
