@@ -5,8 +5,10 @@ import contextvars
 from itertools import pairwise
 
 import pytest
+from structlog.testing import capture_logs
 
 from scripts.benchmarks import virtual_time
+from vitrina.errors import TableUnavailable
 from vitrina.services.batching import Batcher, GroupedReads
 
 CALL = 0.006
@@ -283,3 +285,33 @@ async def test_a_failed_grouped_read_fails_those_that_share_it_and_idle_keys_are
         for failure in await asyncio.gather(*(reads.get(key, fail) for _ in range(3)), return_exceptions=True):
             assert isinstance(failure, ValueError)
     assert len(reads._batchers) <= 2
+
+
+async def test_a_cancelled_call_cancels_its_requests_and_those_that_wait_for_it() -> None:
+    """Nobody waits for ever, and later requests start anew."""
+    flush = Flush(held=True)
+    batcher = Batcher(flush, most=10)
+    first = batcher.submit(1)
+    await turns()
+    queued = batcher.submit(2)
+    assert batcher._worker is not None
+    batcher._worker.cancel()
+    await batcher.drained()
+    assert (first.cancelled(), queued.cancelled(), len(batcher)) == (True, True, 0)
+    flush.let_go()
+    assert await batcher.submit(3) == 6
+
+
+async def test_an_error_is_logged_if_no_request_waits_for_it() -> None:
+    """All have been cancelled or released meanwhile. An expected failure has been logged where it came from."""
+    for failure, logged in ((ValueError("as asked"), 1), (TableUnavailable(), 0)):
+        flush = Flush(held=True)
+        flush.failure = failure
+        batcher = Batcher(flush, most=10)
+        gone = batcher.submit(1)
+        await turns()
+        gone.cancel()
+        flush.let_go()
+        with capture_logs() as logs:
+            await batcher.drained()
+        assert [(line["event"], line["exc_info"]) for line in logs] == [("shared_call_failed", failure)] * logged

@@ -16,8 +16,14 @@ that are all in one batch.
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar
+
+import structlog
+
+from vitrina.errors import VitrinaError
+
+log = structlog.get_logger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -39,8 +45,9 @@ Load = Callable[[], Coroutine[Any, Any, R]]
 class Batcher(Generic[T, R]):
     """Hands requests in batches of up to `most` to `flush`, which returns a result for each, in order.
 
-    An error of `flush` is raised to every request of its batch. A batch of fewer than `enough` requests may wait until
-    `spacing` seconds after the start of the last one. A request that is cancelled while it is queued is dropped.
+    An error of `flush` is raised to every request of its batch; if it is cancelled, so are all requests. A batch of
+    fewer than `enough` requests may wait until `spacing` seconds after the start of the last one. A request that is
+    cancelled while it is queued is dropped.
     """
 
     def __init__(
@@ -93,7 +100,13 @@ class Batcher(Generic[T, R]):
                 self._expected = self._enough if self._queued else min(len(self._in_flight), self._enough)
                 self._in_flight = []
                 await self._quiet()
+        except asyncio.CancelledError:
+            for _, future in self._queued:
+                future.cancel()
+            self._queued.clear()
+            raise
         finally:
+            self._in_flight = []
             self._worker = None
 
     async def _gather(self) -> None:
@@ -120,14 +133,25 @@ class Batcher(Generic[T, R]):
     async def _settle(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:
             results = await self._flush([request for request, _ in batch])
-        except Exception as error:  # noqa: BLE001 - every waiter of the batch raises it
+        except asyncio.CancelledError:
             for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
+                future.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - every waiter of the batch raises it
+            fail([future for _, future in batch], error)
         else:
             for (_, future), result in zip(batch, results, strict=True):
                 if not future.done():
                     future.set_result(result)
+
+
+def fail(waiting: Iterable[asyncio.Future[Any]], error: Exception) -> None:
+    """Raise an error to every request that still waits; without any, log it, unless it is an expected failure."""
+    left = [future for future in waiting if not future.done()]
+    for future in left:
+        future.set_exception(error)
+    if not left and not isinstance(error, VitrinaError):
+        log.error("shared_call_failed", exc_info=error)
 
 
 class GroupedReads(Generic[K, R]):

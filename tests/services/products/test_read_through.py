@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from structlog.testing import capture_logs
 
 from vitrina import metrics
 from vitrina.errors import TableUnavailable
@@ -275,3 +276,30 @@ async def test_an_outage_serves_stale_shared_values_but_none_from_before_a_write
     cache.clear()
     with pytest.raises(TableUnavailable):
         await source.word(cache, "a")
+
+
+async def test_a_cancelled_shared_read_cancels_its_requests(source: Source) -> None:
+    """The next request for its key reads anew."""
+    cache = source.shared()
+    source.open.clear()
+    waiting = [asyncio.create_task(source.word(cache, "a")) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    for read in cache._reads:
+        read.cancel()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(result) for result in results] == [asyncio.CancelledError] * 2
+    source.open.set()
+    assert await source.word(cache, "a") == "1"
+
+
+async def test_the_error_of_a_shared_read_is_logged_if_no_request_waits_for_it(source: Source) -> None:
+    """All have been cancelled, or got a stale value."""
+    cache = source.shared()
+    source.open.clear()
+    waiting = asyncio.create_task(source.word(cache, "missing"))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    source.open.set()
+    with capture_logs() as logs:
+        await asyncio.gather(*cache._reads, waiting, return_exceptions=True)
+    assert [(line["event"], type(line["exc_info"])) for line in logs] == [("shared_call_failed", KeyError)]

@@ -184,7 +184,7 @@ async def test_a_lost_view_is_logged_and_counted(monkeypatch: pytest.MonkeyPatch
         await record(recorder)
         assert await recorder.drain(seconds=5) == 0
     assert VIEWS_LOST._value.get() == lost + 1
-    assert [(log["event"], log["number"]) for log in logs] == [("views_lost", 1)]
+    assert [(log["event"], log.get("number")) for log in logs] == [("views_lost", 1), ("shared_call_failed", None)]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 from prometheus_client import Counter
 
 from vitrina.errors import TableUnavailable
-from vitrina.services.batching import Batcher
+from vitrina.services.batching import Batcher, fail
 from vitrina.services.products.circuit import LATE, PATIENCE, Circuit
 from vitrina.store.table import MOST_KEYS
 
@@ -233,17 +233,25 @@ class SharedReads(Cache[K, V]):
     async def _read(self, key: K, load: Callable[[], Awaitable[V]], waiting: list[asyncio.Future[V | None]]) -> None:
         began = self._time()
         ttl = self._ttl if self.is_settled else min(self._ttl, _UNSETTLED)
-        value, error = None, None
         try:
             value = await self._circuit.watch(load())
-        except Exception as failure:  # noqa: BLE001 - every waiting request raises it
-            error = failure
-        if self._waiting.get(key) is waiting:  # It has not been cleared.
-            del self._waiting[key]
-            if value is not None:
-                self._keep(key, value, began, ttl)
+        except asyncio.CancelledError:
+            self._end(key, waiting)
+            for future in waiting:
+                future.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - every waiting request raises it
+            self._end(key, waiting)
+            fail(waiting, error)
+            return
+        if self._end(key, waiting):
+            self._keep(key, value, began, ttl)
         for future in (future for future in waiting if not future.done()):
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
+            future.set_result(value)
+
+    def _end(self, key: K, waiting: list[asyncio.Future[V | None]]) -> bool:
+        """Let later requests for `key` read anew; returns False if it has been cleared since the read began."""
+        if self._waiting.get(key) is not waiting:
+            return False
+        del self._waiting[key]
+        return True
