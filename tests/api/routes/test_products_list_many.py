@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.api.client import Client, JsonObject, Person, ok, pages, problem, product_body, refused, unique
+from tests.service import Service
 from vitrina.ids import new_id
 
 BRAND = "Range & Co"
@@ -153,3 +154,18 @@ async def test_a_cursor_of_a_price_range_is_valid_for_that_range(
 async def test_an_invalid_price_range_is_refused(anonymous: Client, parameters: str, pointer: str) -> None:
     """The form is that of a price; a range goes with no other sort."""
     refused(await anonymous.get(f"/v1/products?{parameters}"), pointer)
+
+
+@pytest.mark.parametrize(("kind", "possible"), [("id", new_id()), ("sku", "LAMP-1")])
+async def test_a_list_for_which_the_table_is_not_asked_does_not_tell_that_it_answers(
+    service: Service, anonymous: Client, kind: str, possible: str
+) -> None:
+    """Only an answer of the table closes the circuit breaker."""
+    circuit = service.services.product_cache.pages._circuit
+    circuit._open()
+    for _ in range(2):
+        page = ok(await anonymous.get(query("no name", "", kind=kind)))
+        assert (page["items"], page["missing"]) == ([], ["no name", ""])
+    assert circuit._is_open
+    ok(await anonymous.get(query("no name", possible, kind=kind)))
+    assert not circuit._is_open

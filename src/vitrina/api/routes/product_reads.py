@@ -124,7 +124,11 @@ async def _page_response(
         page = await request.app[SERVICES].page_reads.get(key, read)
         headers = None if page.next_cursor is None else {"Link": request.next_link(page.next_cursor)}
         return conditional_response(request, page.body, etag=page.etag, headers=headers)
-    found: Cached[RenderedPage] = await request.app[SERVICES].product_cache.pages.get(key, read)
+    found: Cached[RenderedPage]
+    if isinstance(asked, Selection) and not asked.is_readable:
+        found = Cached(await read(), read_at=0.0)
+    else:  # The cache takes each read for an answer of the table.
+        found = await request.app[SERVICES].product_cache.pages.get(key, read)
     page = found.value
     if request.if_none_match(page.etag):
         return json_response(status=304, etag=page.etag, headers=REVALIDATED)

@@ -16,6 +16,11 @@ class Selection:
     kind: Literal["id", "sku"]
     names: tuple[str, ...]
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether a name can be that of a product; otherwise the table need not be asked."""
+        return any(map(is_id if self.kind == "id" else is_sku, self.names))
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
