@@ -1,5 +1,7 @@
 """Stored responses for idempotency keys are replayed until they expire and prevent a second creation."""
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -75,6 +77,18 @@ async def test_an_expired_response_is_not_found(store: IdempotencyStore) -> None
     second = StoredResponse(status=200, headers={}, body=b"second")
     await store.keep(late, second)
     assert await store.find(late) == second
+
+
+async def test_parts_of_a_request_have_responses_of_their_own(store: IdempotencyStore) -> None:
+    """Together they may exceed what one query reads; those of other keys are not among them."""
+    parts, other = ([replace(claim(key=key), part=part) for part in range(100)] for key in ("key", "key2"))
+    large = replace(ANSWER, body=b"x" * 40_000)
+    assert await store.find_parts(parts) == [None] * 100
+    await asyncio.gather(store.keep(claim(), ANSWER), *(store.keep(part, large) for part in (*parts[:30], other[99])))
+    assert await store.find_parts(parts) == [large] * 30 + [None] * 70
+    assert await store.find_parts([replace(part, made_at=part.expires_at) for part in parts]) == [None] * 100
+    with pytest.raises(IdempotencyKeyReused):
+        await store.find_parts([replace(part, body_fingerprint="other") for part in parts])
 
 
 async def test_a_creation_and_its_response_are_one_transaction(store: IdempotencyStore, table: Table) -> None:

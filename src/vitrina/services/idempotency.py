@@ -72,11 +72,8 @@ class Idempotency:
             await self._store.keep(claim, _BEGUN)
         except AlreadyAnswered as begun:
             expires_at, is_known = begun.expires_at, True
-        claims = [
-            replace(claim, key_fingerprint=f"{claim.key_fingerprint}.{number}", expires_at=expires_at)
-            for number in range(parts)
-        ]
-        return claims, await self._store.find_all(claims) if is_known else [None] * parts
+        claims = [replace(claim, part=number, expires_at=expires_at) for number in range(parts)]
+        return claims, await self._store.find_parts(claims) if is_known else [None] * parts
 
     async def settle_new(
         self,

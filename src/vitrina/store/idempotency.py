@@ -9,7 +9,8 @@ from vitrina.clock import epoch_seconds
 from vitrina.errors import IdempotencyInProgress, IdempotencyKeyReused
 from vitrina.store import keys
 from vitrina.store.items import IdempotencyItem, Item, expect_type
-from vitrina.store.operations import ABSENT, Put, Step
+from vitrina.store.operations import ABSENT, Put, Query, Step
+from vitrina.store.paging import every
 from vitrina.store.table import ConditionFailed, Table
 
 
@@ -24,7 +25,10 @@ class StoredResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A request with an idempotency key: its owner, its route, and keyed hashes of the key and of the body."""
+    """A request with an idempotency key: its owner, its route, and keyed hashes of the key and of the body.
+
+    `part` is the position of one part of it, which has a response of its own.
+    """
 
     owner: str
     route: str
@@ -32,6 +36,7 @@ class Claim:
     body_fingerprint: str
     made_at: datetime
     expires_at: datetime
+    part: int | None = None
 
 
 class AlreadyAnswered(Exception):
@@ -53,9 +58,13 @@ class IdempotencyStore:
         """Return the stored response for a claim: 1 call. Raises IdempotencyKeyReused if the body differs."""
         return _stored(await self._table.get(_key(claim), consistent=True), claim)
 
-    async def find_all(self, claims: Sequence[Claim]) -> list[StoredResponse | None]:
-        """Return the stored responses for up to 100 claims of one time: 1 call. Raises IdempotencyKeyReused."""
-        found = await self._table.get_many([_key(claim) for claim in claims], consistent=True)
+    async def find_parts(self, claims: Sequence[Claim]) -> list[StoredResponse | None]:
+        """Return the stored responses for all parts of a request: 1 call for each MB. Raises IdempotencyKeyReused."""
+        if not claims:
+            return []
+        partition = keys.idempotency_parts(claims[0].owner, claims[0].key_fingerprint)
+        items = await every(self._table, Query(condition=Item.pk == partition, consistent=True))
+        found = {item.key: item for item in items}
         return [_stored(found.get(_key(claim)), claim) for claim in claims]
 
     async def keep(self, claim: Claim, response: StoredResponse) -> None:
@@ -83,7 +92,9 @@ def _put(claim: Claim, response: StoredResponse) -> Put:
 
 
 def _key(claim: Claim) -> keys.Key:
-    return keys.idempotency(claim.owner, claim.route, claim.key_fingerprint)
+    if claim.part is None:
+        return keys.idempotency(claim.owner, claim.route, claim.key_fingerprint)
+    return keys.idempotency_part(claim.owner, claim.key_fingerprint, claim.part)
 
 
 def _stored(item: Item | None, claim: Claim) -> StoredResponse | None:

@@ -305,6 +305,16 @@ def idempotency(owner: str, route: str, fingerprint: str) -> Key:
     return Key(f"IDEMPOTENCY#{owner}", f"{route}#{fingerprint}")
 
 
+def idempotency_parts(owner: str, fingerprint: str) -> str:
+    """Return the partition of the responses for the parts of one request: many parts are written at a time."""
+    return f"IDEMPOTENCY#{owner}#{fingerprint}"
+
+
+def idempotency_part(owner: str, fingerprint: str, part: int) -> Key:
+    """Return the key of the stored response for a part of a request."""
+    return Key(idempotency_parts(owner, fingerprint), f"PART#{part:02d}")
+
+
 def login_attempts(subject: str, window: int) -> Key:
     """Return the key of the login attempts of a subject (a keyed hash) in a window."""
     return Key(f"FAILURES#{subject}", f"WINDOW#{window}")

@@ -268,6 +268,12 @@ async def _(h: Harness) -> Work:
     return _send(h, *await _keyed(h), key="batch")
 
 
+plain(
+    "POST /v1/products/batch, a new product, with an idempotency key",
+    lambda h: _send(h, {"op": "upsert"} | product(), key="new"),
+)
+
+
 @row("POST /v1/products/batch, the same again", 200)
 async def _(h: Harness) -> Work:
     operations = await _keyed(h)
