@@ -1,7 +1,7 @@
 """Mail to admins in the table (R9): an index of due mail, and at most one mail in progress for each account."""
 
 from collections.abc import Container
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from pynamodb.expressions.condition import Condition
@@ -20,7 +20,9 @@ from vitrina.store.table import ConditionFailed, Table
 MOST_NOTICES: Final = 500
 """Notices in one digest; the rest go into the next one."""
 _PAGE: Final = 250
-_MOST_ACCOUNTS: Final = 64
+MOST_ACCOUNTS: Final = 64
+"""Accounts after which the reading of a shard ends: fewer are all that have due mail."""
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 _SETTLED: Final = timedelta(seconds=0.5)
 """Time for which a due digest waits, because the index may lack its last notices; they would need a second mail."""
 
@@ -39,22 +41,23 @@ class MailStore:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    async def due(self, shard: int, *, at: datetime, leave_out: Container[str] = ()) -> list[Waiting]:
-        """Find the mail that is due at `at` in one shard: 1 call for each page of 250 items, up to 64 accounts.
+    async def due(
+        self, shard: int, *, at: datetime, since: datetime | None = None, leave_out: Container[str] = ()
+    ) -> list[Waiting]:
+        """Find the mail that has become due from `since` to `at` in one shard: 1 call for each page of 250 items.
 
         The index lags behind the table, so a notice may have been mailed already. Accounts in `leave_out` are skipped,
         so that many notices of one of them do not delay the others.
         """
-        query = Query(
-            condition=(Item.due == keys.due_mail(shard)) & (Item.due_at <= at), index=keys.DUE_BY_TIME, fresh=True
-        )
+        condition = (Item.due == keys.due_mail(shard)) & Item.due_at.between(since or _EARLIEST, at)
+        query = Query(condition=condition, index=keys.DUE_BY_TIME, fresh=True)
         found: dict[str, Waiting] = {}
         async for items in pages(self._table, query, limit=_PAGE):
             for item in items:
                 assert isinstance(item, (MailItem, NoticeItem))  # noqa: S101 - only these have the index's keys
                 if item.user_id not in leave_out and not _may_grow(item, at):
                     _collect(item, found.setdefault(item.user_id, Waiting(item.user_id)))
-            if len(found) >= _MOST_ACCOUNTS:
+            if len(found) >= MOST_ACCOUNTS:
                 break
         return list(found.values())
 

@@ -196,7 +196,8 @@ async def test_a_paused_account_with_thousands_of_notices_blocks_no_other(
     harness: MailHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vitrina.store.mails._PAGE", 10)
-    monkeypatch.setattr("vitrina.store.mails._MOST_ACCOUNTS", 1)
+    for module in ("vitrina.store.mails", "vitrina.services.notifications.mailer"):
+        monkeypatch.setattr(f"{module}.MOST_ACCOUNTS", 1)
     monkeypatch.setattr("vitrina.store.keys.MAIL_SHARDS", 1)
     bad, good = await harness.admin(), await harness.admin()
     await harness.add_due(bad, range(35))
@@ -291,6 +292,60 @@ async def test_a_recipient_who_is_held_back_delays_no_other(harness: MailHarness
     assert REGISTRY.get_sample_value("vitrina_mails_held_back_total", {"code": "MessageRejected"}) == before + 9
     await harness.mailer().send_due()
     assert len(harness.outbox.sent) == 2
+
+
+async def test_notices_behind_a_mail_that_waits_are_not_read_before_its_next_try(
+    harness: MailHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be thousands. A poll is a call for each shard, until the mail is sent; then they are sent too."""
+    monkeypatch.setattr("vitrina.store.mails._PAGE", 10)
+    held = [await harness.admin() for _ in range(2)]
+    for admin in held:
+        await harness.add_due(admin, range(15))
+        harness.outbox.fails[admin.email] = [
+            MailHeldBack("MessageRejected", "verify", concerns_all=False) for _ in range(9)
+        ]
+    good, query, calls = await harness.admin(), harness.table.query, 0
+
+    async def counted(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        nonlocal calls
+        calls += 1
+        return await query(*arguments, **options)
+
+    monkeypatch.setattr(harness.table, "query", counted)
+    sender = harness.mailer()
+    await sender.send_due()
+    assert calls > 4
+    for number in range(10):
+        calls = 0
+        harness.clock.at += timedelta(seconds=5)
+        await harness.add_due(good, [number], due_at=harness.clock.at)
+        await sender.send_due()
+        assert calls == 4
+    assert len(harness.outbox.sent) == 10
+    # While one account waits, the mail of the other one is due, and is refused again.
+    mails = [mail for admin in held if (mail := await harness.mail_of(admin))]
+    for mail in sorted(mails, key=lambda mail: str(mail.due_at)):
+        assert mail.due_at is not None
+        calls, harness.clock.at = 0, mail.due_at + timedelta(milliseconds=1)
+        await sender.send_due()
+        assert calls == 4
+    assert [len(harness.outbox.fails[admin.email]) for admin in held] == [9 - 2, 9 - 2]
+    # One is sent at last, and all that waited behind it; then the other one.
+    waiting, last = held
+    harness.outbox.fails[waiting.email].clear()
+    mail = await harness.mail_of(waiting)
+    assert mail is not None
+    assert mail.due_at is not None
+    harness.clock.at = mail.due_at + timedelta(milliseconds=1)
+    while await sender.send_due():
+        pass
+    assert len(harness.outbox.sent) == 10 + 15
+    harness.outbox.fails[last.email].clear()
+    harness.clock.at += timedelta(minutes=9)
+    while await sender.send_due():
+        pass
+    assert len(harness.outbox.sent) == 10 + 15 * 2
 
 
 async def test_takeovers_do_not_count_as_failures(harness: MailHarness) -> None:

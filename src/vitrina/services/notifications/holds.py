@@ -1,4 +1,4 @@
-"""How long mail waits that a mail service refuses for a reason that an operator or time will mend."""
+"""How long mail waits: of all, because the mail service refuses it for now, and of single accounts."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,6 +16,10 @@ _PAUSES: Final = Backoff(first=75, longest=540, jitter=0.2)
 """Pauses after refusals: a minute at least, and at most 9 minutes after an operator's repair the mail is sent."""
 _LOGGED: Final = timedelta(minutes=15)
 """Time after which a reason is logged again while it lasts."""
+_OVERLAP: Final = timedelta(minutes=1)
+"""What polls read again: the index lags, and the clocks of processes differ."""
+_READ_ALL: Final = timedelta(minutes=5)
+"""Time after which all due mail is read in any case: another process may have died with an account's mail."""
 
 
 class Holds:
@@ -48,3 +52,38 @@ class Holds:
             log.error("mail_held_back", **log_fields, attempt=attempt, code=reason.code, advice=reason.advice)
         MAILS_HELD_BACK.labels(reason.code).inc()
         return until
+
+
+class Rests:
+    """The accounts whose mail waits, and how much of the due mail a process reads meanwhile.
+
+    It only spares requests: the table decides what may be sent.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until: dict[str, datetime] = {}
+        self._known_before = self._known_until = clock()
+
+    def __contains__(self, user_id: object) -> bool:
+        """Return whether an account rests now."""
+        return isinstance(user_id, str) and (until := self._until.get(user_id)) is not None and until > self._clock()
+
+    def add(self, user_id: str, until: datetime) -> None:
+        """Let an account rest."""
+        self._until[user_id] = until
+
+    def since(self) -> datetime | None:
+        """Return the time before which all due mail is of accounts that rest; None if all due mail must be read."""
+        at = self._clock()
+        self._until = {user_id: until for user_id, until in self._until.items() if until > at}
+        return self._known_before if self._until and at < self._known_until else None
+
+    def note_poll(self, at: datetime, since: datetime | None, *, is_complete: bool) -> None:
+        """Remember a poll of the mail that was due from `since` to `at`; a complete one left only what rests."""
+        if since is None:
+            self._known_until = at + _READ_ALL
+        if is_complete:
+            self._known_before = at - _OVERLAP
+        else:
+            self._known_until = at

@@ -3,6 +3,9 @@
 All state is in the table: a notice is due from the write of its inbox entry on, and a mail that is being sent is due
 again once its lease ends. A poll costs 4 queries; a mail costs 3 requests, 1 for each notice, and 1 more for each half
 lease time that it takes.
+
+While an account's mail must wait, its other notices stay due. They may be thousands, so polls read only what has become
+due since all accounts that could be served were; that includes the mail itself, once it may be tried again.
 """
 
 import itertools
@@ -11,6 +14,7 @@ from asyncio import timeout
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import Any, Final
 
 import structlog
@@ -26,9 +30,9 @@ from vitrina.mail.message import compose, sender_address
 from vitrina.mail.transport import MailHeldBack, MailNotSent, MailRefused, Message, Transport
 from vitrina.metrics import MAILS
 from vitrina.services.concurrency import gather
-from vitrina.services.notifications.holds import Holds
+from vitrina.services.notifications.holds import Holds, Rests
 from vitrina.store.keys import MAIL_SHARDS
-from vitrina.store.mails import MOST_NOTICES, MailHeld, MailStore
+from vitrina.store.mails import MOST_ACCOUNTS, MOST_NOTICES, MailHeld, MailStore
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +45,14 @@ RETRY: Final = Backoff(first=18.75, longest=4500, factor=3, jitter=0.4)
 _SETTLE: Final = Backoff(first=0.5, longest=0.5, jitter=0)
 _LONGEST_LIFE: Final = timedelta(days=30)
 """Age at which a mail is given up whose senders keep dying, or that is held back: neither counts as its failure."""
+
+
+class _Turn(Enum):
+    """How the turn of an account ended: with nothing left, with more to send, or with a mail that waits."""
+
+    DONE = auto()
+    MORE = auto()
+    STOPPED = auto()
 
 
 class _LeaseLost(Exception):
@@ -89,8 +101,7 @@ class Mailer:
         self._clock = clock
         self._monotonic = monotonic
         self._settle = settle
-        self._resting: dict[str, datetime] = {}
-        """When mail to an account may be tried again. Only spares requests: the table decides."""
+        self._rests = Rests(clock)
         self._holds = Holds(clock)
 
     async def send_due(self, *, go_on: Callable[[], bool] = lambda: True) -> bool:
@@ -102,47 +113,58 @@ class Mailer:
         def may_send() -> bool:
             return go_on() and self._clock() >= self._holds.until
 
-        if self._clock() < self._holds.until:
+        at = self._clock()
+        if at < self._holds.until:
             return False
-        left = await gather((self._turn(each, may_send) for each in await self._due()), at_once=_ACCOUNTS_AT_ONCE)
-        return any(left) and self._clock() >= self._holds.until
+        since = self._rests.since()
+        shards = await self._due(at, since)
+        due = [waiting for found in shards for waiting in found]
+        turns = await gather((self._turn(each, may_send) for each in due), at_once=_ACCOUNTS_AT_ONCE)
+        ended = list(zip(due, turns, strict=True))
+        more = _Turn.MORE in turns or (
+            # Notices that waited behind a mail were due before `since`.
+            since is not None and any(each.mail is not None and turn is _Turn.DONE for each, turn in ended)
+        )
+        stopped = [each.user_id for each, turn in ended if turn is _Turn.STOPPED]
+        is_all = not more and all(len(found) < MOST_ACCOUNTS for found in shards)
+        self._rests.note_poll(at, since, is_complete=is_all and all(user_id in self._rests for user_id in stopped))
+        return more and self._clock() >= self._holds.until
 
     async def count_due(self) -> int:
         """Count the accounts with mail that is due, up to 64 in each shard. Raises TableUnavailable."""
-        return len(await self._due())
+        return sum(map(len, await self._due(self._clock(), None)))
 
-    async def _due(self) -> list[Waiting]:
-        at = self._clock()
-        self._resting = {user_id: until for user_id, until in self._resting.items() if until > at}
-        polls = (self._store.due(shard, at=at, leave_out=self._resting) for shard in range(MAIL_SHARDS))
-        return [each for found in await gather(polls, at_once=MAIL_SHARDS) for each in found]
+    async def _due(self, at: datetime, since: datetime | None) -> list[list[Waiting]]:
+        """Read the due mail of each shard, without that of accounts that rest."""
+        polls = (self._store.due(shard, at=at, since=since, leave_out=self._rests) for shard in range(MAIL_SHARDS))
+        return await gather(polls, at_once=MAIL_SHARDS)
 
-    async def _turn(self, waiting: Waiting, go_on: Callable[[], bool]) -> bool:
-        """Send mails to one account; returns whether it has more that can be sent now."""
+    async def _turn(self, waiting: Waiting, go_on: Callable[[], bool]) -> _Turn:
+        """Send mails to one account."""
         if not go_on():
-            return True
+            return _Turn.MORE
         try:
             if waiting.mail is not None and not await self._take_over(waiting.mail):
-                return False
+                return _Turn.STOPPED
             lists: list[tuple[tuple[str, ...], bool]] = [((notice_id,), False) for notice_id in waiting.notice_ids]
             lists += [(tuple(waiting.digest_ids), True)] if waiting.digest_ids else []
             for number, (notice_ids, digest) in enumerate(lists):
                 if number == _MAILS_PER_TURN or not go_on():
-                    return True
+                    return _Turn.MORE
                 began = self._monotonic()
                 mail = await self._store.take(
                     waiting.user_id, notice_ids, digest=digest, at=self._clock(), lease=timedelta(seconds=self._lease)
                 )
                 if not await self._send(_LeasedMail(mail, began + self._lease)):
-                    return False
+                    return _Turn.STOPPED
         except MailHeld as held:
-            self._resting[waiting.user_id] = held.until
+            self._rests.add(waiting.user_id, held.until)
         except VitrinaError as error:
             # A mail that was started is due again when its lease ends.
             log.warning("mail_postponed", user=waiting.user_id, error=type(error).__name__)
         else:
-            return len(waiting.digest_ids) == MOST_NOTICES
-        return False
+            return _Turn.MORE if len(waiting.digest_ids) == MOST_NOTICES else _Turn.DONE
+        return _Turn.STOPPED
 
     async def _take_over(self, mail: Mail) -> bool:
         """Send a mail whose lease has ended; returns whether the account's other mails may follow."""
@@ -235,7 +257,7 @@ class Mailer:
         """Keep a mail for a later attempt without counting this one."""
         until = self._holds.add(reason, **held.log_fields)
         if await self._store.postpone(held.mail, until=until, failed=False):
-            self._resting[held.mail.user_id] = until
+            self._rests.add(held.mail.user_id, until)
         return False
 
     async def _retry(self, held: _LeasedMail, why: str) -> bool:
@@ -244,7 +266,7 @@ class Mailer:
             return await self._give_up(held, why)
         until = self._clock() + timedelta(milliseconds=int(1000 * RETRY.pause(failures)))
         if await self._store.postpone(held.mail, until=until, failed=True):
-            self._resting[held.mail.user_id] = until
+            self._rests.add(held.mail.user_id, until)
             log.warning("mail_retried", **held.log_fields, why=why)
             MAILS.labels("retried").inc()
         return False
