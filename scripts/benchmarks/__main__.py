@@ -114,10 +114,17 @@ def import_command(path: Path | None) -> None:
 
 
 @main.command("throttled")
+@click.option(
+    "--products",
+    type=click.IntRange(min=300),
+    default=throttled.PRODUCTS,
+    show_default=True,
+    help="Products that are imported, 25 a second.",
+)
 @json_option
-def throttled_command(path: Path | None) -> None:
+def throttled_command(products: int, path: Path | None) -> None:
     """Import, migrate and roll up on a table of little throughput."""
-    _measure(throttled.measure, path)
+    _measure(partial(throttled.measure, products=products), path)
 
 
 @main.command("batch")

@@ -42,7 +42,8 @@ OF_TABLE: Final = 4_000 * SHARE
 """Write units a second of the table, and of each index."""
 OF_KEY: Final = 1_000 * SHARE
 """Write units a second of a partition key."""
-IMPORTED: Final = 1_500
+PRODUCTS: Final = 1_500
+"""Products that are imported, unless another number is asked for."""
 MIGRATED: Final = 800
 SEEN: Final = 5_000
 """Products that were viewed on the day of the rollup."""
@@ -72,7 +73,7 @@ class _Refusals:
         return response
 
 
-async def measure(_: Path, progress: Progress) -> Report:
+async def measure(_: Path, progress: Progress, *, products: int = PRODUCTS) -> Report:
     """Import, migrate and roll up; the import and the migration are cancelled half-way and run again."""
     report = Report("throttled")
     async with dynamodb_local() as endpoint:
@@ -83,7 +84,7 @@ async def measure(_: Path, progress: Progress) -> Report:
         await _prepare(settings, day)
         task = progress.add_task("import, migration and rollup", total=3)
         for name, units, limit, work in (
-            ("import", IMPORTED * UNITS_OF_CREATION, OF_TABLE, _import),
+            ("import", products * UNITS_OF_CREATION, OF_TABLE, partial(_import, products=products)),
             ("migration", MIGRATED * UNITS_OF_MIGRATION, OF_KEY, _migrate),
             ("rollup", SEEN, OF_TABLE, partial(_roll_up, day=day)),
         ):
@@ -117,10 +118,10 @@ async def _prepare(settings: Settings, day: date) -> None:
         await services.view_store.put(services.view_store.segments(views))
 
 
-async def _import(services: Services) -> None:
-    content, by = batch("T", IMPORTED), str(uuid.uuid4())
+async def _import(services: Services, *, products: int) -> None:
+    content, by = batch("T", products), str(uuid.uuid4())
     created = 0
-    for part in (IMPORTED // 2, IMPORTED):
+    for part in (products // 2, products):
         with ImportPlan() as plan:
             parse(ImportFile(io.BytesIO(content), FileFormat.CSV), ImportOptions(), plan)
             importer = Importer(services.products, services.product_store, plan)
@@ -129,8 +130,8 @@ async def _import(services: Services) -> None:
             await written.run(importer.apply(by=by, run=f"import-{uuid.uuid4()}", advance=written.add))
             created += plan.counts()[Outcome.CREATED]
     # A product whose transaction was under way when the first run ended is unchanged in the second one.
-    if not IMPORTED - AT_ONCE <= created <= IMPORTED:
-        raise RuntimeError(f"{created:,} of {IMPORTED:,} products were created")
+    if not products - AT_ONCE <= created <= products:
+        raise RuntimeError(f"{created:,} of {products:,} products were created")
 
 
 async def _roll_up(services: Services, *, day: date) -> None:
