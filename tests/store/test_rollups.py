@@ -431,7 +431,7 @@ async def test_days_are_rolled_up_in_the_background_once(table: Table, store: Ro
     assert await store.totals(Period(before, DAY)) == {before: Counts(), DAY: Counts(1, 1, 0)}
 
 
-@pytest.mark.parametrize("failure", [TableUnavailable(), NoRoom()])
+@pytest.mark.parametrize("failure", [TableUnavailable(), NoRoom(), ZeroDivisionError("a fault of ours")])
 async def test_background_rollups_continue_after_an_outage(
     store: RollupStore, rollups: Rollups, failure: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import structlog
 from vitrina.clock import Clock, now
 from vitrina.domain.products import Product
 from vitrina.domain.reports import Counts, Period, is_closed, pack_table
-from vitrina.errors import NoRoom, NotFound, Overloaded, Unavailable
+from vitrina.errors import NoRoom, NotFound, Overloaded, Unavailable, VitrinaError
 from vitrina.ids import is_id
 from vitrina.services.analytics.product_counts import ProductCounts
 from vitrina.services.analytics.rollups import RollupQueue, Rollups
@@ -132,8 +132,8 @@ class Analytics:
 
     def _added_up(self, period: Period, task: asyncio.Task[ProductCounts]) -> None:
         del self._adding[period]
-        if not task.cancelled():
-            task.exception()  # The requests that wait raise it; marks it as retrieved if there are none.
+        if not task.cancelled() and (error := task.exception()) and not isinstance(error, VitrinaError):
+            log.error("report_failed", exc_info=error)  # Perhaps no request waits, which would raise it.
 
     async def _add_tables(self, leaders: ProductCounts, day: date) -> None:
         async for table in self._store.tables(day):

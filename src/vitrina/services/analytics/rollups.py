@@ -167,6 +167,8 @@ class RollupQueue:
                         log.info("views_rolled_up", day=day.isoformat())
                 except (TableUnavailable, NoRoom, DayOpen, SegmentsGone) as error:
                     log.warning("rollup_failed", day=day.isoformat(), error=type(error).__name__)
+                except Exception:
+                    log.exception("rollup_failed", day=day.isoformat())
                 finally:
                     self._days.pop(day, None)
         finally:
