@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from tests.api.client import PASSWORD, Client, JsonObject, Person, fresh_email, ok, problem, refused, sign_in, sign_up
+from tests.service import Service
+from vitrina.errors import TableUnavailable
 
 NEW = "green-harbour-1987"
 
@@ -164,6 +166,19 @@ async def test_a_deleted_account_disappears_at_once(anonymous: Client, super_adm
     assert somebody.id not in {item["id"] for item in ok(await super_admin.get("/v1/users?limit=100"))["items"]}
     successor = await sign_up(anonymous, email=somebody.email)
     assert successor.id != somebody.id
+    assert await is_out(anonymous, somebody)
+
+
+async def test_an_outage_after_the_deletion_of_an_account_does_not_deny_it(
+    service: Service, anonymous: Client, super_admin: Person, somebody: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sessions and inbox cannot be read without it, and TTL deletes them."""
+
+    async def fail(_: str) -> None:
+        raise TableUnavailable
+
+    monkeypatch.setattr(service.services.user_store, "clear", fail)
+    assert (await super_admin.delete(path_of(somebody))).status == 204
     assert await is_out(anonymous, somebody)
 
 

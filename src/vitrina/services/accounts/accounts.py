@@ -8,7 +8,7 @@ from vitrina.clock import Clock, now
 from vitrina.domain.pages import Page, Position
 from vitrina.domain.users import PRODUCT_MANAGERS, Role, User, canonical_email
 from vitrina.domain.versions import Expected, Precondition
-from vitrina.errors import EmailTaken, NotFound, SuperAdminProtected, ValidationFailed
+from vitrina.errors import EmailTaken, NotFound, SuperAdminProtected, TableUnavailable, ValidationFailed
 from vitrina.ids import is_id, new_id
 from vitrina.services.accounts.passwords import Passwords
 from vitrina.services.concurrency import KeyedLock
@@ -126,7 +126,7 @@ class Accounts:
         async def attempt() -> None:
             await self._users.delete(await self._get_changeable(user_id, expected))
             log.info("account_deleted", actor_id=by, account_id=user_id)
-            await self._users.clear(user_id)
+            await self._clear(user_id)
 
         await self._locks.hold(user_id, attempt)
 
@@ -137,7 +137,14 @@ class Accounts:
             raise NotFound
         await self._users.delete(user)
         log.info("account_deleted", actor_id=None, account_id=user.id)
-        await self._users.clear(user.id)
+        await self._clear(user.id)
+
+    async def _clear(self, user_id: str) -> None:
+        """Delete what a deleted account leaves; if the table is unavailable, TTL does, and nobody can read it."""
+        try:
+            await self._users.clear(user_id)
+        except TableUnavailable:
+            log.warning("account_not_cleared", account_id=user_id)
 
     async def _get_changeable(self, user_id: str, expected: Expected | Precondition) -> User:
         user = await self.get(user_id)
