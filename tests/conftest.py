@@ -6,24 +6,22 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 import structlog
 
-from tests.aws_simulator.control_plane import ControlPlane
-from tests.aws_simulator.profile import aws
-from tests.aws_simulator.proxy import Urls, in_thread, simulate
 from tests.engines import CANNOT_RUN, ON_CI, UNPROVEN, Engines
 from vitrina import logging
-from vitrina.aws import _session
+
+if TYPE_CHECKING:
+    from tests.aws_simulator.proxy import Urls
 
 hypothesis.settings.register_profile("patient", deadline=None)  # a pause of the machine must not fail a test
 hypothesis.settings.load_profile("patient")
 
 ENGINES = pytest.StashKey[Engines]()
-MODULE = pytest.StashKey[Path]()
 SIMULATED = "aws"
 """The engine that is DynamoDB Local behind tests/aws_simulator."""
 
@@ -53,8 +51,13 @@ def ministack(engines: Engines) -> str:
 
 
 @pytest.fixture(scope="session")
-def simulated_aws(engines: Engines) -> Iterator[Urls]:
+def simulated_aws(engines: Engines) -> Iterator["Urls"]:
     """The endpoints of AWS as tests/aws_simulator makes it; its tables are ready at once."""
+    # Imported here, as AWS's libraries are: many runs need neither, and reading them takes most of their start.
+    from tests.aws_simulator.control_plane import ControlPlane  # noqa: PLC0415
+    from tests.aws_simulator.profile import aws  # noqa: PLC0415
+    from tests.aws_simulator.proxy import in_thread, simulate  # noqa: PLC0415
+
     behaviours = [each for each in aws() if not isinstance(each, ControlPlane)]
     with in_thread(simulate(engines.url("dynamodb_local"), behaviours, queue=engines.url("ministack"))) as urls:
         yield urls
@@ -78,7 +81,9 @@ def table_name() -> str:
 @pytest.fixture
 def new_credentials(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Let AWS clients look for credentials again, where the test sets them by this object."""
-    monkeypatch.setattr("vitrina.aws._session", functools.cache(_session.__wrapped__))
+    from vitrina import aws  # noqa: PLC0415
+
+    monkeypatch.setattr(aws, "_session", functools.cache(aws._session.__wrapped__))
     return monkeypatch
 
 
@@ -162,10 +167,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Restart a slowed engine between modules, and skip tests that require DynamoDB Local where it cannot run."""
-    if item.path != item.config.stash.get(MODULE, None):
-        item.config.stash[MODULE] = item.path
-        item.config.stash[ENGINES].freshen()
+    """Skip tests that require DynamoDB Local where it cannot run."""
     requires_dynamodb_local = item.get_closest_marker("requires_dynamodb_local")
     if requires_dynamodb_local and item.config.stash[ENGINES].missing:
         pytest.skip(f"only DynamoDB Local can prove this: {requires_dynamodb_local.args[0]}")

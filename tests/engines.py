@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
@@ -13,9 +12,6 @@ ON_CI = os.environ.get("CI") == "true"
 
 CANNOT_RUN = (simulator.MissingToolError, simulator.DownloadError, engines.EngineError)
 """What starting an engine raises when it is not installed or could not be downloaded."""
-
-_FRESH = 120.0
-"""Seconds."""
 
 UNPROVEN = (
     "AWS's own validation of requests",
@@ -54,7 +50,6 @@ class Engines:
         self.missing = missing
         """Why DynamoDB Local cannot run here, once that is known."""
         self._started: dict[str, engines.Engine] = {}
-        self._fresh_at = time.monotonic()
 
     def check(self) -> None:
         """Download DynamoDB Local if necessary and check that it can run, before parallel processes would do the same.
@@ -80,14 +75,6 @@ class Engines:
     def actual(self, name: str) -> str:
         """Return the name of the engine that runs in place of the named one."""
         return "ministack" if name == "dynamodb_local" and self.missing else name
-
-    def freshen(self) -> None:
-        """Restart DynamoDB Local, empty, if it has run for a while: the records in its streams slow it down."""
-        engine = self._started.get("dynamodb_local")
-        if engine is not None and time.monotonic() - self._fresh_at > _FRESH:
-            engine.stop()
-            engine.start().wait()
-            self._fresh_at = time.monotonic()
 
     def stop(self) -> None:
         """Stop all engines."""

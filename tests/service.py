@@ -18,7 +18,7 @@ from vitrina.api.http.routing import Route
 from vitrina.bootstrap import Services
 from vitrina.clock import now
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
-from vitrina.store.schema import ensure
+from vitrina.store.schema import end_stream, ensure
 
 _PATIENCE: Final = 30.0
 """Seconds for one response of an engine, which may be slow on a busy machine."""
@@ -56,16 +56,22 @@ def settings_for(endpoint: str, **options: Any) -> Settings:  # noqa: ANN401 - e
     return Settings(**defaults | options)
 
 
-async def make_table(settings: Settings) -> None:
-    """Create the table of the settings."""
+async def make_table(settings: Settings, *, stream: bool = False) -> None:
+    """Create the table of the settings; records of a stream would slow down every later write of DynamoDB Local."""
     async with aws.connect(settings) as clients:
-        await ensure(clients.writer, settings, lambda _: None)
+        await ensure(clients.writer, settings, _unreported)
+        if not stream:
+            await end_stream(clients.writer, settings, _unreported)
 
 
 async def drop_table(settings: Settings) -> None:
-    """Delete the table of the settings: on DynamoDB Local each table with a stream slows the writes of all others."""
+    """Delete the table of the settings."""
     async with aws.connect(settings) as clients:
         await clients.writer.delete_table(TableName=settings.table_name)
+
+
+def _unreported(_: str) -> None:
+    """Print no progress."""
 
 
 @asynccontextmanager

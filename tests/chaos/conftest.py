@@ -107,7 +107,7 @@ async def installation(
             smtp_port=mail.port,
             region="us-east-1",
         )
-        await make_table(settings)
+        await make_table(settings, stream=True)
         async with aws.connect_queue(settings) as client:
             await ensure(client, settings)
         async with Services(settings, patient=15) as services, aws.connect(settings) as clients:

@@ -1,6 +1,8 @@
 """Fixtures of the store's tests: each test has a table of its own, on the engine that its mark names."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -34,8 +36,22 @@ async def clients(settings: Settings) -> AsyncIterator[Clients]:
 
 @pytest.fixture
 async def table(clients: Clients, settings: Settings) -> AsyncIterator[Table]:
-    """An empty table."""
-    await clients.writer.create_table(**create_table_arguments(settings))
+    """An empty table without a stream, whose records would slow down every later write of DynamoDB Local."""
+    async with made(clients, settings, StreamSpecification={"StreamEnabled": False}) as table:
+        yield table
+
+
+@pytest.fixture
+async def table_with_stream(clients: Clients, settings: Settings) -> AsyncIterator[Table]:
+    """An empty table, as in production."""
+    async with made(clients, settings) as table:
+        yield table
+
+
+@asynccontextmanager
+async def made(clients: Clients, settings: Settings, **changed: Any) -> AsyncIterator[Table]:  # noqa: ANN401 - DynamoDB's
+    """Create a table, with other arguments than in production, and delete it at the end."""
+    await clients.writer.create_table(**create_table_arguments(settings) | changed)
     yield Table(clients, name=settings.table_name, deadline=30)
     await clients.writer.delete_table(TableName=settings.table_name)
 

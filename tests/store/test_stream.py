@@ -127,8 +127,11 @@ def test_a_record_with_another_key_is_not_identified(sk: str) -> None:
 
 
 @pytest.mark.engine("dynamodb_local", "ministack")
-async def test_the_stream_contains_each_price_change(clients: Clients, settings: Settings, table: Table) -> None:
+async def test_the_stream_contains_each_price_change(
+    clients: Clients, settings: Settings, table_with_stream: Table
+) -> None:
     """In order, with old and new price, and equal to the event read from the table; no other change passes."""
+    table = table_with_stream
     store = ProductStore(table)
     made = await create(store, price=Decimal("19.99"))
     dearer = await edit(store, made, price=made.price + 5)

@@ -53,7 +53,7 @@ async def test_a_reader_may_be_a_replica_in_another_region(settings: Settings) -
     assert [item and item.pk for item in found] == [KEY.pk] * 2
 
 
-@pytest.mark.usefixtures("table")
+@pytest.mark.usefixtures("table_with_stream")
 async def test_the_stream_may_have_a_host_of_its_own(settings: Settings) -> None:
     """As on AWS, where DynamoDB's host does not know the operations of streams."""
     async with simulate(settings.writer_endpoint or "", [Identity(ManualClock())]) as urls:

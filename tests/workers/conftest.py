@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from tests.aws_simulator.proxy import Urls
-from tests.store.conftest import clients, table
+from tests.store.conftest import clients, table, table_with_stream
 from vitrina.config import Settings
 
-__all__ = ["clients", "settings", "table"]
+__all__ = ["clients", "settings", "table", "table_with_stream"]
 
 ON_AWS = pytest.mark.parametrize("settings", ["engines", "aws"], indirect=True)
 """Runs a test on the engines alone and behind the simulator of AWS."""

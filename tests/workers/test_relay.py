@@ -155,8 +155,9 @@ def _failing_to_give_back_once(run: Callable[..., Awaitable[None]]) -> Callable[
 
 
 @ON_AWS
-async def test_a_price_change_reaches_the_queue(table: Table, clients: Clients, settings: Settings) -> None:
+async def test_a_price_change_reaches_the_queue(table_with_stream: Table, clients: Clients, settings: Settings) -> None:
     """Through the table's real stream; a stream that replaces it is read from its beginning."""
+    table = table_with_stream
     stop = asyncio.Event()
     async with connect_queue(settings) as sqs:
         working = asyncio.create_task(relay(settings, stop, discovery_interval=0.3, stream_poll_interval=0.1))

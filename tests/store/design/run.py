@@ -49,7 +49,7 @@ async def measure(url: str) -> Measured:
     """Run the scenario on an engine, in a table of its own."""
     # Reader and writer are one engine under two names, and nothing is late on a slow machine.
     settings = settings_for(url, reader_endpoint=f"{url}/", product_cache_ttl=600, view_commit_timeout=60)
-    await make_table(settings)
+    await make_table(settings, stream=True)
     committed: list[Sequence[Step]] = []
     with capture_logs(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(Table, "commit", _remembering(committed))
