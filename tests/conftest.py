@@ -5,6 +5,7 @@ import logging as standard
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,12 @@ def new_credentials(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.fixture(autouse=True)
 def _logging_stays() -> Iterator[None]:
+    with unchanged_logging():
+        yield
+
+
+@contextmanager
+def unchanged_logging() -> Iterator[None]:
     """Restore the logging configuration that a command, a worker or a test has changed."""
     before, handlers, level = structlog.get_config(), standard.root.handlers[:], standard.root.level
     # A separate MonkeyPatch, since a test may undo its own patches.

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.conftest import unchanged_logging
 from vitrina.aws import connect
 from vitrina.aws_lambda.api import CONTAINER, handler
 from vitrina.bootstrap import Services
@@ -27,7 +28,7 @@ def function(dynamodb_local: str) -> Iterator[Settings]:
     chosen = {"TABLE_NAME": "lambda-api", "WRITER_ENDPOINT": dynamodb_local, "ENVIRONMENT": "development"}
     chosen |= {"SIGNING_KEYS": DEMO_SIGNING_KEYS, "SECRET_KEY": DEMO_SECRET_KEY, "BCRYPT_COST": "4"}
     chosen |= {"READ_TIMEOUT": "20", "REQUEST_TIMEOUT": "20", "PASSWORD_WAIT": "20", "LOG_LEVEL": "error"}
-    with pytest.MonkeyPatch.context() as environment:
+    with unchanged_logging(), pytest.MonkeyPatch.context() as environment:
         for name, value in chosen.items():
             environment.setenv(f"VITRINA_{name}", value)
         settings = Settings()

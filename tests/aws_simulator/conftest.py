@@ -6,9 +6,9 @@ import aiohttp
 import pytest
 
 from tests.aws_simulator.proxy import SES_API, Behaviour, Endpoint, Json, ManualClock, Request, Response, chain
-from tests.store.conftest import clients, settings, table
+from tests.store.conftest import clients, settings, table, table_with_stream
 
-__all__ = ["clients", "settings", "table"]
+__all__ = ["clients", "settings", "table", "table_with_stream"]
 
 SCOPE = "AWS4-HMAC-SHA256 Credential={key}/20260101/{region}/{service}/aws4_request, SignedHeaders=host, Signature=0"
 STREAMS = {"ListStreams", "DescribeStream", "GetShardIterator", "GetRecords"}

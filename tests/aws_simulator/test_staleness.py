@@ -66,8 +66,9 @@ async def test_an_index_shows_the_items_as_they_were(call: Call, table: Table, c
     assert await listed() == "d4 e5 c9"
 
 
-async def test_a_stream_record_comes_late(call: Call, table: Table, clock: ManualClock) -> None:
+async def test_a_stream_record_comes_late(call: Call, table_with_stream: Table, clock: ManualClock) -> None:
     """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html (near real time)."""
+    table = table_with_stream
     await call("PutItem", TableName=table.name, Item=item("a"))
     await call("PutItem", TableName=table.name, Item=item("b"))
     arn = (await call("ListStreams", TableName=table.name)).body["Streams"][0]["StreamArn"]

@@ -1,6 +1,5 @@
 """Fixtures: a table, a queue, admins with mail preferences, products with prices, and a mail server."""
 
-import asyncio
 import os
 import random
 from collections.abc import AsyncIterator
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.chaos.stack import MailServer, PriceLoad, Worker, until
-from tests.engines import Engines
 from tests.service import drop_table, make_table, settings_for
 from tests.store import samples
 from tests.store.samples import HASH
@@ -84,12 +82,8 @@ class Installation:
 
 
 @pytest.fixture
-async def installation(
-    engines: Engines, dynamodb_local: str, ministack: str, tmp_path: Path
-) -> AsyncIterator[Installation]:
+async def installation(dynamodb_local: str, ministack: str, tmp_path: Path) -> AsyncIterator[Installation]:
     """A table on DynamoDB Local and a queue on MiniStack, with timeouts short enough to notice a death in seconds."""
-    # DynamoDB Local deletes the previous test's table for minutes and serves no requests meanwhile.
-    await asyncio.to_thread(engines.freshen)
     print(f"CHAOS_SEED={SEED}")  # noqa: T201 - shown when a test fails
     with MailServer() as mail:
         settings = settings_for(
