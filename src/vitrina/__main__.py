@@ -24,6 +24,7 @@ commands: dict[str, tuple[str, str] | LazyGroup] = {
     "table": ("vitrina.cli.table:table", "Create, describe, migrate and check the table."),
     "products": LazyGroup("products", "Import and export products.", products),
     "prices": LazyGroup("prices", "Export the history of prices.", prices),
+    "keys": ("vitrina.cli.keys:keys", "List and rotate the keys that sign tokens."),
     "users": ("vitrina.cli.users:users", "Create and remove super_admins."),
     "views": LazyGroup("views", "Roll up, report and export the history of views.", views),
     "openapi": ("vitrina.cli.api:openapi", "Print the OpenAPI document."),

@@ -104,14 +104,19 @@ async def read_keys(settings: Settings) -> Settings:
     names = {"signing_keys": settings.signing_keys_secret, "secret_key": settings.secret_key_secret}
     if not any(names.values()):
         return settings
-    config = client_config(settings, read_timeout=5.0, attempts=3)
-    async with _client("secretsmanager", settings, None, config) as client:
+    async with connect_secrets(settings) as client:
         found: dict[str, Any] = {
             name: SecretStr((await client.get_secret_value(SecretId=secret))["SecretString"])
             for name, secret in names.items()
             if secret
         }
     return Settings(**found)
+
+
+def connect_secrets(settings: Settings) -> AbstractAsyncContextManager[Any]:
+    """Return a client of Secrets Manager."""
+    config = client_config(settings, read_timeout=5.0, attempts=3)
+    return _client("secretsmanager", settings, None, config)  # type: ignore[no-any-return]
 
 
 def connect_s3(settings: Settings) -> AbstractAsyncContextManager[Any]:

@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     signing_keys_secret: str = Field(
         "",
         description="Name or ARN of the secret in AWS Secrets Manager from which a Lambda function reads "
-        "`VITRINA_SIGNING_KEYS` when it starts.",
+        "`VITRINA_SIGNING_KEYS` when it starts, and in which `vitrina keys` changes them.",
     )
     secret_key_secret: str = Field("", description="As `VITRINA_SIGNING_KEYS_SECRET`, for `VITRINA_SECRET_KEY`.")
     # Accounts and sessions
