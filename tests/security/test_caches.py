@@ -9,7 +9,7 @@ from tests.api.client import Client, JsonObject, Person, ok, product_body
 from tests.api.test_policy import CALLS, SIGN_IN, nowhere
 
 PRIVATE = "no-store"
-PUBLIC = {"/v1/products", "/v1/products/{product_id}", "/v1/products/by-sku/{sku}"}
+PUBLIC = {f"/v1/products{rest}" for rest in ("", "/{product_id}", "/by-sku/{sku}", "/{product_id}/prices")}
 UNKEYED = {
     "Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https", "X-Forwarded-Port": "6",
     "X-Forwarded-Prefix": "/evil", "Forwarded": "host=evil.example;proto=https", "X-Original-URL": "/v1/users",

@@ -308,7 +308,10 @@ async def test_tls_at_a_trusted_proxy_enables_hsts(
 ) -> None:
     """Links are https, too. RFC 6797 section 7.2 forbids HSTS over plain HTTP."""
     async with small_service(trusted_proxies=proxies) as url:
-        reply = await Client(http, url).get("/v1/widgets", headers={"X-Forwarded-Proto": "https"})
+        client, headers = Client(http, url), {"X-Forwarded-Proto": "https"}
+        for path in ("/v1/nowhere", "/v1/fail?how=bug", "/v1/mine"):
+            assert ("Strict-Transport-Security" in (await client.get(path, headers=headers)).headers) == told
+        reply = await client.get("/v1/widgets", headers=headers)
         assert ("Strict-Transport-Security" in reply.headers) == told
         assert reply.headers["Link"].startswith("<https://" if told else "<http://")
 
