@@ -1,0 +1,38 @@
+"""README's ways to run the service name what exists, and fit its settings."""
+
+import configparser
+import re
+
+import click
+
+from tests.deploy.test_template import DOCUMENT
+from tests.documents.pages import README, text
+from vitrina.__main__ import main
+from vitrina.config import Settings
+
+
+def blocks(language: str) -> list[str]:
+    """Return README's blocks of code in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text(README), re.MULTILINE | re.DOTALL)
+
+
+def test_the_unit_of_systemd_stops_and_starts_the_commands() -> None:
+    """It sends SIGKILL only after `shutdown_timeout`. No test here can run systemd itself."""
+    unit = configparser.RawConfigParser()
+    unit.read_string(next(block for block in blocks("ini") if "[Service]" in block))
+    assert unit["Service"].getfloat("TimeoutStopSec") > Settings.model_fields["shutdown_timeout"].default
+    assert unit["Service"]["ExecStart"].endswith("bin/vitrina %i")
+    [enabled] = re.findall(r"systemctl enable --now ((?:vitrina@\w+ ?)+)", text(README))
+    assert set(re.findall(r"vitrina@(\w+)", enabled)) <= set(main.list_commands(click.Context(main)))
+    assert set(re.findall(r"vitrina@(\w+)", enabled)) == {"api", "relay", "notifier"}
+
+
+def test_the_parameters_of_a_deployment_are_the_template_s() -> None:
+    named = {
+        name
+        for block in blocks("sh")
+        for line in re.findall(r"--parameter-overrides (.*)", block)
+        for name in re.findall(r"\b([A-Z]\w+)=", line)
+    }
+    assert {"ApiOn", "Image", "CertificateArn", "ArtifactBucket"} <= named
+    assert named <= DOCUMENT["Parameters"].keys()
