@@ -53,7 +53,7 @@ async def change_price(url: str, actor: str) -> str:
 
 
 async def test_one_trace_leads_from_a_patch_to_the_mail(
-    table: Table, settings: Settings, receiver: Receiver, tmp_path: Path
+    table_with_stream: Table, settings: Settings, receiver: Receiver, tmp_path: Path
 ) -> None:
     """It is the client's, the calls of DynamoDB are in it, and the log lines on the way name it."""
     log = tmp_path / "log"
@@ -89,7 +89,7 @@ async def test_one_trace_leads_from_a_patch_to_the_mail(
     assert {span.name for span in calls if span.parent_span_id == patch.span_id} >= {"DynamoDB.TransactWriteItems"}
     assert {span.name for span in calls if span.parent_span_id == process.span_id} >= {"DynamoDB.PutItem"}
     attributes = {each.key: each.value for each in calls[0].attributes}
-    assert attributes["aws.dynamodb.table_names"].array_value.values[0].string_value == table.name
+    assert attributes["aws.dynamodb.table_names"].array_value.values[0].string_value == table_with_stream.name
     assert "CapacityUnits" in attributes["aws.dynamodb.consumed_capacity"].array_value.values[0].string_value
     assert all(span.parent_span_id for span in calls), "polls are no traces"
     assert not receiver.named("GET /healthz")
