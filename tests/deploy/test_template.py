@@ -2,16 +2,13 @@
 
 import importlib
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.documents.pages import RUNBOOK, anchors
-from vitrina.config import Settings
-from vitrina.emf import COUNTS
+from vitrina.config import SHORTEST_KEY, Settings
 from vitrina.queue import provisioning
 from vitrina.services.exports import formats, prices
 from vitrina.store.definition import create_table_arguments
@@ -188,37 +185,12 @@ def test_no_role_may_do_everything() -> None:
             assert statement["Resource"] != "*" or actions == ["ses:GetAccount"], name
 
 
-ALARMS = of_type("AWS::CloudWatch::Alarm")
-
-
-def test_each_alarm_leads_to_a_section_of_the_runbook() -> None:
-    assert DOCUMENT["Parameters"]["Runbook"]["Default"] == RUNBOOK
-    for name, alarm in ALARMS.items():
-        description = alarm["AlarmDescription"]["Sub"]
-        assert description.partition("${Runbook}#")[2] in anchors(ROOT / RUNBOOK), name
-        assert alarm["AlarmActions"] == [{"Ref": "Alarms"}]
-        assert alarm["TreatMissingData"] == "notBreaching"
-
-
-def test_what_fails_silently_has_an_alarm() -> None:
-    """Queues of what was given up, functions that nobody waits for, the balancer's own errors, indexes, lost views."""
-    watched = {str(each["Value"]) for alarm in ALARMS.values() for each in alarm.get("Dimensions", [])}
-    for queue in ("DeadNotices", "LostRecords", "FailedJobs"):
-        assert str({"GetAtt": f"{queue}.QueueName"}) in watched
-    for function in ("Relay", "Notifier", "Mail"):
-        assert str({"Ref": function}) in watched
-    metrics = {alarm.get("MetricName", "") for alarm in ALARMS.values()}
-    assert {"HTTPCode_ELB_5XX_Count", "HTTPCode_Target_5XX_Count", "LostViews", "LateViews"} <= metrics
-    queries = [each["Expression"]["Sub"] for alarm in ALARMS.values() for each in alarm.get("Metrics", [])]
-    throttles = {re.search(r"SUM\((\w+)\) FROM SCHEMA\(.*GlobalSecondaryIndexName\)", each) for each in queries}
-    assert {each[1] for each in throttles if each} == {"WriteThrottleEvents", "ReadThrottleEvents"}
-
-
-def test_the_log_events_that_are_counted_are_those_of_the_code() -> None:
-    filters = of_type("AWS::Logs::MetricFilter")
-    events = {event for each in filters.values() for event in re.findall(r'"(\w+)"', each["FilterPattern"])}
-    sources = "".join(path.read_text() for path in (ROOT / "src" / "vitrina").rglob("*.py"))
-    assert {event for event in events if not re.search(rf'log\.\w+\(\s*"{event}"', sources)} == set()
+def test_a_generated_key_can_be_read() -> None:
+    """Commas and colons divide `VITRINA_SIGNING_KEYS`."""
+    for name in of_type("AWS::SecretsManager::Secret"):
+        made = properties(name)["GenerateSecretString"]
+        assert {",", ":"} <= set(made["ExcludeCharacters"])
+        assert made["PasswordLength"] >= SHORTEST_KEY
 
 
 def test_every_log_is_kept_for_a_while() -> None:
@@ -232,22 +204,3 @@ def test_athena_reads_the_columns_of_the_exports(table: str, schema: Any) -> Non
     """The day of a view is in its path."""
     columns = properties(table)["TableInput"]["StorageDescriptor"]["Columns"]
     assert [column["Name"] for column in columns] == [name for name in schema.names if name != "day"]
-
-
-@pytest.mark.parametrize("name", ["BusinessDashboard", "OperationsDashboard"])
-def test_a_dashboard_is_json(name: str) -> None:
-    assert len(json.loads(properties(name)["DashboardBody"]["Sub"])["widgets"]) == 4
-
-
-def test_custom_metrics_are_those_that_the_processes_print() -> None:
-    """In the namespace of the stack, which functions and tasks are told; each is used, since each has its price."""
-    stack = {"Ref": "AWS::StackName"}
-    alarms = of_type("AWS::CloudWatch::Alarm").values()
-    used = {alarm["MetricName"] for alarm in alarms if alarm.get("Namespace") == stack}
-    for dashboard in of_type("AWS::CloudWatch::Dashboard").values():
-        used |= set(re.findall(r'\["\$\{AWS::StackName\}", "(\w+)"\]', dashboard["DashboardBody"]["Sub"]))
-    assert used == COUNTS.keys()
-    [task] = of_type("AWS::ECS::TaskDefinition").values()
-    told = {"Name": "VITRINA_METRICS_NAMESPACE", "Value": stack}
-    assert told in task["ContainerDefinitions"][0]["Environment"]
-    assert DOCUMENT["Globals"]["Function"]["Environment"]["Variables"][told["Name"]] == stack

@@ -3,8 +3,10 @@
 import re
 from typing import Final
 
-from tests.deploy.test_template import ALARMS, RESOURCES, properties
+from tests.deploy.test_alarms import ALARMS
+from tests.deploy.test_template import RESOURCES, properties
 from tests.documents.pages import README, text
+from vitrina.emf import COUNTS
 
 START, END = "<!-- costs: computed by tests/documents/test_readme_costs.py -->", "<!-- end of costs -->"
 HOURS: Final = 720
@@ -65,12 +67,7 @@ def idle(api: str) -> float:
         len(alarms) - len(of_each_index) + len(of_each_index) * len(properties("Table")["GlobalSecondaryIndexes"])
     )
     kinds = [it["Type"] for it in RESOURCES.values()]
-    own = {
-        str(it["Properties"]["MetricTransformations"])
-        for it in RESOURCES.values()
-        if it["Type"].endswith("MetricFilter")
-    }
-    cost = analysed * PRICES["alarm, month"] + len(own) * PRICES["own metric, month"]
+    cost = analysed * PRICES["alarm, month"] + len(COUNTS) * PRICES["own metric, month"]
     cost += kinds.count("AWS::SecretsManager::Secret") * PRICES["secret, month"]
     cost += kinds.count("AWS::CloudWatch::Dashboard") * PRICES["dashboard, month"]
     minutes = HOURS * 60
