@@ -1,10 +1,16 @@
-"""The demo's views look like those of a shop, so that reports of them make sense."""
+"""The demo's views look like those of a shop, so that reports of them make sense; its command makes the accounts."""
 
+import asyncio
 import random
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
+from click.testing import CliRunner
+
+from scripts.devstack import demo
 from scripts.devstack.demo import views_of_day
+from tests.service import drop_table, make_table, settings_for
+from vitrina.bootstrap import Services
 from vitrina.domain.views import View, midnight_ms
 from vitrina.ids import new_id
 
@@ -40,3 +46,22 @@ def test_a_day_that_has_just_begun_has_few_views() -> None:
     seen = views(MIDNIGHT + timedelta(minutes=30))
     assert 0 < len(seen) < len(views(MIDNIGHT + timedelta(days=1))) / 20
     assert set(hours(seen)) == {0}
+
+
+async def test_the_command_makes_the_accounts_once(engine: str) -> None:
+    """A preview of a pull request is told the story after each of its deployments."""
+    settings = settings_for(engine)
+    await make_table(settings)
+    environment = {
+        "VITRINA_TABLE_NAME": settings.table_name,
+        "VITRINA_WRITER_ENDPOINT": engine,
+        "VITRINA_BCRYPT_COST": "4",
+    }
+    for _ in range(2):
+        done = await asyncio.to_thread(CliRunner().invoke, demo.main, ["--accounts"], env=environment)
+        assert done.exit_code == 0, done.output
+        assert demo.accounts() in done.output
+    async with Services(settings) as services:
+        page = await services.accounts.page(role=None, limit=10, start=None)
+    assert {user.email for user in page.items} == {demo.SUPER_ADMIN[0], *(email for email, _, _ in demo.ACCOUNTS)}
+    await drop_table(settings)
