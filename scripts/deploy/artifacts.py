@@ -68,7 +68,7 @@ def check_runtime(python: str) -> None:
     if python not in allowed:
         raise click.ClickException(
             f"this is Python {python}, but the functions of {TEMPLATE.name} run on Python {' or '.join(allowed)}: "
-            f"delete .venv, then run PYTHON=python{allowed[-1]} scripts/deploy/build"
+            f"delete .venv, then run PYTHON=python{allowed[-1]} scripts/deploy/build, or build --for-emulator"
         )
 
 
