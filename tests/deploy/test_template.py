@@ -175,14 +175,34 @@ def test_a_creation_that_failed_can_be_tried_again() -> None:
         assert not {"TableName", "Name", "BucketName"} & properties(name).keys(), name
 
 
-def test_no_role_may_do_everything() -> None:
+ROLES = of_type("AWS::IAM::Role")
+_WITHOUT_RESOURCE = {"xray:PutTraceSegments", "xray:PutTelemetryRecords", "ses:GetAccount", "ecr:GetAuthorizationToken"}
+
+
+def statements(role: str) -> list[tuple[set[str], Any]]:
+    """Return the actions of a role's statements, each with its resources."""
+    [policy] = ROLES[role]["Policies"]
+    listed = [(each["Action"], each["Resource"]) for each in policy["PolicyDocument"]["Statement"]]
+    return [({actions} if isinstance(actions, str) else set(actions), resource) for actions, resource in listed]
+
+
+def test_each_function_and_task_has_a_role_of_its_own() -> None:
+    """tests/deploy/test_up.py compares their rights with what they use."""
+    assert {function["Role"]["GetAtt"] for function in FUNCTIONS.values()} == {f"{name}Role.Arn" for name in FUNCTIONS}
+    assert not [name for name, role in ROLES.items() if "ManagedPolicyArns" in role]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_may_do_everything(role: str) -> None:
     """Actions are named; only what has no resource of its own is allowed on all."""
-    for name, function in FUNCTIONS.items():
-        [policy] = function["Policies"]
-        for statement in policy["Statement"]:
-            actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
-            assert not any("*" in action for action in actions if action != "sqs:SendMessage*"), name
-            assert statement["Resource"] != "*" or actions == ["ses:GetAccount"], name
+    for actions, resource in statements(role):
+        assert not any("*" in action for action in actions - {"sqs:SendMessage*"})
+        assert resource != "*" or actions <= _WITHOUT_RESOURCE
+
+
+def test_a_task_may_do_with_the_table_what_the_functions_of_the_api_may() -> None:
+    """The emulator runs no tasks, so only the functions' rights are compared with their use."""
+    assert statements("TaskRole") == [each for each in statements("ApiRole") if "dynamodb:" in str(each[0])]
 
 
 def test_a_generated_key_can_be_read() -> None:
