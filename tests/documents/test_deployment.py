@@ -5,7 +5,6 @@ import re
 
 import click
 
-from tests.deploy.test_bootstrap_rights import BOOTSTRAP
 from tests.deploy.test_template import DOCUMENT
 from tests.documents.pages import README, text
 from vitrina.__main__ import main
@@ -29,11 +28,11 @@ def test_the_unit_of_systemd_stops_and_starts_the_commands() -> None:
 
 
 def test_the_parameters_of_a_deployment_are_the_template_s() -> None:
-    named: dict[str, set[str]] = {"template": set(), "bootstrap": set()}
-    for block in blocks("sh"):
-        for line in re.findall(r"--parameter-overrides (.*)", block):
-            template = "bootstrap" if "bootstrap.yaml" in block else "template"
-            named[template].update(re.findall(r"\b([A-Z]\w+)=", line))
-    assert {"ApiOn", "Image", "CertificateArn", "ArtifactBucket"} <= named["template"]
-    assert named["template"] <= DOCUMENT["Parameters"].keys()
-    assert {"Repository", "Environment", "Stacks"} <= named["bootstrap"] <= BOOTSTRAP["Parameters"].keys()
+    named = {
+        name
+        for block in blocks("sh")
+        for line in re.findall(r"scripts/deploy/up (.*)", block)
+        for name in re.findall(r"-p ([A-Z]\w+)=", line)
+    }
+    assert {"ApiOn", "Image", "CertificateArn", "MailIdentity"} <= named
+    assert named <= DOCUMENT["Parameters"].keys()
