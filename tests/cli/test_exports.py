@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import duckdb
 import pytest
@@ -22,6 +22,7 @@ from tests.cli.command import Vitrina, settings
 from tests.services.exports.places import BucketOut
 from tests.store.samples import create, delete, product
 from vitrina.aws import connect
+from vitrina.bootstrap import Services
 from vitrina.cli import view_export as exports
 from vitrina.clock import now
 from vitrina.config import Settings
@@ -160,6 +161,20 @@ def test_new_days_are_those_that_the_manifest_lacks(
     assert staged.stdout.startswith(f"{tmp_path / 'staged'}: 36 events of 3 days, ")
     open_days = vitrina("views", "export", "--new", "--from", f"{now().date()}", "--out", str(tmp_path / "open"))
     assert open_days.stdout == f"{tmp_path / 'open'}: 0 events of 0 days\n"
+
+
+@pytest.mark.usefixtures("raw_items")
+def test_a_clock_that_is_ahead_closes_no_day(vitrina: Vitrina, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its views of the rest of the day would be missing from the files for good."""
+    today, out = f"{now().date()}", tmp_path / "out"
+
+    def ahead() -> datetime:
+        return now() + timedelta(hours=26)
+
+    monkeypatch.setattr("vitrina.cli.view_export.now", ahead)
+    monkeypatch.setitem(cast("dict[str, object]", Services.__init__.__kwdefaults__), "clock", ahead)
+    done = vitrina("views", "export", "--new", "--from", today, "--to", today, "--out", str(out))
+    assert done.stdout == f"{out}: 0 events of 0 days\n"
 
 
 @pytest.mark.usefixtures("raw_items")

@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -56,10 +56,10 @@ class _Days(NamedTuple):
 
 
 class _Opened(NamedTuple):
-    """The source of views, the time of the state it reads (None: unknown), and when the reading began."""
+    """The source of views, what returns the time of the state it reads (None: unknown), and when the reading began."""
 
     source: ViewSource
-    at: datetime | None
+    time: Callable[[], Awaitable[datetime | None]]
     began: float
 
 
@@ -128,25 +128,30 @@ async def _export(
 @asynccontextmanager
 async def _live(settings: Settings) -> AsyncIterator[_Opened]:
     async with Services(settings, patient=PATIENCE) as services:
-        yield _Opened(services.view_source(tries=TRIES), now(), time.perf_counter())
+        yield _Opened(services.view_source(tries=TRIES), services.closing_time, time.perf_counter())
 
 
 @asynccontextmanager
 async def _exported(folder: Path, period: Period) -> AsyncIterator[_Opened]:
     export = TableExport(folder)
     began = time.perf_counter()
+
+    async def time_of_export() -> datetime | None:
+        return export.at
+
     with progress() as display:
         task = display.add_task("Reading", total=export.files, unit="files")
         async with StagedSource.load(export, period, advance=lambda: display.advance(task)) as source:
             display.stop()
-            yield _Opened(source, export.at, began)
+            yield _Opened(source, time_of_export, began)
 
 
 async def _to_place(opened: _Opened, days: _Days, dataset: Dataset, out: str, *, as_json: bool) -> None:
-    wanted = await _closed(opened, days) if days.new else list(days.period)
+    at = await opened.time()
+    wanted = await _closed(opened, days, at or now()) if days.new else list(days.period)
     missing = await _missing(dataset, days, wanted)
     with _progress(len(missing)) as report, Exporter(opened.source, report=report) as exporter:
-        shrunk = await dataset.export(exporter, missing, at=opened.at)
+        shrunk = await dataset.export(exporter, missing, at=at)
     rate = f", {exporter.rows / (time.perf_counter() - opened.began):,.0f} a second" if exporter.rows else ""
     complete = len(wanted) - len(missing)
     kept = f"; {complete:,} days were complete already" if complete else ""
@@ -157,9 +162,9 @@ async def _to_place(opened: _Opened, days: _Days, dataset: Dataset, out: str, *,
         raise CommandFailed(f"days that now have fewer events keep their files (export to another place): {names}")
 
 
-async def _closed(opened: _Opened, days: _Days) -> list[date]:
+async def _closed(opened: _Opened, days: _Days, at: datetime) -> list[date]:
     """Return the closed days from the first with data."""
-    first, at = days.first or await opened.source.first_day(), opened.at or now()
+    first = days.first or await opened.source.first_day()
     return [] if first is None else [day for day in Period(first, days.last) if is_closed(day, at)]
 
 

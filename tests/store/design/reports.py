@@ -116,6 +116,7 @@ async def _(h: Harness) -> Work:
     return ProductStore(h.table).skus([(await h.product())["id"]])
 
 
+plain("vitrina views export, the time up to which days have closed", lambda h: h.services.closing_time())
 plain("vitrina views export --new, the first day with data", lambda h: h.services.product_listings.first_created())
 
 
