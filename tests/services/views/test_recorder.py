@@ -10,7 +10,7 @@ import structlog
 from botocore.exceptions import ClientError
 
 from vitrina.aws import Clients
-from vitrina.domain.views import View
+from vitrina.domain.views import DAY_MS, View
 from vitrina.errors import NotFound, Overloaded, TableUnavailable
 from vitrina.ids import new_id
 from vitrina.metrics import VIEWS_LATE, VIEWS_LOST, VIEWS_UNANSWERED
@@ -162,7 +162,8 @@ async def test_a_flush_outdates_the_rollups_of_closed_days_after_it_is_stored() 
                 raise TableUnavailable
             return [keys.day_and_shard(segments[0].pk)[0]]
 
-    recorder = ViewRecorder(Store(), secret=b"secret", queue=2, commit_timeout=60, now_ms=lambda: 1_763_640_000_000)
+    times = [1_763_640_000_000, *[1_763_640_000_000 + DAY_MS] * 3]
+    recorder = ViewRecorder(Store(), secret=b"secret", queue=2, commit_timeout=60, now_ms=lambda: times.pop(0))
     with structlog.testing.capture_logs() as logs:
         await record(recorder)
     assert done == ["put", "outdate"] * 3

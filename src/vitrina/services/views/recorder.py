@@ -123,8 +123,9 @@ class ViewRecorder:
             while True:
                 try:
                     await self._store.put(segments)
-                    for day in await self._store.outdate_rollups(segments):
-                        log.warning("rollup_outdated", day=day.isoformat())
+                    if views[0].at_ms // DAY_MS < self._now_ms() // DAY_MS:  # The oldest is of a day that has ended.
+                        for day in await self._store.outdate_rollups(segments):
+                            log.warning("rollup_outdated", day=day.isoformat())
                     break
                 except TableUnavailable:
                     log.warning("views_not_stored_yet", number=len(self._batcher))
