@@ -17,14 +17,7 @@ from vitrina.api.http.request import Request
 from vitrina.api.http.responses import conditional_response, json_response, render
 from vitrina.api.http.routing import PUBLIC, RouteTable
 from vitrina.api.schemas.product_pages import ProductPage, ProductQuery, RenderedPage, rendered_page
-from vitrina.api.schemas.products import (
-    REVALIDATED,
-    PriceEntry,
-    PricePage,
-    SeenProduct,
-    product_resource,
-    sees_all,
-)
+from vitrina.api.schemas.products import REVALIDATED, PriceEntry, PricePage, SeenProduct, product_resource, sees_all
 from vitrina.domain.api_keys import Scope
 from vitrina.domain.money import MOST_AMOUNT
 from vitrina.domain.products import Listing, PriceRange, Product, is_sku
