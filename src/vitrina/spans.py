@@ -5,16 +5,17 @@ thread of its own, and drops those that exceed its queue, so that no caller wait
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Final
 
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, get_current_span
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from vitrina.tracing import Attributes, Kind
@@ -65,19 +66,19 @@ class Spans:
         kind: Kind,
         attributes: Attributes,
         *,
-        headers: Mapping[str, str] | None,
+        parent: str | None,
         causes: Sequence[str],
         began: int | None,
     ) -> Iterator[Span]:
         """Make a span current."""
-        if headers is None and len(causes) == 1:
-            headers = {"traceparent": causes[0]}
+        if parent is None and len(causes) == 1:
+            parent = causes[0]
         with self._tracer.start_as_current_span(
             name,
-            context=None if headers is None else _W3C.extract(headers),
+            context=None if parent is None else _context(parent),
             kind=SpanKind[kind],
             attributes=attributes,
-            links=[Link(_span_context(cause)) for cause in causes],
+            links=[Link(get_current_span(_context(cause)).get_span_context()) for cause in causes],
             start_time=began,
             record_exception=False,
             set_status_on_exception=False,
@@ -89,8 +90,8 @@ class Spans:
                 raise
 
 
-def _span_context(traceparent: str) -> SpanContext:
-    return get_current_span(_W3C.extract({"traceparent": traceparent})).get_span_context()
+def _context(traceparent: str) -> Context:
+    return _W3C.extract({"traceparent": traceparent})
 
 
 def _wait_for(work: Callable[[], object]) -> None:

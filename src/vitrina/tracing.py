@@ -73,16 +73,16 @@ def span(
     kind: Kind,
     attributes: Attributes,
     *,
-    headers: Mapping[str, str] | None = None,
+    parent: str | None = None,
     causes: Sequence[str | None] = (),
     began: int | None = None,
 ) -> "AbstractContextManager[Span | None]":
     """Return a context in which a span is current; it begins now, or at `began`, in nanoseconds since 1970.
 
-    It continues the trace in the `headers` of a request, or that of its cause, a `traceparent`, if it has only one.
-    With several it is linked to each. Otherwise its parent is the current span.
+    Its parent is `parent`, a `traceparent`, or else its cause, if it has only one, or else the current span. It is
+    linked to each of its causes.
     """
     if _spans is None:
         return _NO_SPAN
     given = [cause for cause in causes if cause]
-    return _spans.span(name, kind, attributes, headers=headers, causes=given, began=began)
+    return _spans.span(name, kind, attributes, parent=parent, causes=given, began=began)

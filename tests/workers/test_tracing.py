@@ -25,7 +25,15 @@ from vitrina.workers.notifier import notifier
 from vitrina.workers.relay import relay
 
 PASSWORD = "canary-password-2026"
-CANARIES = (PASSWORD, "canary.person", "Canary Person", "canary-description", "canary-query", "127.0.0.1")
+CANARIES = (
+    PASSWORD,
+    "canary.person",
+    "Canary Person",
+    "canary-description",
+    "canary-query",
+    "canary-state",
+    "127.0.0.1",
+)
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
 
@@ -44,7 +52,7 @@ async def change_price(url: str, actor: str) -> str:
     async with aiohttp.ClientSession() as http:
         admin = await sign_in(Client(http, url), {"email": actor}, PASSWORD)
         product = ok(await admin.post("/v1/products", product_body(description="canary-description")), 201)
-        headers = {"traceparent": TRACEPARENT}
+        headers = {"traceparent": TRACEPARENT, "tracestate": "x=canary-state"}
         path = f"/v1/products/{product['id']}"
         ok(await admin.patch(path, {"price": "7.50"}, headers=headers))
         await admin.get("/v1/products", params={"brand": "canary-query"})

@@ -30,7 +30,8 @@ def traced(handle: Handle, route: Route, *, on: bool) -> Handle:
             "http.route": route.template,
             "url.scheme": "https" if raw.app[PROXY_HEADERS].is_https(raw) else "http",
         }
-        with tracing.span(f"{raw.method} {route.template}", "SERVER", attributes, headers=raw.headers) as span:
+        parent = raw.headers.get("traceparent")  # Not `tracestate`, which holds whatever the client writes.
+        with tracing.span(f"{raw.method} {route.template}", "SERVER", attributes, parent=parent) as span:
             response = await handle(raw)
             if span is not None:
                 span.set_attribute("http.response.status_code", response.status)
