@@ -1,11 +1,14 @@
 """Demo data: four accounts, a catalogue and two weeks of views, written by the services of production.
 
-docker-compose.yml runs this file as a command, from the image and a mounted folder.
+docker-compose.yml runs this file as a command, from the image and a mounted folder; the workflow `preview` with
+`--accounts`.
 """
 
+import asyncio
 import itertools
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -26,6 +29,7 @@ from vitrina.domain.products import ProductDraft
 from vitrina.domain.reports import is_closed
 from vitrina.domain.users import Role
 from vitrina.domain.views import View, midnight_ms, visitor_hash, visitor_key
+from vitrina.errors import EmailTaken
 from vitrina.services.accounts.accounts import UserDraft
 from vitrina.services.concurrency import gather
 from vitrina.services.products.cache import NoCache
@@ -215,9 +219,15 @@ def views_of_day(
 
 
 @click.command()
-def main() -> None:
+@click.option("--accounts", "only_accounts", is_flag=True, help="Only make the accounts, in a table that is there.")
+def main(*, only_accounts: bool) -> None:
     """Prepare the table and the queue of the settings; a new table gets the demo data."""
-    run(prepare(load_settings(env_file=None, with_keys=True), catalogue=True, same_stream=True))
+    settings = load_settings(env_file=None, with_keys=not only_accounts)
+    if only_accounts:
+        with suppress(EmailTaken):  # They are there.
+            asyncio.run(make(settings, catalogue=False))
+    else:
+        run(prepare(settings, catalogue=True, same_stream=True))
     print(accounts())
 
 

@@ -13,7 +13,8 @@ from scripts.devstack.engines import ROOT
 from tests.deploy.test_template import RESOURCES as DEPLOYED, _Loader
 
 TEMPLATE: Final = ROOT / "scripts" / "deploy" / "bootstrap.yaml"
-RESOURCES: Final[dict[str, dict[str, Any]]] = yaml.load(TEMPLATE.read_text(), _Loader)["Resources"]
+BOOTSTRAP: Final[dict[str, dict[str, Any]]] = yaml.load(TEMPLATE.read_text(), _Loader)
+RESOURCES: Final = BOOTSTRAP["Resources"]
 
 MADE_BY_SAM: Final = {
     "AWS::Serverless::Function": (

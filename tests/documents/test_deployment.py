@@ -5,6 +5,7 @@ import re
 
 import click
 
+from tests.deploy.test_bootstrap_rights import BOOTSTRAP
 from tests.deploy.test_template import DOCUMENT
 from tests.documents.pages import README, text
 from vitrina.__main__ import main
@@ -28,11 +29,10 @@ def test_the_unit_of_systemd_stops_and_starts_the_commands() -> None:
 
 
 def test_the_parameters_of_a_deployment_are_the_template_s() -> None:
-    named = {
-        name
-        for block in blocks("sh")
-        for line in re.findall(r"scripts/deploy/up (.*)", block)
-        for name in re.findall(r"-p ([A-Z]\w+)=", line)
-    }
+    shell = "\n".join(blocks("sh"))
+    named = set(re.findall(r"(?<=-p )[A-Z]\w+(?==)", shell))
     assert {"ApiOn", "Image", "CertificateArn", "MailIdentity"} <= named
     assert named <= DOCUMENT["Parameters"].keys()
+    [overrides] = re.findall(r"--parameter-overrides (.*)", shell)
+    bootstrap = set(re.findall(r"\b([A-Z]\w+)=", overrides))
+    assert {"Repository", "Environment", "Stacks"} <= bootstrap <= BOOTSTRAP["Parameters"].keys()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import tomllib
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from tests.documents.pages import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+LATER = {"scripts/deploy/up", "scripts/deploy/down"}
 CI: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
 
 
@@ -25,7 +27,7 @@ def test_what_a_workflow_runs_is_pinned_bounded_and_there(path: Any) -> None:  #
     for name, job in yaml.safe_load(text)["jobs"].items():
         assert "uses" in job or job["timeout-minutes"] <= 60, name
     for script in re.findall(r"(?<![\w./-])scripts/[\w/.-]+", text):
-        assert (ROOT / script).exists(), script
+        assert (ROOT / script).exists() or script in LATER, script
 
 
 def test_ci_runs_the_two_gates_on_each_python_from_the_oldest_on() -> None:
@@ -46,3 +48,28 @@ def test_hooks_run_what_is_there() -> None:
     [local] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     for hook in local["hooks"]:
         assert os.access(ROOT / hook["entry"].split()[0], os.X_OK)
+
+
+def test_only_a_job_that_deploys_or_signs_gets_a_token() -> None:
+    """`id-token` opens an account of AWS, or signs what is released; a job of an environment deploys with its role."""
+    allowed = {
+        ("deploy", "production"), ("deploy", "staging"), ("preview", "up"), ("preview", "down"), ("stack", "stack"),
+        ("release", "release"), ("release", "deploy"),
+    }  # fmt: skip
+    for path in WORKFLOWS:
+        workflow = yaml.safe_load(path.read_text())
+        assert "id-token" not in workflow["permissions"]
+        for name, job in workflow["jobs"].items():
+            assert ("id-token" in job.get("permissions", {})) == ((path.stem, name) in allowed)
+            if "environment" in job:
+                assumed = [step["with"]["role-to-assume"] for step in job["steps"] if "role-to-assume" in str(step)]
+                assert [role.rpartition("/")[2] for role in assumed] == [f"vitrina-{job['environment']}-deploy"]
+
+
+def test_the_notes_of_a_release_are_its_section_of_the_changelog() -> None:
+    script = ROOT / "scripts" / "release-notes"
+    done = subprocess.run([script, "0.1.0"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("The first release.\n")
+    assert "## " not in re.sub("^### ", "", done.stdout, flags=re.MULTILINE)
+    none = subprocess.run([script, "0.0.9"], capture_output=True, text=True, check=False)
+    assert (none.returncode, none.stdout) == (1, "")
