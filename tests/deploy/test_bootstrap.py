@@ -14,7 +14,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from scripts.devstack.engines import LOOPBACK, ROOT, Engine
+from scripts.deploy.emulator import ACCOUNT_KEY, REGION, emulator
 from tests.deploy.test_bootstrap_rights import RESOURCES, TEMPLATE
 
 REPOSITORY: Final = "acme@123/catalogue@456"
@@ -22,13 +22,13 @@ ACCOUNT: Final = "000000000000"
 SUBJECT: Final = f"repo:{REPOSITORY}:environment:production"
 ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/vitrina-production-deploy"
 WORKER: Final = f"arn:aws:iam::{ACCOUNT}:role/vitrina-production-cloudformation"
-BUCKET: Final = f"vitrina-artifacts-{ACCOUNT}-us-east-1"
-ROOT_USER: Final = {"AccessKeyId": "test", "SecretAccessKey": "test"}
+BUCKET: Final = f"vitrina-artifacts-{ACCOUNT}-{REGION}"
+ROOT_USER: Final = {"AccessKeyId": ACCOUNT_KEY, "SecretAccessKey": ACCOUNT_KEY}
 SMALL: Final = '{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}'
 
 
-class Emulator:
-    """An account with bootstrap.yaml in it."""
+class Account:
+    """An account of the emulator with bootstrap.yaml in it."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -53,7 +53,7 @@ class Emulator:
         return boto3.client(
             service,
             endpoint_url=self._url,
-            region_name="us-east-1",
+            region_name=REGION,
             aws_access_key_id=credentials["AccessKeyId"],
             aws_secret_access_key=credentials["SecretAccessKey"],
             aws_session_token=credentials.get("SessionToken"),
@@ -72,26 +72,10 @@ class Emulator:
 
 
 @pytest.fixture(scope="module")
-def emulator() -> Iterator[Emulator]:
-    def environment(port: int) -> dict[str, str]:
-        return {
-            "BIND_HOST": LOOPBACK,
-            "GATEWAY_PORT": str(port),
-            "MINISTACK_HOST": LOOPBACK,
-            "AUTH": "true",
-            "IOT_MTLS_ENABLED": "0",
-            "SFTP_ENABLED": "0",
-            "DOCKER_HOST": "unix:///nonexistent",
-            "LOG_LEVEL": "WARNING",
-        }
-
-    python = ROOT / ".venv-ministack" / "bin" / "python"
-    engine = Engine(
-        "MiniStack", lambda _: [str(python), "-m", "ministack"], environment=environment, probe="/_ministack/health"
-    )
-    engine.start()
+def account() -> Iterator[Account]:
+    engine = emulator().start()
     try:
-        yield Emulator(engine.wait())
+        yield Account(engine.wait())
     finally:
         engine.stop()
 
@@ -108,36 +92,34 @@ def emulator() -> Iterator[Emulator]:
         (SUBJECT, "another"),
     ],
 )
-def test_another_repository_environment_or_audience_gets_nothing(
-    emulator: Emulator, subject: str, audience: str
-) -> None:
+def test_another_repository_environment_or_audience_gets_nothing(account: Account, subject: str, audience: str) -> None:
     with pytest.raises(ClientError) as refused:
-        emulator.assume(subject, audience=audience)
+        account.assume(subject, audience=audience)
     assert refused.value.response["Error"]["Code"] == "AccessDenied"
 
 
-def test_the_bucket_of_artifacts_is_encrypted_versioned_private_and_for_tls_alone(emulator: Emulator) -> None:
-    s3 = emulator.client("s3", ROOT_USER)
+def test_the_bucket_of_artifacts_is_encrypted_versioned_private_and_for_tls_alone(account: Account) -> None:
+    s3 = account.client("s3", ROOT_USER)
     rules = s3.get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"]["Rules"]
     assert rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
     assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
     assert set(s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"].values()) == {True}
     rules = RESOURCES["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]  # The emulator leaves these out.
     assert {rule["Id"]: rule["Status"] for rule in rules} == {"unfinished": "Enabled", "replaced": "Enabled"}
-    over_http = emulator.client("s3", emulator.assume(SUBJECT))
+    over_http = account.client("s3", account.assume(SUBJECT))
     with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
         over_http.put_object(Bucket=BUCKET, Key="template.json", Body=SMALL.encode())
 
 
-def test_the_token_of_the_environment_deploys_and_takes_down_its_stack(emulator: Emulator) -> None:
+def test_the_token_of_the_environment_deploys_and_takes_down_its_stack(account: Account) -> None:
     """With the calls of `scripts/deploy/up` and `down`."""
-    credentials = emulator.assume(SUBJECT)
-    emulator.allow_plain_http()
-    s3 = emulator.client("s3", credentials)
+    credentials = account.assume(SUBJECT)
+    account.allow_plain_http()
+    s3 = account.client("s3", credentials)
     s3.head_bucket(Bucket=BUCKET)
     s3.put_object(Bucket=BUCKET, Key="template.json", Body=SMALL.encode())
     s3.head_object(Bucket=BUCKET, Key="template.json")
-    stacks = emulator.client("cloudformation", credentials)
+    stacks = account.client("cloudformation", credentials)
     place = f"{s3.meta.endpoint_url}/{BUCKET}/template.json"
     stacks.get_template_summary(TemplateURL=place)
     name = {"StackName": "vitrina-production"}
@@ -155,10 +137,10 @@ def test_the_token_of_the_environment_deploys_and_takes_down_its_stack(emulator:
     stacks.delete_stack(**name, RoleARN=WORKER)
 
 
-def test_it_reaches_no_other_stack_bucket_or_role(emulator: Emulator) -> None:
-    credentials = emulator.assume(SUBJECT)
+def test_it_reaches_no_other_stack_bucket_or_role(account: Account) -> None:
+    credentials = account.assume(SUBJECT)
     stacks, s3, iam, tables = (
-        emulator.client(name, credentials) for name in ("cloudformation", "s3", "iam", "dynamodb")
+        account.client(name, credentials) for name in ("cloudformation", "s3", "iam", "dynamodb")
     )
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     for call in (

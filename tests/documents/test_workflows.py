@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from scripts.deploy.commands import main
 from tests.documents.pages import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-LATER = {"scripts/deploy/up", "scripts/deploy/down"}
 CI: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
 
 
@@ -27,7 +27,7 @@ def test_what_a_workflow_runs_is_pinned_bounded_and_there(path: Any) -> None:  #
     for name, job in yaml.safe_load(text)["jobs"].items():
         assert "uses" in job or job["timeout-minutes"] <= 60, name
     for script in re.findall(r"(?<![\w./-])scripts/[\w/.-]+", text):
-        assert (ROOT / script).exists() or script in LATER, script
+        assert (ROOT / script).exists(), script
 
 
 def test_ci_runs_the_two_gates_on_each_python_from_the_oldest_on() -> None:
@@ -73,3 +73,15 @@ def test_the_notes_of_a_release_are_its_section_of_the_changelog() -> None:
     assert "## " not in re.sub("^### ", "", done.stdout, flags=re.MULTILINE)
     none = subprocess.run([script, "0.0.9"], capture_output=True, text=True, check=False)
     assert (none.returncode, none.stdout) == (1, "")
+
+
+def test_the_workflows_use_options_that_the_commands_of_a_deployment_have() -> None:
+    used = [
+        (command, option)
+        for path in WORKFLOWS
+        for command, line in re.findall(r"scripts/deploy/(up|down) (.*)", path.read_text())
+        for option in re.findall(r"--[a-z]+", line)
+    ]
+    assert {command for command, _ in used} == {"up", "down"}
+    for command, option in used:
+        assert option in {name for parameter in main.commands[command].params for name in parameter.opts}
