@@ -30,6 +30,8 @@ _LOCKS: Final = ROOT / "scripts" / "requirements"
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _BUILD: Final = "import sys; from setuptools.build_meta import build_wheel; print(build_wheel(sys.argv[1]))"
 _UNUSED: Final = ("bin", "**/tests", "**/*.pyx", "**/*.pxd", "**/*.pxi", "uvloop/loop.c", "**/*.h")
+_PROGRESS_BARS: Final = frozenset({"markdown-it-py", "mdurl", "pygments", "rich"})
+"""Packages that structlog imports wherever they are installed, for a seventh of a cold start, and only commands use."""
 _UNUSED_OF_ARROW: Final = ("pyarrow/include", "pyarrow/src", "pyarrow/*flight*")
 """What no import needs; Arrow's other libraries need each other."""
 
@@ -73,22 +75,28 @@ def check_runtime(python: str) -> None:
 
 
 def packages(out: Path) -> Artifact:
-    """Build the layer of the packages of server.txt."""
-    with tempfile.TemporaryDirectory() as folder:
-        _install(Path(folder), _LOCKS / "server.txt")
-        return _zip(Path(folder), out, "layer", place="/opt")
+    """Build the layer of the packages that every function imports: those of server.txt, without its progress bars."""
+    return _layer(out, "layer", of_every_function())
 
 
 def reports(out: Path) -> Artifact:
-    """Build the layer of what reports.txt has beyond server.txt: Arrow."""
+    """Build the layer of what reports.txt has beyond that: Arrow, and the progress bars of the daily jobs."""
+    names = {name for name, _, _ in _pins(_LOCKS / "reports.txt")} - of_every_function()
+    return _layer(out, "reports", names)
+
+
+def of_every_function() -> set[str]:
+    """Return the names of the packages of server.txt that are not for progress bars."""
+    return {name for name, _, _ in _pins(_LOCKS / "server.txt")} - _PROGRESS_BARS
+
+
+def _layer(out: Path, name: str, packages: set[str]) -> Artifact:
     with tempfile.TemporaryDirectory() as folder:
-        server = {name for name, _, _ in _pins(_LOCKS / "server.txt")}
-        lock = Path(folder) / "lock.txt"
-        lock.write_text("".join(text for name, _, text in _pins(_LOCKS / "reports.txt") if name not in server))
-        root = Path(folder) / "root"
+        lock, root = Path(folder) / "lock.txt", Path(folder) / "root"
+        lock.write_text("".join(text for package, _, text in _pins(_LOCKS / "reports.txt") if package in packages))
         _install(root, lock)
         _remove(root / "python", _UNUSED_OF_ARROW)
-        return _zip(root, out, "reports", place="/opt")
+        return _zip(root, out, name, place="/opt")
 
 
 def code(out: Path) -> Artifact:

@@ -1,13 +1,15 @@
 """What `scripts/deploy/build` makes of the sources; it checks the size of the packages itself."""
 
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import click
 import pytest
 
-from scripts.deploy.artifacts import bill_of_materials, check_runtime, code
+from scripts.deploy.artifacts import bill_of_materials, check_runtime, code, of_every_function
 from scripts.devstack.engines import ROOT
 
 
@@ -23,6 +25,17 @@ def test_the_code_is_compiled_and_the_same_each_time(tmp_path: Path) -> None:
     assert {re.sub(r"__pycache__/(\w+)\..*", r"\1.py", name) for name in compiled} == sources
     assert "vitrina/aws_lambda/api.py" in sources
     assert any(re.fullmatch(r"vitrina-[\d.]+\.dist-info/METADATA", name) for name in names)
+
+
+def test_the_handlers_of_the_layer_import_nothing_that_it_lacks() -> None:
+    """Progress bars are in the layer of reports and jobs, and each other locked package is in that of all functions."""
+    missing = ("rich", "pygments", "markdown_it", "mdurl", "pyarrow")
+    block = f"import sys; sys.modules.update(dict.fromkeys({missing})); "
+    handlers = "import vitrina.aws_lambda.api, vitrina.aws_lambda.relay, vitrina.aws_lambda.notifier"
+    subprocess.run([sys.executable, "-c", block + handlers], check=True)
+    lock = (ROOT / "scripts/requirements/server.txt").read_text()
+    server = set(re.findall(r"^([\w.-]+)==", lock, re.MULTILINE))
+    assert server - of_every_function() == {"markdown-it-py", "mdurl", "pygments", "rich"}
 
 
 def test_the_bill_of_materials_names_each_locked_package() -> None:
