@@ -35,7 +35,7 @@ class Deployment:
 
     def up(self, parameters: Mapping[str, str], *, template: Path = TEMPLATE) -> None:
         """Deploy a template with the artifacts. Raises ClickException if the new version does not serve."""
-        self._clear_failed_creation()
+        self.clear_failed_creation()
         before = self._current()
         self._upload_artifacts()
         wanted = {**self.found.parameters, **parameters}
@@ -111,7 +111,7 @@ class Deployment:
             s3.put_object(Bucket=self.found.bucket, Key=key, Body=body)
         return f"{s3.meta.endpoint_url}/{self.found.bucket}/{key}"
 
-    def _clear_failed_creation(self) -> None:
+    def clear_failed_creation(self) -> None:
         """Delete a stack that was never created as a whole: it can be neither used nor updated.
 
         A table in it that is protected against deletion has stopped CloudFormation's own clearing. The protection is
