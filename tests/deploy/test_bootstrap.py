@@ -1,12 +1,15 @@
 """bootstrap.yaml: GitHub's token opens one role, which deploys stacks of its name and nothing else.
 
 The emulator checks trust and policies as AWS does. It makes no provider of OpenID Connect and does not check the
-signature of tokens, and it does not work with CloudFormation's role; test_bootstrap_rights.py is about that.
+signature of tokens. It works neither with CloudFormation's role nor with the boundary: test_bootstrap_rights.py is
+about these.
 """
 
 import base64
+import io
 import json
 import time
+import zipfile
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -14,7 +17,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from scripts.deploy.artifacts import TEMPLATE as DEPLOYED
 from scripts.deploy.emulator import ACCOUNT_KEY, REGION, emulator
+from scripts.deploy.stack import Stack
+from scripts.deploy.target import Target
 from tests.deploy.test_bootstrap_rights import RESOURCES, TEMPLATE
 
 REPOSITORY: Final = "acme@123/catalogue@456"
@@ -22,6 +28,7 @@ ACCOUNT: Final = "000000000000"
 SUBJECT: Final = f"repo:{REPOSITORY}:environment:production"
 ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/vitrina-production-deploy"
 WORKER: Final = f"arn:aws:iam::{ACCOUNT}:role/vitrina-production-cloudformation"
+BOUNDARY: Final = f"arn:aws:iam::{ACCOUNT}:policy/vitrina-production-boundary"
 BUCKET: Final = f"vitrina-artifacts-{ACCOUNT}-{REGION}"
 ROOT_USER: Final = {"AccessKeyId": ACCOUNT_KEY, "SecretAccessKey": ACCOUNT_KEY}
 SMALL: Final = '{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}'
@@ -58,6 +65,14 @@ class Account:
             aws_secret_access_key=credentials["SecretAccessKey"],
             aws_session_token=credentials.get("SessionToken"),
         )
+
+    def target(self, credentials: dict[str, str]) -> Target:
+        """Return the emulator as commands of a deployment with these credentials see it."""
+        target = Target(kind="emulator", endpoint=self._url)
+        vars(target)["_session"] = boto3.Session(
+            credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"], region_name=REGION
+        )
+        return target
 
     def assume(self, subject: str, *, audience: str = "sts.amazonaws.com") -> dict[str, str]:
         """Return the credentials that a token of GitHub gets."""
@@ -112,29 +127,26 @@ def test_the_bucket_of_artifacts_is_encrypted_versioned_private_and_for_tls_alon
 
 
 def test_the_token_of_the_environment_deploys_and_takes_down_its_stack(account: Account) -> None:
-    """With the calls of `scripts/deploy/up` and `down`."""
+    """All of template.yaml, by the calls of `scripts/deploy/up` and `down`; the zips of the functions are empty."""
     credentials = account.assume(SUBJECT)
     account.allow_plain_http()
     s3 = account.client("s3", credentials)
     s3.head_bucket(Bucket=BUCKET)
-    s3.put_object(Bucket=BUCKET, Key="template.json", Body=SMALL.encode())
-    s3.head_object(Bucket=BUCKET, Key="template.json")
-    stacks = account.client("cloudformation", credentials)
-    place = f"{s3.meta.endpoint_url}/{BUCKET}/template.json"
-    stacks.get_template_summary(TemplateURL=place)
-    name = {"StackName": "vitrina-production"}
-    change = {"ChangeSetName": "first", **name}
-    stacks.create_change_set(**change, ChangeSetType="CREATE", TemplateURL=place, RoleARN=WORKER)
-    stacks.get_waiter("change_set_create_complete").wait(**change, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100})
-    assert stacks.describe_change_set(**change)["Changes"]
-    stacks.execute_change_set(**change)
-    stacks.get_waiter("stack_create_complete").wait(**name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100})
-    assert [each["ResourceType"] for each in stacks.list_stack_resources(**name)["StackResourceSummaries"]] == [
-        "AWS::SQS::Queue"
-    ]
-    assert stacks.describe_stack_events(**name)["StackEvents"]
-    assert stacks.get_template(**name)["TemplateBody"]
-    stacks.delete_stack(**name, RoleARN=WORKER)
+    no_code = io.BytesIO()
+    with zipfile.ZipFile(no_code, "w") as archive:
+        archive.writestr("vitrina.py", "")
+    for key, body in {"empty.zip": no_code.getvalue(), "template.yaml": DEPLOYED.read_bytes()}.items():
+        s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+        s3.head_object(Bucket=BUCKET, Key=key)
+    parameters = dict.fromkeys(("CodeKey", "LayerKey", "ReportsLayerKey"), "empty.zip")
+    parameters |= {"ArtifactBucket": BUCKET, "ApiOn": "lambda", "Environment": "development", "Boundary": BOUNDARY}
+    stack = Stack(account.target(credentials), "vitrina-production")
+    change = stack.propose(f"{s3.meta.endpoint_url}/{BUCKET}/template.yaml", parameters, role=WORKER)
+    assert change is not None
+    assert stack.execute(change) == "CREATE_COMPLETE"
+    assert stack.outputs()["Url"]
+    assert stack.template() == DEPLOYED.read_text()
+    assert not stack.delete(role=WORKER)
 
 
 def test_it_reaches_no_other_stack_bucket_or_role(account: Account) -> None:
