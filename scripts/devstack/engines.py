@@ -189,9 +189,10 @@ def embedded(*, state: Path | None = None, port: int = 0) -> Engine:
 
 
 def dynamodb_local(*, db_path: Path | None = None, port: int = 0) -> Engine:
-    """Return AWS's DynamoDB Local, in memory or in a folder, where the data survive even SIGKILL.
+    """Return AWS's DynamoDB Local, in memory or in a folder.
 
-    The first start downloads it. `start` raises what `scripts.devstack.dynamodb_local.command` raises.
+    In a folder, a SIGKILL loses a few of the transactions that were acknowledged just before (section 12 of
+    table_design.md). The first start downloads it. `start` raises what `dynamodb_local.command` raises.
     """
     return Engine("DynamoDB Local", lambda port: simulator.command(port=port, db_path=db_path), data=db_path, port=port)
 
