@@ -136,3 +136,17 @@ def test_every_command_works_or_says_what_it_needs(environment: Path, lock: str,
         assert (code == 0) == (needs is None), (command, said, exception)
         assert needs is None or needs in said, (command, said, exception)
         assert "Traceback" not in said
+
+
+def test_what_the_demo_installs_can_roll_up_its_views(environment: Path, lock: str) -> None:
+    """`scripts/dev` is the first command of README, on a machine that has nothing else."""
+    [installed] = re.findall(r'scripts/install" (\w+) ministack', (ROOT / "scripts/dev").read_text())
+    code = "import scripts.devstack.dev, vitrina.services.analytics.rollups"
+    done = subprocess.run(
+        [environment / "bin" / "python", "-c", code],
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 or lock != installed, done.stderr
