@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings as hypothesis, strategies as
 from tests.service import Clock
 from tests.stored_views import read
 from vitrina.clock import now
-from vitrina.domain.reports import Counts, DaySummary, Period, pack_table, product_key
+from vitrina.domain.reports import ROW_BYTES, Counts, DaySummary, Period, pack_table, product_key
 from vitrina.domain.views import View, shard_of
 from vitrina.errors import NoRoom, TableUnavailable
 from vitrina.ids import new_id
@@ -277,6 +277,31 @@ async def test_views_that_are_stored_during_the_counting_are_counted(
     monkeypatch.setattr(store, "put_summary", put_after_a_flush)
     assert await rollups.roll_up(DAY, again=rolled_up)
     assert await store.totals(Period(DAY, DAY)) == {DAY: Counts(3, 2, 0)}
+
+
+async def test_a_rollup_that_was_made_during_the_counting_is_not_replaced_by_an_older_one(
+    table: Table, store: RollupStore, rollups: Rollups, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes may count a day at once; the slower one has not read the views that the faster one has counted."""
+    await write(table, [view(PRODUCTS[0])])
+    put_summary, faster = store.put_summary, Rollups(ViewStore(table), RollupStore(table), clock=clock)
+    late = [view(PRODUCTS[0], visitor=1), view(PRODUCTS[1])]
+
+    async def put_after_the_faster_one(summary: DaySummary) -> None:
+        if late:
+            await flush(table, late, clock())
+            late.clear()
+            assert await faster.roll_up(DAY)
+        await put_summary(summary)
+
+    monkeypatch.setattr(store, "put_summary", put_after_the_faster_one)
+    await rollups.roll_up(DAY)
+    assert await store.totals(Period(DAY, DAY)) == {DAY: Counts(3, 2, 0)}
+    counts = {product_key(PRODUCTS[0]): Counts(2, 2, 0), product_key(PRODUCTS[1]): Counts(1, 1, 0)}
+    rows = b"".join([part async for part in store.tables(DAY)])
+    assert {rows[first : first + ROW_BYTES] for first in range(0, len(rows), ROW_BYTES)} == {
+        pack_table({product: count}) for product, count in counts.items()
+    }
 
 
 async def test_expired_views_outdate_no_rollup(table: Table) -> None:

@@ -268,8 +268,8 @@ class ViewRollupItem(Item, discriminator="view_rollup"):
     """The totals of a closed day. It is written last, so its existence means that the day's rollup is complete.
 
     `made_at` is when its counting began, by the table's clock; rollups of older releases have none. `outdated_by` is
-    the id of the last segment that was stored after the day had closed; then the rollup does not count, and `made_at`
-    is the day's first moment, as if it had been made too early.
+    the id of the last segment that was stored after the day had closed. That sets `made_at` to the day's first moment,
+    so that the rollup does not count until it is made again.
     """
 
     views = IntegerAttribute()

@@ -144,7 +144,9 @@ class RollupStore:
         lack.
         """
         key, totals = keys.view_rollup(summary.day), summary.total._asdict()
-        item = ViewRollupItem.keyed(key, products=summary.products, made_at=earlier.read_at, **totals)
+        item = ViewRollupItem.keyed(
+            key, products=summary.products, made_at=earlier.read_at, outdated_by=earlier.outdated_by, **totals
+        )
         mark = ViewRollupItem.outdated_by
         unchanged = mark.does_not_exist() if earlier.outdated_by is None else mark == earlier.outdated_by
         try:

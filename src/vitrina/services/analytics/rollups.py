@@ -97,6 +97,7 @@ class Rollups:
             await self._write(day, summary, products, at_once=at_once)
             if await self._store.put_totals(summary, earlier=earlier):
                 return True
+            again = True  # Another process may have made the rollup meanwhile; this one has replaced some of its items.
 
     async def _write(self, day: date, summary: DaySummary, products: dict[bytes, Counts], *, at_once: int) -> None:
         await self._store.put_summary(summary)
