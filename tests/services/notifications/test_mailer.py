@@ -371,6 +371,19 @@ async def test_a_mail_whose_senders_keep_dying_is_given_up_after_a_month(harness
     assert await harness.mail_of(admin) is None
 
 
+async def test_a_clock_that_is_set_back_stops_no_mail(harness: MailHarness) -> None:
+    """Not even while a mail waits, and polls read only what has become due since the last one."""
+    held, good = await harness.admin(), await harness.admin()
+    await harness.add_due(held)
+    harness.outbox.fails[held.email] = [MailHeldBack("MessageRejected", "verify", concerns_all=False)]
+    sender = harness.mailer()
+    await sender.send_due()
+    harness.clock.at -= timedelta(minutes=5)
+    await harness.add_due(good, due_at=harness.clock.at)
+    await sender.send_due()
+    assert len(harness.outbox.sent) == 1
+
+
 async def test_a_mail_that_another_process_took_over_is_left_to_it(harness: MailHarness) -> None:
     """Although the index still lists it as due."""
     admin = await harness.admin()

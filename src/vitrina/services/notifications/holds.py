@@ -1,6 +1,6 @@
 """How long mail waits: of all, because the mail service refuses it for now, and of single accounts."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -27,7 +27,7 @@ class Holds:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.until = clock()
+        self.until = datetime.min.replace(tzinfo=UTC)
         """When any mail may be tried again, after a refusal that concerns all."""
         self._times = 0
         self._logged: dict[str, datetime] = {}
@@ -74,10 +74,13 @@ class Rests:
         self._until[user_id] = until
 
     def since(self) -> datetime | None:
-        """Return the time before which all due mail is of accounts that rest; None if all due mail must be read."""
+        """Return the time before which all due mail is of accounts that rest; None if all due mail must be read.
+
+        It is no later than now, also if the clock has been set back.
+        """
         at = self._clock()
         self._until = {user_id: until for user_id, until in self._until.items() if until > at}
-        return self._known_before if self._until and at < self._known_until else None
+        return self._known_before if self._until and self._known_before <= at < self._known_until else None
 
     def note_poll(self, at: datetime, since: datetime | None, *, is_complete: bool) -> None:
         """Remember a poll of the mail that was due from `since` to `at`; a complete one left only what rests."""
