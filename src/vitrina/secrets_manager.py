@@ -1,7 +1,7 @@
 """A secret in AWS Secrets Manager, which is replaced only if nobody has replaced it since it was read."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ class SecretError(Exception):
 class SecretVersion:
     """A value, the id of its version, and when that was made."""
 
-    value: str
+    value: str = field(repr=False)
     id: str
     made_at: datetime
 
@@ -38,6 +38,8 @@ class Secret:
             found = await self._client.get_secret_value(SecretId=self._name, VersionStage=_CURRENT)
         except (BotoCoreError, ClientError) as error:
             raise SecretError(f"the secret {self._name} cannot be read: {error}") from error
+        if "SecretString" not in found:
+            raise SecretError(f"the secret {self._name} cannot be read: it is not a text")
         return SecretVersion(value=found["SecretString"], id=found["VersionId"], made_at=found["CreatedDate"])
 
     async def replace(self, current: SecretVersion, value: str) -> None:

@@ -23,7 +23,7 @@ async def test_a_session_survives_a_rotation(service: Service, user: Person, htt
     steps = [first, added, promoted, retired]
 
     def signing(ring: KeyRing) -> Settings:
-        return service.settings.model_copy(update={"signing_keys": SecretStr(str(ring))})
+        return service.settings.model_copy(update={"signing_keys": SecretStr(ring.value)})
 
     oldest = tokens["access_token"]
     for before, after in pairwise(steps):

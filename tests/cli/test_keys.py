@@ -70,6 +70,14 @@ def test_of_two_rotations_at_once_one_changes_the_secret(vitrina: Vitrina, table
     assert missing.stderr.startswith("Error: the secret nowhere cannot be read: ")
 
 
+def test_a_secret_that_is_no_text_is_reported(vitrina: Vitrina, table_name: str, moto: str) -> None:
+    client = boto3.client("secretsmanager", endpoint_url=moto, region_name="us-east-1")
+    client.put_secret_value(SecretId=table_name, SecretBinary=OLD.encode())
+    client.close()
+    done = vitrina("keys", "list")
+    assert (done.exit_code, done.stderr) == (1, f"Error: the secret {table_name} cannot be read: it is not a text\n")
+
+
 def test_keys_of_the_environment_are_printed_to_be_set() -> None:
     def rotate(step: str, value: str, *options: str) -> str:
         done = Vitrina()("keys", "rotate", step, *options, VITRINA_SIGNING_KEYS=value)

@@ -29,7 +29,7 @@ class _Held:
 
     async def store(self, ring: KeyRing) -> None:
         if self.secret is not None and self.version is not None:
-            await self.secret.replace(self.version, str(ring))
+            await self.secret.replace(self.version, ring.value)
 
 
 @click.group()
@@ -110,7 +110,7 @@ async def _step(settings: Settings, change: Callable[[_Held], KeyRing], *, as_js
         then = "Restart every process of the API" + (
             "." if held.secret else ", with this value of VITRINA_SIGNING_KEYS."
         )
-        _print(ring, then, as_json=as_json, changed=True, value=None if held.secret else str(ring))
+        _print(ring, then, as_json=as_json, changed=True, value=None if held.secret else ring.value)
 
 
 @asynccontextmanager

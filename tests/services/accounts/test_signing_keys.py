@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.service import settings_for
+from vitrina.secrets_manager import SecretVersion
 from vitrina.services.accounts.signing_keys import ROLLOUT, KeyRing, RotationRefused
 
 START = datetime(2026, 11, 27, 8, 0, tzinfo=UTC)
@@ -26,12 +27,12 @@ def test_a_rotation_has_three_steps_that_can_be_repeated() -> None:
     assert list(added.keys) == ["initial", "20261127080000"]
     assert (added.signing, added.next, added.old) == ("initial", "20261127080000", [])
     assert added.added(START + MONTH) is added
-    promoted = ring(str(added)).promoted()
+    promoted = ring(added.value).promoted()
     assert list(promoted.keys) == ["20261127080000", "initial"]
     assert (promoted.signing, promoted.next, promoted.old) == ("20261127080000", None, ["initial"])
     assert promoted.promoted() is promoted
     end = START + MONTH + ROLLOUT
-    retired = ring(str(promoted)).retired(end, signing_since=START, lifetime=MONTH)
+    retired = ring(promoted.value).retired(end, signing_since=START, lifetime=MONTH)
     assert list(retired.keys) == ["20261127080000"]
     assert retired.retired(end, signing_since=START, lifetime=MONTH) is retired
 
@@ -43,6 +44,11 @@ def test_no_key_goes_whose_tokens_may_be_valid() -> None:
         promoted.retired(early, signing_since=START, lifetime=MONTH)
     with pytest.raises(RotationRefused, match=r"the key 20261227080000 does not sign yet"):
         promoted.added(START + MONTH).retired(START + 3 * MONTH, signing_since=START, lifetime=MONTH)
+
+
+def test_the_secrets_are_in_no_log_or_traceback() -> None:
+    keys = ring(f"old:{'a' * 32}")
+    assert "a" * 32 not in f"{keys} {keys!r} {SecretVersion(value=keys.value, id='1', made_at=START)}"
 
 
 def test_a_new_key_is_the_newest_by_its_kid_even_if_a_clock_was_ahead() -> None:

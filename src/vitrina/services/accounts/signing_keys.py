@@ -7,7 +7,7 @@ step that was done before returns the key ring itself.
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -31,15 +31,16 @@ class KeyRing:
     The kid of a key that was made here is its time in UTC, so a key that is newer than the signing one is yet to sign.
     """
 
-    keys: dict[str, str]
+    keys: dict[str, str] = field(repr=False)
 
     @classmethod
     def of(cls, settings: Settings) -> "KeyRing":
         """Return the keys of the settings."""
         return cls(keys={kid: secret.decode() for kid, secret in settings.token_keys.items()})
 
-    def __str__(self) -> str:
-        """Return the value of `VITRINA_SIGNING_KEYS`."""
+    @property
+    def value(self) -> str:
+        """The value of `VITRINA_SIGNING_KEYS`, with the secrets."""
         return ",".join(f"{kid}:{secret}" for kid, secret in self.keys.items())
 
     @property
