@@ -278,6 +278,18 @@ async def test_an_outage_serves_stale_shared_values_but_none_from_before_a_write
         await source.word(cache, "a")
 
 
+async def test_an_outage_does_not_serve_a_shared_value_that_a_read_found_missing(source: Source) -> None:
+    """Such as the prices of a product that another process has deleted."""
+    cache = source.shared()
+    assert await source.word(cache, "a") == "1"
+    word, source.time = source.words.pop("a"), source.time + 2
+    with pytest.raises(KeyError):
+        await source.word(cache, "a")
+    source.words["a"], source.fails = word, True
+    with pytest.raises(TableUnavailable):
+        await source.word(cache, "a")
+
+
 async def test_a_cancelled_shared_read_cancels_its_requests(source: Source) -> None:
     """The next request for its key reads anew."""
     cache = source.shared()

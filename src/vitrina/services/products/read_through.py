@@ -241,7 +241,8 @@ class SharedReads(Cache[K, V]):
                 future.cancel()
             raise
         except Exception as error:  # noqa: BLE001 - every waiting request raises it
-            self._end(key, waiting)
+            if self._end(key, waiting) and not isinstance(error, TableUnavailable):
+                self._forget(key)  # Otherwise an outage would bring back what no longer exists.
             fail(waiting, error)
             return
         if self._end(key, waiting):
