@@ -49,7 +49,7 @@ class ProxyHeaders:
 
     def _client(self, request: web.Request) -> tuple[str, str]:
         """Return the client's address and its protocol, which is empty if no trusted proxy states it."""
-        address, protocol = self._node(request.remote or "") if request.remote else "", ""
+        address, protocol = self._node(request.remote) if request.remote else "", ""
         if self._trusted(address):
             for node, asked_by in _hops(request.headers):
                 address, protocol = self._node(node) if node else address, asked_by

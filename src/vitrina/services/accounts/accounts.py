@@ -140,7 +140,10 @@ class Accounts:
         await self._clear(user.id)
 
     async def _clear(self, user_id: str) -> None:
-        """Delete what a deleted account leaves; if the table is unavailable, TTL does, and nobody can read it."""
+        """Delete what a deleted account leaves.
+
+        If the table is unavailable, it stays where nobody can read it, and TTL deletes all but preferences for mail.
+        """
         try:
             await self._users.clear(user_id)
         except TableUnavailable:
