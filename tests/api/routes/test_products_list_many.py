@@ -156,7 +156,7 @@ async def test_an_invalid_price_range_is_refused(anonymous: Client, parameters: 
     refused(await anonymous.get(f"/v1/products?{parameters}"), pointer)
 
 
-@pytest.mark.parametrize(("kind", "possible"), [("id", new_id()), ("sku", "LAMP-1")])
+@pytest.mark.parametrize(("kind", "possible"), [("id", new_id()), ("sku", "LAMP-1")], ids=["id", "sku"])
 async def test_a_list_for_which_the_table_is_not_asked_does_not_tell_that_it_answers(
     service: Service, anonymous: Client, kind: str, possible: str
 ) -> None:
