@@ -1,17 +1,20 @@
-"""CONTRIBUTING.md names files that exist."""
+"""CONTRIBUTING.md, SECURITY.md and RUNBOOK.md name files that exist."""
 
 import re
 import tomllib
 
-from tests.documents.pages import CONTRIBUTING, ROOT, code_spans
+import pytest
+
+from tests.documents.pages import CONTRIBUTING, ROOT, RUNBOOK, SECURITY, code_spans
 
 
-def test_every_path_that_it_names_exists() -> None:
+@pytest.mark.parametrize(("page", "at_least"), [(CONTRIBUTING, 31), (SECURITY, 1), (RUNBOOK, 1)])
+def test_every_path_that_it_names_exists(page: str, at_least: int) -> None:
     """`<name>` stands for any name, and at least one file has such a path."""
     roots = {path.name for path in ROOT.iterdir()} - {".venv", ".venv-ministack"}
-    paths = [span for span in code_spans(CONTRIBUTING) if re.fullmatch(r"[\w./<>-]+", span)]
+    paths = [span for span in code_spans(page) if re.fullmatch(r"[\w./<>-]+", span)]
     named = [path for path in paths if path.partition("/")[0] in roots]
-    assert len(named) > 30
+    assert len(named) >= at_least
     for path in named:
         assert list(ROOT.glob(re.sub(r"<\w+>", "*", path.rstrip("/")))), path
 

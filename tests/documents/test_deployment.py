@@ -1,4 +1,4 @@
-"""README's ways to run the service name what exists, and fit its settings."""
+"""The ways to run the service that README and the runbook describe name what exists, and fit its settings."""
 
 import configparser
 import re
@@ -7,14 +7,14 @@ import click
 
 from tests.deploy.test_bootstrap_rights import BOOTSTRAP
 from tests.deploy.test_template import DOCUMENT
-from tests.documents.pages import README, text
+from tests.documents.pages import README, RUNBOOK, text
 from vitrina.__main__ import main
 from vitrina.config import Settings
 
 
 def blocks(language: str) -> list[str]:
-    """Return README's blocks of code in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text(README), re.MULTILINE | re.DOTALL)
+    """Return the blocks of code in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text(README) + text(RUNBOOK), re.MULTILINE | re.DOTALL)
 
 
 def test_the_unit_of_systemd_stops_and_starts_the_commands() -> None:
@@ -23,7 +23,7 @@ def test_the_unit_of_systemd_stops_and_starts_the_commands() -> None:
     unit.read_string(next(block for block in blocks("ini") if "[Service]" in block))
     assert unit["Service"].getfloat("TimeoutStopSec") > Settings.model_fields["shutdown_timeout"].default
     assert unit["Service"]["ExecStart"].endswith("bin/vitrina %i")
-    [enabled] = re.findall(r"systemctl enable --now ((?:vitrina@\w+ ?)+)", text(README))
+    [enabled] = re.findall(r"systemctl enable --now ((?:vitrina@\w+ ?)+)", text(RUNBOOK))
     assert set(re.findall(r"vitrina@(\w+)", enabled)) <= set(main.list_commands(click.Context(main)))
     assert set(re.findall(r"vitrina@(\w+)", enabled)) == {"api", "relay", "notifier"}
 

@@ -41,7 +41,7 @@ async def test_it_changes_the_prices_of_a_file_and_reports_refusals(
 
         program = await asyncio.create_subprocess_exec(
             sys.executable, "-W", "error", "-c", PROGRAM, cwd=tmp_path, stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "VITRINA": service.url, "VITRINA_API_KEY": key},
+            env={**os.environ, "VITRINA_URL": service.url, "VITRINA_API_KEY": key},
         )  # fmt: skip
         printed, _ = await asyncio.wait_for(program.communicate(), timeout=60)
 

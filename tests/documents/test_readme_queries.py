@@ -1,4 +1,4 @@
-"""README.md's queries run on what the exports write, and its tables of Athena have their columns."""
+"""README.md's queries run on what the exports write, and the runbook's tables of Athena have their columns."""
 
 import re
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from tests.documents.pages import README, text
+from tests.documents.pages import README, RUNBOOK, text
 from tests.services.exports.catalogue import Catalogue, period, products
 from tests.services.exports.history import History
 from tests.store.samples import START, at
@@ -23,7 +23,7 @@ from vitrina.services.exports.prices import PRICES, PriceExporter
 from vitrina.services.exports.stream import Exporter
 from vitrina.store.listings import ProductListings
 
-BLOCKS = re.findall(r"^```sql\n(.*?)^```$", text(README), re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^```sql\n(.*?)^```$", text(README) + text(RUNBOOK), re.MULTILINE | re.DOTALL)
 TYPES = {
     "string": pa.string(),
     "boolean": pa.bool_(),

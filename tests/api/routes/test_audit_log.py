@@ -1,4 +1,4 @@
-"""The log names the accounts and API keys of whoever acts and of the target, by ids alone (README, "Audit")."""
+"""The log names the accounts and API keys of whoever acts and of the target, by ids alone (runbook, "Audit events")."""
 
 from collections.abc import Iterator, MutableMapping
 from typing import Any

@@ -130,7 +130,7 @@ async def test_the_readme_keeps_an_index_in_step(admin: Person, service: Service
     programs = re.findall(r"^```python\n(.*?)^```$", text(README), re.MULTILINE | re.DOTALL)
     (program,) = (each for each in programs if "/v1/changes" in each)
     key = ok(await admin.post("/v1/auth/keys", {"name": "index", "scope": "read"}), 201)["key"]
-    environment = {"VITRINA_URL": service.url, "VITRINA_KEY": key}
+    environment = {"VITRINA_URL": service.url, "VITRINA_API_KEY": key}
 
     async def indexed() -> dict[str, JsonObject]:
         service.clock.go_on(seconds=10)
