@@ -54,7 +54,7 @@ class Holds:
         return until
 
 
-class Rests:
+class PausedAccounts:
     """The accounts whose mail waits, and how much of the due mail a process reads meanwhile.
 
     It only spares requests: the table decides what may be sent.
@@ -66,15 +66,15 @@ class Rests:
         self._known_before = self._known_until = clock()
 
     def __contains__(self, user_id: object) -> bool:
-        """Return whether an account rests now."""
+        """Return whether an account is paused now."""
         return isinstance(user_id, str) and (until := self._until.get(user_id)) is not None and until > self._clock()
 
     def add(self, user_id: str, until: datetime) -> None:
-        """Let an account rest."""
+        """Pause an account."""
         self._until[user_id] = until
 
     def since(self) -> datetime | None:
-        """Return the time before which all due mail is of accounts that rest; None if all due mail must be read.
+        """Return the time before which all due mail is of paused accounts; None if all due mail must be read.
 
         It is no later than now, also if the clock has been set back.
         """
@@ -83,7 +83,10 @@ class Rests:
         return self._known_before if self._until and self._known_before <= at < self._known_until else None
 
     def note_poll(self, at: datetime, since: datetime | None, *, is_complete: bool) -> None:
-        """Remember a poll of the mail that was due from `since` to `at`; a complete one left only what rests."""
+        """Remember a poll of the mail that was due from `since` to `at`.
+
+        A complete one left only that of paused accounts.
+        """
         if since is None:
             self._known_until = at + _READ_ALL
         if is_complete:

@@ -30,7 +30,7 @@ from vitrina.mail.message import compose, sender_address
 from vitrina.mail.transport import MailHeldBack, MailNotSent, MailRefused, Message, Transport
 from vitrina.metrics import MAILS
 from vitrina.services.concurrency import gather
-from vitrina.services.notifications.holds import Holds, Rests
+from vitrina.services.notifications.holds import Holds, PausedAccounts
 from vitrina.store.keys import MAIL_SHARDS
 from vitrina.store.mails import MOST_ACCOUNTS, MOST_NOTICES, MailHeld, MailStore
 
@@ -101,7 +101,7 @@ class Mailer:
         self._clock = clock
         self._monotonic = monotonic
         self._settle = settle
-        self._rests = Rests(clock)
+        self._paused = PausedAccounts(clock)
         self._holds = Holds(clock)
 
     async def send_due(self, *, go_on: Callable[[], bool] = lambda: True) -> bool:
@@ -116,7 +116,7 @@ class Mailer:
         at = self._clock()
         if at < self._holds.until:
             return False
-        since = self._rests.since()
+        since = self._paused.since()
         shards = await self._due(at, since)
         due = [waiting for found in shards for waiting in found]
         turns = await gather((self._turn(each, may_send) for each in due), at_once=_ACCOUNTS_AT_ONCE)
@@ -127,7 +127,7 @@ class Mailer:
         )
         stopped = [each.user_id for each, turn in ended if turn is _Turn.STOPPED]
         is_all = not more and all(len(found) < MOST_ACCOUNTS for found in shards)
-        self._rests.note_poll(at, since, is_complete=is_all and all(user_id in self._rests for user_id in stopped))
+        self._paused.note_poll(at, since, is_complete=is_all and all(user_id in self._paused for user_id in stopped))
         return more and self._clock() >= self._holds.until
 
     async def count_due(self) -> int:
@@ -135,8 +135,8 @@ class Mailer:
         return sum(map(len, await self._due(self._clock(), None)))
 
     async def _due(self, at: datetime, since: datetime | None) -> list[list[Waiting]]:
-        """Read the due mail of each shard, without that of accounts that rest."""
-        polls = (self._store.due(shard, at=at, since=since, leave_out=self._rests) for shard in range(MAIL_SHARDS))
+        """Read the due mail of each shard, without that of paused accounts."""
+        polls = (self._store.due(shard, at=at, since=since, leave_out=self._paused) for shard in range(MAIL_SHARDS))
         return await gather(polls, at_once=MAIL_SHARDS)
 
     async def _turn(self, waiting: Waiting, go_on: Callable[[], bool]) -> _Turn:
@@ -158,7 +158,7 @@ class Mailer:
                 if not await self._send(_LeasedMail(mail, began + self._lease)):
                     return _Turn.STOPPED
         except MailHeld as held:
-            self._rests.add(waiting.user_id, held.until)
+            self._paused.add(waiting.user_id, held.until)
         except VitrinaError as error:
             # A mail that was started is due again when its lease ends.
             log.warning("mail_postponed", user=waiting.user_id, error=type(error).__name__)
@@ -257,7 +257,7 @@ class Mailer:
         """Keep a mail for a later attempt without counting this one."""
         until = self._holds.add(reason, **held.log_fields)
         if await self._store.postpone(held.mail, until=until, failed=False):
-            self._rests.add(held.mail.user_id, until)
+            self._paused.add(held.mail.user_id, until)
         return False
 
     async def _retry(self, held: _LeasedMail, why: str) -> bool:
@@ -266,7 +266,7 @@ class Mailer:
             return await self._give_up(held, why)
         until = self._clock() + timedelta(milliseconds=int(1000 * RETRY.pause(failures)))
         if await self._store.postpone(held.mail, until=until, failed=True):
-            self._rests.add(held.mail.user_id, until)
+            self._paused.add(held.mail.user_id, until)
             log.warning("mail_retried", **held.log_fields, why=why)
             MAILS.labels("retried").inc()
         return False
