@@ -91,6 +91,7 @@ def new_application(settings: Settings, routes: Sequence[Route]) -> web.Applicat
     app.on_response_prepare.append(headers.complete)
     access_log = app[ACCESS_LOG] = AccessLog()
     app.on_cleanup.append(_flush_access_log)
+    app[ops.EXPOSITION] = ops.Exposition(access_log)
     endpoint = partial(Endpoint, settings=settings, deadlines=Deadlines(), access_log=access_log)
     served, by_path = all_routes(settings, routes), attrgetter("path")
     for path, methods in groupby(sorted(served, key=by_path), key=by_path):

@@ -6,8 +6,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.api.client import Client
+from tests.api.client import Client, Reply
 from tests.api.small import create_app, settings, small_service
+from vitrina.api.routes import ops
 from vitrina.api.server import process
 from vitrina.api.server.process import READINESS, listening
 from vitrina.api.server.supervisor import MULTIPROC_DIR
@@ -72,3 +73,30 @@ async def test_metrics_cover_all_processes(
     monkeypatch.setenv(MULTIPROC_DIR, str(tmp_path))
     async with small_service() as url:
         assert b"route=" not in (await Client(http, url).get("/metrics")).body
+
+
+async def test_scrapers_share_a_text_that_is_newer_than_their_requests(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that ask while it is made get the next one together; the requests just before are in it."""
+    made, exposition = 0, ops._exposition
+
+    def counted() -> bytes:
+        nonlocal made
+        made += 1
+        return exposition()
+
+    monkeypatch.setattr(ops, "_exposition", counted)
+    async with small_service() as url:
+        client = Client(http, url)
+        await asyncio.gather(*(client.get("/metrics") for _ in range(20)))
+        assert made <= 2
+        before = count(await client.get("/metrics"), "/v1/late")
+        await client.get("/v1/late")
+        assert count(await client.get("/metrics"), "/v1/late") == before + 1
+
+
+def count(metrics: Reply, route: str) -> float:
+    """Return the requests of a route by the text of the metrics."""
+    name = f'vitrina_http_requests_total{{method="GET",route="{route}",status="200"}} '
+    return sum(float(line.removeprefix(name)) for line in metrics.body.decode().splitlines() if line.startswith(name))
