@@ -101,13 +101,17 @@ class Tries:
         pace = self._pace = None if self._policy.paces is None else self._policy.paces[_kind(operation)]
         while True:
             self._began = loop.time()
-            if self._began > self._latest:  # It is checked first, for what begins now is counted.
-                raise TableUnavailable if self.repeats else TimePassed
+            self.check_time()  # First, for what begins now is counted.
             pause = pace.pause(operation, at=self._began) if pace else 0.0
             if not pause:
                 return
             await asyncio.sleep(pause)
             self.ends = loop.time() + self._policy.deadline
+
+    def check_time(self) -> None:
+        """Raise TimePassed if it is too late for a try, TableUnavailable if an earlier one may have succeeded."""
+        if asyncio.get_running_loop().time() > self._latest:
+            raise TableUnavailable if self.repeats else TimePassed
 
     def succeeded(self, operation: str, units: float) -> None:
         """Let the next call have all of its tries, and later ones of other operations too."""

@@ -1,0 +1,82 @@
+"""So many transactions of a process are in flight at once; the others wait for their turn, and not for long."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from vitrina.aws import Clients
+from vitrina.errors import Overloaded
+from vitrina.store import keys, table as module
+from vitrina.store.calls import TimePassed
+from vitrina.store.items import SkuItem
+from vitrina.store.operations import Put, Step
+from vitrina.store.table import Table
+
+MOST = module._MOST_COMMITS
+STEPS = [Step(Put(SkuItem.keyed(keys.sku("lamp"), product_id="1")))]
+
+
+class SlowClient:
+    """A fake client that completes transactions when `done` is set."""
+
+    def __init__(self) -> None:
+        self.done = asyncio.Event()
+        self.calls = 0
+
+    async def transact_write_items(self, **_: Any) -> dict[str, Any]:  # noqa: ANN401 - as the client's
+        self.calls += 1
+        await self.done.wait()
+        return {}
+
+
+def slow_table(patience: float | None = None) -> tuple[Table, SlowClient]:
+    """Return a table over a slow client."""
+    client = SlowClient()
+    return Table(Clients(reader=cast("Any", client), writer=cast("Any", client)), name="t", patience=patience), client
+
+
+async def test_a_transaction_waits_for_its_turn() -> None:
+    table, client = slow_table()
+    commits = [asyncio.create_task(table.commit(STEPS)) for _ in range(3 * MOST)]
+    await asyncio.sleep(0.01)
+    assert client.calls == MOST
+    client.done.set()
+    await asyncio.gather(*commits)
+    assert client.calls == 3 * MOST
+
+
+async def test_those_that_wait_too_long_are_refused_unsent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a 503 with `Retry-After`; nothing was written, and the next one is sent again."""
+    monkeypatch.setattr(module, "_LONGEST_WAIT", 0.05)
+    table, client = slow_table()
+    sent = [asyncio.create_task(table.commit(STEPS)) for _ in range(MOST)]
+    refused = await asyncio.gather(*(table.commit(STEPS) for _ in range(MOST)), return_exceptions=True)
+    assert {type(each) for each in refused} == {Overloaded}
+    assert client.calls == MOST
+    client.done.set()
+    await asyncio.gather(*sent)
+    await table.commit(STEPS)
+
+
+async def test_a_transaction_whose_time_has_passed_in_the_queue_is_not_sent() -> None:
+    """Its items have the time at which it was made, by which readers of the feed tell what is complete."""
+    table, client = slow_table()
+    sent = [asyncio.create_task(table.commit(STEPS)) for _ in range(MOST)]
+    late = asyncio.create_task(table.commit(STEPS, within=0.02))
+    await asyncio.sleep(0.05)
+    client.done.set()
+    with pytest.raises(TimePassed):
+        await late
+    await asyncio.gather(*sent)
+    assert client.calls == MOST
+
+
+async def test_bulk_work_waits_for_no_turn() -> None:
+    """It limits itself."""
+    table, client = slow_table(patience=60)
+    commits = [asyncio.create_task(table.commit(STEPS)) for _ in range(2 * MOST)]
+    await asyncio.sleep(0.01)
+    assert client.calls == 2 * MOST
+    client.done.set()
+    await asyncio.gather(*commits)
