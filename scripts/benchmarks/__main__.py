@@ -26,6 +26,7 @@ from scripts.benchmarks import (
     load,
     notices,
     outage,
+    overload,
     reads,
     reports,
     rollup,
@@ -184,6 +185,16 @@ def footprint_command(path: Path | None) -> None:
 def outage_command(path: Path | None) -> None:
     """Read products while the table hangs for 12 seconds, and while it is down."""
     _measure(outage.measure, path)
+
+
+@main.command("overload")
+@click.option(
+    "--seconds", type=click.IntRange(min=2), default=overload.SECONDS, show_default=True, help="Of each load."
+)
+@json_option
+def overload_command(seconds: int, path: Path | None) -> None:
+    """Read and write over up to three times as many connections as saturate the service."""
+    _measure(partial(overload.measure, seconds=seconds), path)
 
 
 @main.command("lambda")
