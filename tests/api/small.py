@@ -130,8 +130,8 @@ async def tagged(request: Request[None, None]) -> web.StreamResponse:
 
 async def change(request: Request[None, None]) -> web.StreamResponse:
     """Return the tags of `If-Match`."""
-    tags = request.if_match()
-    return json_response(b'"any"' if tags is None else orjson.dumps(sorted(tags)))
+    tags = request.precondition().match
+    return json_response(b'"any"' if tags is None or tags == "*" else orjson.dumps(sorted(tags)))
 
 
 async def fail(request: Request[None, Ways]) -> web.StreamResponse:

@@ -12,7 +12,7 @@ from multidict import istr
 from vitrina.api.http.app_keys import AUTHENTICATOR, PROXY_HEADERS, SETTINGS
 from vitrina.api.http.problems import InvalidHeader
 from vitrina.domain.users import Principal
-from vitrina.domain.versions import Expected, Precondition
+from vitrina.domain.versions import Precondition
 from vitrina.errors import AuthenticationRequired, InvalidToken, ValidationFailed
 
 BodyT = TypeVar("BodyT")
@@ -126,22 +126,15 @@ class Request(Generic[BodyT, QueryT]):
         """Return a parameter of the path."""
         return self.raw.match_info[name]
 
-    def if_match(self) -> Expected:
-        """Return the tags that `If-Match` accepts; None, for any version, without the header and for `*`.
-
-        The comparison is strong (section 8.8.3.2), so a weak tag matches nothing. Raises InvalidHeader.
-        """
-        tags = self.entity_tags(hdrs.IF_MATCH)
-        return None if tags is None or tags == "*" else frozenset(tag.opaque for tag in tags if not tag.weak)
-
     def precondition(self) -> Precondition:
         """Return what `If-Match` and `If-None-Match` require of what is written. Raises InvalidHeader.
 
-        With `If-None-Match` the comparison is weak.
+        The comparison with `If-Match` is strong, so a weak tag matches nothing, and that with `If-None-Match` weak
+        (section 8.8.3.2).
         """
         match, none_match = self.entity_tags(hdrs.IF_MATCH), self.entity_tags(hdrs.IF_NONE_MATCH)
         return Precondition(
-            match="*" if match == "*" else self.if_match(),
+            match=frozenset(tag.opaque for tag in match if not tag.weak) if isinstance(match, list) else match,
             none_match=frozenset(tag.opaque for tag in none_match) if isinstance(none_match, list) else none_match,
         )
 
