@@ -1,6 +1,7 @@
 """Deploys Vitrina, shows how it is, and takes it down: `scripts/deploy/up`, `status`, `logs` and `down`."""
 
 import functools
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -28,9 +29,11 @@ _LOGS: Final = {"functions": "FunctionLog", "requests": "AccessLog", "tasks": "T
 def _on_stack(command: Callable[Concatenate[Stack, P], None]) -> Callable[..., None]:
     """Give a command the stack of its options, and end it by a sentence if AWS refuses a call."""
 
-    @click.option("--to", type=click.Choice(["aws", "emulator"]), default="aws", show_default=True)
+    @click.option("--to", type=click.Choice(["aws", "emulator"]), default="aws", show_default=True, help="Where it is.")
     @click.option("--stack", default="vitrina", show_default=True, help="The name of the stack.")
-    @click.option("--endpoint", default=f"http://127.0.0.1:{PORT}", show_default=True, help="Of the emulator.")
+    @click.option(
+        "--endpoint", default=f"http://127.0.0.1:{PORT}", show_default=True, help="The address of the emulator."
+    )
     @functools.wraps(command)
     def wrapped(to: Literal["aws", "emulator"], stack: str, endpoint: str, **options: Any) -> None:  # noqa: ANN401
         try:
@@ -51,11 +54,19 @@ def main() -> None:
 
 @main.command()
 @_on_stack
-@click.option("--build", type=click.Path(path_type=Path), default=Path("build"), show_default=True)
-@click.option("--bucket", help="Of the artifacts.  [default: vitrina-artifacts-ACCOUNT-REGION]")
+@click.option(
+    "--build", type=click.Path(path_type=Path), default=Path("build"), show_default=True, help="What `build` made."
+)
+@click.option("--bucket", help="The bucket for the artifacts.  [default: vitrina-artifacts-ACCOUNT-REGION]")
 @click.option("--role", help="The ARN of the role that CloudFormation works with.")
-@click.option("--parameter", "-p", multiple=True, metavar="NAME=VALUE", help="Of the template; kept if not named.")
-@click.option("--yes", is_flag=True, help="Ask nothing.")
+@click.option(
+    "--parameter",
+    "-p",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of the template; others keep their values.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def up(
     stack: Stack, *, build: Path, bucket: str | None, role: str | None, parameter: tuple[str, ...], yes: bool
 ) -> None:
@@ -71,7 +82,7 @@ def up(
 @main.command()
 @_on_stack
 @click.option("--role", help="The ARN of the role that CloudFormation works with.")
-@click.option("--yes", is_flag=True, help="Ask nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def down(stack: Stack, *, role: str | None, yes: bool) -> None:
     """Delete a stack; the table, the keys and the exports stay."""
     account = _check(stack)
@@ -82,7 +93,7 @@ def down(stack: Stack, *, role: str | None, yes: bool) -> None:
     if not yes and click.prompt("Type the name of the stack to delete it") != stack.name:
         raise click.ClickException("Nothing is deleted.")
     if left := stack.delete(role=role):
-        raise click.ClickException(f"The stack is in {left}: mend the cause of the first failure, and run down again.")
+        raise click.ClickException(f"The stack is in {left}: repair what failed first, and run down again.")
     click.echo(f"The stack {stack.name} is deleted. A new one gets a table and keys of its own.")
 
 
@@ -157,4 +168,4 @@ def _values(options: tuple[str, ...]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main(prog_name="scripts/deploy")
+    main.commands[sys.argv[1]].main(sys.argv[2:], prog_name=f"scripts/deploy/{sys.argv[1]}")

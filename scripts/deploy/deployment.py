@@ -69,9 +69,9 @@ class Deployment:
         if status == "UPDATE_ROLLBACK_COMPLETE":
             raise click.ClickException("CloudFormation has undone the change, and the version before serves.")
         if status in NEVER_CREATED:
-            raise click.ClickException("The stack was not created: mend the cause and run up again, which clears it.")
+            raise click.ClickException("The stack was not created: repair the cause and run up again, which clears it.")
         raise click.ClickException(
-            f"The stack {self.stack.name} is in {status}: mend the cause of the first failure above, then run "
+            f"The stack {self.stack.name} is in {status}: repair the cause of the first failure above, then run "
             f"`aws cloudformation continue-update-rollback --stack-name {self.stack.name}` and up again."
         )
 

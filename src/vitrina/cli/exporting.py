@@ -20,7 +20,6 @@ from vitrina.store.table_export import TableExportRefused
 STANDARD_OUTPUT: Final = "-"
 TRIES: Final = 6
 """Tries per page, with growing pauses of half a minute in all: an export of hours must survive brief throttling."""
-DAY: Final = click.DateTime(["%Y-%m-%d"])
 
 
 class _Out(click.ParamType[str]):
@@ -47,8 +46,7 @@ format_option: Final = click.option(
     "form",
     type=click.Choice(Format, case_sensitive=False),
     default=Format.PARQUET,
-    show_default="parquet",
-    help="A place holds one format.",
+    help="A place holds one format.  [default: parquet]",
 )
 
 

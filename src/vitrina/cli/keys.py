@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from vitrina.aws import connect_secrets
 from vitrina.cli import example
-from vitrina.cli.running import CommandFailed, UsageError, json_option, print_result, with_settings
+from vitrina.cli.running import DAY, CommandFailed, UsageError, json_option, print_result, with_settings
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.secrets_manager import Secret, SecretError, SecretVersion
@@ -46,7 +46,7 @@ async def list_keys(settings: Settings, *, as_json: bool) -> None:
         _print(held.ring, "", as_json=as_json)
 
 
-@keys.group()
+@keys.group(short_help="Replace the signing key without ending a session.")
 def rotate() -> None:
     """Replace the signing key, without ending a session: add, sign, remove, with a restart of all processes after each.
 
@@ -71,10 +71,13 @@ async def sign(settings: Settings, *, as_json: bool) -> None:
     await _step(settings, lambda held: held.ring.promoted(), as_json=as_json)
 
 
-@rotate.command(epilog=example("vitrina keys rotate remove --signing-since 2026-10-01"))
+@rotate.command(
+    short_help="Remove the keys that no longer sign.",
+    epilog=example("vitrina keys rotate remove --signing-since 2026-10-01"),
+)
 @click.option(
     "--signing-since",
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=DAY,
     help="Day on which the last process began to sign with the new key, UTC.  [default: the last change of the secret]",
 )
 @json_option

@@ -7,7 +7,6 @@ import click
 from vitrina.bootstrap import Services, open_place
 from vitrina.cli import example
 from vitrina.cli.exporting import (
-    DAY,
     STANDARD_OUTPUT,
     TRIES,
     check_order,
@@ -18,7 +17,7 @@ from vitrina.cli.exporting import (
     to_standard_output,
 )
 from vitrina.cli.progress import progress
-from vitrina.cli.running import PATIENCE, json_option, load_settings, print_result, run
+from vitrina.cli.running import DAY, PATIENCE, json_option, load_settings, print_result, run
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.reports import Format, Period

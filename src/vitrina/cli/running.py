@@ -43,6 +43,16 @@ class UsageError(CommandFailed):
     exit_code = 2
 
 
+class _Day(click.DateTime):
+    """A day as YYYY-MM-DD."""
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's signature
+        """Return how the help shows the value."""
+        return "YYYY-MM-DD"
+
+
+DAY: Final = _Day(["%Y-%m-%d"])
+"""The type of every option that takes a day."""
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as one JSON object; messages go to standard error."
 )

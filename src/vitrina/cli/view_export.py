@@ -13,7 +13,6 @@ import click
 from vitrina.bootstrap import Services, open_place
 from vitrina.cli import example
 from vitrina.cli.exporting import (
-    DAY,
     STANDARD_OUTPUT,
     TRIES,
     check_order,
@@ -24,7 +23,7 @@ from vitrina.cli.exporting import (
     to_standard_output,
 )
 from vitrina.cli.progress import progress
-from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, json_option, load_settings, print_result, run
+from vitrina.cli.running import DAY, PATIENCE, CommandFailed, UsageError, json_option, load_settings, print_result, run
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.reports import DEFAULT_DAYS, Format, Period, days_before, is_closed

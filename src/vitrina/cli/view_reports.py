@@ -11,6 +11,7 @@ from vitrina.bootstrap import Services
 from vitrina.cli import example
 from vitrina.cli.progress import progress
 from vitrina.cli.running import (
+    DAY,
     PATIENCE,
     CommandFailed,
     UsageError,
@@ -31,14 +32,13 @@ from vitrina.services.analytics.rollups import DayOpen, SegmentsGone
 from vitrina.store.rollups import RollupStore
 
 _SHARDS_AT_ONCE: Final = 3
-_DAY: Final = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command(epilog=example("vitrina views rollup --from 2025-11-01 --to 2025-11-07"))
 @click.option(
-    "--from", "first", type=_DAY, help="First day, UTC.  [default: the oldest of the last 366 whose views are kept]"
+    "--from", "first", type=DAY, help="First day, UTC.  [default: the oldest of the last 366 whose views are kept]"
 )
-@click.option("--to", "last", type=_DAY, help="Last day.  [default: the last closed day]")
+@click.option("--to", "last", type=DAY, help="Last day.  [default: the last closed day]")
 @click.option("--again", is_flag=True, help="Count the days again that are already rolled up.")
 @json_option
 def rollup(first: datetime | None, last: datetime | None, *, again: bool, as_json: bool) -> None:
@@ -60,8 +60,8 @@ def rollup(first: datetime | None, last: datetime | None, *, again: bool, as_jso
 
 
 @click.command(epilog=example("vitrina views report --out report.html"))
-@click.option("--from", "first", type=_DAY, help="First day, UTC.  [default: 29 days before the last]")
-@click.option("--to", "last", type=_DAY, help="Last day, up to 366 days in all.  [default: today]")
+@click.option("--from", "first", type=DAY, help="First day, UTC.  [default: 29 days before the last]")
+@click.option("--to", "last", type=DAY, help="Last day, up to 366 days in all.  [default: today]")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to write.")
 @json_option
 def report(first: datetime | None, last: datetime | None, out: Path, *, as_json: bool) -> None:
