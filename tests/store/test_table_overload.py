@@ -30,10 +30,11 @@ class SlowClient:
         return {}
 
 
-def slow_table(patience: float | None = None) -> tuple[Table, SlowClient]:
+def slow_table(*, deadline: float = 2.5, patience: float | None = None) -> tuple[Table, SlowClient]:
     """Return a table over a slow client."""
     client = SlowClient()
-    return Table(Clients(reader=cast("Any", client), writer=cast("Any", client)), name="t", patience=patience), client
+    clients = Clients(reader=cast("Any", client), writer=cast("Any", client))
+    return Table(clients, name="vitrina", deadline=deadline, patience=patience), client
 
 
 async def test_a_transaction_waits_for_its_turn() -> None:
@@ -46,10 +47,9 @@ async def test_a_transaction_waits_for_its_turn() -> None:
     assert client.calls == 3 * MOST
 
 
-async def test_those_that_wait_too_long_are_refused_unsent(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_those_that_wait_too_long_are_refused_unsent() -> None:
     """By a 503 with `Retry-After`; nothing was written, and the next one is sent again."""
-    monkeypatch.setattr(module, "_LONGEST_WAIT", 0.05)
-    table, client = slow_table()
+    table, client = slow_table(deadline=1)
     sent = [asyncio.create_task(table.commit(STEPS)) for _ in range(MOST)]
     refused = await asyncio.gather(*(table.commit(STEPS) for _ in range(MOST)), return_exceptions=True)
     assert {type(each) for each in refused} == {Overloaded}
