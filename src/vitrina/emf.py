@@ -5,6 +5,7 @@ reads all others. They have no dimensions: CloudWatch adds the lines of all proc
 """
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ import orjson
 from prometheus_client import Counter
 
 from vitrina import metrics
+from vitrina.logging.sink import Sink
 
 _INTERVAL: Final = 60.0
 """Seconds between two lines of a process that runs on: CloudWatch keeps one value a minute."""
@@ -39,40 +41,44 @@ COUNTS: Final[Mapping[str, Callable[[], float]]] = {
 
 
 class EmbeddedMetrics:
-    """Prints what was counted since the last line, to standard output; nothing if that is nothing."""
+    """The counts of this process, in lines for standard output."""
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
-        self._printed = {name: count() for name, count in COUNTS.items()}
+        self._reported = {name: count() for name, count in COUNTS.items()}
 
-    def print(self) -> None:
-        """Print a line, if there is something to report."""
+    def line(self) -> bytes:
+        """Return a line of what was counted since the last one, empty if that is nothing."""
         counted = {name: count() for name, count in COUNTS.items()}
-        values = {name: value - self._printed[name] for name, value in counted.items() if value > self._printed[name]}
-        self._printed = counted
-        if values:
-            print(orjson.dumps(_document(self._namespace, values)).decode(), flush=True)  # noqa: T201
+        values = {name: value - self._reported[name] for name, value in counted.items() if value > self._reported[name]}
+        self._reported = counted
+        return orjson.dumps(_document(self._namespace, values)) if values else b""
 
 
 @asynccontextmanager
 async def printed(namespace: str) -> AsyncIterator[None]:
-    """Print lines each minute and at the end, if there is a namespace."""
+    """Print lines each minute and at the end, if there is a namespace; neither waits for a reader that stalls."""
     if not namespace:
         yield
         return
-    embedded = EmbeddedMetrics(namespace)
+    embedded, sink = EmbeddedMetrics(namespace), Sink(sys.stdout.fileno())
 
-    async def print_each_minute() -> None:
+    def write() -> None:
+        if line := embedded.line():
+            sink.write(line, urgent=True)
+
+    async def write_each_minute() -> None:
         while True:
             await asyncio.sleep(_INTERVAL)
-            await asyncio.to_thread(embedded.print)  # The reader of standard output may stall.
+            write()
 
-    task = asyncio.create_task(print_each_minute())
+    task = asyncio.create_task(write_each_minute())
     try:
         yield
     finally:
         task.cancel()
-        embedded.print()
+        write()
+        sink.close()
 
 
 def _document(namespace: str, values: Mapping[str, float]) -> dict[str, Any]:

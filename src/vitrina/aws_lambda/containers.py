@@ -39,8 +39,8 @@ class Container(Generic[T]):
             return self._runner.run(work(self._opened))
         finally:
             tracing.flush()
-            if self._metrics is not None:
-                self._metrics.print()
+            if self._metrics is not None and (line := self._metrics.line()):
+                print(line.decode(), flush=True)  # noqa: T201 - where CloudWatch looks for it
             logging.flush()  # Lambda freezes the process now, perhaps for ever.
 
     def close(self) -> None:
