@@ -54,7 +54,7 @@ async def create_api_key(request: Request[ApiKeyCreate, None]) -> web.Response:
 
 @routes.get("/v1/auth/keys", allow=PRODUCT_MANAGERS, responses={200: ApiKeyPage})
 async def list_api_keys(request: Request[None, PageQuery]) -> web.Response:
-    """List one's own API keys that are valid, newest first."""
+    """List your valid API keys, newest first."""
     caller, limit = request.caller, request.query.limit
     return await list_response(
         request,
@@ -66,6 +66,6 @@ async def list_api_keys(request: Request[None, PageQuery]) -> web.Response:
 
 @routes.delete("/v1/auth/keys/{key_id}", allow=PRODUCT_MANAGERS, responses={204: None})
 async def delete_api_key(request: Request[None, None]) -> web.Response:
-    """Delete one of one's own API keys, which ends it at once."""
+    """Delete one of your API keys, which ends it at once."""
     await request.app[SERVICES].api_keys.delete(request.caller.user, request.parameter("key_id"))
     return json_response(status=204)

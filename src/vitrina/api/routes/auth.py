@@ -54,7 +54,7 @@ _NEWCOMER: Final = {"email": "noor@example.com", "password": "green-harbour-2026
     example=_NEWCOMER,
 )
 async def register(request: Request[UserRegister, None]) -> web.Response:
-    """Register an account of one's own."""
+    """Register your own account."""
     body = request.body
     draft = UserDraft(email=body.email, password=body.password, name=body.name, role=Role.USER)
     async with request.app[SERVICES].throttle.registration(request.address) as allowance:
@@ -95,7 +95,7 @@ async def sign_in(request: Request[SignIn, None]) -> web.Response:
     example={"refresh_token": "the refresh token of a sign-in"},
 )
 async def refresh(request: Request[Refresh, None]) -> web.Response:
-    """Spend a refresh token for a new pair of tokens."""
+    """Exchange a refresh token for a new pair of tokens."""
     pair = await request.app[SERVICES].authentication.refresh(request.body.refresh_token)
     return json_response(TokenResource(**asdict(pair)))
 
@@ -146,7 +146,7 @@ async def sign_out(request: Request[None, None]) -> web.Response:
 
 @routes.get("/v1/auth/sessions", allow=EVERY_ROLE, responses={200: SessionPage})
 async def list_sessions(request: Request[None, PageQuery]) -> web.Response:
-    """List one's own sessions, newest first."""
+    """List your sessions, newest first."""
     caller, limit = request.caller, request.query.limit
     return await list_response(
         request,
@@ -158,7 +158,7 @@ async def list_sessions(request: Request[None, PageQuery]) -> web.Response:
 
 @routes.delete("/v1/auth/sessions/{session_id}", allow=EVERY_ROLE, responses={204: None})
 async def end_session(request: Request[None, None]) -> web.Response:
-    """End one of one's own sessions."""
+    """End one of your sessions."""
     await request.app[SERVICES].authentication.end_session(request.caller, request.parameter("session_id"))
     return json_response(status=204)
 
@@ -172,7 +172,7 @@ async def end_session(request: Request[None, None]) -> web.Response:
     example={"current_password": _NEWCOMER["password"], "new_password": "amber-orchard-2026"},
 )
 async def change_password(request: Request[PasswordChange, None]) -> web.Response:
-    """Change one's own password; one's other sessions end."""
+    """Change your password; your other sessions end."""
     allowance = await request.app[SERVICES].authentication.change_password(
         request.caller, current_password=request.body.current_password, new_password=request.body.new_password
     )

@@ -24,7 +24,7 @@ _PREFERENCES: Final = "/v1/me/notification-preferences"
 
 @routes.get("/v1/notifications", allow=PRODUCT_MANAGERS, responses={200: NotificationPage})
 async def list_notifications(request: Request[None, NotificationQuery]) -> web.Response:
-    """List one's own notices, newest first.
+    """List your notices, newest first.
 
     Unread notices are found by an index, which may lag behind the table for a moment.
     """
@@ -47,7 +47,7 @@ async def read_notification(request: Request[None, None]) -> web.Response:
 
 @routes.post("/v1/notifications/read-all", allow=PRODUCT_MANAGERS, responses={204: None})
 async def read_all_notifications(request: Request[None, None]) -> web.Response:
-    """Mark all of one's notices as read.
+    """Mark all your notices as read.
 
     With thousands of notices, some may be left at the deadline (503); repeat the request to continue.
     """
@@ -57,7 +57,7 @@ async def read_all_notifications(request: Request[None, None]) -> web.Response:
 
 @routes.get(_PREFERENCES, allow=PRODUCT_MANAGERS, responses={200: NotificationPreferences})
 async def read_notification_preferences(request: Request[None, None]) -> web.Response:
-    """Read how one's notices are mailed."""
+    """Read how your notices are mailed."""
     preferences = await request.app[SERVICES].inbox.preferences(request.caller.id)
     return json_response(NotificationPreferences.model_validate(preferences))
 
@@ -69,7 +69,7 @@ async def read_notification_preferences(request: Request[None, None]) -> web.Res
     example={"email": "digest", "digest_minutes": 30, "language": "en"},
 )
 async def put_notification_preferences(request: Request[NotificationPreferencesPut, None]) -> web.Response:
-    """Set how one's notices are mailed."""
+    """Set how your notices are mailed."""
     body = request.body
     preferences = await request.app[SERVICES].inbox.set_preferences(
         request.caller.id, email=body.email, digest_minutes=body.digest_minutes, language=body.language

@@ -59,7 +59,7 @@ async def read_user(request: Request[None, None]) -> web.Response:
 
 @routes.get("/v1/me", allow=EVERY_ROLE, responses={200: UserResource}, conditional=True)
 async def read_own_account(request: Request[None, None]) -> web.Response:
-    """Read one's own account."""
+    """Read your account."""
     user = request.caller.user
     return conditional_response(request, UserResource.model_validate(user), etag=user.version)
 

@@ -37,7 +37,7 @@ _OPTIONAL: Final[dict[str, Any]] = {"minLength": 0, "pattern": NO_CONTROLS_IN_FO
 
 
 class UserRegister(BodyModel):
-    """A new account of one's own; its role is `user`."""
+    """An account that its owner registers; its role is `user`."""
 
     email: Email
     password: NewPassword
