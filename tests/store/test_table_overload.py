@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from vitrina.aws import Clients
-from vitrina.errors import Overloaded
+from vitrina.errors import Overloaded, TableUnavailable
 from vitrina.store import keys, table as module
 from vitrina.store.calls import TimePassed
 from vitrina.store.items import SkuItem
@@ -23,9 +23,14 @@ class SlowClient:
     def __init__(self) -> None:
         self.done = asyncio.Event()
         self.calls = 0
+        self.is_lost = False
+        """Whether the response to the next call is lost."""
 
     async def transact_write_items(self, **_: Any) -> dict[str, Any]:  # noqa: ANN401 - as the client's
         self.calls += 1
+        if self.is_lost:
+            self.is_lost = False
+            raise ConnectionResetError
         await self.done.wait()
         return {}
 
@@ -57,6 +62,17 @@ async def test_those_that_wait_too_long_are_refused_unsent() -> None:
     client.done.set()
     await asyncio.gather(*sent)
     await table.commit(STEPS)
+
+
+async def test_a_transaction_that_may_have_been_written_is_not_called_refused() -> None:
+    """Its response was lost, and its next try got no turn."""
+    table, client = slow_table(deadline=1)
+    client.is_lost = True
+    first, *others = [asyncio.create_task(table.commit(STEPS)) for _ in range(1 + MOST)]
+    with pytest.raises(TableUnavailable):
+        await first
+    client.done.set()
+    await asyncio.gather(*others)
 
 
 async def test_a_transaction_whose_time_has_passed_in_the_queue_is_not_sent() -> None:

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from vitrina.aws import Clients
 from vitrina.domain.pages import Position
-from vitrina.errors import Conflict, Overloaded
+from vitrina.errors import Conflict, Overloaded, TableUnavailable
 from vitrina.store.calls import Method, RetryPolicy, Tries, client_call
 from vitrina.store.items import Item, RawItem
 from vitrina.store.keys import Key
@@ -200,7 +200,7 @@ class Table:
         If conditions fail, raises the error of the first such step. All tries have one client request token, which
         makes them idempotent for ten minutes; botocore would generate a new one for each call. Throttled items, an
         earlier try that has not ended, and other transactions are waited for. If those never end, raises what the first
-        step of a contended item has as `busy`.
+        step of a contended item has as `busy`. Raises Overloaded if too many transactions of this process wait.
         """
         writes = [step.write for step in steps]
         arguments: Arguments = {
@@ -210,15 +210,18 @@ class Table:
         tries = self._retries.start(within=within)
 
         async def send(**arguments: Any) -> Any:  # noqa: ANN401 - DynamoDB's own
-            async with self._turn():
+            async with self._turn(tries):
                 tries.check_time()
                 return await self._writer.transact_write_items(**arguments)
 
         await self._transaction("TransactWriteItems", send, arguments, tries, steps)
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Wait until another transaction may be in flight, unless this is bulk work. Raises Overloaded."""
+    async def _turn(self, tries: Tries) -> AsyncIterator[None]:
+        """Wait until another transaction may be in flight, unless this is bulk work.
+
+        Raises Overloaded, but TableUnavailable if an earlier try may have succeeded.
+        """
         if self._commits is None:
             yield
             return
@@ -226,7 +229,7 @@ class Table:
             async with asyncio.timeout(self._longest_wait):
                 await self._commits.acquire()
         except TimeoutError:
-            raise Overloaded from None
+            raise (TableUnavailable if tries.repeats else Overloaded) from None
         try:
             yield
         finally:
