@@ -3,7 +3,9 @@
 import asyncio
 import itertools
 import secrets
+import statistics
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from rich.progress import Progress
 from scripts.benchmarks import catalogue
 from scripts.benchmarks.figures import Figure, Report
 from scripts.benchmarks.load import Load, Sample
+from scripts.benchmarks.rounds import WARM_UP_SECONDS
 from scripts.benchmarks.service import Service
 from scripts.benchmarks.stand import filled_service
 from scripts.devstack.engines import dynamodb_local
@@ -26,9 +29,11 @@ CONNECTIONS: Final = 32
 """As many as saturate the service, and for writes the engine on disk."""
 TIMES: Final = (0.5, 1, 2, 3)
 """The loads, as multiples of `CONNECTIONS`."""
-SECONDS: Final = 6
+SECONDS: Final = 5
+ROUNDS: Final = 3
 SCRAPERS: Final = 8
 LEAST_GOODPUT: Final = 0.9
+LEAST_WHILE_SCRAPED: Final = 0.75
 MOST_HEALTH_SECONDS: Final = 0.1
 PATHS: Final = [f"/v1/products/{product_id}" for product_id in catalogue.ids(PRODUCTS)]
 _HEALTH_INTERVAL: Final = 0.02
@@ -52,44 +57,53 @@ async def measure(folder: Path, progress: Progress, *, seconds: float = SECONDS)
         filled_service("vitrina", endpoint, PRODUCTS, folder=folder, progress=progress) as vitrina,
     ):
         token = await vitrina.sign_in()
-        task = progress.add_task("reads, writes, scrapes", total=2 * len(TIMES) + 4)
-        await vitrina.drive(Load(paths=PATHS, connections=CONNECTIONS, seconds=seconds))
-        await write(vitrina, token, CONNECTIONS, seconds=seconds)
-        progress.advance(task, 2)
-        reads: dict[float, Sample] = {}
-        for times in TIMES:
-            name = f"reads, {times:g} x {CONNECTIONS} connections"
-            load = Load(paths=PATHS, connections=round(times * CONNECTIONS), seconds=seconds)
-            async with asked_for_health(vitrina) as health:
-                reads[times] = await vitrina.drive(load)
-            report.add_load(name, {vitrina.name: [reads[times]]})
-            report.add(_health(name, health))
-            progress.advance(task)
-        report.add(*_goodput("reads", {times: sample.rate for times, sample in reads.items()}))
-        writes: dict[float, float] = {}
-        for times in TIMES:
-            name = f"writes, {times:g} x {CONNECTIONS} connections"
-            async with asked_for_health(vitrina) as health:
-                found = await write(vitrina, token, round(times * CONNECTIONS), seconds=seconds)
-            writes[times] = found.done / seconds
-            responses = found.done + found.refused + found.failed
-            report.add(
-                Figure(name=f"{name}: a second", value=writes[times]),
-                Figure(name=f"{name}: p99 of the seconds to a response", value=_p99(found.seconds)),
-                Figure(name=f"{name}: share of 503 with Retry-After", value=found.refused / responses),
-                Figure(name=f"{name}: other failures", value=found.failed, at_most=0),
-                _health(name, health),
-            )
-            progress.advance(task)
-        report.add(*_goodput("writes", writes))
-        report.add(await _scraped(vitrina, seconds))
-        progress.advance(task, 2)
+        task = progress.add_task("reads, writes, scrapes", total=ROUNDS * (2 * len(TIMES) + 2))
+        await vitrina.drive(Load(paths=PATHS, connections=CONNECTIONS, seconds=WARM_UP_SECONDS))
+        await write(vitrina, token, CONNECTIONS, into=Writes(), seconds=WARM_UP_SECONDS)
+        reads: dict[float, list[Sample]] = {times: [] for times in TIMES}
+        writes = {times: Writes() for times in TIMES}
+        health: dict[str, list[float]] = defaultdict(list)
+        scraped: list[float] = []
+        for _ in range(ROUNDS):
+            for times in TIMES:
+                connections = round(times * CONNECTIONS)
+                async with asked_for_health(vitrina, into=health[f"reads, {times:g} x"]):
+                    load = Load(paths=PATHS, connections=connections, seconds=seconds)
+                    reads[times].append(await vitrina.drive(load))
+                async with asked_for_health(vitrina, into=health[f"writes, {times:g} x"]):
+                    await write(vitrina, token, connections, into=writes[times], seconds=seconds)
+                progress.advance(task, 2)
+            scraped.append(await _scraped(vitrina, seconds))
+            progress.advance(task, 2)
+    for times, samples in reads.items():
+        report.add_load(f"reads, {times:g} x {CONNECTIONS} connections", {vitrina.name: samples})
+    for times, found in writes.items():
+        name, responses = f"writes, {times:g} x", found.done + found.refused + found.failed
+        report.add(
+            Figure(name=f"{name}: a second", value=found.done / seconds / ROUNDS),
+            Figure(name=f"{name}: p99 of the seconds to a response", value=_p99(found.seconds)),
+            Figure(name=f"{name}: share of 503 with Retry-After", value=found.refused / responses),
+            Figure(name=f"{name}: other failures", value=found.failed, at_most=0),
+        )
+    for name, waits in health.items():
+        report.add(
+            Figure(name=f"{name}: p99 of the seconds of /healthz", value=_p99(waits), at_most=MOST_HEALTH_SECONDS)
+        )
+    report.add(
+        *_goodput("reads", {times: statistics.median(each.rate for each in reads[times]) for times in TIMES}),
+        *_goodput("writes", {times: found.done for times, found in writes.items()}),
+        Figure(
+            name=f"reads while {SCRAPERS} ask for /metrics, times those without",
+            value=statistics.median(scraped),
+            at_least=LEAST_WHILE_SCRAPED,
+        ),
+    )
     return report
 
 
-async def write(vitrina: Service, token: str, connections: int, *, seconds: float) -> Writes:
+async def write(vitrina: Service, token: str, connections: int, *, into: Writes, seconds: float) -> None:
     """Change prices for so many seconds; each connection sends its next request when it has a response."""
-    found, prices, paths = Writes(), itertools.count(secrets.randbelow(10**9)), itertools.cycle(PATHS)
+    prices, paths = itertools.count(secrets.randbelow(10**9)), itertools.cycle(PATHS)
     headers = {"Authorization": f"Bearer {token}"}
 
     async def change(http: aiohttp.ClientSession) -> None:
@@ -97,18 +111,17 @@ async def write(vitrina: Service, token: str, connections: int, *, seconds: floa
         price = {"price": f"{next(prices) / 100:.2f}"}
         async with http.patch(next(paths), json=price, headers=headers) as response:
             await response.read()
-        found.seconds.append(time.monotonic() - began)
-        found.done += response.ok
+        into.seconds.append(time.monotonic() - began)
+        into.done += response.ok
         is_refused = response.status == HTTPStatus.SERVICE_UNAVAILABLE and "Retry-After" in response.headers
-        found.refused += is_refused
-        found.failed += not response.ok and not is_refused
+        into.refused += is_refused
+        into.failed += not response.ok and not is_refused
 
     await _repeat(vitrina, change, clients=connections, seconds=seconds)
-    return found
 
 
-async def _scraped(vitrina: Service, seconds: float) -> Figure:
-    """Read while nobody and while `SCRAPERS` clients ask for the metrics all the time."""
+async def _scraped(vitrina: Service, seconds: float) -> float:
+    """Return the rate of reads while `SCRAPERS` clients ask for the metrics all the time, times that without them."""
     load = Load(paths=PATHS, connections=CONNECTIONS, seconds=seconds)
     alone = await vitrina.drive(load)
 
@@ -116,11 +129,10 @@ async def _scraped(vitrina: Service, seconds: float) -> Figure:
         async with http.get("/metrics") as response:
             await response.read()
 
-    scraping = asyncio.create_task(_repeat(vitrina, scrape, clients=SCRAPERS, seconds=2 * seconds))
+    scraping = asyncio.create_task(_repeat(vitrina, scrape, clients=SCRAPERS, seconds=seconds + 1))
     scraped = await vitrina.drive(load)
     await scraping
-    name = f"reads while /metrics is asked {SCRAPERS} at once, times those without"
-    return Figure(name=name, value=scraped.rate / alone.rate, at_least=0.75)
+    return scraped.rate / alone.rate
 
 
 async def _repeat(
@@ -139,22 +151,21 @@ async def _repeat(
 
 
 @asynccontextmanager
-async def asked_for_health(vitrina: Service) -> AsyncIterator[list[float]]:
-    """Ask for `/healthz` until the block ends, and collect the seconds to each response."""
-    seconds: list[float] = []
+async def asked_for_health(vitrina: Service, *, into: list[float]) -> AsyncIterator[None]:
+    """Ask for `/healthz` until the block ends, and add the seconds to each response to `into`."""
 
     async def ask(http: aiohttp.ClientSession) -> None:
         while True:
             began = time.monotonic()
             async with http.get("/healthz", raise_for_status=True) as response:
                 await response.read()
-            seconds.append(time.monotonic() - began)
+            into.append(time.monotonic() - began)
             await asyncio.sleep(_HEALTH_INTERVAL)
 
     async with _session(vitrina) as http:
         asking = asyncio.create_task(ask(http))
         try:
-            yield seconds
+            yield
         finally:
             asking.cancel()
 
@@ -162,10 +173,6 @@ async def asked_for_health(vitrina: Service) -> AsyncIterator[list[float]]:
 def _session(vitrina: Service) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(limit=0)
     return aiohttp.ClientSession(vitrina.url, connector=connector, timeout=aiohttp.ClientTimeout(total=10))
-
-
-def _health(name: str, seconds: list[float]) -> Figure:
-    return Figure(name=f"{name}: p99 of /healthz, seconds", value=_p99(seconds), at_most=MOST_HEALTH_SECONDS)
 
 
 def _goodput(what: str, rates: dict[float, float]) -> list[Figure]:
