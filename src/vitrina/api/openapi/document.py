@@ -85,6 +85,8 @@ def errors_of(route: Route) -> tuple[type[VitrinaError], ...]:
         found += [errors.IdempotencyKeyReused, errors.IdempotencyInProgress]
     if route.conditional and route.method != "GET":
         found += [errors.VersionMismatch, errors.Conflict]
+    # What writes products sends transactions, which are bounded.
+    found += [errors.Overloaded] if route.scope is Scope.MANAGE else []
     if route.rate_limited:
         found.append(errors.RateLimited)
     return tuple(error for error in TABLE if error in found)

@@ -13,7 +13,7 @@ from vitrina.api.http.responses import json_response, render
 from vitrina.api.http.routing import RouteTable
 from vitrina.api.schemas.accounts import ApiKeyCreate, ApiKeyFields, ApiKeyPage, ApiKeyResource, NewApiKeyResource
 from vitrina.domain.users import PRODUCT_MANAGERS
-from vitrina.errors import Conflict
+from vitrina.errors import Conflict, Overloaded
 from vitrina.services.accounts.api_keys import ApiKeyDraft
 
 routes = RouteTable("auth")
@@ -23,7 +23,7 @@ routes = RouteTable("auth")
     "/v1/auth/keys",
     allow=PRODUCT_MANAGERS,
     responses={201: NewApiKeyResource},
-    errors=(Conflict,),
+    errors=(Conflict, Overloaded),
     response_headers=("Location",),
     idempotent=True,
     example={"name": "Search index", "scope": "read", "expires_in_days": 90},

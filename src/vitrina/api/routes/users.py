@@ -88,7 +88,7 @@ async def change_user(request: Request[UserPatch, None]) -> web.Response:
     "/v1/users/{user_id}",
     allow=ACCOUNT_MANAGERS,
     responses={204: None},
-    errors=(SuperAdminProtected,),
+    errors=(SuperAdminProtected, Overloaded),
     conditional=True,
 )
 async def delete_user(request: Request[None, None]) -> web.Response:
