@@ -9,7 +9,7 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
-_SLOW: Final = 0.5
+_SLOW: Final = 0.35
 """Seconds: less than the client waits for one response (1 s), by as much as a busy machine adds."""
 _TYPE: Final = "com.amazonaws.dynamodb.v20120810#"
 _OF_ONE_CONNECTION: Final = frozenset({"connection", "content-length", "host", "transfer-encoding"})

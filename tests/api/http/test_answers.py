@@ -29,10 +29,14 @@ async def small(http: aiohttp.ClientSession) -> AsyncIterator[Client]:
 
 
 async def _lines(logs: Path, request_id: str) -> list[dict[str, Any]]:
-    """The log entries of a request; they are written after a short delay."""
-    await asyncio.sleep(0.3)
-    lines = [orjson.loads(line) for line in _bytes(logs).splitlines()]
-    return [line for line in lines if line.get("request_id") == request_id]
+    """The log entries of a request, once the last one is written, which says how it ended."""
+    async with asyncio.timeout(20):
+        while True:
+            lines = [orjson.loads(line) for line in _bytes(logs).splitlines()]
+            found = [line for line in lines if line.get("request_id") == request_id]
+            if found and found[-1]["event"] == "request":
+                return found
+            await asyncio.sleep(0.02)
 
 
 def _bytes(path: Path) -> bytes:
