@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import schemathesis
-from schemathesis import AuthContext, Case, CheckContext, Response
+from schemathesis import AuthContext, Case, CheckContext, HookContext, Response
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from scripts.soaking.callers import post
@@ -54,6 +54,12 @@ class SignIn:
 
 if {"SOAK_KEY", "SOAK_EMAIL"} & os.environ.keys():
     schemathesis.auth()(SignIn)
+
+
+@schemathesis.hook
+def filter_path_parameters(_context: HookContext, path_parameters: dict[str, Any] | None) -> bool:
+    """Leave out what is no path of a product but an operation of its own."""
+    return (path_parameters or {}).get("product_id") not in {"batch", "deleted"}
 
 
 @schemathesis.check

@@ -58,10 +58,7 @@ SECURITY_SCHEMES: Final[Json] = {
 PATH_PARAMETERS: Final[Json] = {
     "key_id": {"description": "The API key's id."},
     "notification_id": {"description": "The notice's id."},
-    "product_id": {
-        "description": "The product's id.",
-        "schema": {"type": "string", "not": {"enum": ["batch", "deleted"]}},  # other paths
-    },
+    "product_id": {"description": "The product's id."},
     "session_id": {"description": "The session's id."},
     "sku": {
         "description": "The product's SKU, in any case.",
