@@ -36,4 +36,4 @@ class Bench:
         until = time.monotonic() + _PATIENCE
         while (found := read()) != expected and time.monotonic() < until:
             time.sleep(0.05)
-        assert found == expected
+        assert found == expected, found

@@ -15,12 +15,17 @@ class Catalogue:
 
     products: dict[str, JsonObject] = field(default_factory=dict)
     history: dict[str, list[JsonObject]] = field(default_factory=dict)
-    deletions: list[str] = field(default_factory=list)
 
     @property
     def live(self) -> list[JsonObject]:
         """The products that are not deleted."""
         return [it for it in self.products.values() if "deleted_at" not in it]
+
+    @property
+    def deleted(self) -> list[JsonObject]:
+        """The deleted products, the last one first; those of one instant by their ids."""
+        found = [it for it in self.products.values() if "deleted_at" in it]
+        return sorted(found, key=lambda it: (it["deleted_at"], it["id"]), reverse=True)
 
     def holder(self, sku: str) -> JsonObject | None:
         """Return the live product that holds a SKU, in any case."""
@@ -77,10 +82,6 @@ class Catalogue:
         }
         self.products[after["id"]] = after
         self.history.setdefault(after["id"], []).append(entry)
-        if after["id"] in self.deletions:
-            self.deletions.remove(after["id"])
-        if action == "deleted":
-            self.deletions.append(after["id"])
 
     def prices(self, product_id: str) -> list[tuple[str, str]]:
         """Return the prices of a product with their currencies, oldest first."""

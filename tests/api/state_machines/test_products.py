@@ -134,7 +134,7 @@ class ProductMachine(RuleBasedStateMachine):
                 for it in self.bench.listed(self.admin, "/v1/products/deleted", limit=100)
                 if it["id"] in self.model.products
             ],
-            self.model.deletions[::-1],
+            [it["id"] for it in self.model.deleted],
         )
         self._compare_feed()
 
