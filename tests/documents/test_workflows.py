@@ -34,7 +34,7 @@ def test_ci_runs_the_two_gates_on_each_python_from_the_oldest_on() -> None:
     """The workflow runs the scripts that a developer runs."""
     job = CI["gates"]
     tools, *gates = [step["run"] for step in job["steps"] if "run" in step]
-    assert gates == ["scripts/check", "scripts/test"]
+    assert gates == ["scripts/check", "scripts/test --cov"]
     assert {"faketime", "prometheus"} <= set(tools.split())
     pythons = job["strategy"]["matrix"]["python"]
     oldest = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
