@@ -34,8 +34,6 @@ class ApiLoad:
     accounts: set[str] = field(default_factory=set)
     viewed: Counter[str] = field(default_factory=Counter)
     tried: Counter[str] = field(default_factory=Counter)
-    lost: int = 0
-    """Requests without a response."""
 
     async def write(self, number: int) -> None:
         """Create products with a key, change their prices, delete some and restore some."""
@@ -120,7 +118,6 @@ class ApiLoad:
         try:
             return await request
         except (aiohttp.ClientError, OSError):
-            self.lost += 1
             await asyncio.sleep(0.05)
             return None
 

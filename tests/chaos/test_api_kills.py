@@ -136,7 +136,6 @@ async def test_killed_processes_lose_and_repeat_nothing(dynamodb_local: str, wor
 async def check_all_is_stored(api: Api) -> None:
     """Check the table for what responses have promised, and for what no response could have meant."""
     load, changes, views = api.load, await api.changes(), await api.views()
-    assert load.lost > 0
     for product_id, items in changes.items():
         assert sorted(item.version for item in items) == [*range(1, len(items) + 1)], product_id
     priced = Counter((item.product_id, item.price) for items in changes.values() for item in items if item.old_price)

@@ -4,7 +4,6 @@ from tests.api.conftest import (  # noqa: F401 - pytest finds fixtures by their 
     admin,
     anonymous,
     http,
-    logs,
     people,
     service,
     super_admin,
