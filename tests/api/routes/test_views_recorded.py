@@ -80,7 +80,7 @@ async def test_a_read_of_a_deleted_product_is_not_a_view(
 async def test_two_hundred_concurrent_readers_are_two_hundred_views(
     anonymous: Client, service: Service, product: JsonObject
 ) -> None:
-    """Half of them read by id, half by SKU; each view has its own id (issue 2)."""
+    """Half of them read by id, half by SKU; each view has its own id."""
     paths = ways(product) * 100
     replies = await asyncio.gather(*(anonymous.get(path) for path in paths))
     assert {reply.status for reply in replies} == {200}
