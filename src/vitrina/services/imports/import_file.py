@@ -92,7 +92,7 @@ class ImportFile:
                 yield refused(line, fault) if fault else Record(line, dict(zip(self.columns, cells, strict=False)))
 
     def _fault(self, cells: Sequence[str]) -> str:
-        """Say what is wrong with a row, or return an empty text. Empty cells at its end may be left out."""
+        """Return what is wrong with a row, empty if nothing is. A row may leave out optional cells at its end."""
         if len(cells) > len(self.columns):
             return (
                 f"it has {len(cells)} cells, {cells[-1][:40]!r} the last, and the header {len(self.columns)}: "
