@@ -23,10 +23,10 @@ async def measure(folder: Path, progress: Progress) -> Report:
     report = Report("footprint")
     task = progress.add_task("installing server.txt", total=None)
     environment = folder / "environment"
-    python = str(environment / "bin" / "python")
-    await _run("uv", "venv", "--quiet", "--python", sys.executable, str(environment))
+    python, uv = str(environment / "bin" / "python"), str(Path(sys.executable).with_name("uv"))
+    await _run(uv, "venv", "--quiet", "--python", sys.executable, str(environment))
     await _run(
-        "uv", "pip", "install", "--quiet", "--python", python,
+        uv, "pip", "install", "--quiet", "--python", python,
         "--no-deps", "--require-hashes", "--compile-bytecode", "--requirement", str(_LOCK),
     )  # fmt: skip
     files = [*environment.rglob("*"), *(ROOT / "src" / "vitrina").rglob("*")]
