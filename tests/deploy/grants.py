@@ -35,7 +35,7 @@ UNSEEN: Final[Mapping[str, Mapping[Use, str]]] = {
         ("dynamodb:DescribeStream", "Table/stream/"): "Lambda reads the stream",
         ("dynamodb:GetRecords", "Table/stream/"): "Lambda reads the stream",
         ("dynamodb:GetShardIterator", "Table/stream/"): "Lambda reads the stream",
-        ("dynamodb:ListStreams", "Table/stream/"): "Lambda reads the stream",
+        ("dynamodb:ListStreams", "*"): "Lambda reads the stream",
         ("sqs:GetQueueUrl", "DeadNotices"): "for a change that cannot be read",
         ("sqs:SendMessage*", "DeadNotices"): "for a change that cannot be read",
         ("sqs:SendMessage", "LostRecords"): "Lambda sends what the function has failed at last",

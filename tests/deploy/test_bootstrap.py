@@ -1,8 +1,8 @@
 """bootstrap.yaml: GitHub's token opens one role, which deploys stacks of its name and nothing else.
 
 The emulator checks trust and policies as AWS does. It makes no provider of OpenID Connect and does not check the
-signature of tokens. It works neither with CloudFormation's role nor with the boundary: test_bootstrap_rights.py is
-about these.
+signature of tokens. It works neither with CloudFormation's role nor with the boundary: test_bootstrap_rights.py and
+test_simulated_bootstrap.py are about these.
 """
 
 import base64
@@ -26,8 +26,8 @@ from tests.deploy.test_bootstrap_rights import RESOURCES, TEMPLATE
 REPOSITORY: Final = "acme@123/catalogue@456"
 ACCOUNT: Final = "000000000000"
 SUBJECT: Final = f"repo:{REPOSITORY}:environment:production"
-ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/vitrina-production-deploy"
-WORKER: Final = f"arn:aws:iam::{ACCOUNT}:role/vitrina-production-cloudformation"
+ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/Bootstrap/vitrina-production-deploy"
+WORKER: Final = f"arn:aws:iam::{ACCOUNT}:role/Bootstrap/vitrina-production-cloudformation"
 BOUNDARY: Final = f"arn:aws:iam::{ACCOUNT}:policy/vitrina-production-boundary"
 BUCKET: Final = f"vitrina-artifacts-{ACCOUNT}-{REGION}"
 ROOT_USER: Final = {"AccessKeyId": ACCOUNT_KEY, "SecretAccessKey": ACCOUNT_KEY}
