@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 import aioboto3
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from vitrina.config import Settings
 from vitrina.dynamodb import extend_clients
+from vitrina.secrets_manager import Secret, SecretError
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -100,17 +101,23 @@ def connect_mail(settings: Settings) -> AbstractAsyncContextManager["SESV2Client
 
 
 async def read_keys(settings: Settings) -> Settings:
-    """Return the settings with the keys that they name in AWS Secrets Manager: 1 call for each. Raises ValueError."""
+    """Return the settings with the keys that they name in AWS Secrets Manager: 1 call for each.
+
+    Raises SecretError, which says which secret is to be changed, and how.
+    """
     names = {"signing_keys": settings.signing_keys_secret, "secret_key": settings.secret_key_secret}
-    if not any(names.values()):
+    named = {name: secret for name, secret in names.items() if secret}
+    if not named:
         return settings
     async with connect_secrets(settings) as client:
         found: dict[str, Any] = {
-            name: SecretStr((await client.get_secret_value(SecretId=secret))["SecretString"])
-            for name, secret in names.items()
-            if secret
+            name: SecretStr((await Secret(client, secret).read()).value) for name, secret in named.items()
         }
-    return Settings(**found)
+    try:
+        return Settings(**found)
+    except ValidationError as error:
+        problem = error.errors(include_input=False)[0]["msg"].removeprefix("Value error, ")
+        raise SecretError(f"the keys in {' and '.join(named.values())} cannot be used: {problem}") from None
 
 
 def connect_secrets(settings: Settings) -> AbstractAsyncContextManager[Any]:

@@ -39,7 +39,7 @@ class Secret:
         except (BotoCoreError, ClientError) as error:
             raise SecretError(f"the secret {self._name} cannot be read: {error}") from error
         if "SecretString" not in found:
-            raise SecretError(f"the secret {self._name} cannot be read: it is not a text")
+            raise SecretError(f"the secret {self._name} is binary: store its value as a text")
         return SecretVersion(value=found["SecretString"], id=found["VersionId"], made_at=found["CreatedDate"])
 
     async def replace(self, current: SecretVersion, value: str) -> None:

@@ -75,7 +75,10 @@ def test_a_secret_that_is_no_text_is_reported(vitrina: Vitrina, table_name: str,
     client.put_secret_value(SecretId=table_name, SecretBinary=OLD.encode())
     client.close()
     done = vitrina("keys", "list")
-    assert (done.exit_code, done.stderr) == (1, f"Error: the secret {table_name} cannot be read: it is not a text\n")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        f"Error: the secret {table_name} is binary: store the keys as a text (`--secret-string`)\n",
+    )
 
 
 def test_keys_of_the_environment_are_printed_to_be_set() -> None:

@@ -54,7 +54,7 @@ UNSEEN: Final[Mapping[str, Mapping[Use, str]]] = {
         ("s3:AbortMultipartUpload", "Exports"): "for uploads that an earlier run has left",
     },
 }
-"""Rights that the emulator does not see used, with the reason for each."""
+"""Rights that the emulator does not see used, with the reason for each; test_simulated_rights.py simulates them."""
 _OF_LAMBDA: Final = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 """Rights with which Lambda itself writes logs and traces."""
 

@@ -64,7 +64,7 @@ class Gateway:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator["Gateway"]:
-        """Start the application. Raises ValueError without the settings' secrets."""
+        """Start the application. Raises ValueError without the settings' secrets, SecretError if they are unusable."""
         settings = (await aws.read_keys(settings)).model_copy(
             update={
                 "host": _LOOPBACK,
