@@ -60,7 +60,7 @@ async def test_a_reader_has_an_endpoint_and_a_region_of_its_own(
 
 @asynccontextmanager
 async def secrets_manager(
-    patch: pytest.MonkeyPatch, answers: Mapping[str, dict[str, object]]
+    patch: pytest.MonkeyPatch, answers: Mapping[str, Mapping[str, object]]
 ) -> AsyncIterator[list[str]]:
     """Serve secrets by their names, or errors (`__type`); yields what was asked. The settings name `keys` and `key`."""
     asked: list[str] = []
@@ -105,8 +105,7 @@ async def test_keys_are_read_from_secrets_manager_where_the_settings_name_them(m
 async def test_a_secret_without_usable_keys_is_named_with_what_to_change(
     monkeypatch: pytest.MonkeyPatch, answer: dict[str, object], message: str
 ) -> None:
-    answers = {"keys": answer, "key": {"SecretString": "a" * 40}}
-    async with secrets_manager(monkeypatch, answers):
+    async with secrets_manager(monkeypatch, {"keys": answer, "key": {"SecretString": "a" * 40}}):
         with pytest.raises(SecretError, match=message) as refused:
             await read_keys(Settings())
     assert "canary" not in str(refused.value)

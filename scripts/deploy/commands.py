@@ -59,6 +59,7 @@ def main() -> None:
 )
 @click.option("--bucket", help="The bucket for the artifacts.  [default: vitrina-artifacts-ACCOUNT-REGION]")
 @click.option("--role", help="The ARN of the role that CloudFormation works with.")
+@click.option("--table", help="An existing table for a new stack, such as one that was restored.")
 @click.option(
     "--parameter",
     "-p",
@@ -68,7 +69,14 @@ def main() -> None:
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def up(
-    stack: Stack, *, build: Path, bucket: str | None, role: str | None, parameter: tuple[str, ...], yes: bool
+    stack: Stack,
+    *,
+    build: Path,
+    bucket: str | None,
+    role: str | None,
+    table: str | None,
+    parameter: tuple[str, ...],
+    yes: bool,
 ) -> None:
     """Create or update a stack with what `scripts/deploy/build` made.
 
@@ -76,7 +84,7 @@ def up(
     version does not serve, the one before is deployed again.
     """
     found = check(stack.target, build, bucket=bucket)
-    Deployment(stack=stack, found=found, role=role, yes=yes).up(_values(parameter))
+    Deployment(stack=stack, found=found, role=role, yes=yes).up(_values(parameter), table=table)
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,9 +34,14 @@ class Deployment:
     role: str | None = None
     yes: bool = False
 
-    def up(self, parameters: Mapping[str, str], *, template: Path = TEMPLATE) -> None:
-        """Deploy a template with the artifacts. Raises ClickException if the new version does not serve."""
+    def up(self, parameters: Mapping[str, str], *, template: Path = TEMPLATE, table: str | None = None) -> None:
+        """Deploy a template with the artifacts, a new stack upon an existing table if one is named.
+
+        Raises ClickException if the new version does not serve.
+        """
         self.clear_failed_creation()
+        if table is not None:
+            self._import(table, {**self.found.parameters, **parameters}, template.read_text())
         before = self._current()
         self._upload_artifacts()
         wanted = {**self.found.parameters, **parameters}
@@ -75,9 +81,27 @@ class Deployment:
             f"`aws cloudformation continue-update-rollback --stack-name {self.stack.name}` and up again."
         )
 
+    def _import(self, table: str, parameters: Mapping[str, str], template: str) -> None:
+        """Make a stack of a table alone. An import can create nothing beside it: the next change does."""
+        if self.stack.status():
+            held = [
+                each["PhysicalResourceId"] for each in self.stack.resources() if each["LogicalResourceId"] == "Table"
+            ]
+            if held == [table]:
+                return
+            raise click.ClickException(f"The stack {self.stack.name} has another table: name a new stack by --stack.")
+        if not table.startswith(f"{self.stack.name}-"):
+            raise click.ClickException(
+                f"Roles reach the tables of their stack by the names: restore it to a table {self.stack.name}-..."
+            )
+        text = _table_alone(template).encode()
+        wanted = {name: value for name, value in parameters.items() if name == "Environment"}
+        if change := self.stack.propose(self._upload(_key(text), text), wanted, role=self.role, table=table):
+            self._make(change)
+
     def _current(self) -> tuple[str, dict[str, str]] | None:
         """Return the address of the template and the parameters of the version that serves; None before the first."""
-        if not self.stack.status():
+        if "Url" not in self.stack.outputs():
             return None
         text = self.stack.template().encode()
         return self._upload(_key(text), text), self.stack.parameters()
@@ -135,7 +159,10 @@ class Deployment:
             self._delete_table(name)
 
     def _unprotect(self, table: str) -> bool:
-        """Return whether a table has no items, and then let it be deleted."""
+        """Return whether a table has no items, and then let it be deleted.
+
+        The role of a workflow may not look into tables: it leaves the table, which costs next to nothing.
+        """
         dynamodb = self.stack.target.client("dynamodb")
         try:
             if dynamodb.scan(TableName=table, Limit=1, ConsistentRead=True)["Count"]:
@@ -144,6 +171,11 @@ class Deployment:
             dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
             dynamodb.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 2})
         except dynamodb.exceptions.ResourceNotFoundException:
+            return False
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDeniedException":
+                raise
+            click.secho(f"The table {table} is kept: these credentials may not see whether it is empty.", fg="red")
             return False
         return True
 
@@ -178,6 +210,17 @@ def show(change: ChangeSet) -> None:
             action, each.resource, each.type, style="red" if each.replacement or each.action == "Remove" else ""
         )
     Console().print(table)
+
+
+def _table_alone(template: str) -> str:
+    """Return the part of a template that describes the table."""
+    parts = {
+        "Parameters": r"^  Environment: .*\n",
+        "Conditions": r"^  IsProduction: .*\n",
+        "Resources": r"^  Table:\n(?:(?:    .*)?\n)+",
+    }
+    found = {name: re.search(pattern, template, re.MULTILINE) for name, pattern in parts.items()}
+    return "".join(f"{name}:\n{part[0]}" for name, part in found.items() if part)
 
 
 def _revision(template: Path, parameters: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from scripts.deploy.target import Target
 CAPABILITIES: Final = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 NEVER_CREATED: Final = frozenset({"REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"})
 """States of a stack whose first creation did not come to its end; none can be updated."""
-WORKS: Final = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
+WORKS: Final = frozenset({"CREATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_COMPLETE"})
 _NO_CHANGES: Final = ("didn't contain changes", "No updates are to be performed")
 
 
@@ -83,13 +83,17 @@ class Stack:
         for page in self._client.get_paginator("list_stack_resources").paginate(StackName=self.name):
             yield from page["StackResourceSummaries"]
 
-    def propose(self, template: str, parameters: Mapping[str, str], *, role: str | None = None) -> ChangeSet | None:
+    def propose(
+        self, template: str, parameters: Mapping[str, str], *, role: str | None = None, table: str | None = None
+    ) -> ChangeSet | None:
         """Return the change to a template, by its address in S3, that CloudFormation would make with a role's rights.
 
-        Parameters that are not named keep their values. None stands for nothing to change. Raises ClickException if
-        CloudFormation refuses it.
+        Parameters that are not named keep their values. With `table` the change imports this table as the resource
+        `Table` of the template, which can then have no other resource. None stands for nothing to change. Raises
+        ClickException if CloudFormation refuses it.
         """
         exists = self.status() not in {"", "REVIEW_IN_PROGRESS"}
+        found = {"ResourceType": "AWS::DynamoDB::Table", "ResourceIdentifier": {"TableName": table}}
         try:
             summary = self._client.get_template_summary(TemplateURL=template)
             declared = {each["ParameterKey"] for each in summary["Parameters"]}
@@ -97,7 +101,7 @@ class Stack:
             made = self._client.create_change_set(
                 StackName=self.name,
                 ChangeSetName=f"up-{uuid.uuid4().hex[:12]}",
-                ChangeSetType="UPDATE" if exists else "CREATE",
+                ChangeSetType="IMPORT" if table else "UPDATE" if exists else "CREATE",
                 TemplateURL=template,
                 Parameters=[
                     *({"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()),
@@ -105,6 +109,7 @@ class Stack:
                 ],
                 Capabilities=list(CAPABILITIES),
                 **({"RoleARN": role} if role else {}),
+                **({"ResourcesToImport": [{"LogicalResourceId": "Table", **found}]} if table else {}),
             )
         except ClientError as error:
             raise click.ClickException(f"CloudFormation refuses it: {error.response['Error']['Message']}") from None

@@ -77,7 +77,7 @@ def test_a_secret_that_is_no_text_is_reported(vitrina: Vitrina, table_name: str,
     done = vitrina("keys", "list")
     assert (done.exit_code, done.stderr) == (
         1,
-        f"Error: the secret {table_name} is binary: store the keys as a text (`--secret-string`)\n",
+        f"Error: the secret {table_name} is binary: store its value as a text\n",
     )
 
 

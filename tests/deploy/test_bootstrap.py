@@ -16,12 +16,18 @@ from typing import Any, Final
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from click import ClickException
 
+from scripts.deploy import deployment
 from scripts.deploy.artifacts import TEMPLATE as DEPLOYED
+from scripts.deploy.deployment import Deployment
 from scripts.deploy.emulator import ACCOUNT_KEY, REGION, emulator
 from scripts.deploy.stack import Stack
-from scripts.deploy.target import Target
+from scripts.deploy.target import Prerequisites, Target
 from tests.deploy.test_bootstrap_rights import RESOURCES, TEMPLATE
+from tests.deploy.test_failed_creation import Failed, protected_table
+from vitrina.config import Settings
+from vitrina.store.definition import create_table_arguments
 
 REPOSITORY: Final = "acme@123/catalogue@456"
 ACCOUNT: Final = "000000000000"
@@ -126,21 +132,26 @@ def test_the_bucket_of_artifacts_is_encrypted_versioned_private_and_for_tls_alon
         over_http.put_object(Bucket=BUCKET, Key="template.json", Body=SMALL.encode())
 
 
+def without_code(s3: Any) -> dict[str, str]:  # noqa: ANN401 - boto3 has no types
+    """Return parameters of template.yaml for functions of an empty zip, which is put into the bucket."""
+    zipped = io.BytesIO()
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("vitrina.py", "")
+    s3.put_object(Bucket=BUCKET, Key="empty.zip", Body=zipped.getvalue())
+    chosen = {"ArtifactBucket": BUCKET, "ApiOn": "lambda", "Environment": "development", "Boundary": BOUNDARY}
+    return chosen | dict.fromkeys(("CodeKey", "LayerKey", "ReportsLayerKey"), "empty.zip")
+
+
 def test_the_token_of_the_environment_deploys_and_takes_down_its_stack(account: Account) -> None:
     """All of template.yaml, by the calls of `scripts/deploy/up` and `down`; the zips of the functions are empty."""
     credentials = account.assume(SUBJECT)
     account.allow_plain_http()
     s3 = account.client("s3", credentials)
     s3.head_bucket(Bucket=BUCKET)
-    no_code = io.BytesIO()
-    with zipfile.ZipFile(no_code, "w") as archive:
-        archive.writestr("vitrina.py", "")
-    for key, body in {"empty.zip": no_code.getvalue(), "template.yaml": DEPLOYED.read_bytes()}.items():
-        s3.put_object(Bucket=BUCKET, Key=key, Body=body)
-        s3.head_object(Bucket=BUCKET, Key=key)
-    parameters = dict.fromkeys(("CodeKey", "LayerKey", "ReportsLayerKey"), "empty.zip")
-    parameters |= {"ArtifactBucket": BUCKET, "ApiOn": "lambda", "Environment": "development", "Boundary": BOUNDARY}
+    s3.put_object(Bucket=BUCKET, Key="template.yaml", Body=DEPLOYED.read_bytes())
+    s3.head_object(Bucket=BUCKET, Key="template.yaml")
     stack = Stack(account.target(credentials), "vitrina-production")
+    parameters = without_code(s3)
     change = stack.propose(f"{s3.meta.endpoint_url}/{BUCKET}/template.yaml", parameters, role=WORKER)
     assert change is not None
     assert stack.execute(change) == "CREATE_COMPLETE"
@@ -166,3 +177,44 @@ def test_it_reaches_no_other_stack_bucket_or_role(account: Account) -> None:
         with pytest.raises(ClientError) as refused:
             call()
         assert refused.value.response["Error"]["Code"] in {"AccessDenied", "AccessDeniedException"}
+
+
+def test_it_clears_a_failed_creation_but_for_the_table(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whose deletion needs rights to all data. Its name is generated, so it is not in the way of the next creation."""
+    dynamodb = account.client("dynamodb", ROOT_USER)
+    table = protected_table(dynamodb)
+    failed = Failed(account.target(account.assume(SUBJECT)), (table,))
+    Deployment(stack=failed, found=Prerequisites(bucket="", files={}, parameters={})).clear_failed_creation()
+    assert f"The table {table} is kept" in capsys.readouterr().out
+    assert dynamodb.describe_table(TableName=table)["Table"]["DeletionProtectionEnabled"]
+
+
+def test_a_restored_table_gets_a_new_stack(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its stream as the relay's source. The functions have no code, so the API does not serve."""
+    monkeypatch.setattr(deployment, "_PATIENCE", 0.0)
+    account.allow_plain_http()
+    dynamodb = account.client("dynamodb", ROOT_USER)
+    restored, another = "vitrina-production-restored", "vitrina-production-2"
+    wanted = create_table_arguments(Settings(environment="development", region=REGION))
+    for name in (restored, another):
+        dynamodb.create_table(**wanted | {"TableName": name})
+    dynamodb.put_item(TableName=restored, Item={"pk": {"S": "a"}, "sk": {"S": "b"}})
+    s3 = account.client("s3", ROOT_USER)
+    stack = Stack(account.target(account.assume(SUBJECT)), "vitrina-production")
+    found = Prerequisites(bucket=BUCKET, files={}, parameters=without_code(s3))
+    deploy = Deployment(stack=stack, found=found, role=WORKER, yes=True)
+    with pytest.raises(ClickException, match="the names: restore it to a table vitrina-production-"):
+        deploy.up({}, table="restored")
+    with pytest.raises(ClickException, match="there is no version before"):
+        deploy.up({}, table=restored)
+    with pytest.raises(ClickException, match="has another table"):
+        deploy.up({}, table=another)
+    resources = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in stack.resources()}
+    [source] = account.client("lambda", ROOT_USER).list_event_source_mappings(FunctionName=resources["Relay"])[
+        "EventSourceMappings"
+    ]
+    assert resources["Table"] == restored
+    assert source["EventSourceArn"] == dynamodb.describe_table(TableName=restored)["Table"]["LatestStreamArn"]
+    assert dynamodb.scan(TableName=restored)["Count"] == 1
+    assert not stack.delete(role=WORKER)
+    assert dynamodb.scan(TableName=restored)["Count"] == 1

@@ -35,18 +35,23 @@ class Failed(Stack):
         return ""
 
 
+def protected_table(dynamodb: Any) -> str:  # noqa: ANN401 - boto3 has no types
+    """Create a table with deletion protection and return its name."""
+    name = f"failed-Table-{uuid.uuid4().hex[:8]}"
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        DeletionProtectionEnabled=True,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+    )
+    return name
+
+
 def test_an_empty_table_goes_and_one_with_items_stays(ministack: str) -> None:
     target = Target(kind="emulator", endpoint=ministack)
     dynamodb = target.client("dynamodb")
-    empty, full = (f"{name}-{uuid.uuid4().hex[:8]}" for name in ("empty", "full"))
-    for name in (empty, full):
-        dynamodb.create_table(
-            TableName=name,
-            BillingMode="PAY_PER_REQUEST",
-            DeletionProtectionEnabled=True,
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-        )
+    empty, full = protected_table(dynamodb), protected_table(dynamodb)
     dynamodb.put_item(TableName=full, Item={"pk": {"S": "a"}})
     found = Prerequisites(bucket="", files={}, parameters={})
     Deployment(stack=Failed(target, (empty, full, "gone")), found=found).clear_failed_creation()

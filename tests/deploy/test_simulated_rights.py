@@ -111,17 +111,14 @@ def test_a_right_that_the_emulator_does_not_see_used_is_there_and_no_wider(funct
 
 def resources_of(action: str, place: str) -> tuple[str, str | None]:
     """Return the ARN of a place of `UNSEEN`, and that of a resource of its kind in another stack."""
-    match action, place.rstrip("/"):
-        case (("dynamodb:ListStreams" | "ses:GetAccount"), "*"):
-            return "*", None
-        case _, "*":
-            return tuple(f"arn:aws:ses:{HERE}:identity/{name}" for name in ("shop.example", "other.example"))  # type: ignore[return-value]
-        case _, "Table/stream":
-            own = ON_LAMBDA.stream("Table")
-        case "s3:AbortMultipartUpload", name:
-            own = f"{ON_LAMBDA.arn(name)}/exports/prices/prices.parquet"
-        case _, name:
-            own = ON_LAMBDA.arn(name)
+    if action in {"dynamodb:ListStreams", "ses:GetAccount"}:
+        return "*", None
+    if action.startswith("ses:"):
+        return f"arn:aws:ses:{HERE}:identity/shop.example", f"arn:aws:ses:{HERE}:identity/other.example"
+    name, _, path = place.partition("/")
+    own = ON_LAMBDA.stream(name) if path else ON_LAMBDA.arn(name)
+    if action == "s3:AbortMultipartUpload":
+        own += "/exports/prices/prices.parquet"
     return own, own.replace(STACK, "vitrina-staging")
 
 
