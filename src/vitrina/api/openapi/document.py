@@ -6,7 +6,6 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
 from vitrina import errors
 from vitrina.api.http import problems
@@ -17,32 +16,22 @@ from vitrina.api.http.problems import CONTENT_TYPE, TABLE
 from vitrina.api.http.routing import PUBLIC, Content, Route
 from vitrina.api.openapi import components as parts
 from vitrina.api.openapi.components import NO_DEMO, Demo
+from vitrina.api.openapi.schemas import REFERENCE, Json, model_schemas, query_parameters
 from vitrina.domain.api_keys import Scope
 from vitrina.domain.users import EVERY_ROLE
 from vitrina.errors import VitrinaError
 
-Json = dict[str, Any]
-_REFERENCE: Final = "#/components/schemas/{model}"
-_BOUNDS: Final = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
-"""Pydantic writes its own keywords for the bounds of a field that has a `BeforeValidator`."""
 _CONDITIONS: Final = {"GET": ["IfNoneMatch"], "PUT": ["IfMatch", "IfNoneMatchPut"]}
 """Parameters of conditional routes by method; all others have `If-Match`."""
-
-
-class _Schema(GenerateJsonSchema):
-    """Pydantic's schemas without a title for each field, which would only repeat its name."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401, ARG002 - pydantic's own signature
-        return False
 
 
 def document(routes: Iterable[Route], *, server: str = "", demo: Demo = NO_DEMO) -> Json:
     """Return the document of the documented routes; `server` is the base URL of requests."""
     documented = [route for route in routes if route.documented]
-    references, schemas = _model_schemas(documented)
+    references, schemas = model_schemas(documented)
     paths: dict[str, Json] = {}
     for route in documented:
-        queries, definitions = _query_parameters(route)
+        queries, definitions = query_parameters(route)
         schemas |= definitions
         if route.oauth and route.body is not None:
             # Swagger UI fills in a form from the examples of its fields, not from that of the whole.
@@ -171,64 +160,6 @@ def _header_parameters(route: Route) -> list[Json]:
     return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
 
-def _query_parameters(route: Route) -> tuple[list[Json], dict[str, Json]]:
-    """Return the parameters of the query model, and the schemas they refer to."""
-    if route.query is None:
-        return [], {}
-    schema = _standard(route.query.model_json_schema(ref_template=_REFERENCE, schema_generator=_Schema))
-    parameters: list[Json] = []
-    for name, field in schema.get("properties", {}).items():
-        parameter: Json = {"name": name, "in": "query", "required": name in schema.get("required", ())}
-        if "description" in field:
-            parameter["description"] = field.pop("description")
-        schema_of_one = _without_null(field)
-        if schema_of_one.get("type") == "array":
-            parameter |= {"style": "form", "explode": True}
-        parameters.append({**parameter, "schema": schema_of_one})
-    return parameters, schema.get("$defs", {})
-
-
-def _without_null(field: Json) -> Json:
-    """Return the schema of a field as that of a parameter, which can be left out and never be null."""
-    [variant, *others] = [variant for variant in field.pop("anyOf", [{}]) if variant != {"type": "null"}]
-    if others:
-        variant = {"anyOf": [variant, *others]}
-    if field.get("default", ...) is None:
-        del field["default"]
-    return {**field, **variant}
-
-
-def _model_schemas(routes: Iterable[Route]) -> tuple[dict[type[BaseModel], Json], dict[str, Json]]:
-    """Return a reference for each model of a request or a response, and the schemas by name."""
-    wanted: dict[type[BaseModel], JsonSchemaMode] = {}
-    for route in routes:
-        if route.body is not None:
-            wanted[route.body] = "validation"
-        wanted |= dict.fromkeys((c for c in route.responses.values() if isinstance(c, type)), "serialization")
-    references, schema = models_json_schema(list(wanted.items()), ref_template=_REFERENCE, schema_generator=_Schema)
-    definitions: dict[str, Json] = _standard(schema.get("$defs", {}))
-    for definition in definitions.values():
-        for field in definition.get("properties", {}).values():
-            _describe_default(field)
-    return {model: references[model, mode] for model, mode in wanted.items()}, definitions
-
-
-def _standard(schema: Any) -> Any:  # noqa: ANN401 - a schema or a part of one
-    """Return a schema with the words of JSON Schema for bounds."""
-    if isinstance(schema, list):
-        return [_standard(each) for each in schema]
-    if isinstance(schema, dict):
-        return {_BOUNDS.get(word, word): _standard(value) for word, value in schema.items()}
-    return schema
-
-
-def _describe_default(field: Json) -> None:
-    """Move the default of a field to its description: openapi-typescript takes a field with a default as required."""
-    default = field.pop("default", None)
-    if default is not None and "const" not in field:
-        field["description"] = f"{field.get('description', '')} `{default}` by default.".strip()
-
-
 def _responses(route: Route, references: dict[type[BaseModel], Json]) -> dict[int, Json]:
     responses: dict[int, Json] = {}
     for status, content in route.responses.items():
@@ -253,7 +184,7 @@ def _responses(route: Route, references: dict[type[BaseModel], Json]) -> dict[in
             "headers": _headers(headers),
             "content": {
                 media_type: {
-                    "schema": {"$ref": _REFERENCE.format(model=model)},
+                    "schema": {"$ref": REFERENCE.format(model=model)},
                     "examples": {TABLE[error].code: parts.example(error, route) for error in found},
                 }
             },
