@@ -77,6 +77,16 @@ async def test_a_batch_comes_back_in_part(call: Call, table: Table, throughput: 
     assert read.body["UnprocessedKeys"] == {table.name: keys | {"Keys": [item("hot")]}}
 
 
+async def test_a_batch_reports_units_of_items_that_are_not_there(
+    call: Call, table: Table, throughput: Throughput
+) -> None:
+    """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html."""
+    throughput.exhaust(Bucket(table.name, None, "Read", "hot"))
+    keys = {"Keys": [item(pk) for pk in ("a", "b", "hot")], "ConsistentRead": True}
+    read = await call("BatchGetItem", RequestItems={table.name: keys}, ReturnConsumedCapacity="TOTAL")
+    assert [each["CapacityUnits"] for each in read.body["ConsumedCapacity"]] == [2]
+
+
 async def test_a_transaction_names_the_throttled_item(call: Call, table: Table, throughput: Throughput) -> None:
     """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html."""
     throughput.exhaust(Bucket(table.name, None, "Write", "hot"))

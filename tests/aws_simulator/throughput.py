@@ -1,6 +1,7 @@
 """The throughput of partitions, indexes and tables, and how DynamoDB refuses what exceeds it."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -73,7 +74,7 @@ class Throughput:
             if not empty[-1]:
                 self._charge(each)
         if not any(empty):
-            return await forward(request)
+            return _reported(await forward(request), request, charges)
         if request.operation in _TRANSACTIONS:
             code = "ProvisionedThroughputExceeded" if self._provisioned else "ThrottlingError"
             return cancelled([code if each else "None" for each in empty], {code: _EXHAUSTED})
@@ -81,6 +82,7 @@ class Throughput:
             return self._refused(empty)
         admitted, rest = _split(request.body["RequestItems"], map(bool, empty))
         response = await forward(request.changed(RequestItems=admitted))
+        response = _reported(response, request, [each for each, why in zip(charges, empty, strict=True) if not why])
         member = "UnprocessedKeys" if request.operation == "BatchGetItem" else "UnprocessedItems"
         return Response(response.status, response.body | {member: rest}) if response.ok else response
 
@@ -150,6 +152,18 @@ def _write_charges(write: Write, before: RawItem | None, *, transaction: bool) -
 def _limits(table: str, index: str | None, kind: str, partition: str | None, units: float) -> Charges:
     """Return units of a partition, which are the table's or index's as well; a scan has no partition."""
     return {Bucket(table, index, kind, each): units for each in (partition, None)}
+
+
+def _reported(response: Response, request: Request, charges: Iterable[Charges]) -> Response:
+    """Return the response of a batch of reads with its units: DynamoDB Local has none for items that do not exist."""
+    if request.operation != "BatchGetItem" or not response.body.get("ConsumedCapacity"):
+        return response
+    units: Counter[str] = Counter()
+    for bucket, charged in (pair for each in charges for pair in each.items()):
+        if bucket.partition is None:
+            units[bucket.table] += charged
+    consumed = [each | {"CapacityUnits": units[each["TableName"]]} for each in response.body["ConsumedCapacity"]]
+    return Response(response.status, response.body | {"ConsumedCapacity": consumed})
 
 
 def _split(items: Json, refused: Iterable[bool]) -> tuple[Json, Json]:
