@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from scripts.devstack import dynamodb_local as simulator, engines
@@ -31,10 +32,14 @@ def moto_server() -> engines.Engine:
     return engines.Engine("moto", lambda port: [*serve, str(port)], probe="/moto-api/")
 
 
-def dynamodb_local() -> engines.Engine:
+def dynamodb_local(*, db_path: Path | None = None) -> engines.Engine:
     """Return DynamoDB Local without Java's optimising compiler, which takes half of a short run's processor time."""
-    quick = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
-    return engines.Engine("DynamoDB Local", lambda port: simulator.command(port=port), environment=lambda _: quick)
+    return engines.Engine(
+        "DynamoDB Local",
+        lambda port: simulator.command(port=port, db_path=db_path),
+        environment=lambda _: {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"},
+        data=db_path,
+    )
 
 
 class Engines:

@@ -76,11 +76,13 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(endpoint: str, workers: int, folder: Path) -> AsyncIterator[Api]:
-    """Run the API in `workers` processes, whose responses wait for their views however long that takes."""
-    settings = settings_for(endpoint, view_commit_timeout=25, log_level="warning")
+async def serving(
+    endpoint: str, folder: Path, *, workers: int = 1, through: str = "", **options: float
+) -> AsyncIterator[Api]:
+    """Run the API in `workers` processes, on a new table that it reaches `through` another URL if one is given."""
+    settings = settings_for(endpoint, log_level="warning", **options)
     await make_table(settings)
-    variables = environment(settings)
+    variables = environment(settings) | ({"VITRINA_WRITER_ENDPOINT": through} if through else {})
     engine = Engine(
         "api",
         lambda port: [sys.executable, "-m", "vitrina", "api", "--port", str(port), "--workers", str(workers)],
