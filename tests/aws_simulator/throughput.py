@@ -1,7 +1,7 @@
 """The throughput of partitions, indexes and tables, and how DynamoDB refuses what exceeds it."""
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -158,7 +158,7 @@ def _reported(response: Response, request: Request, charges: Iterable[Charges]) 
     """Return the response of a batch of reads with its units: DynamoDB Local has none for items that do not exist."""
     if request.operation != "BatchGetItem" or not response.body.get("ConsumedCapacity"):
         return response
-    units: Counter[str] = Counter()
+    units: defaultdict[str, float] = defaultdict(float)
     for bucket, charged in (pair for each in charges for pair in each.items()):
         if bucket.partition is None:
             units[bucket.table] += charged
