@@ -1,4 +1,4 @@
-"""Builds what Lambda runs: a layer of the packages, a layer of Arrow, and the code, each a zip named by its content.
+"""Builds what Lambda runs, zips named by their content: layers of the packages, Arrow and OpenTelemetry, and the code.
 
 `scripts/deploy/build --out build` builds them for the Python that runs it. The same sources give the same bytes, so an
 unchanged zip keeps its key and is neither uploaded nor deployed again. Beside them it writes `artifacts.json`, the
@@ -24,7 +24,7 @@ from scripts.devstack.engines import ROOT
 
 PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 LARGEST_LAYER: Final = 90 * 1024 * 1024
-"""Bytes of the unzipped packages; Lambda takes 250 MB of layers and code together."""
+"""Bytes of the unzipped packages with OpenTelemetry; Lambda takes 250 MB of layers and code together."""
 TEMPLATE: Final = ROOT / "scripts" / "deploy" / "template.yaml"
 _LOCKS: Final = ROOT / "scripts" / "requirements"
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
@@ -52,14 +52,19 @@ def main(out: Path, *, for_emulator: bool) -> None:
     """Build the layers and the code of the Lambda functions, for the Python that runs this."""
     if not for_emulator:
         check_runtime(PYTHON)
-    built = {"LayerKey": packages(out), "ReportsLayerKey": reports(out), "CodeKey": code(out)}
+    built = {
+        "LayerKey": packages(out),
+        "ReportsLayerKey": reports(out),
+        "TracingLayerKey": tracing(out),
+        "CodeKey": code(out),
+    }
     for artifact in built.values():
         size = artifact.path.stat().st_size
         click.echo(f"{artifact.path}: {size / 2**20:.1f} MiB, {artifact.unpacked / 2**20:.1f} MiB unzipped")
     parameters = {name: artifact.key for name, artifact in built.items()} | {"Runtime": f"python{PYTHON}"}
     (out / "artifacts.json").write_text(json.dumps(parameters, indent=2) + "\n")
     (out / "vitrina.cdx.json").write_text(json.dumps(bill_of_materials(), indent=2) + "\n")
-    if built["LayerKey"].unpacked > LARGEST_LAYER:
+    if built["LayerKey"].unpacked + built["TracingLayerKey"].unpacked > LARGEST_LAYER:
         raise click.ClickException(f"the packages are larger than {LARGEST_LAYER // 2**20} MiB")
 
 
@@ -76,13 +81,18 @@ def check_runtime(python: str) -> None:
 
 def packages(out: Path) -> Artifact:
     """Build the layer of the packages that every function imports: those of server.txt, without its progress bars."""
-    return _layer(out, "layer", of_every_function())
+    return _layer(out, "layer", [pin for pin in _pins(_LOCKS / "server.txt") if pin[0] not in _PROGRESS_BARS])
 
 
 def reports(out: Path) -> Artifact:
     """Build the layer of what reports.txt has beyond that: Arrow, and the progress bars of the daily jobs."""
-    names = {name for name, _, _ in _pins(_LOCKS / "reports.txt")} - of_every_function()
-    return _layer(out, "reports", names)
+    return _layer(out, "reports", [pin for pin in _pins(_LOCKS / "reports.txt") if pin[0] not in of_every_function()])
+
+
+def tracing(out: Path) -> Artifact:
+    """Build the layer of what tracing.txt has beyond the packages of the service: OpenTelemetry."""
+    server = {name for name, _, _ in _pins(_LOCKS / "server.txt")}
+    return _layer(out, "tracing", [pin for pin in _pins(_LOCKS / "tracing.txt") if pin[0] not in server])
 
 
 def of_every_function() -> set[str]:
@@ -90,10 +100,10 @@ def of_every_function() -> set[str]:
     return {name for name, _, _ in _pins(_LOCKS / "server.txt")} - _PROGRESS_BARS
 
 
-def _layer(out: Path, name: str, packages: set[str]) -> Artifact:
+def _layer(out: Path, name: str, pins: list[tuple[str, str, str]]) -> Artifact:
     with tempfile.TemporaryDirectory() as folder:
         lock, root = Path(folder) / "lock.txt", Path(folder) / "root"
-        lock.write_text("".join(text for package, _, text in _pins(_LOCKS / "reports.txt") if package in packages))
+        lock.write_text("".join(text for _, _, text in pins))
         _install(root, lock)
         _remove(root / "python", _UNUSED_OF_ARROW)
         return _zip(root, out, name, place="/opt")
@@ -113,7 +123,8 @@ def code(out: Path) -> Artifact:
 
 
 def bill_of_materials() -> dict[str, Any]:
-    """Return the packages of reports.txt with the hashes of their files, as CycloneDX has them."""
+    """Return the packages of reports.txt and tracing.txt with the hashes of their files, as CycloneDX has them."""
+    pins = {pin[:2]: pin[2] for name in ("reports", "tracing") for pin in _pins(_LOCKS / f"{name}.txt")}
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -128,7 +139,7 @@ def bill_of_materials() -> dict[str, Any]:
                 "purl": f"pkg:pypi/{name}@{version}",
                 "hashes": [{"alg": "SHA-256", "content": one} for one in re.findall(r"sha256:(\w+)", text)],
             }
-            for name, version, text in _pins(_LOCKS / "reports.txt")
+            for (name, version), text in sorted(pins.items())
         ],
     }
 

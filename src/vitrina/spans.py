@@ -5,6 +5,7 @@ thread of its own, and drops those that exceed its queue, so that no caller wait
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -20,8 +21,12 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from vitrina.tracing import Attributes, Kind
 
-_EXPORT_TIMEOUT: Final = 2.0
-"""Seconds for which the end of a process, or of an invocation on Lambda, waits for its last spans to be sent."""
+_STOP_TIMEOUT: Final = 2.0
+"""Seconds for which the end of a process waits for its last spans to be sent."""
+_FLUSH_TIMEOUT: Final = 0.5
+"""Seconds for which the end of an invocation on Lambda waits for its spans to be sent."""
+_PAUSE: Final = 60.0
+"""Seconds in which no invocation waits, once one has waited in vain."""
 _W3C: Final = TraceContextTextMapPropagator()
 
 
@@ -33,14 +38,16 @@ class Spans:
         self._provider = TracerProvider(resource=named, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("vitrina", version("vitrina"))
+        self._not_before = 0.0
 
     def flush(self) -> None:
-        """Send the spans that have ended."""
-        _wait_for(self._provider.force_flush)
+        """Send the spans that have ended. Those that a slow receiver has not taken wait for the next minute's flush."""
+        if time.monotonic() >= self._not_before and not _done(self._provider.force_flush, within=_FLUSH_TIMEOUT):
+            self._not_before = time.monotonic() + _PAUSE
 
     def stop(self) -> None:
         """Send the last spans, and drop all further ones."""
-        _wait_for(self._provider.shutdown)
+        _done(self._provider.shutdown, within=_STOP_TIMEOUT)
 
     def trace_id(self) -> str | None:
         """Return the id of the recorded trace."""
@@ -94,8 +101,9 @@ def _context(traceparent: str) -> Context:
     return _W3C.extract({"traceparent": traceparent})
 
 
-def _wait_for(work: Callable[[], object]) -> None:
-    """Do work in a thread, and leave it alone if it takes longer than the timeout."""
+def _done(work: Callable[[], object], *, within: float) -> bool:
+    """Do work in a thread, and return whether it is done within these seconds; else it is left alone."""
     thread = threading.Thread(target=work, name="last-spans", daemon=True)
     thread.start()
-    thread.join(_EXPORT_TIMEOUT)
+    thread.join(within)
+    return not thread.is_alive()

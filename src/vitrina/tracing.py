@@ -26,7 +26,10 @@ _spans: "Spans | None" = None
 
 @contextmanager
 def running(service: str, *, on: bool) -> Iterator[None]:
-    """Trace this process if `on`, as `service` unless OTEL_SERVICE_NAME has another name; at the end as `flush`."""
+    """Trace this process if `on`, as `service` unless OTEL_SERVICE_NAME has another name.
+
+    The end waits for the last spans to be sent, 2 s at most.
+    """
     global _spans  # noqa: PLW0603 - tracing is global to the process, as logging is
     if not on:
         yield
@@ -42,7 +45,7 @@ def running(service: str, *, on: bool) -> Iterator[None]:
 
 
 def flush() -> None:
-    """Send the spans that have ended, for 2 s at most."""
+    """Send the spans that have ended: 0.5 s at most, and not at all for a minute after a receiver took longer."""
     if _spans is not None:
         _spans.flush()
 

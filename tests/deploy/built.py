@@ -13,12 +13,12 @@ from scripts.devstack.engines import ROOT
 
 _SOURCES = (
     Path(artifacts.__file__),
-    *(ROOT / "scripts" / "requirements" / f"{name}.txt" for name in ("server", "reports")),
+    *(ROOT / "scripts" / "requirements" / f"{name}.txt" for name in ("server", "reports", "tracing")),
 )
 
 
 def layers() -> dict[str, artifacts.Artifact]:
-    """Return the two layers by their parameters of the template. They are built when a lock file has changed."""
+    """Return the layers by their parameters of the template. They are built when a lock file has changed."""
     wanted = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES) + artifacts.PYTHON.encode()).hexdigest()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vitrina" / "layers"
     home = cache / wanted[:16]
@@ -28,12 +28,13 @@ def layers() -> dict[str, artifacts.Artifact]:
             made = Path(folder) / "made"
             artifacts.packages(made)
             artifacts.reports(made)
+            artifacts.tracing(made)
             try:
                 made.rename(home)
             except OSError:  # Another process was quicker, from the same lock files.
                 if not home.is_dir():
                     raise
-    names = {"LayerKey": "layer", "ReportsLayerKey": "reports"}
+    names = {"LayerKey": "layer", "ReportsLayerKey": "reports", "TracingLayerKey": "tracing"}
     paths = {key: next(home.glob(f"{name}-*.zip")) for key, name in names.items()}
     return {key: artifacts.Artifact(key=path.name, path=path, unpacked=0) for key, path in paths.items()}
 

@@ -39,7 +39,7 @@ def test_the_handlers_of_the_layer_import_nothing_that_it_lacks() -> None:
 
 
 def test_the_bill_of_materials_names_each_locked_package() -> None:
-    lock = (ROOT / "scripts/requirements/reports.txt").read_text()
+    lock = "".join((ROOT / f"scripts/requirements/{name}.txt").read_text() for name in ("reports", "tracing"))
     listed = {(each["name"], each["version"]) for each in bill_of_materials()["components"]}
     assert listed == set(re.findall(r"^([\w.-]+)==([^\s;]+)", lock, re.MULTILINE))
     assert all(each["hashes"] and each["purl"] for each in bill_of_materials()["components"])

@@ -139,7 +139,7 @@ def without_code(s3: Any) -> dict[str, str]:  # noqa: ANN401 - boto3 has no type
         archive.writestr("vitrina.py", "")
     s3.put_object(Bucket=BUCKET, Key="empty.zip", Body=zipped.getvalue())
     chosen = {"ArtifactBucket": BUCKET, "ApiOn": "lambda", "Environment": "development", "Boundary": BOUNDARY}
-    return chosen | dict.fromkeys(("CodeKey", "LayerKey", "ReportsLayerKey"), "empty.zip")
+    return chosen | dict.fromkeys(("CodeKey", "LayerKey", "ReportsLayerKey", "TracingLayerKey"), "empty.zip")
 
 
 def test_the_token_of_the_environment_deploys_and_takes_down_its_stack(account: Account) -> None:
@@ -190,7 +190,7 @@ def test_it_clears_a_failed_creation_but_for_the_table(account: Account, capsys:
 
 
 def test_a_restored_table_gets_a_new_stack(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its stream as the relay's source. The functions have no code, so the API does not serve."""
+    """With its stream as the relay's source, and here with traces. Without code the API does not serve."""
     monkeypatch.setattr(deployment, "_PATIENCE", 0.0)
     account.allow_plain_http()
     dynamodb = account.client("dynamodb", ROOT_USER)
@@ -206,13 +206,15 @@ def test_a_restored_table_gets_a_new_stack(account: Account, monkeypatch: pytest
     with pytest.raises(ClickException, match="the names: restore it to a table vitrina-production-"):
         deploy.up({}, table="restored")
     with pytest.raises(ClickException, match="there is no version before"):
-        deploy.up({}, table=restored)
+        deploy.up({"TracesTo": "https://otlp.example"}, table=restored)
     with pytest.raises(ClickException, match="has another table"):
         deploy.up({}, table=another)
     resources = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in stack.resources()}
-    [source] = account.client("lambda", ROOT_USER).list_event_source_mappings(FunctionName=resources["Relay"])[
-        "EventSourceMappings"
-    ]
+    functions = account.client("lambda", ROOT_USER)
+    relay = functions.get_function_configuration(FunctionName=resources["Relay"])
+    assert len(relay["Layers"]) == 2
+    assert relay["Environment"]["Variables"]["VITRINA_TRACING"] == "true"
+    [source] = functions.list_event_source_mappings(FunctionName=resources["Relay"])["EventSourceMappings"]
     assert resources["Table"] == restored
     assert source["EventSourceArn"] == dynamodb.describe_table(TableName=restored)["Table"]["LatestStreamArn"]
     assert dynamodb.scan(TableName=restored)["Count"] == 1

@@ -10,7 +10,12 @@ from scripts.deploy import commands
 from scripts.devstack.engines import LOOPBACK, free_port
 
 COMMANDS = ("up", "down", "status", "logs")
-KEYS = {"CodeKey": "code.zip", "LayerKey": "layer.zip", "ReportsLayerKey": "reports.zip"}
+KEYS = {
+    "CodeKey": "code.zip",
+    "LayerKey": "layer.zip",
+    "ReportsLayerKey": "reports.zip",
+    "TracingLayerKey": "tracing.zip",
+}
 
 
 def refused(command: str, build: Path, *options: str) -> str:

@@ -130,7 +130,7 @@ def test_work_on_several_changes_is_linked_to_each(receiver: Receiver) -> None:
 
 async def test_a_receiver_that_never_responds_delays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither what is traced nor, for more than a moment, the end of the process; what exceeds the queue is dropped."""
-    monkeypatch.setattr(spans, "_EXPORT_TIMEOUT", 0.2)
+    monkeypatch.setattr(spans, "_STOP_TIMEOUT", 0.2)
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "16")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
