@@ -156,14 +156,6 @@ def test_a_function_has_a_handler_and_settings_that_exist(name: str) -> None:
     assert own <= {f"VITRINA_{field.upper()}" for field in Settings.model_fields}
 
 
-def test_a_function_changes_with_each_version_that_is_published() -> None:
-    """Lambda answers "A version for this Lambda function exists" otherwise, and the stack is rolled back."""
-    published = [function for function in FUNCTIONS.values() if "AutoPublishAlias" in function]
-    assert len(published) == 2
-    for function in published:
-        assert function["Description"] == function["AutoPublishCodeSha256"] == {"Ref": "Revision"}
-
-
 @pytest.mark.parametrize("name", ["Rollup", "Export"])
 def test_a_daily_job_that_fails_is_kept(name: str) -> None:
     """Whether the scheduler cannot start it or it fails at its last attempt: the queue has an alarm."""
