@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final
 
 import orjson
@@ -158,18 +159,24 @@ class Tries:
 
 
 async def client_call(
-    operation: str, method: Method, arguments: Arguments, tries: Tries, *, has_units: bool = True
+    operation: str,
+    method: Method,
+    arguments: Arguments,
+    tries: Tries,
+    *,
+    has_units: bool = True,
+    turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> Any:  # noqa: ANN401 - DynamoDB's own response
     """Call `method`, again while the `tries` allow it, and return its response.
 
-    Calls and capacity units (calls of a stream have none) are added to the metrics and to the usage of the current
-    HTTP request. Within a trace the call with its tries is a span. Raises TableUnavailable, and the ClientError of a
-    refusal.
+    Each try is made within a `turn`, which may raise. Calls that are sent and capacity units (calls of a stream have
+    none) are added to the metrics and to the usage of the current HTTP request. Within a trace the call with its tries
+    is a span. Raises TableUnavailable, and the ClientError of a refusal.
     """
     if tracing.trace_id() is None:
-        return await _tried(operation, method, arguments, tries, has_units=has_units)
+        return await _tried(operation, method, arguments, tries, has_units=has_units, turn=turn)
     with tracing.span(f"DynamoDB.{operation}", "CLIENT", _described(operation, arguments)) as span:
-        response = await _tried(operation, method, arguments, tries, has_units=has_units)
+        response = await _tried(operation, method, arguments, tries, has_units=has_units, turn=turn)
         if span is not None:
             units = [orjson.dumps(each).decode() for each in _consumed(response)]
             span.set_attribute("aws.dynamodb.consumed_capacity", units)
@@ -178,17 +185,25 @@ async def client_call(
         return response
 
 
-async def _tried(operation: str, method: Method, arguments: Arguments, tries: Tries, *, has_units: bool) -> Any:  # noqa: ANN401
+async def _tried(
+    operation: str,
+    method: Method,
+    arguments: Arguments,
+    tries: Tries,
+    *,
+    has_units: bool,
+    turn: Callable[[], AbstractAsyncContextManager[None]],
+) -> Any:  # noqa: ANN401
     request = usage.current()
     if has_units:
         arguments = arguments | {"ReturnConsumedCapacity": "TOTAL"}
     while True:
         await tries.begin(operation)
-        if request is not None:
-            request.calls += 1
-        metrics.DYNAMODB_CALLS.labels(operation).inc()
         try:
-            async with asyncio.timeout_at(tries.ends):
+            async with asyncio.timeout_at(tries.ends), turn():
+                if request is not None:
+                    request.calls += 1
+                metrics.DYNAMODB_CALLS.labels(operation).inc()
                 response = await method(**arguments)
         except ClientError as error:
             code = error.response["Error"]["Code"]

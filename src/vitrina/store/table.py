@@ -3,8 +3,8 @@
 import asyncio
 import math
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -207,20 +207,14 @@ class Table:
             "TransactItems": [{write.kind: {"TableName": self.name} | write.arguments()} for write in writes],
             "ClientRequestToken": str(uuid.uuid4()),
         }
-        tries = self._retries.start(within=within)
-
-        async def send(**arguments: Any) -> Any:  # noqa: ANN401 - DynamoDB's own
-            async with self._turn(tries):
-                tries.check_time()
-                return await self._writer.transact_write_items(**arguments)
-
-        await self._transaction("TransactWriteItems", send, arguments, tries, steps)
+        tries, method = self._retries.start(within=within), self._writer.transact_write_items
+        await self._transaction("TransactWriteItems", method, arguments, tries, steps, turn=lambda: self._turn(tries))
 
     @asynccontextmanager
     async def _turn(self, tries: Tries) -> AsyncIterator[None]:
         """Wait until another transaction may be in flight, unless this is bulk work.
 
-        Raises Overloaded, but TableUnavailable if an earlier try may have succeeded.
+        Raises Overloaded, but TableUnavailable if an earlier try may have succeeded, and what `Tries.check_time` does.
         """
         if self._commits is None:
             yield
@@ -231,6 +225,7 @@ class Table:
         except TimeoutError:
             raise (TableUnavailable if tries.repeats else Overloaded) from None
         try:
+            tries.check_time()
             yield
         finally:
             self._commits.release()
@@ -245,11 +240,18 @@ class Table:
         return {key: item for key, item in zip(keys, items, strict=True) if item is not None}
 
     async def _transaction(
-        self, operation: str, method: Method, arguments: Arguments, tries: Tries, steps: Sequence[Step] = ()
+        self,
+        operation: str,
+        method: Method,
+        arguments: Arguments,
+        tries: Tries,
+        steps: Sequence[Step] = (),
+        *,
+        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> Any:  # noqa: ANN401 - DynamoDB's own response
         while True:
             try:
-                return await client_call(operation, method, arguments, tries)
+                return await client_call(operation, method, arguments, tries, turn=turn)
             except ClientError as error:
                 if error.response["Error"]["Code"] != "TransactionCanceledException":
                     raise

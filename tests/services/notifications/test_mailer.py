@@ -177,19 +177,25 @@ async def test_an_address_that_no_header_can_carry_is_given_up(harness: MailHarn
 
 
 async def test_an_unexpected_error_blocks_no_other_mail(harness: MailHarness) -> None:
-    """It is retried and given up like an expected failure."""
+    """It is retried and given up like an expected failure, and each attempt has one result."""
     bad, good = await harness.admin(), await harness.admin()
     for admin in (bad, good):
         await harness.add_due(admin)
-    harness.outbox.fails[bad.email] = [ZeroDivisionError()]
+    harness.outbox.fails[bad.email] = [ZeroDivisionError(), ZeroDivisionError()]
+    sender, results = harness.mailer(mail_attempts=2), ("failed", "retried", "given_up")
+    before = [counted(result) for result in results]
     with capture_logs() as logs:
-        await harness.mailer().send_due()
+        await sender.send_due()
     assert [message["To"].addresses[0].addr_spec for message in harness.outbox.sent] == [good.email]
     assert {"mail_failed", "mail_retried", "mail_sent"} == {line["event"] for line in logs}
     mail = await harness.mail_of(bad)
     assert mail is not None
     assert mail.due_at is not None
     assert mail.due_at > LATER
+    assert [counted(result) for result in results] == [before[0] + 1, *before[1:]]
+    harness.clock.at = mail.due_at
+    await sender.send_due()
+    assert [counted(result) for result in results] == [before[0] + 1, before[1], before[2] + 1]
 
 
 async def test_a_paused_account_with_thousands_of_notices_blocks_no_other(

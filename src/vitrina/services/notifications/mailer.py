@@ -203,8 +203,7 @@ class Mailer:
         except Exception as error:
             # A mail that breaks its sender must not stop the others.
             log.exception("mail_failed", **held.log_fields)
-            MAILS.labels("failed").inc()
-            return await self._retry(held, type(error).__name__)
+            return await self._retry(held, type(error).__name__, result="failed")
         MAILS.labels("sent").inc()
         self._holds.end()
         return await self._finish(held)
@@ -260,7 +259,8 @@ class Mailer:
             self._paused.add(held.mail.user_id, until)
         return False
 
-    async def _retry(self, held: _LeasedMail, why: str) -> bool:
+    async def _retry(self, held: _LeasedMail, why: str, *, result: str = "retried") -> bool:
+        """Keep a mail for its next attempt, and count this one as `result`; give it up after the last."""
         failures = held.mail.failures + 1
         if failures >= self._attempts:
             return await self._give_up(held, why)
@@ -268,7 +268,7 @@ class Mailer:
         if await self._store.postpone(held.mail, until=until, failed=True):
             self._paused.add(held.mail.user_id, until)
             log.warning("mail_retried", **held.log_fields, why=why)
-            MAILS.labels("retried").inc()
+            MAILS.labels(result).inc()
         return False
 
     async def _finish(self, held: _LeasedMail) -> bool:
