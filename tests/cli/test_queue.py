@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from vitrina.bootstrap import Services, open_queue
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.notices import PriceChanged
-from vitrina.queue.channel import Message
+from vitrina.queue.channel import Channel, Message
 from vitrina.queue.notices import NoticeQueue
 
 
@@ -100,7 +102,9 @@ def test_dead_letters_are_listed_replayed_and_purged(vitrina: Vitrina) -> None:
     assert (counts["visible"], counts["dead_letters"]["visible"]) == (3, 0)
 
 
-def test_price_changes_of_the_last_hours_are_sent_again_from_the_table(vitrina: Vitrina) -> None:
+def test_price_changes_of_the_last_hours_are_sent_again_from_the_table(
+    vitrina: Vitrina, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As a relay would have sent them: once it has lost them, the stream has them no longer."""
     vitrina("table", "create")
     vitrina("queue", "create")
@@ -123,6 +127,20 @@ def test_price_changes_of_the_last_hours_are_sent_again_from_the_table(vitrina: 
     [event] = asyncio.run(received())
     assert (event.old_price, event.price, event.version) == ("1.00", "2.00", 3)
     assert (event.old_currency, event.currency, event.changed_by, event.request_id) == ("USD", "USD", "luis", "test")
+
+    send = Channel.send
+
+    async def refusing(self: Channel, messages: Sequence[Message], **options: Any) -> list[Message]:  # noqa: ANN401
+        """Send as a queue that refuses the newer change for good."""
+        refused = [each for each in messages if each.deduplication_id.endswith("-3") and "-dead" not in self.name]
+        await send(self, [each for each in messages if each not in refused], **options)
+        return refused
+
+    monkeypatch.setattr(Channel, "send", refusing)
+    done = vitrina("queue", "resend", "--hours", "5", "--json")
+    assert (done.exit_code, json.loads(done.stdout)) == (1, {"sent": 1, "refused": [event.id]})
+    assert done.stderr == f"Error: the queue refused these, which are dead letters now: {event.id}\n"
+    assert f"ChangeUnread {event.id}" in vitrina("queue", "dlq", "list").output
     long_ago = vitrina("queue", "resend", "--hours", str(91 * 24))
     assert (long_ago.exit_code, long_ago.stderr) == (
         2,

@@ -57,18 +57,22 @@ async def status(settings: Settings, *, as_json: bool) -> None:
 async def resend(settings: Settings, hours: int, *, as_json: bool) -> None:
     """Send the price changes of the last hours to the queue again, from the table, once a relay has lost some.
 
-    An inbox that has the notice already does not change; an admin made since then gets it too.
+    An inbox that has the notice already does not change; an admin made since then gets it too. What the queue refuses
+    becomes a dead letter, and the exit code is 1.
     """
     if hours > settings.notice_retention_days * 24:
         raise UsageError(
             f"--hours: inboxes know notices for {settings.notice_retention_days} days, and then take them anew"
         )
-    sent = 0
+    sent, refused = 0, list[str]()
     async with Services(settings, patient=PATIENCE) as services, open_queue(settings) as notices:
         async for events in services.change_feed.price_changes(hours=hours):
             sent += len(events)
-            await deliver(Changes(events=events), notices)
-    print_result({"sent": sent}, f"{sent} price changes sent again", as_json=as_json)
+            refused += [letter.id for letter in await deliver(Changes(events=events), notices)]
+    sent -= len(refused)
+    print_result({"sent": sent, "refused": refused}, f"{sent} price changes sent again", as_json=as_json)
+    if refused:
+        raise CommandFailed(f"the queue refused these, which are dead letters now: {', '.join(refused)}")
 
 
 @queue.group()

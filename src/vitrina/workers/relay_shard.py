@@ -82,11 +82,12 @@ def changes_in(records: Iterable[Record]) -> Changes:
     return changes
 
 
-async def deliver(changes: Changes, queue: EventSink, *, check: Callable[[], None] = no_check) -> None:
+async def deliver(changes: Changes, queue: EventSink, *, check: Callable[[], None] = no_check) -> list[ChangeUnread]:
     """Send `changes` to the queue, and to the dead letters what cannot be decoded or is rejected; empties `changes`.
 
-    `check` is called before each request to the queue; what it raises is propagated. Raises QueueUnavailable; `changes`
-    then holds everything that was not sent, and possibly some that was, so that the same call can be repeated.
+    Returns the dead letters. `check` is called before each request to the queue; what it raises is propagated. Raises
+    QueueUnavailable; `changes` then holds everything that was not sent, and possibly some that was, so that the same
+    call can be repeated.
     """
     if changes.events:
         refused = await queue.send(changes.events, check=check)
@@ -98,13 +99,15 @@ async def deliver(changes: Changes, queue: EventSink, *, check: Callable[[], Non
             for event in refused
         ]
         changes.events.clear()
+    dead_letters: list[ChangeUnread] = []
     while changes.unread:
         check()
         unread = changes.unread[0]
         await queue.dead_letter(unread)
-        del changes.unread[0]
+        dead_letters.append(changes.unread.pop(0))
         metrics.STREAM_RECORDS.labels("parked").inc()
         log.error("change_dead_lettered", product_id=unread.product_id, version=unread.version, reason=unread.reason)
+    return dead_letters
 
 
 class HeldLease:
