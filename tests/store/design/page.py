@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -42,11 +42,7 @@ class Step:
         return (
             self.kind == write.kind
             and any(fits(key, write.key) for key in self.keys)
-            and (
-                not self.conditions
-                if write.condition is None
-                else any(fits(condition, write.condition) for condition in self.conditions)
-            )
+            and _agree(self.conditions, write.condition)
         )
 
 
@@ -61,7 +57,7 @@ class Pattern:
     descending: bool
     keys: tuple[str, ...]
     limit: int | None
-    condition: str | None
+    conditions: tuple[str, ...]
     place: str
     read_units: str
     write_units: str
@@ -80,7 +76,7 @@ class Pattern:
             descending=operation.endswith("↓"),
             keys=tuple(code(key)),
             limit=number_of(key) if name == "Scan" else None,
-            condition=code(condition)[0] if code(condition) else None,
+            conditions=tuple(code(condition)),
             place=place,
             read_units=read_units,
             write_units=write_units,
@@ -102,15 +98,15 @@ class Pattern:
                     call.arguments.get("IndexName") == self.index
                     and call.arguments["ScanIndexForward"] is not self.descending
                     and fits(self.keys[0], call.expression("KeyConditionExpression") or "")
-                    and _agree(self.condition, call.expression("FilterExpression"))
+                    and _agree(self.conditions, call.expression("FilterExpression"))
                 )
             case "Scan":
                 return call.arguments["Limit"] == self.limit and _agree(
-                    self.condition, call.expression("FilterExpression")
+                    self.conditions, call.expression("FilterExpression")
                 )
             case _:
                 return all(any(fits(key, text) for key in self.keys) for text in call.keys) and _agree(
-                    self.condition, call.expression("ConditionExpression")
+                    self.conditions, call.expression("ConditionExpression")
                 )
 
 
@@ -164,8 +160,9 @@ def pattern_of(call: Call) -> str:
     return " ".join(number for number, pattern in PATTERNS.items() if pattern.is_of(call))
 
 
-def _agree(template: str | None, text: str | None) -> bool:
-    return template is text is None or (template is not None and text is not None and fits(template, text))
+def _agree(templates: Sequence[str], text: str | None) -> bool:
+    """Say whether a condition matches one of a pattern's, or neither has any."""
+    return not templates if text is None else any(fits(template, text) for template in templates)
 
 
 def _group(text: str) -> Counter[str]:
