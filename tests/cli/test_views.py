@@ -140,6 +140,30 @@ def test_a_day_whose_segments_are_gone_stays_as_it_was(vitrina: Vitrina, configu
     assert totals(configured, ago(4), ago(4)) == {ago(4): Counts(1, 1, 0)}
 
 
+def test_a_day_that_got_views_and_lost_its_segments_is_warned_of_once(
+    vitrina: Vitrina, configured: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job succeeds, and a report says which days may lack views."""
+    monkeypatch.setattr("vitrina.services.analytics.rollups._SETTLING", 0)
+    segments = write(configured, [view(PRODUCT, ago(4))])
+    days = ["--from", f"{ago(4)}", "--to", f"{ago(4)}"]
+    assert vitrina("views", "rollup", *days).exit_code == 0
+
+    async def late(table: Table) -> None:
+        store = ViewStore(table)
+        await store.put_late(made := store.segments([view(PRODUCT, ago(4), visitor=1)]))
+        await table.delete_many([*segments, *(keys.Key(segment.pk, segment.sk) for segment in made)])
+
+    on_table(configured, late)
+    done = vitrina("views", "rollup", *days)
+    assert (done.exit_code, done.stderr.count(f"keep their counts: {ago(4)}\n")) == (0, 1)
+    done = vitrina("views", "rollup", *days)
+    assert (done.exit_code, done.stderr) == (0, "")
+    out = tmp_path / "report.html"
+    assert vitrina("views", "report", *days, "--out", str(out)).stdout.endswith(", 1 views\n")
+    assert "these days may have had more views" in out.read_text()
+
+
 def test_a_day_that_will_go_uncounted_is_warned_of(vitrina: Vitrina, configured: Settings) -> None:
     """With a retention period, the default range is the days whose segments have not expired."""
     done = vitrina("views", "rollup", "--from", f"{ago(3)}", "--to", f"{ago(3)}", VITRINA_VIEWS_RETENTION_DAYS="5")

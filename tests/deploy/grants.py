@@ -47,7 +47,10 @@ UNSEEN: Final[Mapping[str, Mapping[Use, str]]] = {
         **_SES,
     },
     "Mail": _SES,
-    "Rollup": {("sqs:SendMessage", "FailedJobs"): "Lambda sends what the function has failed at last"},
+    "Rollup": {
+        ("sqs:SendMessage", "FailedJobs"): "Lambda sends what the function has failed at last",
+        ("dynamodb:UpdateItem", "Table"): "for a rollup that got views late, which have expired since",
+    },
     "Export": {
         ("sqs:SendMessage", "FailedJobs"): "Lambda sends what the function has failed at last",
         ("s3:ListBucketMultipartUploads", "Exports"): "the emulator takes it for ListBucket",

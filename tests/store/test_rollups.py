@@ -23,7 +23,7 @@ from vitrina.services.analytics.view_counter import ViewCounter
 from vitrina.store import keys, rollups as rollups_module
 from vitrina.store.items import Item, ViewRollupItem
 from vitrina.store.operations import Put, Query
-from vitrina.store.rollups import EarlierRollup, RollupStore
+from vitrina.store.rollups import RollupStore, RollupTorn, StoredRollup
 from vitrina.store.table import Table
 from vitrina.store.views import Segment, ViewStore
 
@@ -31,6 +31,12 @@ DAY = date(2025, 11, 20)
 NEVER_USED = (date(2020, 1, 1) + timedelta(days=number) for number in itertools.count())
 PRODUCTS = [new_id() for _ in range(30)]
 FEW = PRODUCTS[:8]
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Late views need no time to arrive: the tests have stored them."""
+    monkeypatch.setattr("vitrina.services.analytics.rollups._SETTLING", 0)
 
 
 @pytest.fixture
@@ -79,12 +85,29 @@ async def recount(table: Table, day: date) -> dict[str, Counts]:
 
 
 async def items_of(table: Table, day: date) -> list[dict[str, Any]]:
-    """Return all items of a day's rollup as they are stored, but for when it was made."""
+    """Return all items of a day's rollup as they are stored, but for its mark and when it was made."""
     partitions = [keys.view_tallies(day), keys.VIEW_ROLLUPS, *(keys.product(one).pk for one in PRODUCTS)]
     found: list[Item] = []
     for partition in partitions:
         found += (await table.query(Query(condition=Item.pk == partition, consistent=True), limit=500))[0]
-    return [item.serialize() | {"made_at": None} for item in found]
+    return [item.serialize() | dict.fromkeys(("made_at", "mark", "outdated_by")) for item in found]
+
+
+async def counts_of(store: RollupStore, product_id: str, day: date = DAY) -> Counts | None:
+    """Return the counts of a product on a day with a rollup."""
+    return (await store.of_product(product_id, await store.stored(Period(day, day)))).get(day)
+
+
+async def tables_of(store: RollupStore, day: date = DAY) -> list[bytes]:
+    """Return the packed tables of a day with a rollup."""
+    rollup = (await store.stored(Period(day, day)))[day]
+    return [table async for table in store.tables(day, rollup)]
+
+
+async def summary_of(store: RollupStore, day: date = DAY) -> DaySummary | None:
+    """Return the summary of a day."""
+    found = await store.summary(day)
+    return found and found[0]
 
 
 @hypothesis(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -112,20 +135,18 @@ async def test_a_rollup_equals_a_recount(
     expected = await recount(table, day)
     of_day = Period(day, day)
     for product_id in FEW:
-        stored = await store.of_product(product_id, of_day)
-        assert stored == ({day: expected[product_id]} if product_id in expected else {})
+        assert await counts_of(store, product_id, day) == expected.get(product_id)
         counts = expected.get(product_id, Counts())
         assert await rollups.count_product(day, product_id) == counts
     shards: dict[int, dict[bytes, Counts]] = {}
     for product_id, counts in expected.items():
         shards.setdefault(shard_of(product_id, keys.VIEW_SHARDS), {})[product_key(product_id)] = counts
-    tables = b"".join([table async for table in store.tables(day)])
-    assert tables == b"".join(pack_table(shards[shard]) for shard in sorted(shards))
+    assert b"".join(await tables_of(store, day)) == b"".join(pack_table(shards[shard]) for shard in sorted(shards))
     assert live == {product: counts for products in shards.values() for product, counts in products.items()}
     people = [each for each in views if not each.bot]
     hosts = Counter(each.referrer_host for each in people)
     direct = hosts.pop(None, 0)
-    assert summary == await store.summary(day)
+    assert summary == await summary_of(store, day)
     assert summary == DaySummary(
         day=day,
         total=Counts(len(people), len({each.visitor for each in people}), len(views) - len(people)),
@@ -157,8 +178,8 @@ async def test_a_rollup_made_again_contains_late_views(table: Table, store: Roll
     await write(table, [view(PRODUCTS[0], visitor=1), view(PRODUCTS[1])])
     await rollups.roll_up(DAY, again=True)
     period = Period(DAY, DAY)
-    assert await store.of_product(PRODUCTS[0], period) == {DAY: Counts(2, 2, 0)}
-    assert await store.of_product(PRODUCTS[1], period) == {DAY: Counts(1, 1, 0)}
+    assert await counts_of(store, PRODUCTS[0]) == Counts(2, 2, 0)
+    assert await counts_of(store, PRODUCTS[1]) == Counts(1, 1, 0)
     assert await store.totals(period) == {DAY: Counts(3, 2, 0)}
 
 
@@ -172,7 +193,7 @@ async def test_a_rollup_is_kept_when_its_segments_have_expired(
     await table.delete_many([keys.Key(segment.pk, segment.sk) for segment in segments])
     with pytest.raises(SegmentsGone):
         await rollups.roll_up(DAY, again=True)
-    assert await store.of_product(PRODUCTS[0], Period(DAY, DAY)) == {DAY: Counts(1, 1, 1)}
+    assert await counts_of(store, PRODUCTS[0]) == Counts(1, 1, 1)
 
 
 async def test_a_day_that_may_still_grow_is_not_rolled_up(rollups: Rollups, clock: Clock) -> None:
@@ -226,9 +247,7 @@ async def test_the_table_decides_before_the_counting_begins(
 async def flush(table: Table, views: Sequence[View], at: datetime) -> list[date]:
     """Store views as a flush at this time does; return the days whose rollups it marks."""
     store = ViewStore(table, clock=lambda: at)
-    segments = store.segments(views)
-    await store.put(segments)
-    return await store.outdate_rollups(segments)
+    return sorted(await store.put_late(store.segments(views)))
 
 
 async def test_views_that_are_stored_after_their_day_has_closed_outdate_its_rollup(
@@ -243,7 +262,7 @@ async def test_views_that_are_stored_after_their_day_has_closed_outdate_its_roll
     assert await store.totals(period) == {DAY: Counts(1, 1, 0)}
     today = view(PRODUCTS[1], DAY + timedelta(days=1), hour=0)
     assert await flush(table, [view(PRODUCTS[1]), today], closes - timedelta(minutes=30)) == [DAY]
-    assert (await store.totals(period), await store.summary(DAY)) == ({}, None)
+    assert (await store.totals(period), await summary_of(store)) == ({}, None)
     assert await rollups.roll_up(DAY)
     assert await store.totals(period) == {DAY: Counts(3, 2, 0)}
     assert not await rollups.roll_up(DAY)
@@ -269,10 +288,10 @@ async def test_views_that_are_stored_during_the_counting_are_counted(
     put_summary, closes = store.put_summary, datetime(2025, 11, 21, 1, tzinfo=UTC)
     late = [[view(PRODUCTS[1])], [view(PRODUCTS[2], visitor=1)]]
 
-    async def put_after_a_flush(summary: DaySummary) -> None:
+    async def put_after_a_flush(summary: DaySummary, **mark: str | None) -> None:
         if late:
             await flush(table, late.pop(), closes)
-        await put_summary(summary)
+        await put_summary(summary, **mark)
 
     monkeypatch.setattr(store, "put_summary", put_after_a_flush)
     assert await rollups.roll_up(DAY, again=rolled_up)
@@ -287,27 +306,148 @@ async def test_a_rollup_that_was_made_during_the_counting_is_not_replaced_by_an_
     put_summary, faster = store.put_summary, Rollups(ViewStore(table), RollupStore(table), clock=clock)
     late = [view(PRODUCTS[0], visitor=1), view(PRODUCTS[1])]
 
-    async def put_after_the_faster_one(summary: DaySummary) -> None:
+    async def put_after_the_faster_one(summary: DaySummary, **mark: str | None) -> None:
         if late:
             await flush(table, late, clock())
             late.clear()
             assert await faster.roll_up(DAY)
-        await put_summary(summary)
+        await put_summary(summary, **mark)
 
     monkeypatch.setattr(store, "put_summary", put_after_the_faster_one)
     await rollups.roll_up(DAY)
     assert await store.totals(Period(DAY, DAY)) == {DAY: Counts(3, 2, 0)}
     counts = {product_key(PRODUCTS[0]): Counts(2, 2, 0), product_key(PRODUCTS[1]): Counts(1, 1, 0)}
-    rows = b"".join([part async for part in store.tables(DAY)])
+    rows = b"".join(await tables_of(store))
     assert {rows[first : first + ROW_BYTES] for first in range(0, len(rows), ROW_BYTES)} == {
         pack_table({product: count}) for product, count in counts.items()
     }
 
 
+async def test_a_rollup_that_dies_while_it_is_made_again_does_not_count(
+    table: Table, store: RollupStore, rollups: Rollups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its items and the totals would be of two countings. The next run makes it, and keeps what was written."""
+    monkeypatch.setattr(rollups_module, "_PRODUCTS_OF_PART", 1)
+    await write(table, [view(one) for one in FEW])
+    await rollups.roll_up(DAY)
+    await write(table, [view(one, visitor=1) for one in FEW])
+    put_many, written = table.put_many, list[Item]()
+
+    async def dying(items: Sequence[Item]) -> None:
+        if len(written) == 3:
+            raise TableUnavailable
+        written.extend(items)
+        await put_many(items)
+
+    with monkeypatch.context() as killed:
+        killed.setattr(table, "put_many", dying)
+        with pytest.raises(TableUnavailable):
+            await rollups.roll_up(DAY, again=True)
+    assert await store.totals(Period(DAY, DAY)) == {}
+    monkeypatch.setattr(table, "put_many", dying)
+    written[:] = written[:-5]
+    assert await rollups.roll_up(DAY)
+    assert len(written) == 5
+    assert await store.totals(Period(DAY, DAY)) == {DAY: Counts(16, 2, 0)}
+    assert [await counts_of(store, one) for one in FEW] == [Counts(2, 2, 0)] * len(FEW)
+
+
+@pytest.mark.parametrize("written", ["products", "tables", "summary"])
+async def test_items_of_another_rollup_are_noticed(
+    table: Table, store: RollupStore, rollups: Rollups, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that began before late views came, and was slow, replaced them and died. The day is counted anew."""
+    await write(table, [view(PRODUCTS[0])])
+    put_totals = store.put_totals
+
+    async def die(*_: object, **__: object) -> bool:
+        raise TableUnavailable
+
+    monkeypatch.setattr(store, "put_totals", die)
+    with pytest.raises(TableUnavailable):
+        await rollups.roll_up(DAY)
+    of_slow_one = {
+        "products": await table.get(keys.view_day(PRODUCTS[0], DAY), consistent=True),
+        "tables": (await table.query(Query(condition=Item.pk == keys.view_tallies(DAY)), limit=1))[0][0],
+        "summary": await table.get(keys.view_summary(DAY), consistent=True),
+    }[written]
+    assert of_slow_one is not None
+    monkeypatch.setattr(store, "put_totals", put_totals)
+    await flush(table, [view(PRODUCTS[0], visitor=1)], datetime(2025, 11, 21, 2, tzinfo=UTC))
+    await rollups.roll_up(DAY)
+    await table.put(Put(of_slow_one))
+
+    reads = {"products": counts_of(store, PRODUCTS[0]), "tables": tables_of(store), "summary": summary_of(store)}
+    for name, reading in reads.items():
+        if name == written:
+            with pytest.raises(RollupTorn) as torn:
+                await reading
+        else:
+            await reading
+    assert await store.outdate(DAY, None) is None
+    assert await store.outdate(DAY, torn.value.mark)
+    assert await rollups.roll_up(DAY)
+    assert await counts_of(store, PRODUCTS[0]) == Counts(2, 2, 0)
+    assert await tables_of(store) == [pack_table({product_key(PRODUCTS[0]): Counts(2, 2, 0)})]
+    summary = await summary_of(store)
+    assert summary is not None
+    assert summary.total == Counts(2, 2, 0)
+
+
+async def test_late_views_outdate_the_rollup_before_they_are_stored(
+    table: Table, store: RollupStore, rollups: Rollups, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the process dies in between, the day is counted once in vain. What counts it again waits for the views."""
+    await rollups.roll_up(DAY)
+    views = ViewStore(table, clock=clock)
+    segments, put_many = views.segments([view(PRODUCTS[0])]), table.put_many
+
+    async def lost(_: object) -> None:
+        raise TableUnavailable
+
+    with monkeypatch.context() as killed:
+        killed.setattr(table, "put_many", lost)
+        with pytest.raises(TableUnavailable):
+            await views.put_late(segments)
+    assert await store.totals(Period(DAY, DAY)) == {}
+
+    async def sleep(_: float) -> None:
+        await put_many(segments)
+
+    monkeypatch.setattr("vitrina.services.analytics.rollups.asyncio.sleep", sleep)
+    assert await rollups.roll_up(DAY)
+    assert await store.totals(Period(DAY, DAY)) == {DAY: Counts(1, 1, 0)}
+
+
+async def test_an_outdated_rollup_whose_segments_have_expired_counts_as_it_was(
+    table: Table, store: RollupStore, rollups: Rollups, clock: Clock
+) -> None:
+    """It says that views may be missing, once; until then reports take what has more views."""
+    seen = ViewStore(table).segments([view(PRODUCTS[0]), view(PRODUCTS[0], bot=True)])
+    await ViewStore(table).put(seen)
+    await rollups.roll_up(DAY)
+    late = ViewStore(table, clock=clock)
+    await late.put_late(late_ones := late.segments([view(PRODUCTS[0], visitor=1)]))
+    await table.delete_many([keys.Key(segment.pk, segment.sk) for segment in (*seen, *late_ones)])
+    with pytest.raises(SegmentsGone):
+        await rollups.roll_up(DAY)
+    assert not await rollups.roll_up(DAY)
+    rollup = (await store.stored(Period(DAY, DAY)))[DAY]
+    assert (rollup.counts, rollup.is_valid, rollup.may_lack_views) == (Counts(1, 1, 1), True, True)
+    assert await counts_of(store, PRODUCTS[0]) == Counts(1, 1, 1)
+    assert await tables_of(store) == [pack_table({product_key(PRODUCTS[0]): Counts(1, 1, 1)})]
+    with pytest.raises(SegmentsGone):
+        await rollups.roll_up(DAY, again=True)
+    await late.put_late(late.segments([view(PRODUCTS[0], visitor=number) for number in range(3)]))
+    assert await rollups.roll_up(DAY)
+    rollup = (await store.stored(Period(DAY, DAY)))[DAY]
+    assert (rollup.counts, rollup.is_valid, rollup.may_lack_views) == (Counts(3, 3, 0), True, False)
+
+
 async def test_expired_views_outdate_no_rollup(table: Table) -> None:
     """Nothing would be left to count."""
     store = ViewStore(table, retention_days=1, clock=lambda: datetime(2025, 11, 22, tzinfo=UTC))
-    assert await store.outdate_rollups(store.segments([view(PRODUCTS[0])])) == []
+    assert await store.put_late(store.segments([view(PRODUCTS[0])])) == set()
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -320,12 +460,9 @@ async def test_a_rollup_from_before_the_end_of_its_day_does_not_count(
     """Whoever made it; the next rollup replaces it, and says when it was made. Those of old releases do not."""
     await write(table, [view(PRODUCTS[0]), view(PRODUCTS[0], visitor=1)])
     early = DaySummary(day=DAY, total=Counts(1, 1, 0), products=1)
-    await store.put_summary(early)
-    began = EarlierRollup(
-        counts=Counts(), is_valid=False, outdated_by=None, read_at=datetime(2025, 11, 20, 13, tzinfo=UTC)
-    )
-    assert await store.put_totals(early, earlier=began)
-    assert (await store.totals(Period(DAY, DAY)), await store.summary(DAY)) == ({}, None)
+    await store.put_summary(early, mark=None)
+    assert await store.put_totals(early, mark=None, made_at=datetime(2025, 11, 20, 13, tzinfo=UTC))
+    assert (await store.totals(Period(DAY, DAY)), await summary_of(store)) == ({}, None)
     assert await rollups.roll_up(DAY, again=again)
     assert await store.totals(Period(DAY, DAY)) == {DAY: Counts(2, 2, 0)}
     made = await table.get(keys.view_rollup(DAY), consistent=True)
@@ -361,17 +498,17 @@ async def test_an_interrupted_rollup_continues_where_it_was(
     assert before + written + 1_000 <= len(PRODUCTS) + 2
     assert await store.totals(Period(DAY, DAY)) == {DAY: Counts(30, 1, 0)}
     for product_id in PRODUCTS:
-        assert await store.of_product(product_id, Period(DAY, DAY)) == {DAY: Counts(1, 1, 0)}
+        assert await counts_of(store, product_id) == Counts(1, 1, 0)
 
 
 async def test_a_day_without_views_is_rolled_up(store: RollupStore, rollups: Rollups) -> None:
     """So that it is not counted again."""
-    assert await store.summary(DAY) is None
+    assert await summary_of(store) is None
     assert await rollups.roll_up(DAY)
-    summary = await store.summary(DAY)
+    summary = await summary_of(store)
     assert summary is not None
     assert (summary.total, summary.products, summary.direct) == (Counts(), 0, 0)
-    assert [table async for table in store.tables(DAY)] == []
+    assert await tables_of(store) == []
     assert await store.totals(Period(DAY - timedelta(days=5), DAY + timedelta(days=5))) == {DAY: Counts()}
 
 
@@ -380,10 +517,10 @@ async def test_a_rollup_of_many_products_has_several_parts(store: RollupStore, m
     monkeypatch.setattr(rollups_module, "_PRODUCTS_OF_PART", 2)
     monkeypatch.setattr(rollups_module, "_PARTS_OF_PAGE", 2)
     products = {product_key(new_id()): Counts(number + 1, 1, 1) for number in range(9)}
-    await store.put_products(DAY, 3, products, stored={})
+    await store.put_products(DAY, 3, products, mark=None, stored={})
     other = {product_key(PRODUCTS[0]): Counts(1, 1, 0)}
-    await store.put_products(DAY, 5, other, stored={})
-    parts = [part async for part in store.tables(DAY)]
+    await store.put_products(DAY, 5, other, mark=None, stored={})
+    parts = [part async for part in store.tables(DAY, StoredRollup(is_valid=True))]
     assert [len(part) for part in parts] == [112, 112, 56]
     assert b"".join(parts) == pack_table(products) + pack_table(other)
 
@@ -395,7 +532,7 @@ async def test_the_least_frequent_hosts_are_counted_together(
     await write(table, [view(PRODUCTS[0], referrer_host=f"{number:02}.example") for number in range(60)])
     await write(table, [view(PRODUCTS[1], referrer_host="59.example")])
     await rollups.roll_up(DAY)
-    summary = await store.summary(DAY)
+    summary = await summary_of(store)
     assert summary is not None
     assert summary.referrers[0] == ("59.example", 2)
     assert summary.referrers[1:] == [(f"{number:02}.example", 1) for number in range(49)]

@@ -45,7 +45,8 @@ def rollup(first: datetime | None, last: datetime | None, *, again: bool, as_jso
     """Count the views of closed days, once, so that reports need not. Run this command every day.
 
     A day closes an hour after its end, UTC. Days already rolled up are skipped, so an interrupted run can be run again.
-    The exit code is 1 when a day can't be counted again because its views have expired; its earlier count stays.
+    A day that can't be counted again because its views have expired keeps its earlier count. Without `--again` that
+    is a warning, once: views of the day were stored late. With it the exit code is 1.
     """
     last_closed = _last_closed()
     until = last.date() if last else last_closed
@@ -116,8 +117,14 @@ async def _rollup(settings: Settings, period: Period, *, again: bool, as_json: b
     text = f"{period.first} to {period.last}: {days:,} days rolled up, {views:,} views counted{rate}"
     result = {"from": period.first, "to": period.last, "days": days, "views": views, "expired": expired}
     print_result(result, text, as_json=as_json)
-    if expired:
+    if expired and again:
         raise CommandFailed(f"days whose views have expired keep their counts: {', '.join(expired)}")
+    if expired:
+        click.echo(
+            f"warning: days with views that were stored late, and had expired before they were counted, keep their "
+            f"counts: {', '.join(expired)}",
+            err=True,
+        )
 
 
 async def _warn(settings: Settings, store: RollupStore) -> None:

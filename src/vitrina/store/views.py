@@ -33,6 +33,7 @@ from vitrina.ids import new_id
 from vitrina.store import keys
 from vitrina.store.items import Item, RawItem, ViewRollupItem, ViewSegmentItem
 from vitrina.store.operations import Query, Update
+from vitrina.store.rollups import outdating
 from vitrina.store.table import MOST_PUTS, Table
 
 _UNIT: Final = 1024
@@ -84,33 +85,31 @@ class ViewStore:
         for first in range(0, len(segments), MOST_PUTS):
             await self._table.put_many(segments[first : first + MOST_PUTS])
 
-    async def outdate_rollups(self, segments: Sequence[ViewSegmentItem]) -> list[date]:
-        """Mark the rollups of closed days that these segments are of, which may lack them: 1 call for each such day.
+    async def put_late(self, segments: Sequence[ViewSegmentItem]) -> set[date]:
+        """Write segments as `put` does, some of which may be of closed days: also 1 call for each such day before it.
 
-        Call it after `put`. A rollup that is being made meanwhile is made once more. Returns the days.
+        These calls outdate the rollups of the days, also one that is being made, and an interruption leaves no segment
+        that no rollup counts. What counts the day again waits first until the segments must be stored (`Rollups`).
+        Returns the days.
         """
+        outdated: set[date] = set()
+        for first in range(0, len(segments), MOST_PUTS):
+            some = segments[first : first + MOST_PUTS]
+            outdated |= await self._outdate_rollups(some)
+            await self._table.put_many(some)
+        return outdated
+
+    async def _outdate_rollups(self, segments: Sequence[ViewSegmentItem]) -> set[date]:
         at = self._clock()
-        newest = {
-            keys.day_and_shard(segment.pk)[0]: keys.segment_id(segment.sk)
-            for segment in segments
-            if (segment.expires_at or math.inf) > epoch_seconds(at)
-        }
-        days = [day for day in newest if is_closed(day, at + _EARLY)]
+        unexpired = [one for one in segments if (one.expires_at or math.inf) > epoch_seconds(at)]
+        days = {day for one in unexpired if is_closed(day := keys.day_and_shard(one.pk)[0], at + _EARLY)}
+        counts = ViewRollupItem.views, ViewRollupItem.unique_visitors, ViewRollupItem.bots, ViewRollupItem.products
         for day in days:
             actions = [
                 ViewRollupItem.type.set(ViewRollupItem),
                 ViewRollupItem.v.set(1),
-                *(
-                    count.set(count | 0)
-                    for count in (
-                        ViewRollupItem.views,
-                        ViewRollupItem.unique_visitors,
-                        ViewRollupItem.bots,
-                        ViewRollupItem.products,
-                    )
-                ),
-                ViewRollupItem.made_at.set(datetime.combine(day, time.min, UTC)),
-                ViewRollupItem.outdated_by.set(newest[day]),
+                *(count.set(count | 0) for count in counts),
+                *outdating(day, new_id()),
             ]
             await self._table.update(Update(keys.view_rollup(day), actions))
         return days

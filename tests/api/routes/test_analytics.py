@@ -18,8 +18,8 @@ from vitrina.services.analytics import analytics as module
 from vitrina.services.analytics.analytics import Analytics
 from vitrina.services.analytics.rollups import RollupQueue, Rollups
 from vitrina.store import keys
-from vitrina.store.items import ProductItem
-from vitrina.store.operations import Update
+from vitrina.store.items import ProductItem, ViewDayItem, ViewTallyItem
+from vitrina.store.operations import Put, Update
 from vitrina.store.rollups import RollupStore
 from vitrina.store.views import ViewStore
 
@@ -250,6 +250,48 @@ async def test_concurrent_requests_for_the_same_days_share_one_rollup(
         problem(await client.get(TOP), 503, "unavailable")
         assert begun == 2
     assert not hurried.services.analytics._adding
+
+
+async def test_a_rollup_with_items_of_another_one_is_made_again(
+    service: Service, admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that died may have left them. Until then its day is counted from the segments."""
+    monkeypatch.setattr("vitrina.services.analytics.rollups._SETTLING", 0)
+    product_id, day = await made(admin, service), ago(70)
+    path, services = f"/v1/products/{product_id}/views", service.services
+    days = {"from": f"{day}", "to": f"{day}"}
+    await write(service, [view(product_id, day), view(product_id, day, visitor=1)])
+    await services.rollups.roll_up(day)
+    ((table_key, _),) = (await services.rollup_store.parts(day, mark=None)).items()
+    of_product = ViewDayItem.keyed(keys.view_day(product_id, day), views=1, unique_visitors=1, bots=0, mark="another")
+    of_all = ViewTallyItem.keyed(table_key, rows=b"", mark="another")
+    for left in (of_product, of_all):
+        await services.table.put(Put(left))
+        for _ in range(2):
+            (of_day,) = ok(await admin.get(path, params=days))["days"]
+            (leader,) = ok(await admin.get(TOP, params=days))["items"]
+            assert (of_day["views"], leader["views"]) == (2, 2)
+            await queue_of(service).done()
+        rollup = (await services.rollup_store.stored(Period(day, day)))[day]
+        assert rollup.is_valid
+        assert await services.rollup_store.of_product(product_id, {day: rollup}) == {day: Counts(2, 2, 0)}
+
+
+async def test_days_whose_views_have_expired_are_reported_as_their_outdated_rollup_has_them(
+    service: Service, admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether or not the rollup counts as it is yet."""
+    monkeypatch.setattr("vitrina.services.analytics.rollups._SETTLING", 0)
+    product_id, day, store = await made(admin, service), ago(71), service.services.view_store
+    days = {"from": f"{day}", "to": f"{day}"}
+    await store.put(segments := store.segments([view(product_id, day)]))
+    await service.services.rollups.roll_up(day)
+    await store.put_late(late := store.segments([view(product_id, day, visitor=1)]))
+    await service.services.table.delete_many([keys.Key(each.pk, each.sk) for each in (*segments, *late)])
+    for _ in range(2):
+        assert ok(await admin.get(f"/v1/products/{product_id}/views", params=days))["total"] == 1
+        assert [each["views"] for each in ok(await admin.get(TOP, params=days))["items"]] == [1]
+        await queue_of(service).done()
 
 
 async def test_days_that_outlast_the_deadline_are_still_rolled_up(

@@ -121,9 +121,17 @@ def test_averages_leave_out_today_and_days_without_views() -> None:
     assert {"dots ring people", "dots ring visitors", "people open", "bots open"} <= set(classes)
 
 
+def test_days_that_may_lack_late_views_are_named() -> None:
+    data = replace(report(day(21), day(22), day(23)), incomplete=[date(2026, 11, 21), date(2026, 11, 23)])
+    assert any(
+        text.startswith("21 Nov, 23 Nov: these days may have had more views") for text in _Page(render(data)).text
+    )
+
+
 def test_a_report_of_past_days_has_no_unfinished_day() -> None:
     text = render(report(day(22), day(23)))
     assert "not over" not in text
+    assert "may have had more" not in text
     assert 'class="people open"' not in text
     assert 'class="dots ring' not in text
 

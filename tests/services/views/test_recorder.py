@@ -146,27 +146,24 @@ async def test_a_code_that_nobody_knows_loses_no_view() -> None:
     assert levels == ["error"] * 4
 
 
-async def test_a_flush_outdates_the_rollups_of_closed_days_after_it_is_stored() -> None:
+async def test_a_flush_of_an_ended_day_outdates_the_rollups_of_closed_days() -> None:
     """It is repeated until the table takes both."""
     done: list[str] = []
 
     class Store(HeldStore):
-        """A store that takes a flush at once, and fails to mark a rollup twice."""
+        """A store that fails twice."""
 
-        async def put(self, segments: Sequence[ViewSegmentItem]) -> None:  # noqa: ARG002
-            done.append("put")
-
-        async def outdate_rollups(self, segments: Sequence[ViewSegmentItem]) -> list[date]:
-            done.append("outdate")
-            if len(done) <= 4:
+        async def put_late(self, segments: Sequence[ViewSegmentItem]) -> set[date]:
+            done.append("put_late")
+            if len(done) <= 2:
                 raise TableUnavailable
-            return [keys.day_and_shard(segments[0].pk)[0]]
+            return {keys.day_and_shard(segments[0].pk)[0]}
 
     times = [1_763_640_000_000, *[1_763_640_000_000 + DAY_MS] * 3]
     recorder = ViewRecorder(Store(), secret=b"secret", queue=2, commit_timeout=60, now_ms=lambda: times.pop(0))
     with structlog.testing.capture_logs() as logs:
         await record(recorder)
-    assert done == ["put", "outdate"] * 3
+    assert done == ["put_late"] * 3
     assert [line["day"] for line in logs if line["event"] == "rollup_outdated"] == ["2025-11-20"]
 
 

@@ -50,13 +50,9 @@ async def _(h: Harness) -> Work:
 @row("views that are stored after their day has closed")
 async def _(h: Harness) -> Work:
     store, day = ViewStore(h.table), (now() - GRACE).date() - timedelta(days=45)
-    segments = store.segments([View((await h.product())["id"], midnight_ms(day), bytes(12), None, bot=False)])
-
-    async def flush() -> None:
-        await store.put(segments)
-        await store.outdate_rollups(segments)
-
-    return flush()
+    return store.put_late(
+        store.segments([View((await h.product())["id"], midnight_ms(day), bytes(12), None, bot=False)])
+    )
 
 
 @row(f"GET {_VIEWS}, a closed day", 200)

@@ -1,8 +1,8 @@
 """Reports of views (R12): closed days come from their rollups, other days are counted on request."""
 
 import asyncio
-from collections.abc import Collection, Coroutine, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final, TypeVar
 
@@ -17,7 +17,7 @@ from vitrina.services.analytics.product_counts import ProductCounts
 from vitrina.services.analytics.rollups import RollupQueue, Rollups
 from vitrina.services.concurrency import gather
 from vitrina.store.products import ProductStore
-from vitrina.store.rollups import RollupStore
+from vitrina.store.rollups import RollupStore, RollupTorn, StoredRollup
 
 log = structlog.get_logger(__name__)
 
@@ -77,20 +77,26 @@ class Analytics:
         """Return the counts of a product, live or deleted, for each day of a period. Raises NotFound."""
         if not is_id(product_id):
             raise NotFound
-        product, totals = await asyncio.gather(
-            self._products.get(product_id, consistent=True), self._store.totals(period)
+        return await self._from_whole(lambda torn: self._of_product(product_id, period, torn))
+
+    async def _of_product(self, product_id: str, period: Period, torn: Collection[date]) -> dict[date, Counts]:
+        product, rollups = await asyncio.gather(
+            self._products.get(product_id, consistent=True), self._stored(period, torn)
         )
         if product is None:
             raise NotFound
-        counted = await self._store.of_product(product_id, period) if totals else {}
+        counted = await self._store.of_product(product_id, rollups)
         # There are no views from before its creation.
-        days = [day for day in self._uncounted(period, totals.keys()) if day >= product.created_at.date()]
+        days = [day for day in self._uncounted(period, rollups) if day >= product.created_at.date()]
         counting = (self._rollups.count_product(day, product_id, at_once=_READS_AT_ONCE) for day in days)
         try:
             live = await self._live(days, counting)
         except NoRoom as error:
             raise _unavailable(error) from error
-        found = counted | dict(zip(days, live, strict=True))
+        found = {day: counts for day, counts in counted.items() if rollups[day].is_valid}
+        for day, counts in zip(days, live, strict=True):
+            # An outdated rollup has more than its segments once they have expired.
+            found[day] = max(counts, counted.get(day, Counts()), key=lambda each: each.events)
         return {day: found.get(day, Counts()) for day in period}
 
     async def leaders(self, period: Period, *, limit: int) -> list[Leader]:
@@ -123,25 +129,51 @@ class Analytics:
             raise _unavailable(error) from error
 
     async def _counted(self, period: Period) -> ProductCounts:
-        totals = await self._store.totals(period)
+        return await self._from_whole(lambda torn: self._sums(period, torn))
+
+    async def _sums(self, period: Period, torn: Collection[date]) -> ProductCounts:
+        rollups = await self._stored(period, torn)
         leaders = ProductCounts()
-        await gather((self._add_tables(leaders, day) for day in totals), at_once=_TABLES_AT_ONCE)
-        days = self._uncounted(period, totals.keys())
-        await self._live(days, (self._add_live(leaders, day) for day in days))
+        whole = {day: rollup for day, rollup in rollups.items() if rollup.is_valid}
+        await gather((self._add_tables(leaders, *each) for each in whole.items()), at_once=_TABLES_AT_ONCE)
+        days = self._uncounted(period, rollups)
+        await self._live(days, (self._add_live(leaders, day, rollups.get(day)) for day in days))
         return leaders
+
+    async def _from_whole(self, count: Callable[[Collection[date]], Awaitable[T]]) -> T:
+        """Return what `count` makes of rollups that are whole; it gets the days of those that are not, and is repeated.
+
+        These are outdated, so that they are made again.
+        """
+        torn: set[date] = set()
+        while True:
+            try:
+                return await count(torn)
+            except RollupTorn as error:
+                log.warning("rollup_torn", day=error.day.isoformat())
+                await self._store.outdate(error.day, error.mark)
+                torn.add(error.day)
+
+    async def _stored(self, period: Period, torn: Collection[date]) -> dict[date, StoredRollup]:
+        """Return the rollups of a period; those of `torn` days do not count."""
+        rollups = await self._store.stored(period)
+        return rollups | {day: replace(rollups[day], is_valid=False) for day in torn if day in rollups}
 
     def _added_up(self, period: Period, task: asyncio.Task[ProductCounts]) -> None:
         del self._adding[period]
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, VitrinaError):
             log.error("report_failed", exc_info=error)  # Perhaps no request waits, which would raise it.
 
-    async def _add_tables(self, leaders: ProductCounts, day: date) -> None:
-        async for table in self._store.tables(day):
+    async def _add_tables(self, leaders: ProductCounts, day: date, rollup: StoredRollup) -> None:
+        async for table in self._store.tables(day, rollup):
             await asyncio.to_thread(leaders.add_table, table)
 
-    async def _add_live(self, leaders: ProductCounts, day: date) -> None:
-        _, products = await self._rollups.count_day(day, at_once=_READS_AT_ONCE)
-        await asyncio.to_thread(lambda: leaders.add_table(pack_table(products)))
+    async def _add_live(self, leaders: ProductCounts, day: date, outdated: StoredRollup | None) -> None:
+        summary, products = await self._rollups.count_day(day, at_once=_READS_AT_ONCE)
+        if outdated is not None and summary.total.events < outdated.counts.events:  # The segments have expired.
+            await self._add_tables(leaders, day, outdated)
+        else:
+            await asyncio.to_thread(lambda: leaders.add_table(pack_table(products)))
 
     async def _live(self, days: Collection[date], counting: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         """Count days from their segments, then queue their rollup, also on a timeout, so that a retry is quick."""
@@ -159,9 +191,9 @@ class Analytics:
             if is_closed(day, self._clock()):
                 self._queue.add(day)
 
-    def _uncounted(self, period: Period, rolled_up: Collection[date]) -> list[date]:
+    def _uncounted(self, period: Period, rollups: Mapping[date, StoredRollup]) -> list[date]:
         today = self._clock().date()
-        return [day for day in period if day not in rolled_up and day <= today]
+        return [day for day in period if day <= today and not (day in rollups and rollups[day].is_valid)]
 
 
 def _unavailable(error: OSError) -> Unavailable:

@@ -5,6 +5,7 @@ import contextvars
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import date
+from typing import Final
 
 import structlog
 
@@ -30,6 +31,13 @@ from vitrina.store.views import Segment, ViewStore
 
 log = structlog.get_logger(__name__)
 
+_SETTLING: Final = 10.0
+"""Seconds for which an outdated rollup waits before its day is counted again.
+
+By then the views that outdated it are stored, which takes 2.5 s at most, and reads that may be stale have them; or
+their process tries again, and has outdated the rollup again before.
+"""
+
 Advance = Callable[[int], object]
 """Called with the number of views counted since the last call."""
 
@@ -42,7 +50,10 @@ class DayOpen(Exception):
 
 
 class SegmentsGone(Exception):
-    """A day cannot be rolled up again: some of the segments that its rollup counted have expired."""
+    """A day cannot be rolled up again: some of the segments that its rollup counted have expired.
+
+    A rollup that was outdated counts again as it is, without the views that came late.
+    """
 
 
 class Rollups:
@@ -81,31 +92,41 @@ class Rollups:
 
         The clocks are read before the counting, and a day that gets views meanwhile is counted once more. `at_once` is
         the number of shards that are read and written concurrently. A rollup that was interrupted while it was written
-        continues behind the products that it has written. Raises DayOpen and SegmentsGone.
+        does not count, and continues behind the products that it has written. Raises DayOpen and SegmentsGone.
         """
         if not is_closed(day, self._clock()):
             raise DayOpen
         while True:
-            earlier = await self._store.earlier(day)
-            if not is_closed(day, earlier.read_at):
+            earlier, at = await self._store.earlier(day)
+            if not is_closed(day, at):
                 raise DayOpen
             if earlier.is_valid and not again:
                 return False
+            if earlier.mark is not None and not earlier.is_valid:
+                await asyncio.sleep(_SETTLING)
             summary, products = await self.count_day(day, at_once=at_once, advance=advance)
             if summary.total.events < earlier.counts.events:
-                raise SegmentsGone
-            await self._write(day, summary, products, at_once=at_once)
-            if await self._store.put_totals(summary, earlier=earlier):
+                if earlier.is_valid or await self._store.keep(day, mark=earlier.mark, at=at):
+                    raise SegmentsGone
+                continue
+            mark = earlier.mark
+            if earlier.is_valid and (mark := await self._store.outdate(day, mark)) is None:
+                continue
+            await self._write(summary, products, mark, at_once=at_once)
+            if await self._store.put_totals(summary, mark=mark, made_at=at):
                 return True
             again = True  # Another process may have made the rollup meanwhile; this one has replaced some of its items.
 
-    async def _write(self, day: date, summary: DaySummary, products: dict[bytes, Counts], *, at_once: int) -> None:
-        await self._store.put_summary(summary)
-        stored = await self._store.parts(day)
+    async def _write(
+        self, summary: DaySummary, products: dict[bytes, Counts], mark: str | None, *, at_once: int
+    ) -> None:
+        day = summary.day
+        await self._store.put_summary(summary, mark=mark)
+        stored = await self._store.parts(day, mark=mark)
         shards: list[dict[bytes, Counts]] = [{} for _ in range(keys.VIEW_SHARDS)]
         for product, counts in products.items():
             shards[shard_of(product_id_of(product), keys.VIEW_SHARDS)][product] = counts
-        writing = (self._store.put_products(day, *shard, stored=stored) for shard in enumerate(shards))
+        writing = (self._store.put_products(day, *shard, mark=mark, stored=stored) for shard in enumerate(shards))
         await gather(writing, at_once=at_once)
 
     async def _add(
@@ -166,7 +187,9 @@ class RollupQueue:
                 try:
                     if await self._rollups.roll_up(day):
                         log.info("views_rolled_up", day=day.isoformat())
-                except (TableUnavailable, NoRoom, DayOpen, SegmentsGone) as error:
+                except SegmentsGone:
+                    log.warning("rollup_kept", day=day.isoformat())
+                except (TableUnavailable, NoRoom, DayOpen) as error:
                     log.warning("rollup_failed", day=day.isoformat(), error=type(error).__name__)
                 except Exception:
                     log.exception("rollup_failed", day=day.isoformat())

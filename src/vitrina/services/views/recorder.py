@@ -122,9 +122,10 @@ class ViewRecorder:
             segments = self._store.segments(views)
             while True:
                 try:
-                    await self._store.put(segments)
-                    if views[0].at_ms // DAY_MS < self._now_ms() // DAY_MS:  # The oldest is of a day that has ended.
-                        for day in await self._store.outdate_rollups(segments):
+                    if views[0].at_ms // DAY_MS == self._now_ms() // DAY_MS:
+                        await self._store.put(segments)
+                    else:  # The oldest is of a day that has ended.
+                        for day in await self._store.put_late(segments):
                             log.warning("rollup_outdated", day=day.isoformat())
                     break
                 except TableUnavailable:
