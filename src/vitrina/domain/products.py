@@ -54,6 +54,11 @@ class Listing:
     name_prefix: str | None = None
     prices: PriceRange | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is of the whole catalogue or a whole brand."""
+        return self.name_prefix is None and self.prices is None
+
 
 PlainProduct = Mapping[str, str | int | None]
 """A live product's fields as JSON has them: times by `clock.rfc3339`, the price with its currency's decimals."""

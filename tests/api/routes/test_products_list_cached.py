@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
@@ -11,7 +12,10 @@ import pytest
 from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, refused, unique
 from tests.api.views import count
 from tests.service import Service, serving
+from vitrina.domain.pages import Page
 from vitrina.errors import TableUnavailable
+from vitrina.ids import new_id
+from vitrina.services.products.prices import PriceHistory, Prices
 from vitrina.services.products.read_through import SETTLING
 
 Other = Callable[..., AbstractAsyncContextManager[tuple[Service, Client]]]
@@ -23,8 +27,9 @@ class Time:
 
     def __init__(self, service: Service) -> None:
         self.seconds = 1000.0
-        pages = service.services.product_cache.pages
-        pages._time = pages._circuit._time = lambda: self.seconds
+        cache = service.services.product_cache
+        for pages in (cache.first_pages, cache.pages):
+            pages._time = pages._circuit._time = lambda: self.seconds
 
 
 @pytest.fixture
@@ -55,6 +60,30 @@ async def queries(reader: Client) -> float:
 def names(page: JsonObject) -> list[str]:
     """Return the names on a page."""
     return [item["name"] for item in page["items"]]
+
+
+async def test_a_crawl_of_other_pages_leaves_the_first_pages_in_the_cache(
+    other: Other, products: list[JsonObject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A front page is read most, and a crawler reads every price and follows every link."""
+
+    async def history(*_: object, **__: object) -> PriceHistory:
+        return PriceHistory(Page([], None), Decimal(1), None)
+
+    async with other(product_cache_ttl=1) as (service, reader):
+        Time(service)
+        front = [f"{LIST}?sort=price", f"{LIST}?brand={products[0]['brand']}"]
+        pages = [ok(await reader.get(path)) for path in front]
+        with monkeypatch.context() as empty:
+            empty.setattr(Prices, "history", history)
+            for _ in range(100):
+                crawl = (reader.get(f"{LIST}/{new_id()}/prices") for _ in range(15))
+                assert all(reply.status == 200 for reply in await asyncio.gather(*crawl))
+        ok(await reader.get(f"{LIST}?name_prefix=Lamp"))
+        before = await queries(reader)
+        assert [ok(await reader.get(path)) for path in front] == pages
+        assert await queries(reader) == before
+        assert len(service.services.product_cache.pages._cached) == 1000
 
 
 async def test_a_page_costs_one_query_a_second_however_many_read_it(other: Other, products: list[JsonObject]) -> None:

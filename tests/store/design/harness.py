@@ -48,7 +48,7 @@ class Harness:
         """Let the process forget that it has just written, as it does when replicas and indexes have the writes."""
         cache = self.services.product_cache
         cache._written._until.clear()
-        cache.pages._settled_at = 0.0
+        cache.first_pages._settled_at = cache.pages._settled_at = 0.0
 
     async def product(self, **fields: object) -> Any:  # noqa: ANN401 - JSON
         """Make a product."""

@@ -121,7 +121,9 @@ async def _page_response(
     if isinstance(asked, Selection) and not asked.is_readable:
         found = Cached(await read(), read_at=0.0)
     else:  # The cache takes each read for an answer of the table.
-        found = await request.app[SERVICES].product_cache.pages.get(key, read)
+        cache = request.app[SERVICES].product_cache
+        is_first = not query.cursor and isinstance(asked, Listing) and asked.is_whole
+        found = await (cache.first_pages if is_first else cache.pages).get(key, read)
     page = found.value
     if request.if_none_match(page.etag):
         return json_response(status=304, etag=page.etag, headers=REVALIDATED)

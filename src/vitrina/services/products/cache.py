@@ -18,8 +18,9 @@ V = TypeVar("V")
 _SIZE: Final = 50_000
 """Products, and as many SKUs, that a process keeps."""
 _PAGES: Final = 1_000
-_PAGES_ROOM: Final = 64 * 2**20
-"""Bytes of pages that a process keeps; a page of 100 products has 40 KB, and 4 MB with the longest descriptions."""
+"""Pages of each kind that a process keeps."""
+_PAGES_ROOM: Final = 32 * 2**20
+"""Bytes of these; a page of 100 products has 40 KB, and 4 MB with the longest descriptions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ class ProductCache(Generic[V]):
     While the table does not answer they are served for `stale_if_error` seconds more; a read is waited for at most
     twice `patience` seconds then (`circuit`). What this process writes is read anew: products and SKUs consistently, so
     that no reader misses the write; pages from the writer's endpoint, and kept for a moment only, since an index has no
-    consistent reads. `pages` holds what its callers make of a page, which has a `body` in bytes, by all that the page
-    depends on.
+    consistent reads. `first_pages` and `pages` hold what their callers make of a page, which has a `body` in bytes, by
+    all that the page depends on. What most people read is in the former, which crawlers of the other pages do not fill.
     """
 
     def __init__(
@@ -55,12 +56,15 @@ class ProductCache(Generic[V]):
         self._products = ReadThrough(self._load_products, size=_SIZE, lookups=metrics.CACHE_LOOKUPS, **limits)
         self._holders = ReadThrough(self._load_holders, size=_SIZE, lookups=metrics.CACHE_LOOKUPS, **limits)
         self._written = _RecentKeys()
-        self.pages: SharedReads[Hashable, Any] = SharedReads(
-            size=_PAGES,
-            room=_PAGES_ROOM,
-            weigh=lambda page: len(page.body),
-            lookups=metrics.PAGE_LOOKUPS,
-            **limits,
+        self.first_pages, self.pages = (
+            SharedReads[Hashable, Any](
+                size=_PAGES,
+                room=_PAGES_ROOM,
+                weigh=lambda page: len(page.body),
+                lookups=metrics.PAGE_LOOKUPS,
+                **limits,
+            )
+            for _ in range(2)
         )
 
     async def by_id(self, product_id: str) -> Cached[CachedProduct[V]]:
@@ -90,6 +94,7 @@ class ProductCache(Generic[V]):
             self._products.drop(product.id)
             self._holders.drop(sku)
             self._written.add(product.id, sku)
+        self.first_pages.clear()
         self.pages.clear()
 
     async def _load_products(self, product_ids: Sequence[str]) -> dict[str, CachedProduct[V]]:
