@@ -34,7 +34,7 @@ from vitrina.services.accounts.accounts import UserDraft
 from vitrina.services.concurrency import gather
 from vitrina.services.products.cache import NoCache
 from vitrina.services.products.products import Products
-from vitrina.services.views.recorder import is_bot
+from vitrina.services.views.bots import is_bot
 from vitrina.store import keys
 from vitrina.store.schema import end_stream, ensure
 

@@ -9,7 +9,7 @@ readers notice items of another one, whose writer died or is slow (`RollupTorn`)
 computed from the same views, so whichever process writes, it writes the same bytes.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import Final
@@ -203,7 +203,7 @@ class RollupStore:
             return False
         return True
 
-    async def _change(self, day: date, actions: list[Action], *, mark: str | None) -> bool:
+    async def _change(self, day: date, actions: Sequence[Action], *, mark: str | None) -> bool:
         try:
             await self._table.update(Update(keys.view_rollup(day), actions, Item.pk.exists() & _has(mark)))
         except ConditionFailed:

@@ -229,15 +229,15 @@ async def test_concurrent_requests_for_the_same_days_share_one_rollup(
     """
     async with serving(service.settings.model_copy(update={"request_timeout": 0.5})) as hurried:
         store = hurried.services.analytics._store
-        totals, begun, gate = store.totals, 0, asyncio.Event()
+        stored, begun, gate = store.stored, 0, asyncio.Event()
 
         async def held_up(period: Period) -> Any:  # noqa: ANN401
             nonlocal begun
             begun += 1
             await gate.wait()
-            return await totals(period)
+            return await stored(period)
 
-        monkeypatch.setattr(store, "totals", held_up)
+        monkeypatch.setattr(store, "stored", held_up)
         client = Client(http, hurried.url, token=admin.token)
         only_today = {"from": f"{today()}"}
         for reply in await asyncio.gather(*(client.get(TOP, params=only_today | {"limit": limit}) for limit in "123")):

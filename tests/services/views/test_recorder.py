@@ -14,7 +14,7 @@ from vitrina.domain.views import DAY_MS, View
 from vitrina.errors import NotFound, Overloaded, TableUnavailable
 from vitrina.ids import new_id
 from vitrina.metrics import VIEWS_LATE, VIEWS_LOST, VIEWS_UNANSWERED
-from vitrina.services.views.recorder import ViewRecorder, is_bot, referrer_host
+from vitrina.services.views.recorder import ViewRecorder, referrer_host
 from vitrina.store import keys
 from vitrina.store.items import ViewSegmentItem
 from vitrina.store.table import Table
@@ -196,49 +196,3 @@ async def test_a_lost_view_is_logged_and_counted(monkeypatch: pytest.MonkeyPatch
 def test_a_referrer_has_the_characters_of_a_host_name_or_none(host: str, kept: bool) -> None:  # noqa: FBT001
     """Reports and exports show it, and any client can send it."""
     assert referrer_host(f"https://{host}/path") == (host.strip("[]") if kept else None)
-
-
-@pytest.mark.parametrize(
-    "agent",
-    [
-        "ELB-HealthChecker/2.0",
-        "Amazon-Route53-Health-Check-Service (ref 0123; report http://amzn.to/1vsZADi)",
-        "GoogleHC/1.0",
-        "GoogleStackdriverMonitoring-UptimeChecks(https://cloud.google.com/monitoring)",
-        "Edge Health Probe",
-        "Load Balancer Agent",
-        "AlwaysOn",
-        "ReadyForRequest/1.0 (HTTP)",
-        "Azure Traffic Manager Endpoint Monitor",
-        "Mozilla/5.0 (compatible;Cloudflare-Healthchecks/1.0;+https://www.cloudflare.com/; healthcheck-id: 1)",
-        "DigitalOcean Uptime Probe 0.22.0 (https://digitalocean.com)",
-        "kube-probe/1.31",
-        "Consul Health Check",
-        "Envoy/HC",
-        "Elastic-Heartbeat/8.11.0 (linux; amd64)",
-        "Monit/5.33",
-        "Gatus/1.0",
-        "Blackbox Exporter/0.24.0",
-        "check_http/v2.3.3 (nagios-plugins 2.3.3)",
-        "Uptime-Kuma/1.23.0",
-        "Mozilla/5.0+(compatible; UptimeRobot/2.0; http://www.uptimerobot.com/)",
-        "Pingdom.com_bot_version_1.4_(http://www.pingdom.com/)",
-        "Mozilla/5.0 (compatible; OhDear.app/1.1; +https://ohdear.app/checker)",
-    ],
-)
-def test_a_health_checker_is_a_bot(agent: str) -> None:
-    assert is_bot(agent)
-
-
-@pytest.mark.parametrize(
-    "agent",
-    [
-        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/142.0.0.0 Safari/537.36",
-        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Version/18.1 Mobile Safari/604.1",
-        "Mozilla/5.0 (Linux; Android 15; AlwaysOn Display) AppleWebKit/537.36 Chrome/142.0.0.0 Mobile Safari/537.36",
-        "MonitShop/2.1 (Android 15)",
-        "",
-    ],
-)
-def test_a_browser_or_app_is_no_bot(agent: str) -> None:
-    assert not is_bot(agent)

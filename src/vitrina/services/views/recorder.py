@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-import crawleruseragents  # type: ignore[import-untyped]
 import structlog
 
 from vitrina import clock, metrics
@@ -16,6 +15,7 @@ from vitrina.backoff import Backoff
 from vitrina.domain.views import DAY_MS, View, day_of, visitor_hash, visitor_key
 from vitrina.errors import Overloaded, TableUnavailable
 from vitrina.services.batching import Batcher
+from vitrina.services.views.bots import is_bot
 from vitrina.store.views import ViewStore
 
 log = structlog.get_logger(__name__)
@@ -29,16 +29,9 @@ _ENOUGH: Final = 14
 _MAX_VISITORS: Final = 10_000
 """Visitors whose hash and bot flag are cached, so that each is hashed and matched once a day."""
 _BACKOFF: Final = Backoff(first=0.05, longest=2.0, jitter=0)
-_HEALTH_CHECKER: Final = re.compile(
-    r"health[ _-]?(?:check|probe)|GoogleHC/|kube-probe/|Envoy/HC|Load Balancer Agent|^AlwaysOn$|ReadyForRequest/"
-    r"|Endpoint Monitor|uptime|Heartbeat/|^Monit/|^Gatus/|Freshping|OhDear|Pinger/",
-    re.IGNORECASE,
-)
-"""The agents of health checks by clouds, proxies and monitoring services that the list of crawlers lacks."""
 _HOST: Final = re.compile(r"[0-9a-z_](?:[0-9a-z._-]*[0-9a-z_])?\.?|[0-9a-f:.]*:[0-9a-f:.]*")
 """A host name, as `urlsplit` folds it, or an IPv6 address."""
 _MAX_HOST: Final = 253
-_MAX_AGENT: Final = 512
 
 
 class ViewRecorder:
@@ -190,12 +183,6 @@ class Reservation:
         except asyncio.CancelledError:
             self._recorder.count_unanswered(stored)
             raise
-
-
-def is_bot(user_agent: str) -> bool:
-    """Return whether a user agent is on the community's list crawler-user-agents, or checks that the service is up."""
-    agent = user_agent[:_MAX_AGENT]
-    return bool(crawleruseragents.is_crawler(agent) or _HEALTH_CHECKER.search(agent))
 
 
 def referrer_host(referrer: str) -> str | None:
