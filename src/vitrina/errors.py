@@ -145,6 +145,10 @@ class VersionMismatch(VitrinaError):
     current_version: int | None
 
 
+class TooManyApiKeys(VitrinaError):
+    """The account has as many valid API keys as it may have."""
+
+
 class Conflict(VitrinaError):
     """Concurrent changes of the same items made every try fail."""
 

@@ -8,6 +8,8 @@ from typing import Final
 DEFAULT_DAYS: Final = 90
 """Days until a key expires, unless its owner chose another number."""
 MOST_DAYS: Final = 365
+MOST_KEYS: Final = 100
+"""Valid keys of an account."""
 
 
 class Scope(StrEnum):

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import date, datetime
 
 from vitrina.clock import epoch_seconds
-from vitrina.domain.api_keys import ApiKey
+from vitrina.domain.api_keys import MOST_KEYS, ApiKey
 from vitrina.domain.pages import Page, Position
 from vitrina.domain.users import User
-from vitrina.errors import NotFound
+from vitrina.errors import NotFound, TooManyApiKeys
 from vitrina.store import keys
 from vitrina.store.codecs.accounts import api_key_from, api_key_item, user_from
 from vitrina.store.items import ApiKeyItem, Item, UserItem
@@ -36,8 +36,13 @@ class ApiKeyStore:
         user = user_from(user_item)
         return (user, api_key_from(key)) if user.active and _is_valid(key, user, at) else None
 
-    async def create(self, key: ApiKey, *, also: Sequence[Step] = ()) -> None:
-        """Write a new key. Raises Conflict and the errors of the steps in `also`."""
+    async def create(self, user: User, key: ApiKey, *, also: Sequence[Step] = ()) -> None:
+        """Write a new key of an account. Raises TooManyApiKeys, Conflict and the errors of the steps in `also`.
+
+        Keys that are created at the same moment may exceed the limit, each of which is counted at the next creation.
+        """
+        if await self._table.count(_valid_keys(user, key.created_at)) >= MOST_KEYS:
+            raise TooManyApiKeys
         await self._table.commit([*also, Step(Put(api_key_item(key)))])
 
     async def mark_used(self, key: ApiKey, day: date) -> None:
@@ -53,12 +58,7 @@ class ApiKeyStore:
 
     async def page(self, user: User, *, at: datetime, limit: int, start: Position | None) -> Page[ApiKey]:
         """Read a page of an account's valid keys, newest first."""
-        query = Query(
-            condition=(Item.pk == keys.user(user.id).pk) & Item.sk.startswith(keys.API_KEY_PREFIX),
-            filter=(ApiKeyItem.expires_at > epoch_seconds(at)) & (ApiKeyItem.epoch == user.key_epoch),
-            descending=True,
-            consistent=True,
-        )
+        query = _valid_keys(user, at)
         return await page(self._table, query, ApiKeyItem, api_key_from, limit=limit, start=start)
 
     async def delete(self, user: User, key_id: str, *, at: datetime) -> None:
@@ -70,6 +70,15 @@ class ApiKeyStore:
         if not isinstance(item, ApiKeyItem) or not _is_valid(item, user, at):
             raise NotFound
         await self._table.delete(Delete(item.key))
+
+
+def _valid_keys(user: User, at: datetime) -> Query:
+    return Query(
+        condition=(Item.pk == keys.user(user.id).pk) & Item.sk.startswith(keys.API_KEY_PREFIX),
+        filter=(ApiKeyItem.expires_at > epoch_seconds(at)) & (ApiKeyItem.epoch == user.key_epoch),
+        descending=True,
+        consistent=True,
+    )
 
 
 def _is_valid(key: ApiKeyItem, user: User, at: datetime) -> bool:

@@ -22,7 +22,9 @@ from tests.service import Service
 from vitrina.clock import from_rfc3339
 from vitrina.ids import new_id
 from vitrina.services.accounts.api_keys import PREFIX
-from vitrina.store.operations import Scan
+from vitrina.store import keys
+from vitrina.store.items import ApiKeyItem
+from vitrina.store.operations import Scan, Update
 
 KEYS = "/v1/auth/keys"
 READ, MANAGE = {"name": "Search index", "scope": "read"}, {"name": "Till", "scope": "manage"}
@@ -53,6 +55,25 @@ async def test_a_key_is_shown_once(owner: Person) -> None:
     page = ok(await owner.get(KEYS))
     del made["key"]
     assert page == {"items": [made | {"last_used_on": None}], "next_cursor": None}
+
+
+async def test_an_account_has_so_many_valid_keys(
+    owner: Person, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What reads an account's keys stays bounded. Those that have expired or were deleted do not count."""
+    monkeypatch.setattr("vitrina.store.api_keys.MOST_KEYS", 2)
+    (first, _), (_, second) = await create(owner, READ | {"expires_in_days": 1}), await create(owner)
+    again = {"Idempotency-Key": "third"}
+    refusal = await owner.post(KEYS, READ, headers=again)
+    assert problem(refusal, 409, "too_many_api_keys")["detail"].endswith("Delete one first.")
+    assert (await owner.post(KEYS, READ, headers=again)).body == refusal.body
+    assert len(ok(await owner.get(KEYS))["items"]) == 2
+    ok(await owner.delete(f"{KEYS}/{first['id']}"), 204)
+    third, _ = await create(owner, READ | {"expires_in_days": 1})
+    problem(await owner.post(KEYS, MANAGE), 409, "too_many_api_keys")
+    await service.services.table.update(Update(keys.api_key(owner.id, third["id"]), [ApiKeyItem.expires_at.set(1)]))
+    await create(owner)
+    ok(await second.get("/v1/products/deleted"))
 
 
 async def test_a_key_acts_for_its_owner_within_its_scope(owner: Person) -> None:

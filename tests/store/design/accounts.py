@@ -117,7 +117,14 @@ async def _(h: Harness) -> Work:
 
 
 _KEY: Final = {"name": "Search index", "scope": "read"}
-plain("POST /v1/auth/keys", lambda h: h.admin.post("/v1/auth/keys", _KEY), 201)
+
+
+@row("POST /v1/auth/keys", 201)
+async def _(h: Harness) -> Work:
+    await h.api_key(h.admin)
+    return h.admin.post("/v1/auth/keys", _KEY)
+
+
 plain(
     "POST /v1/auth/keys, with an idempotency key",
     lambda h: h.admin.post("/v1/auth/keys", _KEY, headers=keyed("key")),

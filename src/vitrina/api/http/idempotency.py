@@ -11,7 +11,7 @@ from vitrina.api.http.body import JSON
 from vitrina.api.http.problems import CONTENT_TYPE, problem
 from vitrina.api.http.request import Request
 from vitrina.api.http.responses import render
-from vitrina.errors import EmailTaken, SkuTaken
+from vitrina.errors import EmailTaken, SkuTaken, TooManyApiKeys
 from vitrina.store.idempotency import Claim, StoredResponse
 from vitrina.store.operations import AlsoWrite
 
@@ -40,7 +40,7 @@ async def create_once(
 
     def refusal(error: Exception) -> StoredResponse | None:
         """Render a refusal that the stored data decided; after any other the client may correct the body and retry."""
-        if not isinstance(error, EmailTaken | SkuTaken):
+        if not isinstance(error, EmailTaken | SkuTaken | TooManyApiKeys):
             return None
         response = problem(error, instance=request.raw.rel_url.raw_path)
         assert isinstance(response.body, bytes)  # noqa: S101 - `problem` makes it of bytes

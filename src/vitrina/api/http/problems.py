@@ -9,6 +9,7 @@ from aiohttp import web
 
 from vitrina import errors
 from vitrina.api.http.validation import pointer
+from vitrina.domain.api_keys import MOST_KEYS
 from vitrina.errors import Allowance, VitrinaError
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -116,6 +117,12 @@ TABLE: Final[dict[type[VitrinaError], Row]] = {
     errors.Conflict: _row(409, "conflict", "Other requests kept changing the same data. Try again."),
     errors.EmailTaken: _row(409, "email_taken", "Another account has this e-mail.", title="E-mail taken"),
     errors.SkuTaken: _row(409, "sku_taken", "A live product holds this SKU; `holder` says which.", title="SKU taken"),
+    errors.TooManyApiKeys: _row(
+        409,
+        "too_many_api_keys",
+        f"You have {MOST_KEYS} API keys, as many as an account may have. Delete one first.",
+        title="Too many API keys",
+    ),
     errors.NotDeleted: _row(409, "not_deleted", "The product is live, so it cannot be restored."),
     errors.SuperAdminProtected: _row(
         409, "super_admin_protected", "A super_admin can be neither changed nor deleted here."

@@ -1,5 +1,6 @@
 """API keys over HTTP: credentials of programs that run unattended, each owned by an admin."""
 
+from http import HTTPStatus
 from secrets import token_urlsafe
 
 import orjson
@@ -13,7 +14,7 @@ from vitrina.api.http.responses import json_response, render
 from vitrina.api.http.routing import RouteTable
 from vitrina.api.schemas.accounts import ApiKeyCreate, ApiKeyFields, ApiKeyPage, ApiKeyResource, NewApiKeyResource
 from vitrina.domain.users import PRODUCT_MANAGERS
-from vitrina.errors import Conflict, Overloaded
+from vitrina.errors import Conflict, Overloaded, TooManyApiKeys
 from vitrina.services.accounts.api_keys import ApiKeyDraft
 
 routes = RouteTable("auth")
@@ -23,7 +24,7 @@ routes = RouteTable("auth")
     "/v1/auth/keys",
     allow=PRODUCT_MANAGERS,
     responses={201: NewApiKeyResource},
-    errors=(Conflict, Overloaded),
+    errors=(TooManyApiKeys, Conflict, Overloaded),
     response_headers=("Location",),
     idempotent=True,
     example={"name": "Search index", "scope": "read", "expires_in_days": 90},
@@ -35,6 +36,7 @@ async def create_api_key(request: Request[ApiKeyCreate, None]) -> web.Response:
     what you may read of products, changes, reports and exports; a `manage` key changes products as well. No key may use
     accounts, passwords, sessions, keys or notices. History and notices name you. A key ends when it expires or is
     deleted, and when your account is deleted, deactivated or no longer an admin's; a new password does not end it.
+    You may have 100 keys.
     """
     caller, api_keys = request.caller, request.app[SERVICES].api_keys
     draft = ApiKeyDraft(**request.body.model_dump())
@@ -46,6 +48,8 @@ async def create_api_key(request: Request[ApiKeyCreate, None]) -> web.Response:
         # What is stored for a replay has no secret: the key's text is computed anew.
         lambda key: created(ApiKeyFields.model_validate(key), location=f"/v1/auth/keys/{key.id}"),
     )
+    if response.status != HTTPStatus.CREATED:  # A refusal that is stored for replays.
+        return response
     assert isinstance(response.body, bytes)  # noqa: S101 - `create_once` makes it of bytes
     fields = orjson.loads(response.body)
     response.body = render(NewApiKeyResource(**fields, key=api_keys.text(caller.id, fields["id"], seed)))

@@ -65,7 +65,10 @@ class ApiKeys:
     async def create(
         self, owner: User, draft: ApiKeyDraft, *, seed: str, also: AlsoWrite[ApiKey] = nothing_else
     ) -> ApiKey:
-        """Create a key, with the steps of `also` in the same transaction. Raises Conflict, and what these raise."""
+        """Create a key, with the steps of `also` in the same transaction.
+
+        Raises TooManyApiKeys, Conflict, and what these steps raise.
+        """
         at, key_id = self._clock(), new_id()
         key = ApiKey(
             id=key_id,
@@ -77,7 +80,7 @@ class ApiKeys:
             created_at=at,
             expires_at=at.replace(microsecond=0) + timedelta(days=draft.expires_in_days),
         )
-        await self._store.create(key, also=also(key))
+        await self._store.create(owner, key, also=also(key))
         log.info("api_key_created", actor_id=owner.id, key_id=key_id, scope=key.scope.value)
         return key
 
