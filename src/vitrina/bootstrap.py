@@ -246,7 +246,7 @@ class Services:
 
     def view_source(self, *, tries: int = 1) -> LiveSource:
         """Return the views as an export reads them from the table; a page is tried `tries` times."""
-        return LiveSource(self.view_store, self.product_store, self.product_listings, tries=tries)
+        return LiveSource(self.view_store, self.rollup_store, self.product_store, self.product_listings, tries=tries)
 
     @cached_property
     def exports(self) -> "LimitedExports":

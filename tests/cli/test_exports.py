@@ -147,7 +147,16 @@ def test_the_table_and_its_own_export_give_the_same_files(
 def test_new_days_are_those_that_the_manifest_lacks(
     vitrina: Vitrina, raw_items: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    """From the first with data: the creation of the oldest product, which has been deleted, or the first view."""
+    """From the first with data: the creation of the oldest product, which has been deleted, or the first view.
+
+    A day that got views late is missing too.
+    """
+
+    async def late() -> None:
+        async with connect(Settings()) as clients:
+            store = ViewStore(Table(clients, name=Settings().table_name, deadline=30))
+            await store.put_late(store.segments([View(new_id(), midnight_ms(DAYS[1]), bytes(12), None, bot=False)]))
+
     out = tmp_path / "out"
     new = ("views", "export", "--new", "--to", f"{DAYS[2]}", "--out")
     assert vitrina("views", "export", "--from", f"{DAYS[1]}", "--to", f"{DAYS[1]}", "--out", str(out)).exit_code == 0
@@ -159,6 +168,8 @@ def test_new_days_are_those_that_the_manifest_lacks(
     write_table_export(tmp_path / "s3", raw_items)
     staged = vitrina(*new, str(tmp_path / "staged"), "--table-export", str(tmp_path / "s3"))
     assert staged.stdout.startswith(f"{tmp_path / 'staged'}: 36 events of 3 days, ")
+    asyncio.run(late())
+    assert vitrina(*new, str(out)).stdout.startswith(f"{out}: 1 events of 1 days, ")
     open_days = vitrina("views", "export", "--new", "--from", f"{now().date()}", "--out", str(tmp_path / "open"))
     assert open_days.stdout == f"{tmp_path / 'open'}: 0 events of 0 days\n"
 

@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -68,7 +68,7 @@ class _Opened(NamedTuple):
 )
 @click.option("--to", "last", type=DAY, help="Last day.  [default: today]")
 @click.option("--new", is_flag=True, help="Export the closed days that are missing, and no others: for a daily job.")
-@click.option("--again", is_flag=True, help="Export complete days once more, because views were stored late.")
+@click.option("--again", is_flag=True, help="Export complete days once more, with the present SKUs.")
 @format_option
 @click.option(
     "--table-export",
@@ -91,9 +91,9 @@ def export(
     """Write the views of days: a file per day in `views/day=…`, or one file on standard output.
 
     A second run to the same place adds the missing days: those not exported yet, those that were still open when read
-    (a day closes an hour after its end, UTC), and those whose file is damaged. A day that now has fewer views keeps
-    its file, and the exit code is 1. It is 2 when the range is invalid. Each row has the product's current SKU, or the
-    last SKU of a deleted product.
+    (a day closes an hour after its end, UTC), those that got views later, after an outage of the table, and those whose
+    file is damaged. A day that now has fewer views keeps its file, and the exit code is 1, once. It is 2 when the range
+    is invalid. Each row has the product's current SKU, or the last SKU of a deleted product.
     """
     days = _Days(first and first.date(), last_day(last and last.date()), new, again)
     check_order(days.period.first, days.last)
@@ -148,9 +148,10 @@ async def _exported(folder: Path, period: Period) -> AsyncIterator[_Opened]:
 async def _to_place(opened: _Opened, days: _Days, dataset: Dataset, out: str, *, as_json: bool) -> None:
     at = await opened.time()
     wanted = await _closed(opened, days, at or now()) if days.new else list(days.period)
-    missing = await _missing(dataset, days, wanted)
+    marks = await opened.source.marks(Period(wanted[0], wanted[-1])) if wanted else {}
+    missing = await _missing(dataset, days, wanted, marks)
     with _progress(len(missing)) as report, Exporter(opened.source, report=report) as exporter:
-        shrunk = await dataset.export(exporter, missing, at=at)
+        shrunk = await dataset.export(exporter, missing, at=at, marks=marks)
     rate = f", {exporter.rows / (time.perf_counter() - opened.began):,.0f} a second" if exporter.rows else ""
     complete = len(wanted) - len(missing)
     kept = f"; {complete:,} days were complete already" if complete else ""
@@ -167,17 +168,17 @@ async def _closed(opened: _Opened, days: _Days, at: datetime) -> list[date]:
     return [] if first is None else [day for day in Period(first, days.last) if is_closed(day, at)]
 
 
-async def _missing(dataset: Dataset, days: _Days, wanted: list[date]) -> list[date]:
+async def _missing(dataset: Dataset, days: _Days, wanted: list[date], marks: Mapping[date, str]) -> list[date]:
     """Return the days to export. `--new` relies on the manifest; otherwise the files that exist are checked."""
     if days.again:
         return wanted
     if days.new:
-        return [day for day in wanted if not dataset.is_closed(day)]
+        return [day for day in wanted if not dataset.is_closed(day, mark=marks.get(day))]
     with progress() as display:
         task = display.add_task("Checking", total=len(wanted), unit="days")
 
         async def has(day: date) -> bool:
-            found = await dataset.has(day)
+            found = await dataset.has(day, mark=marks.get(day))
             display.advance(task)
             return found
 

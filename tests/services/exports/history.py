@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from tests.stored_views import unpack
 from vitrina.clock import rfc3339
+from vitrina.domain.reports import Period
 from vitrina.domain.views import PackedViews, View
 from vitrina.services.exports.source import Day
 from vitrina.store import keys
@@ -24,6 +25,7 @@ class History:
 
     def __init__(self, views: Sequence[View], *, skus: Mapping[str, str] | None = None, page: int = 3) -> None:
         self.known = skus or {}
+        self.late: dict[date, str] = {}
         self.skus_read: list[str] = []
         self.opened: list[date] = []
         self._page = page
@@ -40,6 +42,10 @@ class History:
     async def first_day(self) -> date | None:
         """Return the first day with views."""
         return min((day for day, _ in self._segments), default=None)
+
+    async def marks(self, period: Period) -> Mapping[date, str]:
+        """Return the marks of a period's days."""
+        return {day: mark for day, mark in self.late.items() if day in set(period)}
 
     def open(self, day: date) -> Day:
         """Start to read a day."""

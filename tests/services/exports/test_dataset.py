@@ -19,7 +19,7 @@ from tests.services.exports.places import BucketOut, FolderOut, Out
 from vitrina import s3
 from vitrina.bootstrap import open_place
 from vitrina.config import Settings
-from vitrina.domain.reports import Format
+from vitrina.domain.reports import Format, Period
 from vitrina.domain.views import PackedViews, View, midnight_ms
 from vitrina.files import FilesRefused, Folder, NewFile
 from vitrina.ids import new_id
@@ -56,8 +56,10 @@ def export(
 
     async def run() -> list[date]:
         async with open_place(settings or Settings(), place, VIEWS) as opened, Dataset.open(opened, form) as dataset:
+            marks = await source.marks(Period(DAY, OPEN))
+            missing = [day for day in DAYS if not await dataset.has(day, mark=marks.get(day))]
             with Exporter(source, report=report) as exporter:
-                return await dataset.export(exporter, [day for day in DAYS if not await dataset.has(day)], at=at)
+                return await dataset.export(exporter, missing, at=at, marks=marks)
 
     return asyncio.run(run())
 
@@ -162,6 +164,27 @@ def test_a_day_that_has_lost_views_keeps_its_file(out: Out) -> None:
     assert json.loads(out.files()[MANIFEST])["days"][f"{OPEN}"]["rows"] == 1
 
 
+def test_a_day_that_got_views_after_its_export_is_exported_again(out: Out) -> None:
+    """By each run of the hour after. What has expired meanwhile is not looked for at each run."""
+
+    def mark(*, minutes_ago: int) -> str:
+        time = f"{int((AT - timedelta(minutes=minutes_ago)).timestamp() * 1000):012x}"
+        return f"{time[:8]}-{time[8:]}-7{new_id()[15:]}"
+
+    source = history()
+    to(out, source)
+    source.add([View(LAMP, midnight_ms(DAY) + n, bytes(12), None, bot=False) for n in range(3)])
+    early, late = mark(minutes_ago=90), mark(minutes_ago=30)
+    for present, opened in ((late, [DAY, OPEN]), (late, [DAY, OPEN]), (early, [DAY, OPEN]), (early, [OPEN])):
+        source.late[DAY], source.opened = present, []
+        to(out, source)
+        assert source.opened == opened
+        assert json.loads(out.files()[MANIFEST])["days"][f"{DAY}"]["rows"] == 8
+    expired = History([View(LAMP, midnight_ms(OPEN) + n, bytes(12), None, bot=False) for n in range(5)])
+    expired.late[DAY] = mark(minutes_ago=80)
+    assert [to(out, expired), to(out, expired)] == [[DAY], []]
+
+
 def test_no_day_is_closed_if_the_time_of_the_source_is_not_known(tmp_path: Path) -> None:
     """The next run exports all of them again."""
     export(str(tmp_path), history(), at=None)
@@ -230,7 +253,7 @@ def test_of_two_exports_to_a_bucket_the_later_one_stops(moto: str) -> None:
         async with open_place(out.settings, out.name, VIEWS) as place, Dataset.open(place, Format.JSONL) as dataset:
             await asyncio.to_thread(to, out, source)
             with Exporter(source) as exporter:
-                await dataset.export(exporter, DAYS, at=AT)
+                await dataset.export(exporter, DAYS, at=AT, marks={})
 
     with pytest.raises(FilesRefused, match="has been changed by another export"):
         asyncio.run(interfere())

@@ -5,7 +5,7 @@ from typing import Final
 
 from tests.store.design.harness import Harness, Work, plain, row
 from vitrina.clock import now
-from vitrina.domain.reports import GRACE
+from vitrina.domain.reports import GRACE, Period
 from vitrina.domain.views import View, midnight_ms
 from vitrina.services.analytics.rollups import Rollups
 from vitrina.store.leases import Lease, LeaseStore
@@ -53,6 +53,13 @@ async def _(h: Harness) -> Work:
     return store.put_late(
         store.segments([View((await h.product())["id"], midnight_ms(day), bytes(12), None, bot=False)])
     )
+
+
+@row("vitrina views rollup, late views of a day have expired")
+async def _(h: Harness) -> Work:
+    day, store = (now() - GRACE).date() - timedelta(days=45), RollupStore(h.table)
+    outdated, at = await store.earlier(day)
+    return store.keep(day, mark=outdated.mark, at=at)
 
 
 @row(f"GET {_VIEWS}, a closed day", 200)
@@ -110,6 +117,12 @@ async def _compared(products: ProductStore, sku: str) -> None:
 @row("vitrina views export, SKUs of viewed products")
 async def _(h: Harness) -> Work:
     return ProductStore(h.table).skus([(await h.product())["id"]])
+
+
+@row("vitrina views export, the days that got views late")
+async def _(h: Harness) -> Work:
+    day = now().date()
+    return h.services.view_source().marks(Period(day - timedelta(days=60), day))
 
 
 plain("vitrina views export, the time up to which days have closed", lambda h: h.services.closing_time())

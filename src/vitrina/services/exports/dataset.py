@@ -4,21 +4,23 @@
     views.manifest.json
 
 A file gets its name once it is whole, and its entry in the manifest after that. If the process is killed, a day is
-therefore present as a whole or not at all, and the next run exports the days that are missing.
+therefore present as a whole or not at all, and the next run exports the days that are missing. A day that has got views
+since its export is missing too: it has another mark (`ViewSource.marks`).
 """
 
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final, Protocol, Self
 
 import orjson
 
-from vitrina.domain.reports import Format, is_closed
+from vitrina.domain.reports import GRACE, Format, is_closed
 from vitrina.files import FilesRefused
+from vitrina.ids import time_ms
 from vitrina.services.exports.formats import new_encoder
 from vitrina.services.exports.source import Day
 from vitrina.services.exports.stream import Exporter
@@ -64,7 +66,10 @@ class Place(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
-    """A day in the manifest: `closed` if its events cannot change any more; `file` is None if it has no events."""
+    """A day in the manifest; `file` is None if it has no events.
+
+    `closed` means that its events change no more, unless views are stored late, which gives the day another `mark`.
+    """
 
     rows: int
     bytes: int
@@ -72,6 +77,7 @@ class Partition:
     tag: str | None
     file: str | None
     closed: bool
+    mark: str | None = None
 
 
 class _NoEvents(Exception):
@@ -106,49 +112,60 @@ class Dataset:
         finally:
             await dataset._save()
 
-    def is_closed(self, day: date) -> bool:
-        """Whether a day was closed when it was exported."""
+    def is_closed(self, day: date, *, mark: str | None = None) -> bool:
+        """Whether a day was closed when it was exported, and has got no views since; `mark` is its present one."""
         partition = self._days.get(day.isoformat())
-        return partition is not None and partition.closed
+        return partition is not None and partition.closed and mark in {None, partition.mark}
 
-    async def has(self, day: date) -> bool:
-        """Whether a day was closed when it was exported and its file is unchanged since. Raises FilesRefused."""
+    async def has(self, day: date, *, mark: str | None = None) -> bool:
+        """Whether a day is closed (`is_closed`) and its file is unchanged since. Raises FilesRefused."""
         partition = self._days.get(day.isoformat())
-        if partition is None or not partition.closed:
+        if partition is None or not self.is_closed(day, mark=mark):
             return False
         if partition.file is None or partition.sha256 is None:
             return not await self._place.exists(self._file(day))
         return await self._place.holds(partition.file, sha256=partition.sha256, tag=partition.tag)
 
-    async def export(self, exporter: Exporter, days: Iterable[date], *, at: datetime | None) -> list[date]:
+    async def export(
+        self, exporter: Exporter, days: Iterable[date], *, at: datetime | None, marks: Mapping[date, str]
+    ) -> list[date]:
         """Export each day into its file; returns the days that keep their old file because they have fewer events now.
 
-        `at` is the time of the source's state. A day that was not closed then, or any day if `at` is None, is exported
-        again by the next run. Raises FilesRefused, and what reading raises.
+        `at` is the time of the source's state, and `marks` are those of its days. A day that was not closed then, or
+        any day if `at` is None, is exported again by the next run, and so is one that got views in the hour before. One
+        that keeps its file is not. Raises FilesRefused, and what reading raises.
         """
         kept = []
         async with aclosing(exporter.days(days)) as opened:
             async for day in opened:
-                closed = at is not None and is_closed(day.day, at)
-                try:
-                    await self._write(exporter, day, closed=closed)
-                except _FewerEvents:
+                mark = marks.get(day.day)
+                closed = at is not None and is_closed(day.day, at) and _is_settled(mark, at)
+                if not await self._write(exporter, day, closed=closed, mark=mark):
                     kept.append(day.day)
         return kept
 
-    async def _write(self, exporter: Exporter, day: Day, *, closed: bool) -> None:
-        name = self._file(day.day)
+    async def _write(self, exporter: Exporter, day: Day, *, closed: bool, mark: str | None) -> bool:
+        """Write the file of a day; returns whether it is new."""
+        name, key = self._file(day.day), day.day.isoformat()
         try:
-            partition = await self._write_file(exporter, day, name, closed=closed)
+            partition = await self._write_file(exporter, day, name, closed=closed, mark=mark)
         except _NoEvents:
             await self._place.delete(name)
-            partition = Partition(rows=0, bytes=0, sha256=None, tag=None, file=None, closed=closed)
-        self._days[day.day.isoformat()] = partition
+            partition = Partition(rows=0, bytes=0, sha256=None, tag=None, file=None, closed=closed, mark=mark)
+        except _FewerEvents:
+            before = self._days[key]
+            self._days[key] = replace(before, closed=before.closed or closed, mark=mark or before.mark)
+            self._unsaved = True
+            return False
+        self._days[key] = partition
         self._unsaved = True
         if partition.rows:  # Days without events are many and quick to read again.
             await self._save()
+        return True
 
-    async def _write_file(self, exporter: Exporter, day: Day, name: str, *, closed: bool) -> Partition:
+    async def _write_file(
+        self, exporter: Exporter, day: Day, name: str, *, closed: bool, mark: str | None
+    ) -> Partition:
         before, rows = self._days.get(day.day.isoformat()), exporter.rows
         async with self._place.writing(name) as file:
             size, sha256 = await copy(exporter.file(day, new_encoder(self.form, partitioned=True)), file)
@@ -157,7 +174,7 @@ class Dataset:
                 raise _FewerEvents
             if not rows:
                 raise _NoEvents
-        return Partition(rows=rows, bytes=size, sha256=sha256, tag=file.tag, file=name, closed=closed)
+        return Partition(rows=rows, bytes=size, sha256=sha256, tag=file.tag, file=name, closed=closed, mark=mark)
 
     def _file(self, day: date) -> str:
         return f"{VIEWS}/day={day}/{VIEWS}.{self.form}"
@@ -168,6 +185,11 @@ class Dataset:
             days = {day: asdict(partition) for day, partition in sorted(self._days.items())}
             await write_manifest(self._place, VIEWS, {"format": self.form, "days": days})
             self._unsaved = False
+
+
+def _is_settled(mark: str | None, at: datetime) -> bool:
+    """Whether the views that came late are stored: the mark is made before, and by another clock."""
+    return mark is None or time_ms(mark) < (at - GRACE).timestamp() * 1000
 
 
 async def copy(pieces: AsyncGenerator[memoryview, None], file: NewFile) -> tuple[int, str]:

@@ -6,12 +6,14 @@ from datetime import date
 from itertools import chain
 from typing import Final, Protocol
 
+from vitrina.domain.reports import Period
 from vitrina.domain.views import DAY_MS, midnight_ms
 from vitrina.ids import time_ms
 from vitrina.services.concurrency import gather
 from vitrina.store import keys
 from vitrina.store.listings import ProductListings
 from vitrina.store.products import ProductStore
+from vitrina.store.rollups import RollupStore
 from vitrina.store.table import MOST_KEYS
 from vitrina.store.views import Segment, ViewStore
 
@@ -27,6 +29,9 @@ class ViewSource(Protocol):
     async def first_day(self) -> date | None:
         """Return a day before which there are no views; None if there are none at all."""
 
+    async def marks(self, period: Period) -> Mapping[date, str]:
+        """Return a mark of each day that got views after it had closed, another one after each time, if it is known."""
+
     def open(self, day: date) -> "Day":
         """Start to read a day."""
 
@@ -37,8 +42,17 @@ class ViewSource(Protocol):
 class LiveSource:
     """The table itself: one query per shard and day, each read one page ahead; a page is tried `tries` times."""
 
-    def __init__(self, views: ViewStore, products: ProductStore, listings: ProductListings, *, tries: int = 1) -> None:
+    def __init__(
+        self,
+        views: ViewStore,
+        rollups: RollupStore,
+        products: ProductStore,
+        listings: ProductListings,
+        *,
+        tries: int = 1,
+    ) -> None:
         self._views = views
+        self._rollups = rollups
         self._products = products
         self._listings = listings
         self._tries = tries
@@ -48,6 +62,11 @@ class LiveSource:
         """Return the day on which the oldest product was created, live or deleted. Raises TableUnavailable."""
         first = await self._listings.first_created()
         return first and first.date()
+
+    async def marks(self, period: Period) -> Mapping[date, str]:
+        """Return the marks of the days' rollups. Raises TableUnavailable."""
+        stored = await self._rollups.stored(period)
+        return {day: rollup.mark for day, rollup in stored.items() if rollup.mark is not None}
 
     def open(self, day: date) -> "Day":
         """Start to read a day: up to 1 MB of each shard."""

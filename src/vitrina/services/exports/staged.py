@@ -62,6 +62,10 @@ class StagedSource:
         ((first,),) = await asyncio.to_thread(self._all, "SELECT min(day) FROM segments")
         return first and date.fromisoformat(first)
 
+    async def marks(self, _: Period) -> Mapping[date, str]:
+        """Return none: the rollups of the export are not read."""
+        return {}
+
     def open(self, day: date) -> Day:
         """Start to read a day, in the same order as from the table."""
         return Day(day, [self._pages(day, shard) for shard in range(keys.VIEW_SHARDS)], free=self._free)
