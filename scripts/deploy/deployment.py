@@ -40,6 +40,7 @@ class Deployment:
         Raises ClickException if the new version does not serve.
         """
         self.clear_failed_creation()
+        self._check_image({**self.stack.parameters(), **self.found.parameters, **parameters})
         if table is not None:
             self._import(table, {**self.found.parameters, **parameters}, template.read_text())
         before = self._current()
@@ -80,6 +81,13 @@ class Deployment:
             f"The stack {self.stack.name} is in {status}: repair the cause of the first failure above, then run "
             f"`aws cloudformation continue-update-rollback --stack-name {self.stack.name}` and up again."
         )
+
+    def _check_image(self, parameters: Mapping[str, str]) -> None:
+        """Raise ClickException without an image for Fargate: its tasks would fail for minutes, then the whole stack."""
+        if (parameters.get("ApiOn", "fargate"), parameters.get("Image", "unused")) == ("fargate", "unused"):
+            raise click.ClickException(
+                "ApiOn=fargate needs an image: push one and name it by -p Image=..., or choose -p ApiOn=lambda."
+            )
 
     def _import(self, table: str, parameters: Mapping[str, str], template: str) -> None:
         """Make a stack of a table alone. An import can create nothing beside it: the next change does."""

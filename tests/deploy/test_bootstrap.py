@@ -189,6 +189,15 @@ def test_it_clears_a_failed_creation_but_for_the_table(account: Account, capsys:
     assert dynamodb.describe_table(TableName=table)["Table"]["DeletionProtectionEnabled"]
 
 
+def test_fargate_without_an_image_is_refused_before_anything_is_made(account: Account) -> None:
+    stack = Stack(account.target(account.assume(SUBJECT)), "vitrina-production")
+    found = Prerequisites(bucket=BUCKET, files={}, parameters={})
+    for chosen in ({}, {"ApiOn": "fargate", "Image": "unused"}):
+        with pytest.raises(ClickException, match="ApiOn=fargate needs an image"):
+            Deployment(stack=stack, found=found, yes=True).up(chosen)
+    assert not stack.status()
+
+
 def test_a_restored_table_gets_a_new_stack(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its stream as the relay's source, and here with traces. Without code the API does not serve."""
     monkeypatch.setattr(deployment, "_PATIENCE", 0.0)

@@ -1,12 +1,22 @@
 """What `scripts/deploy/up` needs: each thing that is missing is one sentence, which says how to get it."""
 
 import json
+import ssl
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from scripts.deploy import commands
+from scripts.deploy.target import Target
 from scripts.devstack.engines import LOOPBACK, free_port
 
 COMMANDS = ("up", "down", "status", "logs")
@@ -38,6 +48,36 @@ def build(tmp_path: Path) -> Path:
 def describe(build: Path, runtime: str) -> None:
     """Write what a build is."""
     (build / "artifacts.json").write_text(json.dumps(KEYS | {"Runtime": runtime}))
+
+
+@pytest.fixture
+def balancer(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The address of a server with a certificate for another host, and the file of the authority that signed it."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name.from_rfc4514_string("CN=shop.example")
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file, secret = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    file.write_bytes(made.public_bytes(Encoding.PEM))
+    secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file, secret)
+    with ThreadingHTTPServer((LOOPBACK, 0), SimpleHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield f"https://{LOOPBACK}:{server.server_port}/", file
+        server.shutdown()
+
+
+def test_a_balancer_is_asked_by_its_own_host(balancer: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its certificate is for the domain that points to it, but by an authority that is known."""
+    url, authority = balancer
+    assert Target(kind="aws").get(url).status == 0
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    assert Target(kind="aws").get(url).status == 200
 
 
 def test_nothing_is_built(tmp_path: Path, build: Path) -> None:
