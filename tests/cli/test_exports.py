@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
 from base64 import b64encode
@@ -325,6 +326,32 @@ def test_standard_output_without_room_is_said_in_a_sentence(
         )
     assert done.stderr == b"Error: standard output: No space left on device\n"
     assert done.returncode == 1
+
+
+@pytest.mark.usefixtures("raw_items")
+def test_a_disk_without_room_is_said_in_a_sentence_and_left_as_it_was(
+    vitrina: Vitrina, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By each command that writes files. A limit on the size of files fails a write as a full disk does."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # It would write files of bytecode in part.
+    (tmp_path / "products.csv").write_text("before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for command in (
+        ("views", "export", *RANGE, "--out", str(tmp_path)),
+        ("prices", "export", "--out", str(tmp_path)),
+        ("products", "export", "--out", str(tmp_path / "products.csv")),
+        ("views", "report", *RANGE, "--out", str(tmp_path / "report.html")),
+    ):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50, hard))
+        try:
+            done = vitrina(*command)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert (done.exit_code, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert done.stderr.startswith("Error: "), done.stderr
+        assert "File too large" in done.stderr
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"products.csv"}
+    assert (tmp_path / "products.csv").read_text() == "before"
 
 
 @pytest.mark.parametrize(

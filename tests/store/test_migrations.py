@@ -381,9 +381,37 @@ async def test_a_run_is_taken_over_when_its_lease_expires(table: Table, said: li
     assert await claim(table, 1, "test", clock=watch, report=said.append) is None
 
 
-async def test_a_run_that_was_taken_over_fails(table: Table, said: list[Entry], only: Callable[[Any], None]) -> None:
+@pytest.mark.parametrize("skew", [timedelta(days=-1), timedelta(days=1)])
+async def test_a_wrong_clock_neither_lengthens_nor_shortens_a_lease(
+    table: Table, said: list[Entry], only: Callable[[Any], None], skew: timedelta
+) -> None:
+    """Runs that die by it make no later run wait for a day, and those that work are not taken over."""
+    ended = clock.now() - timedelta(seconds=2)
+    actions = [MigrationItem.type.set(MigrationItem), MigrationItem.v.set(1), MigrationItem.held_until.set(ended)]
+    await table.update(Update(keys.migration(1), [*actions, MigrationItem.runner.set("dead")]))
+    held: list[datetime] = []
+
+    async def run(table: Table, _: Ledger) -> None:
+        item = await table.get(keys.migration(1), consistent=True)
+        assert isinstance(item, MigrationItem)
+        held.append(item.held_until)
+
+    only(run)
+    async with asyncio.timeout(10):
+        await migrate(table, said.append, clock=lambda: clock.now() + skew)
+    assert abs(held[0] - LEASE - clock.now()) < timedelta(seconds=10)
+
+
+async def test_a_run_that_was_taken_over_fails(
+    table: Table, said: list[Entry], only: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It must not mark the migration as finished."""
     watch = Watch()
+
+    async def undated(_: keys.Key) -> tuple[None, None]:
+        return None, None
+
+    monkeypatch.setattr(table, "get_dated", undated)
 
     async def run(table: Table, ledger: Ledger) -> None:
         watch.pass_by(LEASE + timedelta(seconds=1))

@@ -7,6 +7,7 @@ from typing import Final
 from pynamodb.expressions.condition import Condition
 
 from vitrina.domain.notices import Mail, Notice, NoticePreferences, Waiting
+from vitrina.domain.pages import Position
 from vitrina.domain.users import User
 from vitrina.ids import new_id
 from vitrina.store import keys
@@ -14,8 +15,8 @@ from vitrina.store.codecs.accounts import user_from
 from vitrina.store.codecs.notices import mail_from, mail_item, notice_from, preferences_from
 from vitrina.store.items import Item, MailItem, NoticeItem, NoticePreferencesItem, UserItem, expect_type
 from vitrina.store.operations import ABSENT, Delete, Put, Query, Update
-from vitrina.store.paging import pages
 from vitrina.store.table import ConditionFailed, Table
+from vitrina.store.table_clock import TableClock
 
 MOST_NOTICES: Final = 500
 """Notices in one digest; the rest go into the next one."""
@@ -42,24 +43,34 @@ class MailStore:
         self._table = table
 
     async def due(
-        self, shard: int, *, at: datetime, since: datetime | None = None, leave_out: Container[str] = ()
+        self,
+        shard: int,
+        *,
+        at: datetime,
+        since: datetime | None = None,
+        leave_out: Container[str] = (),
+        clock: TableClock | None = None,
     ) -> list[Waiting]:
         """Find the mail that has become due from `since` to `at` in one shard: 1 call for each page of 250 items.
 
         The index lags behind the table, so a notice may have been mailed already. Accounts in `leave_out` are skipped,
-        so that many notices of one of them do not delay the others.
+        so that many notices of one of them do not delay the others. The `clock` follows the dates of the responses.
         """
         condition = (Item.due == keys.due_mail(shard)) & Item.due_at.between(since or _EARLIEST, at)
         query = Query(condition=condition, index=keys.DUE_BY_TIME, fresh=True)
+        clock = clock or TableClock()
         found: dict[str, Waiting] = {}
-        async for items in pages(self._table, query, limit=_PAGE):
+        position: Position | None = None
+        while True:
+            sent = clock.ticks
+            items, position, date = await self._table.query_dated(query, limit=_PAGE, start=position)
+            clock.note(date, sent=sent)
             for item in items:
                 assert isinstance(item, (MailItem, NoticeItem))  # noqa: S101 - only these have the index's keys
                 if item.user_id not in leave_out and not _may_grow(item, at):
                     _collect(item, found.setdefault(item.user_id, Waiting(item.user_id)))
-            if len(found) >= MOST_ACCOUNTS:
-                break
-        return list(found.values())
+            if position is None or len(found) >= MOST_ACCOUNTS:
+                return list(found.values())
 
     async def take(
         self, user_id: str, notice_ids: tuple[str, ...], *, digest: bool, at: datetime, lease: timedelta

@@ -86,8 +86,7 @@ class Table:
         """Read one item consistently; also return the time by the table's clock, None without the header `Date`."""
         options: Arguments = {"Key": raw_key(key), "ConsistentRead": True}
         response = await self._call("GetItem", self._writer.get_item, TableName=self.name, **options)
-        date = response["ResponseMetadata"]["HTTPHeaders"].get("date")
-        return _decoded(response.get("Item")), None if date is None else parsedate_to_datetime(date)
+        return _decoded(response.get("Item")), _date(response)
 
     async def get_many(self, keys: Sequence[Key], *, consistent: bool) -> dict[Key, Item]:
         """Return the items that exist, by key: 1 call for each `MOST_KEYS`."""
@@ -135,6 +134,13 @@ class Table:
         """Read one page of a query."""
         raw, position = await self.query_raw(query, limit=limit, start=start)
         return [Item.from_raw_data(item) for item in raw], position
+
+    async def query_dated(
+        self, query: Query, *, limit: int, start: Position | None = None
+    ) -> tuple[list[Item], Position | None, datetime | None]:
+        """Read as `query` does; also return the time by the table's clock, None without the header `Date`."""
+        response, position = await self._query(query, _starting(start) | {"Limit": limit})
+        return [Item.from_raw_data(item) for item in response["Items"]], position, _date(response)
 
     async def query_raw(
         self, query: Query, *, limit: int, start: Position | None = None
@@ -316,6 +322,11 @@ class Table:
 
 def _starting(after: Position | None) -> Arguments:
     return {} if after is None else {"ExclusiveStartKey": {name: {"S": value} for name, value in after.items()}}
+
+
+def _date(response: Any) -> datetime | None:  # noqa: ANN401 - DynamoDB's own response
+    date = response["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return None if date is None else parsedate_to_datetime(date)
 
 
 def _decoded(raw: Mapping[str, Any] | None) -> Item | None:

@@ -50,7 +50,10 @@ class Outbox(Transport):
 
 
 class MailHarness:
-    """Mailers on a table of admins, at the time of `clock` and the `seconds` of a monotonic clock."""
+    """Mailers on a table of admins, at the time of `clock` and the `seconds` of a monotonic clock.
+
+    The table's responses have the date `table_time`; without one, the mailers go by their own clocks.
+    """
 
     def __init__(self, table: Table, settings: Settings) -> None:
         self.table = table
@@ -58,16 +61,23 @@ class MailHarness:
         self.clock = Clock(LATER)
         self.seconds = 1000.0
         self.outbox = Outbox()
+        self.table_time: datetime | None = None
+        self._query_dated = table.query_dated
+        table.query_dated = self._query_dated_anew  # type: ignore[method-assign]
         self.store = MailStore(table)
         self.users = UserStore(table)
 
-    def mailer(self, **options: Any) -> Mailer:  # noqa: ANN401 - a setting's own field checks its value
-        """Return a new mailer with these settings, which shares no memory with the others."""
+    async def _query_dated_anew(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as the table's
+        items, position, _ = await self._query_dated(*arguments, **options)
+        return items, position, self.table_time
+
+    def mailer(self, *, clock: Clock | None = None, **options: Any) -> Mailer:  # noqa: ANN401 - a setting's own field checks its value
+        """Return a new mailer with these settings, which shares no memory with the others, by its own `clock`."""
         return Mailer(
             self.store,
             self.outbox,
             self.settings.model_copy(update=options),
-            clock=self.clock,
+            clock=clock or self.clock,
             monotonic=lambda: self.seconds,
             settle=Backoff(first=0, longest=0),
         )

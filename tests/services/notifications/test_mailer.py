@@ -10,13 +10,14 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from tests.mail.samples import AT
+from tests.service import Clock
 from tests.services.notifications.harness import LATER, MailHarness, identity
 from vitrina.config import Settings
 from vitrina.domain.notices import Waiting
 from vitrina.domain.users import Role
 from vitrina.errors import TableUnavailable
 from vitrina.mail.message import ATTEMPT_HEADER
-from vitrina.mail.transport import MailHeldBack, MailNotSent, MailRefused
+from vitrina.mail.transport import MailHeldBack, MailNotSent, MailRefused, Message
 from vitrina.services.notifications.mailer import RETRY
 from vitrina.store import keys
 from vitrina.store.table import Table
@@ -311,14 +312,14 @@ async def test_notices_behind_a_mail_that_waits_are_not_read_before_its_next_try
         harness.outbox.fails[admin.email] = [
             MailHeldBack("MessageRejected", "verify", concerns_all=False) for _ in range(9)
         ]
-    good, query, calls = await harness.admin(), harness.table.query, 0
+    good, query, calls = await harness.admin(), harness.table.query_dated, 0
 
     async def counted(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
         nonlocal calls
         calls += 1
         return await query(*arguments, **options)
 
-    monkeypatch.setattr(harness.table, "query", counted)
+    monkeypatch.setattr(harness.table, "query_dated", counted)
     sender = harness.mailer()
     await sender.send_due()
     assert calls > 4
@@ -388,6 +389,72 @@ async def test_a_clock_that_is_set_back_stops_no_mail(harness: MailHarness) -> N
     await harness.add_due(good, due_at=harness.clock.at)
     await sender.send_due()
     assert len(harness.outbox.sent) == 1
+
+
+async def test_no_clock_that_is_wrong_takes_a_mail_from_its_sender(harness: MailHarness) -> None:
+    """Two processes whose clocks differ by hours agree on a lease by the table's clock."""
+    harness.table_time = LATER
+    await harness.add_due(await harness.admin(), [1, 2], digest=True)
+    behind, ahead = (harness.mailer(clock=Clock(LATER + timedelta(hours=hours))) for hours in (-2, 2))
+    send = harness.outbox.send
+
+    async def send_slowly(message: Message) -> None:
+        for _ in range(2):
+            await asyncio.gather(behind.send_due(), ahead.send_due())
+        await send(message)
+
+    harness.outbox.send = send_slowly  # type: ignore[method-assign]
+    for sender in (behind, ahead):
+        await sender.send_due()
+    assert [message["Subject"] for message in harness.outbox.sent] == ["2 price changes"]
+    assert await harness.due() == []
+
+
+async def test_a_lease_ends_by_the_tables_clock_alone(harness: MailHarness) -> None:
+    """The header has whole seconds: a lease is a second longer. The own clock may be set meanwhile, to any time."""
+    harness.table_time = LATER
+    await harness.add_due(await harness.admin())
+
+    async def die(_: Message) -> None:
+        raise asyncio.CancelledError
+
+    with pytest.MonkeyPatch.context() as dying:
+        dying.setattr(harness.outbox, "send", die)
+        with pytest.raises(asyncio.CancelledError):
+            await harness.mailer().send_due()
+    clock = Clock(LATER + timedelta(days=2))
+    other = harness.mailer(clock=clock)
+    harness.table_time += timedelta(seconds=60)
+    await other.send_due()
+    assert harness.outbox.sent == []
+    clock.at = LATER - timedelta(days=2)
+    harness.table_time += timedelta(seconds=1)
+    harness.seconds += 1
+    await other.send_due()
+    assert [message[ATTEMPT_HEADER] for message in harness.outbox.sent] == ["2"]
+
+
+@pytest.mark.parametrize("step", [timedelta(days=-1), timedelta(days=1)])
+async def test_a_clock_that_is_set_neither_shortens_nor_lengthens_a_pause(
+    harness: MailHarness, step: timedelta
+) -> None:
+    """Neither that of a mail that was not accepted, nor that of all mail while the mail account is refused."""
+    harness.table_time = LATER
+    admins = [await harness.admin() for _ in range(2)]
+    for admin in admins:
+        await harness.add_due(admin)
+    harness.outbox.fails[admins[0].email] = [MailNotSent("451")]
+    harness.outbox.fails[admins[1].email] = [MailHeldBack("SendingPausedException", "enable sending")]
+    clock = Clock(LATER)
+    sender = harness.mailer(clock=clock)
+    await sender.send_due()
+    clock.at += step
+    await sender.send_due()
+    assert harness.outbox.sent == []
+    harness.seconds += 60 * 2
+    harness.table_time += timedelta(minutes=2)
+    await sender.send_due()
+    assert len(harness.outbox.sent) == 2
 
 
 async def test_a_mail_that_another_process_took_over_is_left_to_it(harness: MailHarness) -> None:

@@ -1,8 +1,8 @@
 """Sends the mail that is due (R9): at least once, and twice only if a sender dies between sending and marking.
 
 All state is in the table: a notice is due from the write of its inbox entry on, and a mail that is being sent is due
-again once its lease ends. A poll costs 4 queries; a mail costs 3 requests, 1 for each notice, and 1 more for each half
-lease time that it takes.
+again once its lease ends, by the table's clock. So no process whose own clock is wrong takes a mail from its sender. A
+poll costs 4 queries; a mail costs 3 requests, 1 for each notice, and 1 more for each half lease time that it takes.
 
 While an account's mail must wait, its other notices stay due. They may be thousands, so polls read only what has become
 due since all accounts that could be served were; that includes the mail itself, once it may be tried again.
@@ -33,6 +33,7 @@ from vitrina.services.concurrency import gather
 from vitrina.services.notifications.holds import Holds, PausedAccounts
 from vitrina.store.keys import MAIL_SHARDS
 from vitrina.store.mails import MOST_ACCOUNTS, MOST_NOTICES, MailHeld, MailStore
+from vitrina.store.table_clock import TableClock
 
 log = structlog.get_logger(__name__)
 
@@ -98,11 +99,12 @@ class Mailer:
         self._attempts = settings.mail_attempts
         # Two processes would send a mail whose sending could outlast its lease.
         self._lease = max(settings.mail_lease_time, 2 * settings.mail_timeout)
-        self._clock = clock
+        self._own_clock = clock
+        self._clock = TableClock(clock, monotonic=monotonic)
         self._monotonic = monotonic
         self._settle = settle
-        self._paused = PausedAccounts(clock)
-        self._holds = Holds(clock)
+        self._paused = PausedAccounts(self._clock)
+        self._holds = Holds(self._clock)
 
     async def send_due(self, *, go_on: Callable[[], bool] = lambda: True) -> bool:
         """Send what is due now; returns whether more is due already. Starts no further mail once `go_on` is false.
@@ -117,7 +119,7 @@ class Mailer:
         if at < self._holds.until:
             return False
         since = self._paused.since()
-        shards = await self._due(at, since)
+        shards = await self._due(since)
         due = [waiting for found in shards for waiting in found]
         turns = await gather((self._turn(each, may_send) for each in due), at_once=_ACCOUNTS_AT_ONCE)
         ended = list(zip(due, turns, strict=True))
@@ -132,11 +134,15 @@ class Mailer:
 
     async def count_due(self) -> int:
         """Count the accounts with mail that is due, up to 64 in each shard. Raises TableUnavailable."""
-        return sum(map(len, await self._due(self._clock(), None)))
+        return sum(map(len, await self._due(None)))
 
-    async def _due(self, at: datetime, since: datetime | None) -> list[list[Waiting]]:
+    async def _due(self, since: datetime | None) -> list[list[Waiting]]:
         """Read the due mail of each shard, without that of paused accounts."""
-        polls = (self._store.due(shard, at=at, since=since, leave_out=self._paused) for shard in range(MAIL_SHARDS))
+        at = max(self._own_clock(), self._clock())  # The table's clock alone would be up to a second late.
+        polls = (
+            self._store.due(shard, at=at, since=since, leave_out=self._paused, clock=self._clock)
+            for shard in range(MAIL_SHARDS)
+        )
         return await gather(polls, at_once=MAIL_SHARDS)
 
     async def _turn(self, waiting: Waiting, go_on: Callable[[], bool]) -> _Turn:
@@ -153,7 +159,7 @@ class Mailer:
                     return _Turn.MORE
                 began = self._monotonic()
                 mail = await self._store.take(
-                    waiting.user_id, notice_ids, digest=digest, at=self._clock(), lease=timedelta(seconds=self._lease)
+                    waiting.user_id, notice_ids, digest=digest, at=self._clock(), lease=self._lease_length
                 )
                 if not await self._send(_LeasedMail(mail, began + self._lease)):
                     return _Turn.STOPPED
@@ -167,10 +173,12 @@ class Mailer:
         return _Turn.STOPPED
 
     async def _take_over(self, mail: Mail) -> bool:
-        """Send a mail whose lease has ended; returns whether the account's other mails may follow."""
+        """Send a mail whose lease has ended; returns whether the account's other mails may follow. Raises MailHeld."""
         began = self._monotonic()
+        if mail.due_at > self._clock():
+            raise MailHeld(mail.due_at)
         try:
-            mail = await self._store.take_over(mail, at=self._clock(), lease=timedelta(seconds=self._lease))
+            mail = await self._store.take_over(mail, at=self._clock(), lease=self._lease_length)
         except MailHeld:
             # Another process was faster, or the index does not show yet that the mail was sent.
             return True
@@ -242,10 +250,15 @@ class Mailer:
         began = self._monotonic()
         if held.lease_ends - began >= at_least:
             return
-        until = self._clock() + timedelta(seconds=self._lease)
+        until = self._clock() + self._lease_length
         if not await self._store.postpone(held.mail, until=until, failed=False):
             raise _LeaseLost
         held.lease_ends = began + self._lease
+
+    @property
+    def _lease_length(self) -> timedelta:
+        """The time of a lease from `_clock` on, which is long enough although it may be later."""
+        return timedelta(seconds=self._lease) + self._clock.uncertainty
 
     async def _give_up(self, held: _LeasedMail, why: str) -> bool:
         log.error("mail_given_up", **held.log_fields, notices=len(held.mail.notice_ids), why=why)

@@ -1,8 +1,8 @@
 """The ledger: an item for each migration that was started on the table, held by one run at a time.
 
 A run holds an entry for `LEASE`, and extends the lease while it works and with each checkpoint. If the run releases the
-entry, or dies and lets the lease expire, the next run continues from the last checkpoint. Clocks that differ by more
-than the lease could let two runs work at once; that is wasteful but harmless, since migrations are idempotent.
+entry, or dies and lets the lease expire, the next run continues from the last checkpoint. All runs go by the table's
+clock. Two at once would be wasteful but harmless, since migrations are idempotent.
 """
 
 import asyncio

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from vitrina.clock import Clock, now
 from vitrina.errors import TableUnavailable
+from vitrina.store import keys
 from vitrina.store.migrations import (
     m0001_baseline,
     m0002_index_keys,
@@ -17,6 +18,7 @@ from vitrina.store.migrations import (
 )
 from vitrina.store.migrations.ledger import Entry, Held, Ledger, Lost, Report, State, claim, entries, reopen
 from vitrina.store.table import Table
+from vitrina.store.table_clock import TableClock
 
 
 class Migration(Protocol):
@@ -45,15 +47,19 @@ _POLL: Final = 1.0
 async def migrate(table: Table, report: Report, *, again: int | None = None, clock: Clock = now) -> None:
     """Run the unfinished migrations; `again` is the number of a finished migration to run once more.
 
-    Waits for a migration that another run holds, and reports its progress. Raises LookupError if there is no migration
-    `again`, Lost, TableUnavailable and the errors of a migration; the next call continues where this one stopped.
+    Waits for a migration that another run holds, by the table's clock, and reports its progress. Raises LookupError if
+    there is no migration `again`, Lost, TableUnavailable and the errors of a migration; the next call continues where
+    this one stopped.
     """
     if again is not None:
         if again not in MIGRATIONS:
             raise LookupError(f"there is no migration {again}")
         await reopen(table, again)
+    common = TableClock(clock)
+    sent = common.ticks
+    common.note((await table.get_dated(keys.SUPER_ADMINS))[1], sent=sent)
     for number, migration in MIGRATIONS.items():
-        ledger = await _claimed(table, number, migration.NAME, report=report, clock=clock)
+        ledger = await _claimed(table, number, migration.NAME, report=report, clock=common)
         if ledger is None:
             continue
         try:
