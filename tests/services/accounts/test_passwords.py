@@ -98,7 +98,17 @@ async def test_a_common_password_or_ones_own_name_is_easily_guessed(passwords: P
     assert await passwords.is_common(password.upper(), context=CONTEXT)
 
 
-@pytest.mark.parametrize("password", ["blue-lantern-2026", "İstanbul'da kestane", "💡🦊🌻🚀🧭🌊🍋🎻🪁🐢🥨🦉"])
+@pytest.mark.parametrize(
+    "password",
+    [
+        "blue-lantern-2026",
+        "İstanbul'da kestane",
+        "💡🦊🌻🚀🧭🌊🍋🎻🪁🐢🥨🦉",
+        "passwordpassword1234-otter-gravel",
+        "a" * 72 + "b",
+        "é" * 37,
+    ],
+)
 async def test_an_unusual_password_is_not_easily_guessed(passwords: Passwords, password: str) -> None:
     assert not await passwords.is_common(password, context=CONTEXT)
 

@@ -31,6 +31,8 @@ _FEWEST_GUESSES: Final = 10**6
 """Below it zxcvbn calls a password "very guessable": common passwords, and simple variations of them."""
 _ESTIMATED_LENGTH: Final = 20
 """Characters that zxcvbn gets to see: 72 characters of l33t substitutions take it 10 s, 20 take 0.4 s at most."""
+_LONGEST_COMMON: Final = 32
+"""Characters of the longest password that may be common; a longer one is no usual one, even if it begins like one."""
 _NO_DIGEST: Final = "." * 31
 """Stands for the digest in a hash that nobody has: a check takes as long as any, and making it takes none of that."""
 _ESTIMATE_LOCK: Final = threading.Lock()
@@ -73,6 +75,8 @@ class Passwords:
         words = {"vitrina", *context, *re.split(r"\W+", " ".join(context))}
         if fold(password) in map(fold, words):
             return True
+        if len(password) > _LONGEST_COMMON:
+            return False
         return await self._new.run(lambda: _guesses(password[:_ESTIMATED_LENGTH], sorted(words)) < _FEWEST_GUESSES)
 
     def close(self) -> None:
