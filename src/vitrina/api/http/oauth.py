@@ -10,7 +10,16 @@ import orjson
 from aiohttp import web
 
 from vitrina.api.http.body import JSON
-from vitrina.api.http.problems import InvalidTokenRequest, describe, problem
+from vitrina.api.http.problems import (
+    BadRequest,
+    InvalidHeader,
+    InvalidTokenRequest,
+    PayloadTooLarge,
+    RequestTimeout,
+    UnsupportedMediaType,
+    describe,
+    problem,
+)
 from vitrina.errors import InvalidCredentials, InvalidToken, TokenReused, ValidationFailed, VitrinaError
 
 FORM: Final = "application/x-www-form-urlencoded"
@@ -46,8 +55,10 @@ def token_error(error: VitrinaError) -> tuple[int, dict[str, str]]:
             description = "; ".join(f"{'.'.join(map(str, field.path))} {field.detail}" for field in error.errors)
         case InvalidCredentials() | InvalidToken() | TokenReused():
             status, code = HTTPStatus.BAD_REQUEST.value, "invalid_grant"
+        case BadRequest() | InvalidHeader() | PayloadTooLarge() | RequestTimeout() | UnsupportedMediaType():
+            code = "invalid_request"  # The status says more.
         case _:
-            pass  # RFC 6749 has no code for the others: the problem's own status and code say more.
+            pass  # RFC 6749 has no code for the others.
     return status, {"error": code, "error_description": description}
 
 

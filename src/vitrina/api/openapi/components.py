@@ -149,8 +149,8 @@ SCHEMAS: Final[Json] = {
         "properties": {
             "error": {
                 "type": "string",
-                "description": "`invalid_request`, `invalid_grant`, `invalid_scope`, `unsupported_grant_type`, or the "
-                "`code` of the problem that this is elsewhere.",
+                "description": "`invalid_request`, `invalid_grant`, `invalid_scope`, `unsupported_grant_type`, or with "
+                "429, 500 and 503 the `code` of the problem that this is elsewhere.",
             },
             "error_description": {"type": "string"},
         },
