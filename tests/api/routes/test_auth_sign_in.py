@@ -124,6 +124,21 @@ async def test_each_field_is_required_and_a_string(anonymous: Client, somebody: 
     refused(await anonymous.post("/v1/auth/login", somebody.credentials | {"role": "admin"}), "/role")
 
 
+@pytest.mark.parametrize("control", ["\0", "\n", "\t", "\x85"])
+async def test_a_control_character_is_refused_with_its_field(anonymous: Client, somebody: Person, control: str) -> None:
+    """Line breaks and tabs too: no e-mail, password or token has one."""
+    bodies = (
+        ("login", "email", somebody.credentials),
+        ("login", "password", somebody.credentials),
+        ("refresh", "refresh_token", {"refresh_token": somebody.tokens["refresh_token"]}),
+        ("password", "current_password", {"current_password": PASSWORD, "new_password": "green-harbour-2026"}),
+    )
+    for route, field, body in bodies:
+        spoilt = body | {field: f"{body[field][:5]}{control}{body[field][5:]}"}
+        refused(await somebody.post(f"/v1/auth/{route}", spoilt), f"/{field}")
+    ok(await anonymous.post("/v1/auth/login", somebody.credentials | {"email": f" {somebody.email}\r\n"}))
+
+
 async def test_each_sign_in_is_a_session_of_its_own(anonymous: Client, somebody: Person) -> None:
     """One session can end while the other continues."""
     other = await sign_in(anonymous, somebody.account)

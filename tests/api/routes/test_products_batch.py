@@ -161,12 +161,19 @@ async def test_a_control_character_refuses_its_operation_alone(admin: Person, pr
     """As it refuses a single request; a lone surrogate is no JSON, so it refuses the whole body."""
     bad = {"op": "patch", "id": product["id"], "name": "a\x00b"}
     made = await results(
-        admin, bad, {"op": "delete", "sku": "NOBODY"}, {"op": "delete", "sku": "A", "a\x01": 1}, upsert()
+        admin,
+        bad,
+        {"op": "delete", "sku": "NOBODY"},
+        {"op": "delete", "sku": "A", "a\x01": 1},
+        {"op": "delete", "sku": "A\n"},
+        {"op": "patch", "id": "\t"},
+        upsert(),
     )
-    assert statuses(made) == [422, 404, 422, 201]
+    assert statuses(made) == [422, 404, 422, 422, 422, 201]
     problems = [result.get("problem", {}).get("errors") for result in made]
     assert problems[0] == [{"pointer": "/operations/0/name", "detail": "holds a control character"}]
-    assert [error["pointer"] for error in problems[2]] == ["/operations/2/a\x01"]
+    pointers = [error["pointer"] for refusal in problems[2:5] for error in refusal]
+    assert pointers == ["/operations/2/a\x01", "/operations/3/sku", "/operations/4/id"]
     refused(await admin.post(PATH, {"operations": [], "a\x00": 1}), "/a\x00")
     body = b'{"operations": [{"op": "delete", "sku": "\\ud800"}]}'
     problem(await admin.post(PATH, data=body, headers={"Content-Type": "application/json"}), 400, "malformed_json")

@@ -10,8 +10,7 @@ from vitrina.api.http.responses import Resource
 from vitrina.api.http.validation import BodyModel
 from vitrina.api.schemas.analytics import Day
 from vitrina.api.schemas.fields import (
-    NO_CONTROLS_IN_FORMS,
-    NO_CONTROLS_IN_JSON,
+    NO_CONTROLS,
     AccountName,
     Email,
     Line,
@@ -20,19 +19,20 @@ from vitrina.api.schemas.fields import (
     Time,
     WholeNumber,
     absent,
+    refuse_controls,
 )
 from vitrina.domain.api_keys import DEFAULT_DAYS, MOST_DAYS, Scope
 from vitrina.domain.users import MAX_EMAIL, Role, Session, typed_email
 
+_TYPED: Final = NO_CONTROLS[1:-1]
 TypedEmail = Annotated[
     str,
     AfterValidator(typed_email),
-    Field(min_length=1, json_schema_extra={"maxLength": MAX_EMAIL, "pattern": NO_CONTROLS_IN_JSON}),
+    AfterValidator(refuse_controls),
+    Field(min_length=1, json_schema_extra={"maxLength": MAX_EMAIL, "pattern": rf"^[\t-\r]*{_TYPED}[\t-\r]*$"}),
 ]
 """An e-mail as somebody types it to sign in, which need not be valid."""
-
-
-_OPTIONAL: Final[dict[str, Any]] = {"minLength": 0, "pattern": NO_CONTROLS_IN_FORMS}
+_OPTIONAL: Final[dict[str, Any]] = {"minLength": 0}
 """What differs for a field of a form, where an empty one counts as left out."""
 
 
@@ -103,7 +103,9 @@ class TokenRequest(BodyModel):
 
     grant_type: Annotated[str, Field(json_schema_extra={"enum": ["password", "refresh_token"]})]
     username: TypedEmail = Field(
-        default_factory=absent, description="The e-mail, for the grant `password`.", json_schema_extra=_OPTIONAL
+        default_factory=absent,
+        description="The e-mail, for the grant `password`.",
+        json_schema_extra=_OPTIONAL | {"pattern": rf"^\t*{_TYPED}\t*$"},
     )
     password: Secret = Field(
         default_factory=absent, description="For the grant `password`.", json_schema_extra=_OPTIONAL

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import orjson
 from pydantic import (
+    AfterValidator,
     Field,
     GetCoreSchemaHandler,
     RootModel,
@@ -21,7 +22,17 @@ from vitrina.api.http.body import control_characters
 from vitrina.api.http.problems import TABLE, InternalError, describe
 from vitrina.api.http.responses import Resource, render
 from vitrina.api.http.validation import BodyModel, failed
-from vitrina.api.schemas.fields import Currency, Description, Line, Price, Sku, WholeNumber, absent
+from vitrina.api.schemas.fields import (
+    NO_CONTROLS,
+    Currency,
+    Description,
+    Line,
+    Price,
+    Sku,
+    WholeNumber,
+    absent,
+    refuse_controls,
+)
 from vitrina.api.schemas.products import ManagedProduct
 from vitrina.domain.money import DEFAULT_CURRENCY
 from vitrina.domain.products import ProductDraft, check_sku
@@ -34,8 +45,9 @@ from vitrina.store.idempotency import StoredResponse
 MOST_OPERATIONS: Final = 100
 _OPS: Final = ("upsert", "patch", "delete")
 _Version = Annotated[WholeNumber, Field(ge=1, description="The version that the product must have, as in `If-Match`.")]
-_Id = Annotated[str, Field(description="The product's id.")]
-_HolderSku = Annotated[str, Field(description="The product's SKU, in any case.", examples=["LAMP-01"])]
+_Name = Annotated[str, AfterValidator(refuse_controls), Field(json_schema_extra={"pattern": NO_CONTROLS})]
+_Id = Annotated[_Name, Field(description="The product's id.")]
+_HolderSku = Annotated[_Name, Field(description="The product's SKU, in any case.", examples=["LAMP-01"])]
 """A name of a product: one that is no SKU is `not_found`, as in a path."""
 
 
