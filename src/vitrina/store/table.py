@@ -1,19 +1,19 @@
 """The table. All requests for its data are sent by this class."""
 
-import asyncio
 import math
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
 from vitrina.aws import Clients
 from vitrina.domain.pages import Position
-from vitrina.errors import Conflict, Overloaded, TableUnavailable
+from vitrina.errors import Conflict
 from vitrina.store.calls import Method, RetryPolicy, Tries, client_call
 from vitrina.store.items import Item, RawItem
 from vitrina.store.keys import Key
@@ -29,6 +29,7 @@ from vitrina.store.operations import (
     Update,
     raw_key,
 )
+from vitrina.store.turns import Turns
 
 MOST_KEYS: Final = 100
 """The most items of a BatchGetItem, and the most operations of a transaction."""
@@ -37,14 +38,6 @@ MOST_PUTS: Final = 25
 _INVALID: Final = frozenset({"ItemCollectionSizeLimitExceeded", "ValidationError"})
 """Reasons of a cancelled transaction that no later try would change."""
 _CONFLICT: Final = "TransactionConflict"
-_MOST_COMMITS: Final = 16
-"""Transactions of one process that are in flight at once, a quarter of the connections that a client keeps.
-
-At 15 ms each they are 1,000 a second, more than a process can prepare. A slow engine gets no more of them than it can
-carry out before they time out: with 300 writers, DynamoDB Local on disk did 13 a second instead of 72.
-"""
-_WAIT: Final = 0.4
-"""Share of an operation's deadline for which a transaction waits until it may be sent: 1 s of 2.5 s."""
 
 ItemPage = tuple[list[Item], Position | None]
 """Items, and the position of the next page, None at the end."""
@@ -74,8 +67,7 @@ class Table:
         self._reader = clients.reader
         self._writer = clients.writer
         self._retries = RetryPolicy(deadline=deadline, patience=patience)
-        self._longest_wait = _WAIT * deadline
-        self._commits = None if patience is not None else asyncio.Semaphore(_MOST_COMMITS)
+        self._turns = None if patience is not None else Turns(deadline=deadline)
 
     async def get(self, key: Key, *, consistent: bool) -> Item | None:
         """Read one item: 0.5 units for each 4 KB, 1 if consistent."""
@@ -214,27 +206,8 @@ class Table:
             "ClientRequestToken": str(uuid.uuid4()),
         }
         tries, method = self._retries.start(within=within), self._writer.transact_write_items
-        await self._transaction("TransactWriteItems", method, arguments, tries, steps, turn=lambda: self._turn(tries))
-
-    @asynccontextmanager
-    async def _turn(self, tries: Tries) -> AsyncIterator[None]:
-        """Wait until another transaction may be in flight, unless this is bulk work.
-
-        Raises Overloaded, but TableUnavailable if an earlier try may have succeeded, and what `Tries.check_time` does.
-        """
-        if self._commits is None:
-            yield
-            return
-        try:
-            async with asyncio.timeout(self._longest_wait):
-                await self._commits.acquire()
-        except TimeoutError:
-            raise (TableUnavailable if tries.repeats else Overloaded) from None
-        try:
-            tries.check_time()
-            yield
-        finally:
-            self._commits.release()
+        turn = nullcontext if self._turns is None else partial(self._turns.take, tries)
+        await self._transaction("TransactWriteItems", method, arguments, tries, steps, turn=turn)
 
     async def snapshot(self, keys: Sequence[Key]) -> dict[Key, Item]:
         """Return up to `MOST_KEYS` items at one moment, by key: 2 units for each 4 KB. Raises Conflict."""

@@ -8,13 +8,13 @@ from prometheus_client import REGISTRY
 
 from vitrina.aws import Clients
 from vitrina.errors import Overloaded, TableUnavailable
-from vitrina.store import keys, table as module
+from vitrina.store import keys
 from vitrina.store.calls import TimePassed
 from vitrina.store.items import SkuItem
 from vitrina.store.operations import Put, Step
 from vitrina.store.table import Table
+from vitrina.store.turns import AT_ONCE
 
-MOST = module._MOST_COMMITS
 STEPS = [Step(Put(SkuItem.keyed(keys.sku("lamp"), product_id="1")))]
 
 
@@ -51,22 +51,22 @@ def counted_calls() -> float:
 
 async def test_a_transaction_waits_for_its_turn() -> None:
     table, client = slow_table()
-    commits = [asyncio.create_task(table.commit(STEPS)) for _ in range(3 * MOST)]
+    commits = [asyncio.create_task(table.commit(STEPS)) for _ in range(3 * AT_ONCE)]
     await asyncio.sleep(0.01)
-    assert client.calls == MOST
+    assert client.calls == AT_ONCE
     client.done.set()
     await asyncio.gather(*commits)
-    assert client.calls == 3 * MOST
+    assert client.calls == 3 * AT_ONCE
 
 
 async def test_those_that_wait_too_long_are_refused_unsent() -> None:
     """By a 503 with `Retry-After`; nothing was written, and the next one is sent again."""
     table, client = slow_table(deadline=1)
     before = counted_calls()
-    sent = [asyncio.create_task(table.commit(STEPS)) for _ in range(MOST)]
-    refused = await asyncio.gather(*(table.commit(STEPS) for _ in range(MOST)), return_exceptions=True)
+    sent = [asyncio.create_task(table.commit(STEPS)) for _ in range(AT_ONCE)]
+    refused = await asyncio.gather(*(table.commit(STEPS) for _ in range(AT_ONCE)), return_exceptions=True)
     assert {type(each) for each in refused} == {Overloaded}
-    assert client.calls == counted_calls() - before == MOST
+    assert client.calls == counted_calls() - before == AT_ONCE
     client.done.set()
     await asyncio.gather(*sent)
     await table.commit(STEPS)
@@ -76,7 +76,7 @@ async def test_a_transaction_that_may_have_been_written_is_not_called_refused() 
     """Its response was lost, and its next try got no turn."""
     table, client = slow_table(deadline=1)
     client.is_lost = True
-    first, *others = [asyncio.create_task(table.commit(STEPS)) for _ in range(1 + MOST)]
+    first, *others = [asyncio.create_task(table.commit(STEPS)) for _ in range(1 + AT_ONCE)]
     with pytest.raises(TableUnavailable):
         await first
     client.done.set()
@@ -86,21 +86,21 @@ async def test_a_transaction_that_may_have_been_written_is_not_called_refused() 
 async def test_a_transaction_whose_time_has_passed_in_the_queue_is_not_sent() -> None:
     """Its items have the time at which it was made, by which readers of the feed tell what is complete."""
     table, client = slow_table()
-    sent = [asyncio.create_task(table.commit(STEPS)) for _ in range(MOST)]
+    sent = [asyncio.create_task(table.commit(STEPS)) for _ in range(AT_ONCE)]
     late = asyncio.create_task(table.commit(STEPS, within=0.02))
     await asyncio.sleep(0.05)
     client.done.set()
     with pytest.raises(TimePassed):
         await late
     await asyncio.gather(*sent)
-    assert client.calls == MOST
+    assert client.calls == AT_ONCE
 
 
 async def test_bulk_work_waits_for_no_turn() -> None:
     """It limits itself."""
     table, client = slow_table(patience=60)
-    commits = [asyncio.create_task(table.commit(STEPS)) for _ in range(2 * MOST)]
+    commits = [asyncio.create_task(table.commit(STEPS)) for _ in range(2 * AT_ONCE)]
     await asyncio.sleep(0.01)
-    assert client.calls == 2 * MOST
+    assert client.calls == 2 * AT_ONCE
     client.done.set()
     await asyncio.gather(*commits)
