@@ -72,7 +72,7 @@ def possible(
     ]
     decisions: list[str] = _ask(requests=simulations)["decisions"]
     invalid = [pair for pair in zip(requests, decisions, strict=True) if not pair[1].endswith(("Allowed", "Denied"))]
-    assert not invalid, "the simulator does not know the request, or finds a policy invalid"
+    assert not invalid, f"the simulator does not know a request, or finds a policy invalid: {invalid}"
     return [each for each, decision in zip(requests, decisions, strict=True) if decision == "Allowed"]
 
 

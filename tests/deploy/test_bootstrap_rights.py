@@ -46,15 +46,6 @@ UNUSED: Final = tuple(
 """What the schemas name for features that template.yaml does not use; apigateway:TagResource is no action."""
 ALSO: Final = {f"logs:{verb}LogDelivery" for verb in ("Delete", "Get", "Update")} | {"logs:ListLogDeliveries"}
 """What an access log of an HTTP API needs by API Gateway's documentation, and no schema names."""
-MANAGED: Final = frozenset(
-    """
-    sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage dynamodb:DescribeStream dynamodb:GetRecords
-    dynamodb:GetShardIterator dynamodb:ListStreams logs:CreateLogGroup logs:CreateLogStream logs:PutLogEvents
-    xray:PutTraceSegments xray:PutTelemetryRecords ecr:GetAuthorizationToken ecr:BatchCheckLayerAvailability
-    ecr:BatchGetImage ecr:GetDownloadUrlForLayer
-    """.split()
-)
-"""What AWS's managed policies for functions of queues and streams and for tasks grant."""
 
 
 def statements(*names: str) -> Iterator[dict[str, Any]]:
@@ -93,19 +84,6 @@ def test_cloudformation_may_do_what_the_template_needs_and_nothing_else() -> Non
     asked = needed()
     assert not sorted(action for action in asked if not matches(action, GRANTED) and not matches(action, UNUSED))
     assert not sorted(action for action in GRANTED - ALSO if not any(matches(one, (action,)) for one in asked))
-
-
-def test_the_boundary_holds_what_the_template_s_roles_are_granted() -> None:
-    boundary = {action for statement in statements("Boundary") for action in words(statement["Action"])}
-    policies = [each for item in DEPLOYED.values() for each in item.get("Properties", {}).get("Policies", [])]
-    granted = {
-        action
-        for policy in policies
-        for statement in policy.get("PolicyDocument", policy)["Statement"]
-        for action in words(statement["Action"])
-    } | MANAGED
-    assert len(granted) > len(MANAGED)
-    assert not sorted(action for action in granted if not matches(action, boundary))
 
 
 @pytest.mark.parametrize("name", ["Roles", "Functions", "Storage", "Network", "Boundary"])

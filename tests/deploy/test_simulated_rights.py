@@ -3,6 +3,7 @@
 AWS's reference says on which resources and conditions an action can be granted; a grant elsewhere has no effect.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -127,6 +128,25 @@ def test_no_role_may_do_what_is_dangerous() -> None:
     for name, stack in roles():
         assert not possible(stack.policies(name), DANGEROUS), name
     assert not possible([EVERYTHING], DANGEROUS, boundary=BOUNDARY)
+
+
+def test_the_boundary_holds_what_each_role_is_granted() -> None:
+    """And what SAM grants the schedules."""
+    statements = [each for name, stack in roles() for policy in stack.policies(name) for each in policy["Statement"]]
+    granted = [
+        Request(action.removesuffix("*"), one_of(resource), OWN)
+        for statement in statements
+        for action in words(statement["Action"])
+        for resource in words(statement["Resource"])
+    ]
+    granted += [Request("lambda:InvokeFunction", ON_LAMBDA.arn(name)) for name in ("Mail", "Rollup", "Export")]
+    granted.append(Request("sqs:SendMessage", ON_LAMBDA.arn("FailedJobs")))
+    assert possible([EVERYTHING], granted, boundary=BOUNDARY) == granted
+
+
+def one_of(pattern: str) -> str:
+    """Return an ARN that a statement's resource matches; `*` alone is what has no resource."""
+    return pattern if pattern == "*" else re.sub(r"(?<=:)\*$", "log-stream:vitrina", pattern).replace("*", "vitrina")
 
 
 def test_a_task_and_its_start_may_do_what_they_need_within_the_boundary() -> None:
