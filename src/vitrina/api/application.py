@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from vitrina.api.http.access_log import AccessLog
-from vitrina.api.http.app_keys import ACCESS_LOG, AUTHENTICATOR, PROXY_HEADERS, SERVICES, SETTINGS
+from vitrina.api.http.app_keys import ACCESS_LOG, AUTHENTICATOR, PROXY_HEADERS, SERVICES, SETTINGS, UNMATCHED
 from vitrina.api.http.endpoint import Deadlines, Endpoint
 from vitrina.api.http.headers import ResponseHeaders
 from vitrina.api.http.problems import MethodNotAllowed
@@ -101,8 +101,8 @@ def new_application(settings: Settings, routes: Sequence[Route]) -> web.Applicat
             resource.add_route(route.method, handle, expect_handler=_expect)
             if route.method == "GET":
                 resource.add_route("HEAD", handle, expect_handler=_expect)
-    unknown = endpoint(_unknown(headers), name="unknown")
-    app.router.add_route("*", _ANY_PATH, unknown.handle, expect_handler=_expect)
+    app[UNMATCHED] = endpoint(_unknown(headers), name="unknown").handle
+    app.router.add_route("*", _ANY_PATH, app[UNMATCHED], expect_handler=_expect)
     return app
 
 

@@ -73,7 +73,7 @@ async def test_every_response_has_security_headers_and_no_version(
     assert headers["Cache-Control"] == "no-store"
     assert "aiohttp" not in head
     assert "Python" not in head
-    assert target == "*" or 1 <= len(headers["X-Request-ID"]) <= 128
+    assert 1 <= len(headers["X-Request-ID"]) <= 128
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,18 @@ async def test_an_unknown_path_or_method_gets_a_problem(
     assert (reply.status, reply.json["code"], reply.headers.get("Allow")) == answer
     assert reply.headers["Content-Type"] == "application/problem+json"
     assert reply.json["instance"] == path.partition("?")[0]
+
+
+@pytest.mark.parametrize(("method", "target"), [("OPTIONS", "*"), ("CONNECT", "vitrina.example:443")])
+async def test_a_target_that_is_no_path_gets_a_problem(small: Client, logs: Path, method: str, target: str) -> None:
+    """No route of aiohttp matches it (RFC 9112 sections 3.2.3 and 3.2.4)."""
+    reply = await exchange(small.url, raw(method, target, {"X-Request-ID": f"no-path-{method}"}))
+    head, _, body = reply.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 404 ")
+    assert b"Content-Type: application/problem+json" in head
+    assert orjson.loads(body)["code"] == "not_found"
+    (line,) = await _lines(logs, f"no-path-{method}")
+    assert (line["route"], line["status"]) == ("unknown", 404)
 
 
 @pytest.mark.parametrize(("how", "status", "code"), [("sku", 409, "sku_taken"), ("missing", 404, "not_found")])

@@ -1,5 +1,6 @@
 """Typed keys of the objects that the application holds for the HTTP layer, and the protocols behind them."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from aiohttp import web
@@ -20,6 +21,8 @@ class Authenticator(Protocol):
 
 
 SETTINGS: Final = web.AppKey("settings", Settings)
+UNMATCHED: Final = web.AppKey[Callable[[web.Request], Awaitable[web.StreamResponse]]]("unmatched")
+"""Handles requests that match no route."""
 SERVICES: Final = web.AppKey("services", Services)
 AUTHENTICATOR: Final = web.AppKey[Authenticator]("authenticator")
 ACCESS_LOG: Final = web.AppKey("access_log", AccessLog)

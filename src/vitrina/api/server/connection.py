@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 import structlog
 from aiohttp import hdrs, web
 
+from vitrina.api.http.app_keys import UNMATCHED
 from vitrina.api.http.endpoint import new_request_id
 from vitrina.api.http.headers import secure
 from vitrina.api.http.problems import BadRequest, InternalError, problem
@@ -60,6 +61,9 @@ class Connection(web.RequestHandler):
         A chunked request is the last of its connection: aiohttp's parser adds the trailers of its body (RFC 9112
         section 7.1.2) to the headers of the next request, which behind a proxy may be another client's.
         """
+        if isinstance(resp, web.HTTPException) and isinstance(request, web.Request):
+            # No route matches what is no path: `OPTIONS *` and CONNECT.
+            resp = await request.app[UNMATCHED](request)
         if hdrs.TRANSFER_ENCODING in request.headers:
             resp.force_close()
         finished = await super().finish_response(request, resp, start_time)
