@@ -351,6 +351,47 @@ async def test_a_rollup_that_dies_while_it_is_made_again_does_not_count(
     assert [await counts_of(store, one) for one in FEW] == [Counts(2, 2, 0)] * len(FEW)
 
 
+async def test_a_rollup_that_is_made_again_can_die_at_any_write(
+    table: Table, store: RollupStore, rollups: Rollups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rollup counts as it was before the first write, and after that not until the next run has made it."""
+    two, left = PRODUCTS[:2], 0
+
+    def dying(write: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(*arguments: Any) -> Any:  # noqa: ANN401
+            nonlocal left
+            if left == 0:
+                raise TableUnavailable
+            left -= 1
+            return await write(*arguments)
+
+        return call
+
+    for writes in itertools.count():
+        day = next(NEVER_USED)
+        await write(table, [view(one, day) for one in two])
+        await rollups.roll_up(day)
+        await write(table, [view(one, day, visitor=1) for one in two])
+        left, is_dead = writes, False
+        with monkeypatch.context() as killed:
+            for method in ("put", "put_many", "update"):
+                killed.setattr(table, method, dying(getattr(table, method)))
+            try:
+                await rollups.roll_up(day, again=True)
+            except TableUnavailable:
+                is_dead = True
+        totals = (await store.totals(Period(day, day))).get(day)
+        if not is_dead:
+            assert writes > 6
+            assert totals == Counts(4, 2, 0)
+            return
+        assert totals == (Counts(2, 1, 0) if writes == 0 else None)
+        assert await rollups.roll_up(day) == (writes > 0)
+        of_each = Counts(2, 2, 0) if writes else Counts(1, 1, 0)
+        assert [await counts_of(store, one, day) for one in two] == [of_each, of_each]
+        assert sum(map(len, await tables_of(store, day))) == 2 * ROW_BYTES
+
+
 @pytest.mark.parametrize("written", ["products", "tables", "summary"])
 async def test_items_of_another_rollup_are_noticed(
     table: Table, store: RollupStore, rollups: Rollups, written: str, monkeypatch: pytest.MonkeyPatch
