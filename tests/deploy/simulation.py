@@ -48,32 +48,45 @@ class Action:
         return is_global or any(_overlap(key, each) for each in patterns)
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A request of a role with these policies, within a boundary if there is one."""
+
+    policies: Sequence[Mapping[str, Any]]
+    request: Request
+    boundary: Mapping[str, Any] | None = None
+
+    def simulation(self) -> dict[str, Any]:
+        """Return it as iam-simulate reads it."""
+        bounds = [{"name": "boundary", "policy": self.boundary}]
+        return {
+            "request": {
+                "principal": f"arn:aws:iam::{ACCOUNT}:role/simulated",
+                "action": self.request.action,
+                "resource": {"resource": self.request.resource, "accountId": ACCOUNT},
+                "contextVariables": dict(self.request.context),
+            },
+            "identityPolicies": [{"name": str(number), "policy": each} for number, each in enumerate(self.policies)],
+            "serviceControlPolicies": [{"orgIdentifier": "o-1", "policies": [{"name": "all", "policy": EVERYTHING}]}],
+            "resourceControlPolicies": [],
+            **({"permissionBoundaryPolicies": bounds} if self.boundary else {}),
+        }
+
+
+def allowed(cases: Sequence[Case]) -> list[Case]:
+    """Return the cases that IAM allows. The test is skipped without npm, as in `reference`."""
+    decisions: list[str] = _ask(requests=[each.simulation() for each in cases])["decisions"]
+    decided = list(zip(cases, decisions, strict=True))
+    invalid = [(case.request, decision) for case, decision in decided if not decision.endswith(("Allowed", "Denied"))]
+    assert not invalid, f"the simulator does not know a request, or finds a policy invalid: {invalid}"
+    return [case for case, decision in decided if decision == "Allowed"]
+
+
 def possible(
     policies: Sequence[Mapping[str, Any]], requests: Sequence[Request], *, boundary: Mapping[str, Any] | None = None
 ) -> list[Request]:
-    """Return the requests that a role with these policies may make, within a boundary if there is one.
-
-    The test is skipped without npm, as in `reference`.
-    """
-    simulations = [
-        {
-            "request": {
-                "principal": f"arn:aws:iam::{ACCOUNT}:role/simulated",
-                "action": each.action,
-                "resource": {"resource": each.resource, "accountId": ACCOUNT},
-                "contextVariables": dict(each.context),
-            },
-            "identityPolicies": [{"name": str(number), "policy": policy} for number, policy in enumerate(policies)],
-            "serviceControlPolicies": [{"orgIdentifier": "o-1", "policies": [{"name": "all", "policy": EVERYTHING}]}],
-            "resourceControlPolicies": [],
-            **({"permissionBoundaryPolicies": [{"name": "boundary", "policy": boundary}]} if boundary else {}),
-        }
-        for each in requests
-    ]
-    decisions: list[str] = _ask(requests=simulations)["decisions"]
-    invalid = [pair for pair in zip(requests, decisions, strict=True) if not pair[1].endswith(("Allowed", "Denied"))]
-    assert not invalid, f"the simulator does not know a request, or finds a policy invalid: {invalid}"
-    return [each for each, decision in zip(requests, decisions, strict=True) if decision == "Allowed"]
+    """Return the requests that a role with these policies may make, within a boundary if there is one."""
+    return [case.request for case in allowed([Case(policies, each, boundary) for each in requests])]
 
 
 def reference(patterns: Iterable[str]) -> dict[str, list[Action]]:

@@ -7,11 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-import pytest
-
 from tests.deploy.grants import UNSEEN
 from tests.deploy.rendered import ACCOUNT, REGION, Rendered
-from tests.deploy.simulation import EVERYTHING, Request, possible, reference
+from tests.deploy.simulation import EVERYTHING, Case, Request, allowed, possible, reference
 from tests.deploy.test_bootstrap_rights import BOOTSTRAP, words
 from tests.deploy.test_template import DOCUMENT
 
@@ -97,17 +95,17 @@ def test_every_grant_has_an_effect() -> None:
                 assert resources != ["*"] or condition or not any(action.resources for action in actions), pattern
 
 
-@pytest.mark.parametrize("function", UNSEEN)
-def test_a_right_that_the_emulator_does_not_see_used_is_there_and_no_wider(function: str) -> None:
+def test_a_right_that_the_emulator_does_not_see_used_is_there_and_no_wider() -> None:
     """Within the boundary, on its own resource and on no other of its kind."""
     own, foreign = [], []
-    for action, place in UNSEEN[function]:
-        name, (resource, other) = action.removesuffix("*"), resources_of(action, place)
-        own.append(Request(name, resource))
-        foreign += [Request(name, other)] if other else []
-    policies = ON_LAMBDA.policies(f"{function}Role")
-    assert possible(policies, own, boundary=BOUNDARY) == own
-    assert not possible(policies, foreign, boundary=BOUNDARY)
+    for function, rights in UNSEEN.items():
+        policies = ON_LAMBDA.policies(f"{function}Role")
+        for action, place in rights:
+            name, (resource, other) = action.removesuffix("*"), resources_of(action, place)
+            own.append(Case(policies, Request(name, resource), BOUNDARY))
+            foreign += [Case(policies, Request(name, other), BOUNDARY)] if other else []
+    assert allowed(own + foreign) == own
+    assert foreign
 
 
 def resources_of(action: str, place: str) -> tuple[str, str | None]:
@@ -125,9 +123,8 @@ def resources_of(action: str, place: str) -> tuple[str, str | None]:
 
 def test_no_role_may_do_what_is_dangerous() -> None:
     """Neither by its own policies, nor by a policy for everything within the boundary."""
-    for name, stack in roles():
-        assert not possible(stack.policies(name), DANGEROUS), name
-    assert not possible([EVERYTHING], DANGEROUS, boundary=BOUNDARY)
+    cases = [Case(stack.policies(name), request) for name, stack in roles() for request in DANGEROUS]
+    assert not allowed([*cases, *(Case([EVERYTHING], request, BOUNDARY) for request in DANGEROUS)])
 
 
 def test_the_boundary_holds_what_each_role_is_granted() -> None:
