@@ -382,7 +382,7 @@ async def test_a_rollup_that_is_made_again_can_die_at_any_write(
                 is_dead = True
         totals = (await store.totals(Period(day, day))).get(day)
         if not is_dead:
-            assert writes > 6
+            assert writes >= 5  # 7, unless both products are of one shard
             assert totals == Counts(4, 2, 0)
             return
         assert totals == (Counts(2, 1, 0) if writes == 0 else None)
