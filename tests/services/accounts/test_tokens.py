@@ -1,5 +1,6 @@
 """Tokens at given times; `tests/security/test_tokens.py` has forged ones."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -52,6 +53,16 @@ def test_the_first_key_signs_and_all_verify(tokens: Tokens) -> None:
     for verifier, token in ((tokens, after), (Tokens({"new": NEW}), before), (Tokens({"old": NEW}), before)):
         with pytest.raises(InvalidToken):
             verifier.verify(token, kind=ACCESS, at=AT)
+
+
+@pytest.mark.parametrize(
+    "claims", [replace(CLAIMS, user_id="\ud800"), replace(CLAIMS, session_id="\ud800")], ids=["user", "session"]
+)
+def test_a_name_that_no_table_can_hold_is_refused(tokens: Tokens, claims: Claims) -> None:
+    """JSON can write a lone surrogate, which UTF-8 cannot."""
+    token = tokens.sign(claims, kind=ACCESS, at=AT, lifetime=60)
+    with pytest.raises(InvalidToken):
+        tokens.verify(token, kind=ACCESS, at=AT)
 
 
 @pytest.mark.parametrize("token", ["", ".", "..", "a.b.c", "ä.ö.ü", "\ud800", "x" * 2_049, "\0"])

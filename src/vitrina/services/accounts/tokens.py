@@ -85,8 +85,8 @@ def _claims(payload: Mapping[str, Any], second: int) -> Claims:
     user_id, session_id, generation = payload["sub"], payload["sid"], payload["gen"]
     if not all(type(number) is int for number in (issued, ends, generation)):
         raise InvalidToken
-    if not isinstance(user_id, str) or not isinstance(session_id, str):
-        raise InvalidToken
+    if not all(isinstance(name, str) and name.isascii() for name in (user_id, session_id)):
+        raise InvalidToken  # A lone surrogate cannot be sent to the table.
     if issued > second + _CLOCK_SKEW or ends <= second:
         raise InvalidToken
     return Claims(user_id=user_id, session_id=session_id, generation=generation)
