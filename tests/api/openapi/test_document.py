@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from itertools import product
 from typing import Any
 
 import aiohttp
@@ -217,6 +218,19 @@ def test_bodies_queries_paths_and_headers_are_described(small_document: dict[str
     widget = small_document["components"]["schemas"]["Widget"]
     assert widget["additionalProperties"] is False
     assert widget["properties"]["name"] == {"type": "string", "minLength": 1, "maxLength": 10}
+
+
+def test_a_replay_has_its_header_in_the_document() -> None:
+    """Successes are replayed, and refusals that stored data decided."""
+    paths = document(all_routes(settings(), OUR_ROUTES))["paths"]
+    found = {
+        (path, status)
+        for path, operations in paths.items()
+        for status, response in operations.get("post", {}).get("responses", {}).items()
+        if "Idempotency-Replayed" in response["headers"]
+    }
+    created = {"/v1/auth/register", "/v1/auth/keys", "/v1/users", "/v1/products"}
+    assert found == {*product(created, ("201", "409")), ("/v1/products/batch", "200")}
 
 
 async def test_the_document_is_served(small: Client) -> None:

@@ -19,6 +19,8 @@ T = TypeVar("T")
 BodyT = TypeVar("BodyT", bound=BaseModel)
 REPLAYED: Final = {"Idempotency-Replayed": "true"}
 """The header of a replay."""
+REPLAYED_ERRORS: Final = (EmailTaken, SkuTaken, TooManyApiKeys)
+"""The refusals that stored data decided; after any other the client may correct the body and use the key again."""
 
 
 async def create_once(
@@ -39,8 +41,8 @@ async def create_once(
     claim = claim_of(request, route, request.body.model_dump_json().encode(), anonymous=anonymous)
 
     def refusal(error: Exception) -> StoredResponse | None:
-        """Render a refusal that the stored data decided; after any other the client may correct the body and retry."""
-        if not isinstance(error, EmailTaken | SkuTaken | TooManyApiKeys):
+        """Render a refusal that is replayed."""
+        if not isinstance(error, REPLAYED_ERRORS):
             return None
         response = problem(error, instance=request.raw.rel_url.raw_path)
         assert isinstance(response.body, bytes)  # noqa: S101 - `problem` makes it of bytes

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from vitrina import errors
 from vitrina.api.http import problems
 from vitrina.api.http.body import JSON
+from vitrina.api.http.idempotency import REPLAYED_ERRORS
 from vitrina.api.http.oauth import token_error
 from vitrina.api.http.pagination import PageQuery
 from vitrina.api.http.problems import CONTENT_TYPE, TABLE
@@ -179,6 +180,8 @@ def _responses(route: Route, references: dict[type[BaseModel], Json]) -> dict[in
         headers = list(parts.ERROR_HEADERS.get(status, ()))
         if route.rate_limited and {errors.InvalidCredentials, errors.WrongPassword, errors.EmailTaken} & set(found):
             headers += parts.RATE_LIMIT_HEADERS
+        if route.idempotent and not set(REPLAYED_ERRORS).isdisjoint(found):
+            headers.append("Idempotency-Replayed")
         responses[status] = {
             "description": "; ".join(TABLE[error].title for error in found),
             "headers": _headers(headers),
