@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.deploy.artifacts import TEMPLATE
-from scripts.deploy.stack import NEVER_CREATED, WORKS, ChangeSet, Stack
+from scripts.deploy.stack import HIDDEN, NEVER_CREATED, WORKS, ChangeSet, Stack
 from scripts.deploy.target import Prerequisites, Target
 
 _NO_REVISION: Final = 'Revision: {Type: String, Default: ""'
@@ -112,7 +112,8 @@ class Deployment:
         if "Url" not in self.stack.outputs():
             return None
         text = self.stack.template().encode()
-        return self._upload(_key(text), text), self.stack.parameters()
+        known = {name: value for name, value in self.stack.parameters().items() if value != HIDDEN}
+        return self._upload(_key(text), text), known
 
     def _restore(self, before: tuple[str, dict[str, str]] | None, problem: str) -> None:
         """Deploy the version before, because of a problem of the new one. Raises ClickException in any case."""

@@ -17,6 +17,8 @@ CAPABILITIES: Final = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUT
 NEVER_CREATED: Final = frozenset({"REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"})
 """States of a stack whose first creation did not come to its end; none can be updated."""
 WORKS: Final = frozenset({"CREATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_COMPLETE"})
+HIDDEN: Final = "****"
+"""What CloudFormation shows of the value of a parameter with `NoEcho`."""
 _NO_CHANGES: Final = ("didn't contain changes", "No updates are to be performed")
 
 
@@ -70,7 +72,7 @@ class Stack:
         return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
 
     def parameters(self) -> dict[str, str]:
-        """Return the values of its template's parameters."""
+        """Return the values of its template's parameters, `HIDDEN` for those with `NoEcho`."""
         found = self.describe() or {}
         return {each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", [])}
 
