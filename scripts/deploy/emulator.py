@@ -6,6 +6,7 @@
 import os
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,10 +21,11 @@ ACCOUNT_KEY: Final = "test"
 """The id and the secret of the access key of the account's root user, which may do everything."""
 
 
-def emulator(*, port: int = 0, folder: Path | None = None) -> Engine:
+def emulator(*, port: int = 0, folder: Path | None = None, variables: Mapping[str, str] | None = None) -> Engine:
     """Return the emulator. It denies what no policy allows, and records calls as CloudTrail does.
 
     It runs functions on its own interpreter, whichever version of Python they name, and unpacks them into `folder`.
+    Functions inherit `variables`.
     """
     python = ROOT / ".venv-ministack" / "bin" / "python"
 
@@ -36,6 +38,7 @@ def emulator(*, port: int = 0, folder: Path | None = None) -> Engine:
 
     def environment(port: int) -> dict[str, str]:
         return {
+            **(variables or {}),
             **({"TMPDIR": str(folder)} if folder else {}),
             "BIND_HOST": LOOPBACK,
             "GATEWAY_PORT": str(port),

@@ -41,6 +41,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 _EMAILS = [email for email, _, _ in demo.ACCOUNTS]
 _SPACE = 4 * 2**30
+_PATIENT = {"VITRINA_BCRYPT_COST": "4", "VITRINA_PASSWORD_WAIT": "20", "VITRINA_REQUEST_TIMEOUT": "20"}
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +49,10 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """An emulator without a stack. Functions are unpacked for each sandbox, which takes long on a busy disk."""
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and shutil.disk_usage(memory).free > _SPACE
-    with tempfile.TemporaryDirectory(dir=memory if roomy else None, ignore_cleanup_errors=True) as folder:
-        engine = emulator(folder=Path(folder)).start()
+    temporary = tempfile.TemporaryDirectory(dir=memory if roomy else None, ignore_cleanup_errors=True)
+    with temporary as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deployment, "_PATIENCE", 240.0)
+        engine = emulator(folder=Path(folder), variables=_PATIENT).start()
         try:
             target = Target(kind="emulator", endpoint=engine.wait())
             build = built.build(tmp_path_factory.mktemp("deploy") / "1")
