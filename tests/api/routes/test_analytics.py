@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from tests.api.client import Client, JsonObject, Person, ok, problem, product_body, refused
 from tests.service import Service, serving
@@ -20,7 +22,7 @@ from vitrina.services.analytics.rollups import RollupQueue, Rollups
 from vitrina.store import keys
 from vitrina.store.items import ProductItem, ViewDayItem, ViewTallyItem
 from vitrina.store.operations import Put, Update
-from vitrina.store.rollups import RollupStore
+from vitrina.store.rollups import RollupStore, StoredRollup
 from vitrina.store.views import ViewStore
 
 TOP = "/v1/analytics/top-products"
@@ -275,6 +277,26 @@ async def test_a_rollup_with_items_of_another_one_is_made_again(
         rollup = (await services.rollup_store.stored(Period(day, day)))[day]
         assert rollup.is_valid
         assert await services.rollup_store.of_product(product_id, {day: rollup}) == {day: Counts(2, 2, 0)}
+
+
+async def test_totals_that_are_read_stale_do_not_outdate_their_rollup(
+    service: Service, admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica may still have the totals of the rollup before."""
+    product_id, day, store = await made(admin, service), ago(72), service.services.rollup_store
+    await write(service, [view(product_id, day)])
+    await service.services.rollups.roll_up(day)
+    made_now = (await store.stored(Period(day, day)))[day]
+
+    async def stale(_: Period) -> dict[date, StoredRollup]:
+        return {day: replace(made_now, mark="earlier")}
+
+    with monkeypatch.context() as lagging, capture_logs() as captured:
+        lagging.setattr(store, "stored", stale)
+        reply = await admin.get(f"/v1/products/{product_id}/views", params={"from": f"{day}", "to": f"{day}"})
+        assert ok(reply)["total"] == 1
+    assert "rollup_torn" not in [line["event"] for line in captured]
+    assert (await store.stored(Period(day, day)))[day] == made_now
 
 
 async def test_days_whose_views_have_expired_are_reported_as_their_outdated_rollup_has_them(

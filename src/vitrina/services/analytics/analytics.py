@@ -150,8 +150,8 @@ class Analytics:
             try:
                 return await count(torn)
             except RollupTorn as error:
-                log.warning("rollup_torn", day=error.day.isoformat())
-                await self._store.outdate(error.day, error.mark)
+                if await self._store.outdate(error.day, error.mark):  # Otherwise the totals that were read were stale.
+                    log.warning("rollup_torn", day=error.day.isoformat())
                 torn.add(error.day)
 
     async def _stored(self, period: Period, torn: Collection[date]) -> dict[date, StoredRollup]:
