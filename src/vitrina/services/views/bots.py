@@ -73,10 +73,11 @@ def _compiled(patterns: Iterable[str]) -> tuple[Mapping[str, tuple[str, ...]], r
     texts: dict[str, tuple[str, ...]] = {}
     others: list[str] = []
     for pattern in patterns:
-        for text in found if (found := _texts_of(pattern)) is not None else ():
-            texts[text[:_KEY]] = (*texts.get(text[:_KEY], ()), text)
+        found = _texts_of(pattern)
         if found is None:
             others.append(pattern)
+        for text in found or ():
+            texts[text[:_KEY]] = (*texts.get(text[:_KEY], ()), text)
     return texts, re.compile("|".join(others))
 
 
