@@ -103,7 +103,7 @@ async def write(table: ThrottlingTable, products: int) -> float:
         shards[number % keys.VIEW_SHARDS][uuid.UUID(int=number).bytes] = Counts(1, 1, 0)
     stored = {key: item["rows"]["B"] for key, item in table.items.items() if "rows" in item}
     store = RollupStore(Table(Clients(reader=client, writer=client), name="rollup", deadline=20, patience=300))
-    writing = (store.put_products(day, *shard, mark=None, stored=stored) for shard in enumerate(shards))
+    writing = (store.put_products(day, *shard, generation=None, stored=stored) for shard in enumerate(shards))
     await gather(writing, at_once=_AT_ONCE)
     return asyncio.get_running_loop().time()
 

@@ -44,7 +44,7 @@ async def exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     history = History(views, skus={LAMP.id: LAMP.sku})
     with Folder.open(Path("exports"), VIEWS) as place, Exporter(history) as exporter:
         async with Dataset.open(place, Format.PARQUET) as dataset:
-            await dataset.export(exporter, [START.date()], at=datetime(2027, 1, 1, tzinfo=UTC), marks={})
+            await dataset.export(exporter, [START.date()], at=datetime(2027, 1, 1, tzinfo=UTC), generations={})
     catalogue = Catalogue([LAMP, RUG])
     catalogue.prices[LAMP.id] = [period("19.99", "USD", 0, 10), period("18.50", "USD", 10, None)]
     with Folder.open(Path("exports"), PRICES) as place:

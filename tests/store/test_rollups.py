@@ -85,12 +85,12 @@ async def recount(table: Table, day: date) -> dict[str, Counts]:
 
 
 async def items_of(table: Table, day: date) -> list[dict[str, Any]]:
-    """Return all items of a day's rollup as they are stored, but for its mark and when it was made."""
+    """Return all items of a day's rollup as they are stored, but for its generation and when it was made."""
     partitions = [keys.view_tallies(day), keys.VIEW_ROLLUPS, *(keys.product(one).pk for one in PRODUCTS)]
     found: list[Item] = []
     for partition in partitions:
         found += (await table.query(Query(condition=Item.pk == partition, consistent=True), limit=500))[0]
-    return [item.serialize() | dict.fromkeys(("made_at", "mark", "outdated_by")) for item in found]
+    return [item.serialize() | dict.fromkeys(("made_at", "generation")) for item in found]
 
 
 async def counts_of(store: RollupStore, product_id: str, day: date = DAY) -> Counts | None:
@@ -245,7 +245,7 @@ async def test_the_table_decides_before_the_counting_begins(
 
 
 async def flush(table: Table, views: Sequence[View], at: datetime) -> list[date]:
-    """Store views as a flush at this time does; return the days whose rollups it marks."""
+    """Store views as a flush at this time does; return the days whose rollups it outdates."""
     store = ViewStore(table, clock=lambda: at)
     return sorted(await store.put_late(store.segments(views)))
 
@@ -266,7 +266,7 @@ async def test_views_that_are_stored_after_their_day_has_closed_outdate_its_roll
     assert await rollups.roll_up(DAY)
     assert await store.totals(period) == {DAY: Counts(3, 2, 0)}
     assert not await rollups.roll_up(DAY)
-    for _ in range(2):  # The second mark is another one.
+    for _ in range(2):  # The second generation is another one.
         await flush(table, [view(PRODUCTS[2], visitor=2)], closes + timedelta(hours=9))
     assert await store.totals(period) == {}
     assert await rollups.roll_up(DAY)
@@ -288,10 +288,10 @@ async def test_views_that_are_stored_during_the_counting_are_counted(
     put_summary, closes = store.put_summary, datetime(2025, 11, 21, 1, tzinfo=UTC)
     late = [[view(PRODUCTS[1])], [view(PRODUCTS[2], visitor=1)]]
 
-    async def put_after_a_flush(summary: DaySummary, **mark: str | None) -> None:
+    async def put_after_a_flush(summary: DaySummary, *, generation: str | None) -> None:
         if late:
             await flush(table, late.pop(), closes)
-        await put_summary(summary, **mark)
+        await put_summary(summary, generation=generation)
 
     monkeypatch.setattr(store, "put_summary", put_after_a_flush)
     assert await rollups.roll_up(DAY, again=rolled_up)
@@ -306,12 +306,12 @@ async def test_a_rollup_that_was_made_during_the_counting_is_not_replaced_by_an_
     put_summary, faster = store.put_summary, Rollups(ViewStore(table), RollupStore(table), clock=clock)
     late = [view(PRODUCTS[0], visitor=1), view(PRODUCTS[1])]
 
-    async def put_after_the_faster_one(summary: DaySummary, **mark: str | None) -> None:
+    async def put_after_the_faster_one(summary: DaySummary, *, generation: str | None) -> None:
         if late:
             await flush(table, late, clock())
             late.clear()
             assert await faster.roll_up(DAY)
-        await put_summary(summary, **mark)
+        await put_summary(summary, generation=generation)
 
     monkeypatch.setattr(store, "put_summary", put_after_the_faster_one)
     await rollups.roll_up(DAY)
@@ -423,7 +423,7 @@ async def test_items_of_another_rollup_are_noticed(
     with pytest.raises(RollupTorn) as torn:
         await torn_by
     assert await store.outdate(DAY, None) is None
-    assert await store.outdate(DAY, torn.value.mark)
+    assert await store.outdate(DAY, torn.value.generation)
     assert await rollups.roll_up(DAY)
     assert await counts_of(store, PRODUCTS[0]) == Counts(2, 2, 0)
     assert await tables_of(store) == [pack_table({product_key(PRODUCTS[0]): Counts(2, 2, 0)})]
@@ -498,8 +498,8 @@ async def test_a_rollup_from_before_the_end_of_its_day_does_not_count(
     """Whoever made it; the next rollup replaces it, and says when it was made. Those of old releases do not."""
     await write(table, [view(PRODUCTS[0]), view(PRODUCTS[0], visitor=1)])
     early = DaySummary(day=DAY, total=Counts(1, 1, 0), products=1)
-    await store.put_summary(early, mark=None)
-    assert await store.put_totals(early, mark=None, made_at=datetime(2025, 11, 20, 13, tzinfo=UTC))
+    await store.put_summary(early, generation=None)
+    assert await store.put_totals(early, generation=None, made_at=datetime(2025, 11, 20, 13, tzinfo=UTC))
     assert (await store.totals(Period(DAY, DAY)), await summary_of(store)) == ({}, None)
     assert await rollups.roll_up(DAY, again=again)
     assert await store.totals(Period(DAY, DAY)) == {DAY: Counts(2, 2, 0)}
@@ -555,9 +555,9 @@ async def test_a_rollup_of_many_products_has_several_parts(store: RollupStore, m
     monkeypatch.setattr(rollups_module, "_PRODUCTS_OF_PART", 2)
     monkeypatch.setattr(rollups_module, "_PARTS_OF_PAGE", 2)
     products = {product_key(new_id()): Counts(number + 1, 1, 1) for number in range(9)}
-    await store.put_products(DAY, 3, products, mark=None, stored={})
+    await store.put_products(DAY, 3, products, generation=None, stored={})
     other = {product_key(PRODUCTS[0]): Counts(1, 1, 0)}
-    await store.put_products(DAY, 5, other, mark=None, stored={})
+    await store.put_products(DAY, 5, other, generation=None, stored={})
     parts = [part async for part in store.tables(DAY, StoredRollup(is_valid=True))]
     assert [len(part) for part in parts] == [112, 112, 56]
     assert b"".join(parts) == pack_table(products) + pack_table(other)

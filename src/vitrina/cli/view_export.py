@@ -148,10 +148,10 @@ async def _exported(folder: Path, period: Period) -> AsyncIterator[_Opened]:
 async def _to_place(opened: _Opened, days: _Days, dataset: Dataset, out: str, *, as_json: bool) -> None:
     at = await opened.time()
     wanted = await _closed(opened, days, at or now()) if days.new else list(days.period)
-    marks = await opened.source.marks(Period(wanted[0], wanted[-1])) if wanted else {}
-    missing = await _missing(dataset, days, wanted, marks)
+    generations = await opened.source.generations(Period(wanted[0], wanted[-1])) if wanted else {}
+    missing = await _missing(dataset, days, wanted, generations)
     with _progress(len(missing)) as report, Exporter(opened.source, report=report) as exporter:
-        shrunk = await dataset.export(exporter, missing, at=at, marks=marks)
+        shrunk = await dataset.export(exporter, missing, at=at, generations=generations)
     rate = f", {exporter.rows / (time.perf_counter() - opened.began):,.0f} a second" if exporter.rows else ""
     complete = len(wanted) - len(missing)
     kept = f"; {complete:,} days were complete already" if complete else ""
@@ -168,17 +168,17 @@ async def _closed(opened: _Opened, days: _Days, at: datetime) -> list[date]:
     return [] if first is None else [day for day in Period(first, days.last) if is_closed(day, at)]
 
 
-async def _missing(dataset: Dataset, days: _Days, wanted: list[date], marks: Mapping[date, str]) -> list[date]:
+async def _missing(dataset: Dataset, days: _Days, wanted: list[date], generations: Mapping[date, str]) -> list[date]:
     """Return the days to export. `--new` relies on the manifest; otherwise the files that exist are checked."""
     if days.again:
         return wanted
     if days.new:
-        return [day for day in wanted if not dataset.is_closed(day, mark=marks.get(day))]
+        return [day for day in wanted if not dataset.is_closed(day, generation=generations.get(day))]
     with progress() as display:
         task = display.add_task("Checking", total=len(wanted), unit="days")
 
         async def has(day: date) -> bool:
-            found = await dataset.has(day, mark=marks.get(day))
+            found = await dataset.has(day, generation=generations.get(day))
             display.advance(task)
             return found
 

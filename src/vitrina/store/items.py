@@ -244,20 +244,20 @@ class ViewSegmentItem(Item, discriminator="views"):
 class ViewDayItem(Item, discriminator="view_day"):
     """A product's counts of a closed day; `views` and `unique_visitors` exclude bots (R12).
 
-    `mark` is the `outdated_by` of the totals of its rollup, also in the other items of one.
+    `generation`, here and in the other items of a rollup, is that of its totals (`ViewRollupItem`).
     """
 
     views = IntegerAttribute()
     unique_visitors = IntegerAttribute()
     bots = IntegerAttribute()
-    mark = UnicodeAttribute(null=True)
+    generation = UnicodeAttribute(null=True)
 
 
 class ViewTallyItem(Item, discriminator="view_tally"):
     """The counts of many products on a closed day, packed (domain/reports.py)."""
 
     rows = BinaryAttribute(legacy_encoding=False)
-    mark = UnicodeAttribute(null=True)
+    generation = UnicodeAttribute(null=True)
 
 
 class ViewSummaryItem(Item, discriminator="view_summary"):
@@ -267,16 +267,17 @@ class ViewSummaryItem(Item, discriminator="view_summary"):
     referrers = JSONAttribute()
     direct = IntegerAttribute()
     other = IntegerAttribute()
-    mark = UnicodeAttribute(null=True)
+    generation = UnicodeAttribute(null=True)
 
 
 class ViewRollupItem(Item, discriminator="view_rollup"):
     """The totals of a closed day. It is written last, so its existence means that the day's rollup is complete.
 
     `made_at` is when its counting began, by the table's clock; rollups of older releases have none. What outdates a
-    rollup, such as views that are stored after the day has closed, sets `outdated_by` to a new id, and `made_at` to the
-    day's first moment, so that the rollup does not count until it is made again, with that id as its mark.
-    `may_lack_views` is true if that was impossible because the segments had expired, so that it counts as it was.
+    rollup, such as views that are stored after the day has closed, sets `generation` to a new id, and `made_at` to the
+    day's first moment, so that the rollup does not count until it is made again. A day's first rollup has no
+    generation. `may_lack_views` is true if a rollup could not be made again because the segments had expired, so that
+    it counts as it was.
     """
 
     views = IntegerAttribute()
@@ -284,7 +285,7 @@ class ViewRollupItem(Item, discriminator="view_rollup"):
     bots = IntegerAttribute()
     products = IntegerAttribute()
     made_at = TimeAttribute(null=True)
-    outdated_by = UnicodeAttribute(null=True)
+    generation = UnicodeAttribute(null=True)
     may_lack_views = BooleanAttribute(null=True)
 
 

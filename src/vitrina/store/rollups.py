@@ -2,11 +2,12 @@
 
 The day's totals are written last: their existence means that the rest exists, which is therefore read from the writer.
 They have the time at which counting began; a rollup that was begun before its day had closed, by a clock that was
-ahead, does not count, nor does one whose day has got views since (`ViewStore.put_late`).
+ahead, does not count.
 
-What outdates a rollup also gives the day's totals a mark, which names the next rollup and is in all of its items: so
-readers notice items of another one, whose writer died or is slow (`RollupTorn`). Rollups with the same mark are
-computed from the same views, so whichever process writes, it writes the same bytes.
+A rollup is outdated before views of its day are stored late (`ViewStore.put_late`), and before it is made again. Its
+totals then do not count, and get a new generation: an id, which the next rollup writes into all of its items. So a
+reader notices an item of another generation, which a process that is slow or died has left (`RollupTorn`). Rollups of
+one generation are computed from the same views, so whichever process writes, it writes the same bytes.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -35,27 +36,27 @@ _PARTS_OF_PAGE: Final = 8
 class StoredRollup:
     """What the totals of a day say of its rollup, which counts if `is_valid`.
 
-    `mark` is that of its items, None for a day's first rollup. With `may_lack_views` the day could not be counted again
-    because its segments had expired: views that came late are missing, and its items are of any mark.
+    `generation` is that of its items, None for a day's first rollup. With `may_lack_views` the day could not be counted
+    again because its segments had expired: views that came late are missing, and its items are of any generation.
     """
 
     counts: Counts = field(default_factory=Counts)
-    mark: str | None = None
+    generation: str | None = None
     is_valid: bool = False
     may_lack_views: bool = False
 
     def has(self, item: ViewDayItem | ViewSummaryItem | ViewTallyItem) -> bool:
         """Return whether an item belongs to the rollup; all do if it does not count."""
-        return item.mark == self.mark or not self.is_valid or self.may_lack_views
+        return item.generation == self.generation or not self.is_valid or self.may_lack_views
 
 
 class RollupTorn(Exception):
-    """An item of a day's rollup, whose totals have this mark, belongs to another rollup of the day."""
+    """An item of a day's rollup is not of this generation, which the day's totals have."""
 
-    def __init__(self, day: date, mark: str | None) -> None:
+    def __init__(self, day: date, generation: str | None) -> None:
         super().__init__(f"the rollup of {day} is torn")
         self.day = day
-        self.mark = mark
+        self.generation = generation
 
 
 class RollupStore:
@@ -95,16 +96,17 @@ class RollupStore:
         return found
 
     async def tables(self, day: date, rollup: StoredRollup) -> AsyncIterator[bytes]:
-        """Yield the packed tables of a day; those of one call are joined. Raises RollupTorn, perhaps at last."""
+        """Yield the packed tables of a day; those of one call are joined. Raises RollupTorn, perhaps after some."""
         async for parts in self._parts(day):
             for part in parts:
                 _require(part, day, rollup)
             if rows := b"".join(part.rows for part in parts):
                 yield rows
 
-    async def parts(self, day: date, *, mark: str | None) -> dict[keys.Key, bytes]:
-        """Return the parts of the packed tables of a day with this mark, by key; an interrupted rollup has some."""
-        return {part.key: part.rows async for parts in self._parts(day) for part in parts if part.mark == mark}
+    async def parts(self, day: date, *, generation: str | None) -> dict[keys.Key, bytes]:
+        """Return the packed tables of a day and generation, as far as they are written, by the key of each part."""
+        found = [part async for parts in self._parts(day) for part in parts]
+        return {part.key: part.rows for part in found if part.generation == generation}
 
     async def summary(self, day: date) -> tuple[DaySummary, StoredRollup] | None:
         """Return the summary of a day, None without a rollup that counts: 1 call. Raises RollupTorn."""
@@ -134,23 +136,23 @@ class RollupStore:
         rollup = self._stored(day, item) if isinstance(item, ViewRollupItem) else StoredRollup()
         return rollup, read_at or self._clock()
 
-    async def outdate(self, day: date, mark: str | None) -> str | None:
+    async def outdate(self, day: date, generation: str | None) -> str | None:
         """Make a day's rollup not count until it is made again, before any of its items is replaced: 1 call.
 
-        Returns the mark of the next rollup; None, and writes nothing, if the totals have another mark than `mark`.
+        Returns the generation of the next rollup; None, and writes nothing, if the totals are not of `generation`.
         """
-        new_mark = new_id()
-        return new_mark if await self._change(day, outdating(day, new_mark), mark=mark) else None
+        following = new_id()
+        return following if await self._change(day, outdating(day, following), generation=generation) else None
 
-    async def keep(self, day: date, *, mark: str | None, at: datetime) -> bool:
+    async def keep(self, day: date, *, generation: str | None, at: datetime) -> bool:
         """Let a rollup that was outdated count as it is, because the day's segments have expired: 1 call.
 
-        Returns False, and writes nothing, if the totals have another mark than `mark`.
+        Returns False, and writes nothing, if the totals are not of `generation`.
         """
         actions = [ViewRollupItem.made_at.set(at), ViewRollupItem.may_lack_views.set(True)]
-        return await self._change(day, actions, mark=mark)
+        return await self._change(day, actions, generation=generation)
 
-    async def put_summary(self, summary: DaySummary, *, mark: str | None) -> None:
+    async def put_summary(self, summary: DaySummary, *, generation: str | None) -> None:
         """Write a day's summary, before all other items."""
         item = ViewSummaryItem.keyed(
             keys.view_summary(summary.day),
@@ -158,7 +160,7 @@ class RollupStore:
             referrers=[list(referrer) for referrer in summary.referrers],
             direct=summary.direct,
             other=summary.other,
-            mark=mark,
+            generation=generation,
         )
         await self._table.put(Put(item))
 
@@ -168,12 +170,12 @@ class RollupStore:
         shard: int,
         products: Mapping[bytes, Counts],
         *,
-        mark: str | None,
+        generation: str | None,
         stored: Mapping[keys.Key, bytes],
     ) -> None:
         """Write the counts of a shard's products, some thousand at a time: each singly, then all as a part of a table.
 
-        The products of a part that is `stored` with the same counts and mark are complete, and are left out.
+        The products of a part that is `stored` with the same counts and generation are complete, and are left out.
         """
         ordered = sorted(products.items())
         for part, first in enumerate(range(0, len(ordered), _PRODUCTS_OF_PART)):
@@ -182,30 +184,30 @@ class RollupStore:
             if stored.get(key) == rows:
                 continue
             items = [
-                ViewDayItem.keyed(keys.view_day(product_id_of(product), day), **counts._asdict(), mark=mark)
+                ViewDayItem.keyed(keys.view_day(product_id_of(product), day), **counts._asdict(), generation=generation)
                 for product, counts in of_part.items()
             ]
             for start in range(0, len(items), MOST_PUTS):
                 await self._table.put_many(items[start : start + MOST_PUTS])
-            await self._table.put(Put(ViewTallyItem.keyed(key, rows=rows, mark=mark)))
+            await self._table.put(Put(ViewTallyItem.keyed(key, rows=rows, generation=generation)))
 
-    async def put_totals(self, summary: DaySummary, *, mark: str | None, made_at: datetime) -> bool:
-        """Write a day's totals, which complete the rollup with this mark. All other items must be written before.
+    async def put_totals(self, summary: DaySummary, *, generation: str | None, made_at: datetime) -> bool:
+        """Write a day's totals, which complete the rollup of this generation. All other items must be written before.
 
-        Returns False, and writes nothing, if views of the day have been stored since `mark` was read, which the
-        counting may lack.
+        Returns False, and writes nothing, if the rollup was outdated after `generation` was read: the counting may lack
+        views that were stored since.
         """
         key, totals = keys.view_rollup(summary.day), summary.total._asdict()
-        item = ViewRollupItem.keyed(key, products=summary.products, made_at=made_at, outdated_by=mark, **totals)
+        item = ViewRollupItem.keyed(key, products=summary.products, made_at=made_at, generation=generation, **totals)
         try:
-            await self._table.put(Put(item, _has(mark)))
+            await self._table.put(Put(item, _has(generation)))
         except ConditionFailed:
             return False
         return True
 
-    async def _change(self, day: date, actions: Sequence[Action], *, mark: str | None) -> bool:
+    async def _change(self, day: date, actions: Sequence[Action], *, generation: str | None) -> bool:
         try:
-            await self._table.update(Update(keys.view_rollup(day), actions, Item.pk.exists() & _has(mark)))
+            await self._table.update(Update(keys.view_rollup(day), actions, Item.pk.exists() & _has(generation)))
         except ConditionFailed:
             return False
         return True
@@ -220,30 +222,30 @@ class RollupStore:
         made_at: datetime | None = item.made_at
         return StoredRollup(
             counts=_counts(item),
-            mark=item.outdated_by,
+            generation=item.generation,
             is_valid=is_closed(day, self._clock()) and (made_at is None or is_closed(day, made_at)),
             may_lack_views=bool(item.may_lack_views),
         )
 
 
-def outdating(day: date, mark: str) -> list[Action]:
-    """Return the actions by which a day's rollup counts for no release until the one with `mark` is complete."""
+def outdating(day: date, generation: str) -> list[Action]:
+    """Return the actions by which a day's rollup counts for no release until the one of `generation` is complete."""
     return [
         ViewRollupItem.made_at.set(datetime.combine(day, time.min, UTC)),
-        ViewRollupItem.outdated_by.set(mark),
+        ViewRollupItem.generation.set(generation),
     ]
 
 
-def _has(mark: str | None) -> Condition:
-    outdated_by = ViewRollupItem.outdated_by
-    condition: Condition = outdated_by.does_not_exist() if mark is None else outdated_by == mark
+def _has(generation: str | None) -> Condition:
+    stored = ViewRollupItem.generation
+    condition: Condition = stored.does_not_exist() if generation is None else stored == generation
     return condition
 
 
 def _require(item: ViewDayItem | ViewSummaryItem | ViewTallyItem, day: date, rollup: StoredRollup) -> None:
     """Raise RollupTorn unless an item belongs to a rollup."""
     if not rollup.has(item):
-        raise RollupTorn(day, rollup.mark)
+        raise RollupTorn(day, rollup.generation)
 
 
 def _counts(item: ViewDayItem | ViewRollupItem) -> Counts:

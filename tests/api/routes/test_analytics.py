@@ -264,9 +264,11 @@ async def test_a_rollup_with_items_of_another_one_is_made_again(
     days = {"from": f"{day}", "to": f"{day}"}
     await write(service, [view(product_id, day), view(product_id, day, visitor=1)])
     await services.rollups.roll_up(day)
-    ((table_key, _),) = (await services.rollup_store.parts(day, mark=None)).items()
-    of_product = ViewDayItem.keyed(keys.view_day(product_id, day), views=1, unique_visitors=1, bots=0, mark="another")
-    of_all = ViewTallyItem.keyed(table_key, rows=b"", mark="another")
+    ((table_key, _),) = (await services.rollup_store.parts(day, generation=None)).items()
+    of_product = ViewDayItem.keyed(
+        keys.view_day(product_id, day), views=1, unique_visitors=1, bots=0, generation="another"
+    )
+    of_all = ViewTallyItem.keyed(table_key, rows=b"", generation="another")
     for left in (of_product, of_all):
         await services.table.put(Put(left))
         for _ in range(2):
@@ -289,7 +291,7 @@ async def test_totals_that_are_read_stale_do_not_outdate_their_rollup(
     made_now = (await store.stored(Period(day, day)))[day]
 
     async def stale(_: Period) -> dict[date, StoredRollup]:
-        return {day: replace(made_now, mark="earlier")}
+        return {day: replace(made_now, generation="earlier")}
 
     with monkeypatch.context() as lagging, capture_logs() as captured:
         lagging.setattr(store, "stored", stale)

@@ -43,9 +43,9 @@ class History:
         """Return the first day with views."""
         return min((day for day, _ in self._segments), default=None)
 
-    async def marks(self, period: Period) -> Mapping[date, str]:
-        """Return the marks of a period's days."""
-        return {day: mark for day, mark in self.late.items() if day in set(period)}
+    async def generations(self, period: Period) -> Mapping[date, str]:
+        """Return the generations of a period's days."""
+        return {day: generation for day, generation in self.late.items() if day in set(period)}
 
     def open(self, day: date) -> Day:
         """Start to read a day."""

@@ -56,10 +56,10 @@ def export(
 
     async def run() -> list[date]:
         async with open_place(settings or Settings(), place, VIEWS) as opened, Dataset.open(opened, form) as dataset:
-            marks = await source.marks(Period(DAY, OPEN))
-            missing = [day for day in DAYS if not await dataset.has(day, mark=marks.get(day))]
+            generations = await source.generations(Period(DAY, OPEN))
+            missing = [day for day in DAYS if not await dataset.has(day, generation=generations.get(day))]
             with Exporter(source, report=report) as exporter:
-                return await dataset.export(exporter, missing, at=at, marks=marks)
+                return await dataset.export(exporter, missing, at=at, generations=generations)
 
     return asyncio.run(run())
 
@@ -167,21 +167,21 @@ def test_a_day_that_has_lost_views_keeps_its_file(out: Out) -> None:
 def test_a_day_that_got_views_after_its_export_is_exported_again(out: Out) -> None:
     """By each run of the hour after. What has expired meanwhile is not looked for at each run."""
 
-    def mark(*, minutes_ago: int) -> str:
+    def generation(*, minutes_ago: int) -> str:
         time = f"{int((AT - timedelta(minutes=minutes_ago)).timestamp() * 1000):012x}"
         return f"{time[:8]}-{time[8:]}-7{new_id()[15:]}"
 
     source = history()
     to(out, source)
     source.add([View(LAMP, midnight_ms(DAY) + n, bytes(12), None, bot=False) for n in range(3)])
-    early, late = mark(minutes_ago=90), mark(minutes_ago=30)
+    early, late = generation(minutes_ago=90), generation(minutes_ago=30)
     for present, opened in ((late, [DAY, OPEN]), (late, [DAY, OPEN]), (early, [DAY, OPEN]), (early, [OPEN])):
         source.late[DAY], source.opened = present, []
         to(out, source)
         assert source.opened == opened
         assert json.loads(out.files()[MANIFEST])["days"][f"{DAY}"]["rows"] == 8
     expired = History([View(LAMP, midnight_ms(OPEN) + n, bytes(12), None, bot=False) for n in range(5)])
-    expired.late[DAY] = mark(minutes_ago=80)
+    expired.late[DAY] = generation(minutes_ago=80)
     assert [to(out, expired), to(out, expired)] == [[DAY], []]
 
 
@@ -253,7 +253,7 @@ def test_of_two_exports_to_a_bucket_the_later_one_stops(moto: str) -> None:
         async with open_place(out.settings, out.name, VIEWS) as place, Dataset.open(place, Format.JSONL) as dataset:
             await asyncio.to_thread(to, out, source)
             with Exporter(source) as exporter:
-                await dataset.export(exporter, DAYS, at=AT, marks={})
+                await dataset.export(exporter, DAYS, at=AT, generations={})
 
     with pytest.raises(FilesRefused, match="has been changed by another export"):
         asyncio.run(interfere())

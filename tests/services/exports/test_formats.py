@@ -175,4 +175,4 @@ async def export_day(folder: Path, form: Format) -> None:
     history = History([View(LAMP, midnight_ms(DAY) + 1_001, b"\xab" * 12, None, bot=True)], skus={LAMP: "LAMP"})
     with Folder.open(folder, VIEWS) as place, Exporter(history) as exporter:
         async with Dataset.open(place, form) as dataset:
-            await dataset.export(exporter, [DAY], at=datetime(2026, 11, 24, tzinfo=UTC), marks={})
+            await dataset.export(exporter, [DAY], at=datetime(2026, 11, 24, tzinfo=UTC), generations={})

@@ -59,7 +59,7 @@ async def _(h: Harness) -> Work:
 async def _(h: Harness) -> Work:
     day, store = (now() - GRACE).date() - timedelta(days=45), RollupStore(h.table)
     outdated, at = await store.earlier(day)
-    return store.keep(day, mark=outdated.mark, at=at)
+    return store.keep(day, generation=outdated.generation, at=at)
 
 
 @row(f"GET {_VIEWS}, a closed day", 200)
@@ -122,7 +122,7 @@ async def _(h: Harness) -> Work:
 @row("vitrina views export, the days that got views late")
 async def _(h: Harness) -> Work:
     day = now().date()
-    return h.services.view_source().marks(Period(day - timedelta(days=60), day))
+    return h.services.view_source().generations(Period(day - timedelta(days=60), day))
 
 
 plain("vitrina views export, the time up to which days have closed", lambda h: h.services.closing_time())

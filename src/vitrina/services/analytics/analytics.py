@@ -141,16 +141,17 @@ class Analytics:
         return leaders
 
     async def _from_whole(self, count: Callable[[Collection[date]], Awaitable[T]]) -> T:
-        """Return what `count` makes of rollups that are whole; it gets the days of those that are not, and is repeated.
+        """Return the result of `count`, which gets the days of torn rollups, and is repeated when it finds another one.
 
-        These are outdated, so that they are made again.
+        These rollups are outdated, so that they are made again.
         """
         torn: set[date] = set()
         while True:
             try:
                 return await count(torn)
             except RollupTorn as error:
-                if await self._store.outdate(error.day, error.mark):  # Otherwise the totals that were read were stale.
+                outdated = await self._store.outdate(error.day, error.generation)
+                if outdated:  # Otherwise the totals that were read were stale.
                     log.warning("rollup_torn", day=error.day.isoformat())
                 torn.add(error.day)
 

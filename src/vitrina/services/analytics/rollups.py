@@ -32,10 +32,10 @@ from vitrina.store.views import Segment, ViewStore
 log = structlog.get_logger(__name__)
 
 _SETTLING: Final = 10.0
-"""Seconds for which an outdated rollup waits before its day is counted again.
+"""Seconds between the reading of an outdated rollup and the counting of its day.
 
-By then the views that outdated it are stored, which takes 2.5 s at most, and reads that may be stale have them; or
-their process tries again, and has outdated the rollup again before.
+By then the late views are stored, since the call that outdates the rollup and the one that stores them take 2.5 s each
+at most, and replicas have them. A process that could not store its views tries again, and outdates the rollup first.
 """
 
 Advance = Callable[[int], object]
@@ -102,31 +102,33 @@ class Rollups:
                 raise DayOpen
             if earlier.is_valid and not again:
                 return False
-            if earlier.mark is not None and not earlier.is_valid:
+            if earlier.generation is not None and not earlier.is_valid:
                 await asyncio.sleep(_SETTLING)
             summary, products = await self.count_day(day, at_once=at_once, advance=advance)
             if summary.total.events < earlier.counts.events:
-                if earlier.is_valid or await self._store.keep(day, mark=earlier.mark, at=at):
+                if earlier.is_valid or await self._store.keep(day, generation=earlier.generation, at=at):
                     raise SegmentsGone
                 continue
-            mark = earlier.mark
-            if earlier.is_valid and (mark := await self._store.outdate(day, mark)) is None:
+            generation = earlier.generation
+            if earlier.is_valid and (generation := await self._store.outdate(day, generation)) is None:
                 continue
-            await self._write(summary, products, mark, at_once=at_once)
-            if await self._store.put_totals(summary, mark=mark, made_at=at):
+            await self._write(summary, products, generation, at_once=at_once)
+            if await self._store.put_totals(summary, generation=generation, made_at=at):
                 return True
             again = True  # Another process may have made the rollup meanwhile; this one has replaced some of its items.
 
     async def _write(
-        self, summary: DaySummary, products: dict[bytes, Counts], mark: str | None, *, at_once: int
+        self, summary: DaySummary, products: dict[bytes, Counts], generation: str | None, *, at_once: int
     ) -> None:
         day = summary.day
-        await self._store.put_summary(summary, mark=mark)
-        stored = await self._store.parts(day, mark=mark)
+        await self._store.put_summary(summary, generation=generation)
+        stored = await self._store.parts(day, generation=generation)
         shards: list[dict[bytes, Counts]] = [{} for _ in range(keys.VIEW_SHARDS)]
         for product, counts in products.items():
             shards[shard_of(product_id_of(product), keys.VIEW_SHARDS)][product] = counts
-        writing = (self._store.put_products(day, *shard, mark=mark, stored=stored) for shard in enumerate(shards))
+        writing = (
+            self._store.put_products(day, *shard, generation=generation, stored=stored) for shard in enumerate(shards)
+        )
         await gather(writing, at_once=at_once)
 
     async def _add(

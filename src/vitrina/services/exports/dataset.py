@@ -5,7 +5,7 @@
 
 A file gets its name once it is whole, and its entry in the manifest after that. If the process is killed, a day is
 therefore present as a whole or not at all, and the next run exports the days that are missing. A day that has got views
-since its export is missing too: it has another mark (`ViewSource.marks`).
+since its export is missing too: it is of another generation (`ViewSource.generations`).
 """
 
 import asyncio
@@ -68,7 +68,7 @@ class Place(Protocol):
 class Partition:
     """A day in the manifest; `file` is None if it has no events.
 
-    `closed` means that its events change no more, unless views are stored late, which gives the day another `mark`.
+    `closed` means that its events change no more, unless views are stored late, which gives the day a new `generation`.
     """
 
     rows: int
@@ -77,7 +77,7 @@ class Partition:
     tag: str | None
     file: str | None
     closed: bool
-    mark: str | None = None
+    generation: str | None = None
 
 
 class _NoEvents(Exception):
@@ -112,49 +112,53 @@ class Dataset:
         finally:
             await dataset._save()
 
-    def is_closed(self, day: date, *, mark: str | None = None) -> bool:
-        """Whether a day was closed when it was exported, and has got no views since; `mark` is its present one."""
+    def is_closed(self, day: date, *, generation: str | None = None) -> bool:
+        """Whether a day was closed when it was exported, and is still of that generation; None: it is not known."""
         partition = self._days.get(day.isoformat())
-        return partition is not None and partition.closed and mark in {None, partition.mark}
+        return partition is not None and partition.closed and generation in {None, partition.generation}
 
-    async def has(self, day: date, *, mark: str | None = None) -> bool:
+    async def has(self, day: date, *, generation: str | None = None) -> bool:
         """Whether a day is closed (`is_closed`) and its file is unchanged since. Raises FilesRefused."""
         partition = self._days.get(day.isoformat())
-        if partition is None or not self.is_closed(day, mark=mark):
+        if partition is None or not self.is_closed(day, generation=generation):
             return False
         if partition.file is None or partition.sha256 is None:
             return not await self._place.exists(self._file(day))
         return await self._place.holds(partition.file, sha256=partition.sha256, tag=partition.tag)
 
     async def export(
-        self, exporter: Exporter, days: Iterable[date], *, at: datetime | None, marks: Mapping[date, str]
+        self, exporter: Exporter, days: Iterable[date], *, at: datetime | None, generations: Mapping[date, str]
     ) -> list[date]:
         """Export each day into its file; returns the days that keep their old file because they have fewer events now.
 
-        `at` is the time of the source's state, and `marks` are those of its days. A day that was not closed then, or
-        any day if `at` is None, is exported again by the next run, and so is one that got views in the hour before. One
-        that keeps its file is not. Raises FilesRefused, and what reading raises.
+        `at` is the time of the source's state, and `generations` are those of its days. The next run exports again the
+        days that were not closed then, all days if `at` is None, and those that got views late in the hour before, but
+        no day that keeps its file. Raises FilesRefused, and what reading raises.
         """
         kept = []
         async with aclosing(exporter.days(days)) as opened:
             async for day in opened:
-                mark = marks.get(day.day)
-                closed = at is not None and is_closed(day.day, at) and _is_settled(mark, at)
-                if not await self._write(exporter, day, closed=closed, mark=mark):
+                generation = generations.get(day.day)
+                closed = at is not None and is_closed(day.day, at) and _is_settled(generation, at)
+                if not await self._write(exporter, day, closed=closed, generation=generation):
                     kept.append(day.day)
         return kept
 
-    async def _write(self, exporter: Exporter, day: Day, *, closed: bool, mark: str | None) -> bool:
+    async def _write(self, exporter: Exporter, day: Day, *, closed: bool, generation: str | None) -> bool:
         """Write the file of a day; returns whether it is new."""
         name, key = self._file(day.day), day.day.isoformat()
         try:
-            partition = await self._write_file(exporter, day, name, closed=closed, mark=mark)
+            partition = await self._write_file(exporter, day, name, closed=closed, generation=generation)
         except _NoEvents:
             await self._place.delete(name)
-            partition = Partition(rows=0, bytes=0, sha256=None, tag=None, file=None, closed=closed, mark=mark)
+            partition = Partition(
+                rows=0, bytes=0, sha256=None, tag=None, file=None, closed=closed, generation=generation
+            )
         except _FewerEvents:
             before = self._days[key]
-            self._days[key] = replace(before, closed=before.closed or closed, mark=mark or before.mark)
+            self._days[key] = replace(
+                before, closed=before.closed or closed, generation=generation or before.generation
+            )
             self._unsaved = True
             return False
         self._days[key] = partition
@@ -164,7 +168,7 @@ class Dataset:
         return True
 
     async def _write_file(
-        self, exporter: Exporter, day: Day, name: str, *, closed: bool, mark: str | None
+        self, exporter: Exporter, day: Day, name: str, *, closed: bool, generation: str | None
     ) -> Partition:
         before, rows = self._days.get(day.day.isoformat()), exporter.rows
         async with self._place.writing(name) as file:
@@ -174,7 +178,9 @@ class Dataset:
                 raise _FewerEvents
             if not rows:
                 raise _NoEvents
-        return Partition(rows=rows, bytes=size, sha256=sha256, tag=file.tag, file=name, closed=closed, mark=mark)
+        return Partition(
+            rows=rows, bytes=size, sha256=sha256, tag=file.tag, file=name, closed=closed, generation=generation
+        )
 
     def _file(self, day: date) -> str:
         return f"{VIEWS}/day={day}/{VIEWS}.{self.form}"
@@ -187,9 +193,9 @@ class Dataset:
             self._unsaved = False
 
 
-def _is_settled(mark: str | None, at: datetime) -> bool:
-    """Whether the views that came late are stored: the mark is made before, and by another clock."""
-    return mark is None or time_ms(mark) < (at - GRACE).timestamp() * 1000
+def _is_settled(generation: str | None, at: datetime) -> bool:
+    """Whether all late views of a generation are stored: its id is made before them, and by another clock."""
+    return generation is None or time_ms(generation) < (at - GRACE).timestamp() * 1000
 
 
 async def copy(pieces: AsyncGenerator[memoryview, None], file: NewFile) -> tuple[int, str]:

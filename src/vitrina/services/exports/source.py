@@ -29,8 +29,8 @@ class ViewSource(Protocol):
     async def first_day(self) -> date | None:
         """Return a day before which there are no views; None if there are none at all."""
 
-    async def marks(self, period: Period) -> Mapping[date, str]:
-        """Return a mark of each day that got views after it had closed, another one after each time, if it is known."""
+    async def generations(self, period: Period) -> Mapping[date, str]:
+        """Return the generation of each day that has one: a new one each time it gets views after it has closed."""
 
     def open(self, day: date) -> "Day":
         """Start to read a day."""
@@ -63,10 +63,10 @@ class LiveSource:
         first = await self._listings.first_created()
         return first and first.date()
 
-    async def marks(self, period: Period) -> Mapping[date, str]:
-        """Return the marks of the days' rollups. Raises TableUnavailable."""
+    async def generations(self, period: Period) -> Mapping[date, str]:
+        """Return those of the days' rollups. Raises TableUnavailable."""
         stored = await self._rollups.stored(period)
-        return {day: rollup.mark for day, rollup in stored.items() if rollup.mark is not None}
+        return {day: rollup.generation for day, rollup in stored.items() if rollup.generation is not None}
 
     def open(self, day: date) -> "Day":
         """Start to read a day: up to 1 MB of each shard."""

@@ -62,7 +62,7 @@ class StagedSource:
         ((first,),) = await asyncio.to_thread(self._all, "SELECT min(day) FROM segments")
         return first and date.fromisoformat(first)
 
-    async def marks(self, _: Period) -> Mapping[date, str]:
+    async def generations(self, _: Period) -> Mapping[date, str]:
         """Return none: the rollups of the export are not read."""
         return {}
 

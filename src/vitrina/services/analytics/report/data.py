@@ -68,7 +68,7 @@ async def read_report(
         try:
             return await _read(store, products, listings, rollups, period, at=at, day_done=day_done)
         except RollupTorn as torn:  # Now it does not count, so that it is made again.
-            await store.outdate(torn.day, torn.mark)
+            await store.outdate(torn.day, torn.generation)
 
 
 async def _read(
