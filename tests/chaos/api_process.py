@@ -79,10 +79,13 @@ class Api:
 async def serving(
     endpoint: str, folder: Path, *, workers: int = 1, through: str = "", **options: float
 ) -> AsyncIterator[Api]:
-    """Run the API in `workers` processes, on a new table that it reaches `through` another URL if one is given."""
-    settings = settings_for(endpoint, log_level="warning", **options)
+    """Run the API in `workers` processes, on a new table that it reaches `through` another URL if one is given.
+
+    `options` are settings of these processes alone.
+    """
+    settings = settings_for(endpoint, log_level="warning")
     await make_table(settings)
-    variables = environment(settings) | ({"VITRINA_WRITER_ENDPOINT": through} if through else {})
+    variables = environment(settings.model_copy(update={"writer_endpoint": through or endpoint, **options}))
     engine = Engine(
         "api",
         lambda port: [sys.executable, "-m", "vitrina", "api", "--port", str(port), "--workers", str(workers)],

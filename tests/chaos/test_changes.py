@@ -117,6 +117,14 @@ class Shop:
             if position is None:
                 return found
 
+    async def settled(self) -> set[Changed]:
+        """Return all changes once the transactions of killed processes, which may be under way, have ended."""
+        found, before = await self.committed(), None
+        while found != before:
+            await asyncio.sleep(1)
+            found, before = await self.committed(), found
+        return found
+
     async def kill_an_import(self, file: Path, kill: int) -> None:
         """Import products in a process of its own, and kill it while it writes."""
         command = [sys.executable, "-m", "vitrina", "products", "import", str(file)]
@@ -163,15 +171,13 @@ async def test_the_feed_misses_no_change(shop: Shop, tmp_path: Path) -> None:
     for kill in range(KILLS):
         await shop.kill_an_import(file, kill)
     await asyncio.gather(*writing)
-    await asyncio.sleep(0.5)  # For transactions of killed processes that are under way, and for the index's lag.
-    expected = await shop.committed()
+    expected = await shop.settled()
     end = shop.time() + 12
     while {changed for changed, _ in shop.seen} < expected and shop.time() < end:
         assert not reading.done(), reading.result()
         await asyncio.sleep(0.1)
         shop.skipped += 0.4
     reading.cancel()
-    expected = await shop.committed()  # A killed process may have had a transaction under way.
     assert_complete(expected, dict(reversed(shop.seen)), [changed for changed, _ in shop.seen], shop.answered)
 
 
