@@ -165,18 +165,18 @@ async def client_call(
     tries: Tries,
     *,
     has_units: bool = True,
-    turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    slot: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> Any:  # noqa: ANN401 - DynamoDB's own response
     """Call `method`, again while the `tries` allow it, and return its response.
 
-    Each try is made within a `turn`, which may raise. Calls that are sent and capacity units (calls of a stream have
-    none) are added to the metrics and to the usage of the current HTTP request. Within a trace the call with its tries
-    is a span. Raises TableUnavailable, and the ClientError of a refusal.
+    Each try waits for a `slot`, and holds it. Calls that are sent and capacity units (calls of a stream have none) are
+    added to the metrics and to the usage of the current HTTP request. Within a trace the call with its tries is a span.
+    Raises TableUnavailable, the ClientError of a refusal, and what the wait for a slot raises.
     """
     if tracing.trace_id() is None:
-        return await _tried(operation, method, arguments, tries, has_units=has_units, turn=turn)
+        return await _tried(operation, method, arguments, tries, has_units=has_units, slot=slot)
     with tracing.span(f"DynamoDB.{operation}", "CLIENT", _described(operation, arguments)) as span:
-        response = await _tried(operation, method, arguments, tries, has_units=has_units, turn=turn)
+        response = await _tried(operation, method, arguments, tries, has_units=has_units, slot=slot)
         if span is not None:
             units = [orjson.dumps(each).decode() for each in _consumed(response)]
             span.set_attribute("aws.dynamodb.consumed_capacity", units)
@@ -192,7 +192,7 @@ async def _tried(
     tries: Tries,
     *,
     has_units: bool,
-    turn: Callable[[], AbstractAsyncContextManager[None]],
+    slot: Callable[[], AbstractAsyncContextManager[None]],
 ) -> Any:  # noqa: ANN401
     request = usage.current()
     if has_units:
@@ -200,7 +200,7 @@ async def _tried(
     while True:
         await tries.begin(operation)
         try:
-            async with asyncio.timeout_at(tries.ends), turn():
+            async with asyncio.timeout_at(tries.ends), slot():
                 if request is not None:
                     request.calls += 1
                 metrics.DYNAMODB_CALLS.labels(operation).inc()

@@ -29,7 +29,7 @@ from vitrina.store.operations import (
     Update,
     raw_key,
 )
-from vitrina.store.turns import Turns
+from vitrina.store.transaction_slots import TransactionSlots
 
 MOST_KEYS: Final = 100
 """The most items of a BatchGetItem, and the most operations of a transaction."""
@@ -67,7 +67,7 @@ class Table:
         self._reader = clients.reader
         self._writer = clients.writer
         self._retries = RetryPolicy(deadline=deadline, patience=patience)
-        self._turns = None if patience is not None else Turns(deadline=deadline)
+        self._slots = None if patience is not None else TransactionSlots(deadline=deadline)
 
     async def get(self, key: Key, *, consistent: bool) -> Item | None:
         """Read one item: 0.5 units for each 4 KB, 1 if consistent."""
@@ -206,8 +206,8 @@ class Table:
             "ClientRequestToken": str(uuid.uuid4()),
         }
         tries, method = self._retries.start(within=within), self._writer.transact_write_items
-        turn = nullcontext if self._turns is None else partial(self._turns.take, tries)
-        await self._transaction("TransactWriteItems", method, arguments, tries, steps, turn=turn)
+        slot = nullcontext if self._slots is None else partial(self._slots.hold, tries)
+        await self._transaction("TransactWriteItems", method, arguments, tries, steps, slot=slot)
 
     async def snapshot(self, keys: Sequence[Key]) -> dict[Key, Item]:
         """Return up to `MOST_KEYS` items at one moment, by key: 2 units for each 4 KB. Raises Conflict."""
@@ -226,11 +226,11 @@ class Table:
         tries: Tries,
         steps: Sequence[Step] = (),
         *,
-        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        slot: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> Any:  # noqa: ANN401 - DynamoDB's own response
         while True:
             try:
-                return await client_call(operation, method, arguments, tries, turn=turn)
+                return await client_call(operation, method, arguments, tries, slot=slot)
             except ClientError as error:
                 if error.response["Error"]["Code"] != "TransactionCanceledException":
                     raise

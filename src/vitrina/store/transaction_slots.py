@@ -18,8 +18,8 @@ _WAIT: Final = 0.4
 """Share of an operation's deadline for which a transaction waits until it may be sent: 1 s of 2.5 s."""
 
 
-class Turns:
-    """The turns of transactions, in the order in which they came."""
+class TransactionSlots:
+    """Slots for `AT_ONCE` transactions, which get them in the order in which they came."""
 
     def __init__(self, *, deadline: float) -> None:
         """`deadline`, in seconds, is that of an operation (`RetryPolicy`)."""
@@ -27,8 +27,8 @@ class Turns:
         self._longest_wait = _WAIT * deadline
 
     @asynccontextmanager
-    async def take(self, tries: Tries) -> AsyncIterator[None]:
-        """Wait until another transaction may be in flight.
+    async def hold(self, tries: Tries) -> AsyncIterator[None]:
+        """Wait for a slot, and hold it for a try.
 
         Raises Overloaded, but TableUnavailable if an earlier try may have succeeded, and what `Tries.check_time` does.
         """

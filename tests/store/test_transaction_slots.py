@@ -1,4 +1,4 @@
-"""So many transactions of a process are in flight at once; the others wait for their turn, and not for long."""
+"""So many transactions of a process are in flight at once; the others wait for a slot, and not for long."""
 
 import asyncio
 from typing import Any, cast
@@ -13,7 +13,7 @@ from vitrina.store.calls import TimePassed
 from vitrina.store.items import SkuItem
 from vitrina.store.operations import Put, Step
 from vitrina.store.table import Table
-from vitrina.store.turns import AT_ONCE
+from vitrina.store.transaction_slots import AT_ONCE
 
 STEPS = [Step(Put(SkuItem.keyed(keys.sku("lamp"), product_id="1")))]
 
@@ -49,7 +49,7 @@ def counted_calls() -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-async def test_a_transaction_waits_for_its_turn() -> None:
+async def test_a_transaction_waits_for_a_slot() -> None:
     table, client = slow_table()
     commits = [asyncio.create_task(table.commit(STEPS)) for _ in range(3 * AT_ONCE)]
     await asyncio.sleep(0.01)
@@ -73,7 +73,7 @@ async def test_those_that_wait_too_long_are_refused_unsent() -> None:
 
 
 async def test_a_transaction_that_may_have_been_written_is_not_called_refused() -> None:
-    """Its response was lost, and its next try got no turn."""
+    """Its response was lost, and its next try got no slot."""
     table, client = slow_table(deadline=1)
     client.is_lost = True
     first, *others = [asyncio.create_task(table.commit(STEPS)) for _ in range(1 + AT_ONCE)]
@@ -96,7 +96,7 @@ async def test_a_transaction_whose_time_has_passed_in_the_queue_is_not_sent() ->
     assert client.calls == AT_ONCE
 
 
-async def test_bulk_work_waits_for_no_turn() -> None:
+async def test_bulk_work_waits_for_no_slot() -> None:
     """It limits itself."""
     table, client = slow_table(patience=60)
     commits = [asyncio.create_task(table.commit(STEPS)) for _ in range(2 * AT_ONCE)]
