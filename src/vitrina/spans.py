@@ -41,7 +41,7 @@ class Spans:
         self._not_before = 0.0
 
     def flush(self) -> None:
-        """Send the spans that have ended. Those that a slow receiver has not taken wait for the next minute's flush."""
+        """Send the spans that have ended, within 0.5 s. After a receiver took longer, do nothing for a minute."""
         if time.monotonic() >= self._not_before and not _done(self._provider.force_flush, within=_FLUSH_TIMEOUT):
             self._not_before = time.monotonic() + _PAUSE
 
@@ -102,7 +102,7 @@ def _context(traceparent: str) -> Context:
 
 
 def _done(work: Callable[[], object], *, within: float) -> bool:
-    """Do work in a thread, and return whether it is done within these seconds; else it is left alone."""
+    """Do work in a thread, and return whether it is done within these seconds; otherwise the thread goes on."""
     thread = threading.Thread(target=work, name="last-spans", daemon=True)
     thread.start()
     thread.join(within)

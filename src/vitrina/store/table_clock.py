@@ -1,4 +1,4 @@
-"""The table's time, on which processes agree whose own clocks differ or are set."""
+"""The table's time: processes agree on it, even if their own clocks differ or are set."""
 
 import time
 from collections.abc import Callable
@@ -7,14 +7,14 @@ from typing import Final
 
 from vitrina.clock import Clock, now
 
-_CUT: Final = timedelta(seconds=1)
+_RESOLUTION: Final = timedelta(seconds=1)
 """The header `Date` has whole seconds."""
 
 
 class TableClock:
     """A clock that follows the header `Date` of the table's responses, and between them the monotonic clock.
 
-    It shows the earliest time that it can be at the table, and the latest is `uncertainty` later. Until a response has
+    It returns the earliest time that it can be at the table; the latest is `uncertainty` later. Until a response has
     had a date, and with an engine that sends none, it is the process's own `clock`.
     """
 
@@ -32,8 +32,8 @@ class TableClock:
 
     @property
     def uncertainty(self) -> timedelta:
-        """How much later it may be: what the header lacks, and the time that the response took."""
-        return timedelta(0) if self._date is None else _CUT + timedelta(seconds=self._received - self._sent)
+        """How much later it may be: by the resolution of the header, and by the time that the response took."""
+        return timedelta(0) if self._date is None else _RESOLUTION + timedelta(seconds=self._received - self._sent)
 
     @property
     def ticks(self) -> float:

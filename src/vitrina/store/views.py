@@ -86,11 +86,10 @@ class ViewStore:
             await self._table.put_many(segments[first : first + MOST_PUTS])
 
     async def put_late(self, segments: Sequence[ViewSegmentItem]) -> set[date]:
-        """Write segments as `put` does, some of which may be of closed days: also 1 call for each such day before it.
+        """Write segments as `put` does, but outdate the rollups of closed days first: 1 call more for each such day.
 
-        These calls outdate the rollups of the days, also one that is being made, and an interruption leaves no segment
-        that no rollup counts. What counts the day again waits first until the segments must be stored (`Rollups`).
-        Returns the days.
+        A rollup that is being made is outdated too. If the process dies in between, a day is counted again in vain, and
+        no stored segment is left out. `Rollups.roll_up` waits until the segments are stored. Returns the days.
         """
         outdated: set[date] = set()
         for first in range(0, len(segments), MOST_PUTS):

@@ -32,7 +32,7 @@ _FEWEST_GUESSES: Final = 10**6
 _ESTIMATED_LENGTH: Final = 20
 """Characters that zxcvbn gets to see: 72 characters of l33t substitutions take it 10 s, 20 take 0.4 s at most."""
 _LONGEST_COMMON: Final = 32
-"""Characters of the longest password that may be common; a longer one is no usual one, even if it begins like one."""
+"""Characters of the longest password that is estimated: a longer one is hard to guess, however it begins."""
 _NO_DIGEST: Final = "." * 31
 """Stands for the digest in a hash that nobody has: a check takes as long as any, and making it takes none of that."""
 _ESTIMATE_LOCK: Final = threading.Lock()

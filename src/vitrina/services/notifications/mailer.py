@@ -257,7 +257,7 @@ class Mailer:
 
     @property
     def _lease_length(self) -> timedelta:
-        """The time of a lease from `_clock` on, which is long enough although it may be later."""
+        """How long a lease lasts, from the time of `_clock` on: at the table it may be later by the uncertainty."""
         return timedelta(seconds=self._lease) + self._clock.uncertainty
 
     async def _give_up(self, held: _LeasedMail, why: str) -> bool:

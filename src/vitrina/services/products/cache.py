@@ -38,7 +38,7 @@ class ProductCache(Generic[V]):
     twice `patience` seconds then (`circuit`). What this process writes is read anew: products and SKUs consistently, so
     that no reader misses the write; pages from the writer's endpoint, and kept for a moment only, since an index has no
     consistent reads. `first_pages` and `pages` hold what their callers make of a page, which has a `body` in bytes, by
-    all that the page depends on. What most people read is in the former, which crawlers of the other pages do not fill.
+    all that the page depends on. They are apart, because a crawler that reads all pages would displace the first ones.
     """
 
     def __init__(
