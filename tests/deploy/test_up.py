@@ -162,10 +162,8 @@ async def test_a_role_may_do_what_its_function_does_and_nothing_else(deployed: D
     """What the emulator cannot see is listed in `UNSEEN`, each right with its reason."""
     async with deployed.client() as client:
         ana = await sign_in(client, {"email": _EMAILS[0]})
-        key = ok(await ana.post("/v1/auth/keys", {"name": "Reports", "scope": "read", "expires_in_days": 1}), 201)[
-            "key"
-        ]
-        ok(await client.bearing(key).get("/v1/analytics/top-products"))
+        made = ok(await ana.post("/v1/auth/keys", {"name": "Reports", "scope": "read", "expires_in_days": 1}), 201)
+        ok(await client.bearing(made["key"]).get("/v1/analytics/top-products"))
     recorder.collect()
     for name, grants in granted(deployed.stack).items():
         used = recorder.used[name]
