@@ -50,6 +50,7 @@ def test_a_long_agent_takes_a_fraction_of_a_millisecond() -> None:
         "Mozilla/5.0 (compatible;Cloudflare-Healthchecks/1.0;+https://www.cloudflare.com/; healthcheck-id: 1)",
         "DigitalOcean Uptime Probe 0.22.0 (https://digitalocean.com)",
         "kube-probe/1.31",
+        "CloudWatchSynthetics/arn:aws:synthetics:eu-west-1:123456789012:canary:shop",
         "Consul Health Check",
         "Envoy/HC",
         "Elastic-Heartbeat/8.11.0 (linux; amd64)",

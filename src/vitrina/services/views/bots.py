@@ -19,6 +19,7 @@ _HEALTH_CHECKERS: Final = (
     *map("".join, product(["health"], ["", " ", "_", "-"], ["check", "probe"])),
     "googlehc/", "kube-probe/", "envoy/hc", "load balancer agent", f"{_EDGE}alwayson{_EDGE}", "readyforrequest/",
     "endpoint monitor", "uptime", "heartbeat/", f"{_EDGE}monit/", f"{_EDGE}gatus/", "freshping", "ohdear", "pinger/",
+    "cloudwatchsynthetics/",
 )  # fmt: skip
 """What the agents of health checks by clouds, proxies and monitoring services have, in any case, and the list lacks."""
 _KEY: Final = 4
