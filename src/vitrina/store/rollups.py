@@ -45,10 +45,6 @@ class StoredRollup:
     is_valid: bool = False
     may_lack_views: bool = False
 
-    def has(self, item: ViewDayItem | ViewSummaryItem | ViewTallyItem) -> bool:
-        """Return whether an item belongs to the rollup; all do if it does not count."""
-        return item.generation == self.generation or not self.is_valid or self.may_lack_views
-
 
 class RollupTorn(Exception):
     """An item of a day's rollup is not of this generation, which the day's totals have."""
@@ -243,8 +239,8 @@ def _has(generation: str | None) -> Condition:
 
 
 def _require(item: ViewDayItem | ViewSummaryItem | ViewTallyItem, day: date, rollup: StoredRollup) -> None:
-    """Raise RollupTorn unless an item belongs to a rollup."""
-    if not rollup.has(item):
+    """Raise RollupTorn unless an item belongs to a rollup; all do if it does not count, or may lack views."""
+    if rollup.is_valid and not rollup.may_lack_views and item.generation != rollup.generation:
         raise RollupTorn(day, rollup.generation)
 
 

@@ -112,12 +112,12 @@ class Dataset:
         finally:
             await dataset._save()
 
-    def is_closed(self, day: date, *, generation: str | None = None) -> bool:
+    def is_closed(self, day: date, *, generation: str | None) -> bool:
         """Whether a day was closed when it was exported, and is still of that generation; None: it is not known."""
         partition = self._days.get(day.isoformat())
         return partition is not None and partition.closed and generation in {None, partition.generation}
 
-    async def has(self, day: date, *, generation: str | None = None) -> bool:
+    async def has(self, day: date, *, generation: str | None) -> bool:
         """Whether a day is closed (`is_closed`) and its file is unchanged since. Raises FilesRefused."""
         partition = self._days.get(day.isoformat())
         if partition is None or not self.is_closed(day, generation=generation):
