@@ -17,10 +17,12 @@ from tests.store.samples import create, delete
 from vitrina.aws import connect
 from vitrina.config import Settings
 from vitrina.domain.products import Action, Product, describe
-from vitrina.domain.reports import Counts, Period
+from vitrina.domain.reports import Counts, Period, pack_table, product_key
 from vitrina.domain.views import View
 from vitrina.services.analytics import view_counter as counter
 from vitrina.store import keys
+from vitrina.store.items import ViewTallyItem
+from vitrina.store.operations import Put
 from vitrina.store.products import ProductStore
 from vitrina.store.rollups import RollupStore
 from vitrina.store.table import Table
@@ -162,6 +164,31 @@ def test_a_day_that_got_views_and_lost_its_segments_is_warned_of_once(
     out = tmp_path / "report.html"
     assert vitrina("views", "report", *days, "--out", str(out)).stdout.endswith(", 1 views\n")
     assert "these days may have had more views" in out.read_text()
+
+
+def test_a_report_makes_a_rollup_with_items_of_another_one_again(
+    vitrina: Vitrina, configured: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that died may have left them."""
+    monkeypatch.setattr("vitrina.services.analytics.rollups._SETTLING", 0)
+    write(configured, [view(PRODUCT, ago(4))])
+    days = ["--from", f"{ago(4)}", "--to", f"{ago(4)}"]
+    assert vitrina("views", "rollup", *days).exit_code == 0
+
+    async def leave(table: Table) -> None:
+        [key] = await RollupStore(table).parts(ago(4), generation=None)
+        await table.put(Put(ViewTallyItem.keyed(key, rows=b"", generation="another")))
+
+    async def tables(table: Table) -> list[bytes]:
+        store = RollupStore(table)
+        rollup = (await store.stored(Period(ago(4), ago(4))))[ago(4)]
+        assert rollup.is_valid
+        assert rollup.generation
+        return [rows async for rows in store.tables(ago(4), rollup)]
+
+    on_table(configured, leave)
+    assert vitrina("views", "report", *days, "--out", str(tmp_path / "report.html")).stdout.endswith(", 1 views\n")
+    assert on_table(configured, tables) == [pack_table({product_key(PRODUCT): Counts(1, 1, 0)})]
 
 
 def test_a_day_that_will_go_uncounted_is_warned_of(vitrina: Vitrina, configured: Settings) -> None:
