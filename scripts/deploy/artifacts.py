@@ -81,7 +81,7 @@ def check_runtime(python: str) -> None:
 
 def packages(out: Path) -> Artifact:
     """Build the layer of the packages that every function imports: those of server.txt, without its progress bars."""
-    return _layer(out, "layer", [pin for pin in _pins(_LOCKS / "server.txt") if pin[0] not in _PROGRESS_BARS])
+    return _layer(out, "layer", [pin for pin in _pins(_LOCKS / "server.txt") if pin[0] in of_every_function()])
 
 
 def reports(out: Path) -> Artifact:

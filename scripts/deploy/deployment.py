@@ -97,10 +97,16 @@ class Deployment:
             ]
             if held == [table]:
                 return
+            if not held:
+                raise click.ClickException(
+                    f"The stack {self.stack.name} has no table, as after an import that failed: repair the cause, run "
+                    f"`aws cloudformation delete-stack --stack-name {self.stack.name}`, and up again."
+                )
             raise click.ClickException(f"The stack {self.stack.name} has another table: name a new stack by --stack.")
         if not table.startswith(f"{self.stack.name}-"):
             raise click.ClickException(
-                f"Roles reach the tables of their stack by the names: restore it to a table {self.stack.name}-..."
+                f"The roles of a stack may use only tables whose names begin with its own: restore it to a table "
+                f"{self.stack.name}-..."
             )
         text = _table_alone(template).encode()
         wanted = {name: value for name, value in parameters.items() if name == "Environment"}

@@ -212,7 +212,7 @@ def test_a_restored_table_gets_a_new_stack(account: Account, monkeypatch: pytest
     stack = Stack(account.target(account.assume(SUBJECT)), "vitrina-production")
     found = Prerequisites(bucket=BUCKET, files={}, parameters=without_code(s3))
     deploy = Deployment(stack=stack, found=found, role=WORKER, yes=True)
-    with pytest.raises(ClickException, match="the names: restore it to a table vitrina-production-"):
+    with pytest.raises(ClickException, match="begin with its own: restore it to a table vitrina-production-"):
         deploy.up({}, table="restored")
     with pytest.raises(ClickException, match="there is no version before"):
         deploy.up({"TracesTo": "https://otlp.example"}, table=restored)
