@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.internal.conjecture.engine import ConjectureRunner
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from tests.api.client import Client, Person
@@ -40,9 +41,13 @@ async def service(engine: str, dynamodb_local: str) -> AsyncIterator[Service]:
 
 @pytest.fixture
 async def run(
-    service: Service, anonymous: Client, super_admin: Person
+    service: Service, anonymous: Client, super_admin: Person, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Callable[[Bench], RuleBasedStateMachine]], None]:
-    """Runs a machine, which is made anew for each example, in a thread beside the service."""
+    """Runs a machine, which is made anew for each example, in a thread beside the service.
+
+    Each example is drawn for itself. Otherwise Hypothesis makes five of six by repeating steps of the one before.
+    """
+    monkeypatch.setattr(ConjectureRunner, "generate_mutations_from", lambda *_: None)
     bench = Bench(asyncio.get_running_loop(), service, anonymous, super_admin)
     chosen = settings(
         max_examples=EXAMPLES or _A_FEW,
