@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from tests.api.client import Client, JsonObject, Person, pages
+from tests.api.client import Client, JsonObject, Person, ok, pages
 from tests.service import Service
 
 T = TypeVar("T")
@@ -30,6 +30,20 @@ class Bench:
     def listed(self, client: Client, path: str, *, limit: int = 7) -> list[JsonObject]:
         """Return all items of a listing, read page by page."""
         return [item for page in self.run(pages(client, path, limit=limit)) for item in page]
+
+    def newest(self, client: Client, path: str, *, by: str, since: str) -> dict[str, JsonObject]:
+        """Return the items of a listing, newest first, by id, down to the time `since` of the attribute `by`.
+
+        All examples share the table, so the rest may be long.
+        """
+        found: dict[str, JsonObject] = {}
+        params = {"limit": "100"}
+        while True:
+            page = ok(self.run(client.get(path, params=params)))
+            found |= {item["id"]: item for item in page["items"] if item[by] >= since}
+            if page["next_cursor"] is None or page["items"][-1][by] < since:
+                return found
+            params["cursor"] = page["next_cursor"]
 
     def eventually(self, read: Callable[[], object], expected: object) -> None:
         """Assert that what is read from an index is soon what is expected."""

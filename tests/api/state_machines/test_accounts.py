@@ -10,13 +10,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.api.client import Client, JsonObject, Reply, ok, unique
 from tests.api.state_machines.bench import Bench
+from vitrina.clock import rfc3339
 
 pytestmark = [pytest.mark.engine("aws"), pytest.mark.slow]
 
 EMAILS = st.sampled_from(["ana", "Ana", "ben", "cleo"])
 PASSWORDS = st.sampled_from(["blue-lantern-2026", "green-harbour-2026"])
 ROLES = st.sampled_from(["user", "admin"])
-NUMBERS = st.integers(0, 9)
+NUMBERS = st.sampled_from([0, 0, 0, *range(10)])
+"""Which account, session or key: the first one most often, so that much happens to one."""
 
 
 @dataclass(slots=True)
@@ -50,6 +52,7 @@ class AccountMachine(RuleBasedStateMachine):
         self.ended_keys: list[str] = []
         self.gone: list[str] = []
         bench.service.clock.at = bench.service.clock.at
+        self.began = rfc3339(bench.service.clock.at)
 
     @initialize(password=PASSWORDS)
     def begin(self, password: str) -> None:
@@ -75,21 +78,30 @@ class AccountMachine(RuleBasedStateMachine):
             assert made == made | expected
             self.accounts.append(Account(made, password))
 
-    @rule(number=NUMBERS, role=st.one_of(st.none(), ROLES), active=st.sampled_from([None, True, False]))
-    def manage(self, number: int, role: str | None, active: bool | None) -> None:  # noqa: FBT001 - as drawn
-        """Give an account another role, deactivate it or activate it again."""
+    @rule(
+        number=NUMBERS,
+        role=st.one_of(st.none(), ROLES),
+        active=st.sampled_from([None, None, True, True, False]),
+        back=st.booleans(),
+    )
+    def manage(self, number: int, role: str | None, active: bool | None, back: bool) -> None:  # noqa: FBT001 - as drawn
+        """Give an account another role, deactivate or activate it, and perhaps undo that: what has ended stays so."""
         account = self._account(number)
         if account is None:
             return
         changes = {name: value for name, value in (("role", role), ("active", active)) if value is not None}
-        before = account.seen
-        self._change(account, changes)
-        was_admin, is_admin = before["role"] == "admin", account.seen["role"] == "admin"
-        deactivated = before["active"] and not account.seen["active"]
-        if deactivated or was_admin is not is_admin:
-            self._end(account)
-        if deactivated or (was_admin and not is_admin):
-            self._end_keys(account)
+        before, sessions, keys = account.seen, account.sessions, account.keys
+        for wanted in (changes, {name: before[name] for name in changes})[: 1 + back]:
+            was_admin, was_active = account.seen["role"] == "admin", account.seen["active"]
+            self._change(account, wanted)
+            is_admin, deactivated = account.seen["role"] == "admin", was_active and not account.seen["active"]
+            if deactivated or was_admin is not is_admin:
+                self._end(account)
+            if deactivated or (was_admin and not is_admin):
+                self._end_keys(account)
+        ended = [session.access[-1] for session in sessions.values() if session.id not in account.sessions]
+        for credential in (*ended, *(text for key_id, text in keys.items() if key_id not in account.keys)):
+            assert self._status(credential, "/v1/products/deleted") == 401
 
     @rule(number=NUMBERS, name=EMAILS)
     def rename(self, number: int, name: str) -> None:
@@ -117,7 +129,7 @@ class AccountMachine(RuleBasedStateMachine):
     @rule(number=NUMBERS)
     def delete(self, number: int) -> None:
         """Delete an account."""
-        account = self._account(number)
+        account = self._account(-1 - number)  # The last ones most often.
         if account is not None:
             path = f"/v1/users/{account.seen['id']}"
             ok(self.bench.run(self.bench.super_admin.delete(path)), 204)
@@ -127,37 +139,36 @@ class AccountMachine(RuleBasedStateMachine):
             self.accounts.remove(account)
             self.gone.append(account.seen["id"])
 
-    @rule(name=EMAILS, password=PASSWORDS)
-    def sign_in(self, name: str, password: str) -> None:
-        """Sign in, perhaps by a wrong password."""
-        reply = self._post("/v1/auth/login", {"email": self._email(name), "password": password})
+    @rule(name=EMAILS, password=st.one_of(st.none(), PASSWORDS))
+    def sign_in(self, name: str, password: str | None) -> None:
+        """Sign in by the account's password, or by one that may be wrong."""
         holder = self._holder(name)
         account = next((each for each in self.accounts if each.seen["id"] == holder), None)
+        password = password or (account.password if account is not None else "blue-lantern-2026")
+        reply = self._post("/v1/auth/login", {"email": self._email(name), "password": password})
         if account is None or account.password != password or not account.seen["active"]:
             assert (reply.status, reply.json["code"]) == (401, "invalid_credentials")
         else:
-            tokens = ok(reply)
-            session = Session(tokens["session_id"], [tokens["access_token"]], [tokens["refresh_token"]])
-            account.sessions[session.id] = session
+            self._begin_session(account, reply)
 
-    @rule(number=NUMBERS, old=st.integers(0, 3))
-    def refresh(self, number: int, old: int) -> None:
-        """Spend a refresh token; one that was spent before ends its session."""
+    @rule(number=NUMBERS, reused=st.sampled_from([None, None, 0, -2]))
+    def refresh(self, number: int, reused: int | None) -> None:
+        """Spend a refresh token, and perhaps one that was spent before, which ends the session."""
         account, session = self._session(number)
         if session is None:
             return
-        token = session.refresh[max(-len(session.refresh), -1 - old)]
-        current = token == session.refresh[-1]
-        reply = self._post("/v1/auth/refresh", {"refresh_token": token})
+        reply = self._post("/v1/auth/refresh", {"refresh_token": session.refresh[-1]})
         if account is None:
             assert (reply.status, reply.json["code"]) == (401, "invalid_token")
-        elif current:
-            tokens = ok(reply)
-            assert tokens["session_id"] == session.id
-            session.access.append(tokens["access_token"])
-            session.refresh.append(tokens["refresh_token"])
-        else:
+            return
+        tokens = ok(reply)
+        assert tokens["session_id"] == session.id
+        session.access.append(tokens["access_token"])
+        session.refresh.append(tokens["refresh_token"])
+        if reused is not None:
+            reply = self._post("/v1/auth/refresh", {"refresh_token": session.refresh[reused]})
             assert (reply.status, reply.json["code"]) == (401, "token_reused")
+            assert self._status(session.access[-1], "/v1/me") == 401
             self.ended.append(account.sessions.pop(session.id))
 
     @rule(number=NUMBERS, other=NUMBERS, by_id=st.booleans())
@@ -249,7 +260,7 @@ class AccountMachine(RuleBasedStateMachine):
         self.bench.eventually(lambda: self._listed().keys() & set(self.gone), set())
 
     def _listed(self) -> dict[str, JsonObject]:
-        return {it["id"]: it for it in self.bench.listed(self.bench.super_admin, "/v1/users", limit=100)}
+        return self.bench.newest(self.bench.super_admin, "/v1/users", by="created_at", since=self.began)
 
     def _compare(self, account: Account) -> None:
         for session in account.sessions.values():
@@ -298,10 +309,24 @@ class AccountMachine(RuleBasedStateMachine):
         return self.accounts[number % len(self.accounts)] if self.accounts else None
 
     def _session(self, number: int) -> tuple[Account | None, Session | None]:
-        """Return a session and its account, which is None if the session has ended."""
+        """Return a session and its account, which is None if the session has ended.
+
+        If nobody is signed in, somebody signs in first, since most changes of an account end all its sessions.
+        """
+        active = [account for account in self.accounts if account.seen["active"]]
+        if active and not any(account.sessions for account in active):
+            account = active[number % len(active)]
+            credentials = {"email": account.seen["email"], "password": account.password}
+            self._begin_session(account, self._post("/v1/auth/login", credentials))
         pairs = [(account, session) for account in self.accounts for session in account.sessions.values()]
         found = [*pairs, *((None, session) for session in self.ended[-2:])]
         return found[number % len(found)] if found else (None, None)
+
+    @staticmethod
+    def _begin_session(account: Account, reply: Reply) -> None:
+        tokens = ok(reply)
+        session = Session(tokens["session_id"], [tokens["access_token"]], [tokens["refresh_token"]])
+        account.sessions[session.id] = session
 
     def _bearing(self, token: str) -> Client:
         return self.bench.anonymous.bearing(token)

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from tests.api.client import JsonObject, Reply, ok, unique
 from tests.api.state_machines.bench import Bench
 from tests.api.state_machines.catalogue import FIELDS, Catalogue, shown
+from vitrina.clock import rfc3339
 
 pytestmark = [pytest.mark.engine("aws"), pytest.mark.slow]
 
@@ -47,7 +48,7 @@ class ProductMachine(RuleBasedStateMachine):
         self.prefix = unique("sm")
         self.brand = f"Brand {self.prefix}"
         bench.service.clock.at = bench.service.clock.at
-        self.began = bench.service.clock.at.isoformat().replace("+00:00", "Z")
+        self.began = rfc3339(bench.service.clock.at)
 
     @rule(operation=OPERATIONS)
     def single(self, operation: Any) -> None:  # noqa: ANN401 - as drawn
@@ -129,11 +130,7 @@ class ProductMachine(RuleBasedStateMachine):
         self._compare_list("newest", lambda it: it["id"])
         self._compare_list("price", lambda it: float(it["price"]))
         self.bench.eventually(
-            lambda: [
-                it["id"]
-                for it in self.bench.listed(self.admin, "/v1/products/deleted", limit=100)
-                if it["id"] in self.model.products
-            ],
+            lambda: [*self.bench.newest(self.admin, "/v1/products/deleted", by="deleted_at", since=self.began)],
             [it["id"] for it in self.model.deleted],
         )
         self._compare_feed()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from tests.api.client import JsonObject, ok, product_body, sign_in
+from tests.api.client import JsonObject, Reply, ok, product_body, sign_in
 from tests.api.state_machines.bench import Bench
 from vitrina.clock import epoch_ms, now
 from vitrina.domain.reports import is_closed
@@ -87,13 +87,29 @@ class ViewMachine(RuleBasedStateMachine):
         if reply.status == 200 and how not in {"HEAD", "signed in"}:
             self._count(product["id"], self.today, agent, bot=how == "ahead" or "bot" in agent)
 
+    @rule(numbers=st.lists(NUMBERS, min_size=3, max_size=6), agent=PERSON)
+    def read_at_once(self, numbers: list[int], agent: str) -> None:
+        """Read several products at once, whose views are stored together."""
+        ids = [self._product(number)["id"] for number in numbers]
+        headers = {"User-Agent": agent}
+
+        async def read() -> list[Reply]:
+            return await asyncio.gather(
+                *(self.bench.anonymous.get(f"/v1/products/{each}", headers=headers) for each in ids)
+            )
+
+        for product_id, reply in zip(ids, self.bench.run(read()), strict=True):
+            assert reply.status in {200, 404}, reply
+            if reply.status == 200:
+                self._count(product_id, self.today, agent, bot=False)
+
     @rule(number=NUMBERS, days=st.integers(1, SPAN), agent=st.binary(min_size=12, max_size=12), bot=st.booleans())
     def store_late(self, number: int, days: int, agent: bytes, bot: bool) -> None:  # noqa: FBT001 - as drawn
         """Store a view of an earlier day, as a process does that could not reach the table."""
         product, store = self._product(number), self.bench.service.services.view_store
         at = self.clock.at - timedelta(days=days)
         if at.date() >= self.first and product["created_at"] <= at.isoformat():
-            self.bench.run(store.put(store.segments([View(product["id"], epoch_ms(at), agent, None, bot)])))
+            self.bench.run(store.put_late(store.segments([View(product["id"], epoch_ms(at), agent, None, bot)])))
             self._count(product["id"], at.date(), agent.hex(), bot=bot)
 
     @rule(number=NUMBERS)
