@@ -17,6 +17,7 @@ from tests.api.state_machines.bench import Bench
 from vitrina.clock import epoch_ms, now
 from vitrina.domain.reports import is_closed
 from vitrina.domain.views import View
+from vitrina.services.analytics import rollups
 
 pytestmark = (
     pytest.mark.slow
@@ -196,6 +197,9 @@ def numbers() -> Iterator[int]:
 
 
 async def test_reports_agree_with_the_model(
-    run: Callable[[Callable[[Bench], RuleBasedStateMachine]], None], numbers: Iterator[int]
+    run: Callable[[Callable[[Bench], RuleBasedStateMachine]], None],
+    numbers: Iterator[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(rollups, "_SETTLING", 0)  # No other process is storing views here.
     await asyncio.to_thread(run, lambda bench: ViewMachine(bench, next(numbers)))
