@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from tests.api.client import Client, Person
 from tests.api.state_machines.bench import Bench
+from tests.aws_simulator.control_plane import ControlPlane
+from tests.aws_simulator.latency import Latency
+from tests.aws_simulator.profile import aws
+from tests.aws_simulator.proxy import in_thread, simulate
 from tests.service import Service, drop_table, make_table, serving, settings_for
 
 EXAMPLES = int(os.environ.get("SOAK_EXAMPLES") or 0)
@@ -22,11 +26,19 @@ _FOR_EVER = 2 * 10**9
 """Seconds that a session is valid: the machines move the clock, and the engine deletes what has expired by its own."""
 
 
+@pytest.fixture(scope="session")
+def endpoint(dynamodb_local: str) -> Iterator[str]:
+    """DynamoDB as AWS has it, but without its latency, which would be half of the time of a machine."""
+    behaviours = [each for each in aws() if not isinstance(each, (ControlPlane, Latency))]
+    with in_thread(simulate(dynamodb_local, behaviours)) as urls:
+        yield urls.dynamodb
+
+
 @pytest.fixture(scope="module")
-async def service(engine: str, dynamodb_local: str) -> AsyncIterator[Service]:
+async def service(endpoint: str, dynamodb_local: str) -> AsyncIterator[Service]:
     """The service, whose clock the machine moves."""
     chosen = settings_for(
-        engine,
+        endpoint,
         product_cache_ttl=0,
         access_token_lifetime=_FOR_EVER,
         refresh_token_lifetime=_FOR_EVER,

@@ -12,7 +12,7 @@ from tests.api.client import Client, JsonObject, Reply, ok, unique
 from tests.api.state_machines.bench import Bench
 from vitrina.clock import rfc3339
 
-pytestmark = [pytest.mark.engine("aws"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 EMAILS = st.sampled_from(["ana", "Ana", "ben", "cleo"])
 PASSWORDS = st.sampled_from(["blue-lantern-2026", "green-harbour-2026"])

@@ -13,7 +13,7 @@ from tests.api.state_machines.bench import Bench
 from tests.api.state_machines.catalogue import FIELDS, Catalogue, shown
 from vitrina.clock import rfc3339
 
-pytestmark = [pytest.mark.engine("aws"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 SKUS = st.sampled_from(["a", "A", "b", "B", "c"])
 VALUES: dict[str, st.SearchStrategy[Any]] = {

@@ -19,9 +19,7 @@ from vitrina.domain.reports import is_closed
 from vitrina.domain.views import View
 from vitrina.services.analytics import rollups
 
-pytestmark = (
-    pytest.mark.slow
-)  # on DynamoDB Local: a day closes here before a replica of the simulated AWS has its views
+pytestmark = pytest.mark.slow
 
 PERSON = st.sampled_from(["Mozilla/5.0 Firefox/145.0", "Mozilla/5.0 Firefox/146.0"])
 AGENTS = st.one_of(PERSON, PERSON, st.just("Googlebot/2.1"))
@@ -188,6 +186,12 @@ class ViewMachine(RuleBasedStateMachine):
 
     def _product(self, number: int) -> JsonObject:
         return self.products[number % len(self.products)]
+
+
+@pytest.fixture(scope="module")
+def endpoint(dynamodb_local: str) -> str:
+    """DynamoDB Local: a day closes here before a replica of the simulated AWS has its views."""
+    return dynamodb_local
 
 
 @pytest.fixture
