@@ -30,7 +30,7 @@ from vitrina.bootstrap import Services
 from vitrina.clock import now
 from vitrina.config import Settings
 from vitrina.domain.products import ProductDraft
-from vitrina.errors import Conflict, NotDeleted, NotFound
+from vitrina.errors import Conflict, NotDeleted, NotFound, Unavailable
 from vitrina.store.items import ChangeItem, Item
 from vitrina.store.operations import Scan
 
@@ -78,7 +78,7 @@ class Shop:
         while self.time() < end:
             change += 1
             request_id, price = f"{number}-{change}", Decimal(number * 100_000 + change) / 100
-            with suppress(Conflict, NotFound, NotDeleted):
+            with suppress(Conflict, NotFound, NotDeleted, Unavailable):
                 if self.dice.random() < 0.2 or not self.products:
                     draft = ProductDraft(
                         sku=f"W-{number}-{change}", name="Lamp", brand="Alder", description=None, price=price,

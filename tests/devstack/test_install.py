@@ -74,4 +74,5 @@ def test_a_stop_ends_the_progress_too(checkout: Path) -> None:
         assert process.stderr.readline()
         os.killpg(process.pid, signal.SIGTERM)
         assert process.wait(timeout=30) == 143
-        assert process.stderr.read() == "", "the end of the file: no process holds it"
+        # The end of the file: no process holds it. A shell may report that pip was ended.
+        assert process.stderr.read() in {"", "Terminated\n"}
