@@ -120,7 +120,7 @@ def import_command(path: Path | None) -> None:
     type=click.IntRange(min=300),
     default=throttled.PRODUCTS,
     show_default=True,
-    help="Products that are imported, 25 a second.",
+    help="Products that are imported, 25 a second of yours.",
 )
 @json_option
 def throttled_command(products: int, path: Path | None) -> None:

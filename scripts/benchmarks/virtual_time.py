@@ -1,9 +1,9 @@
-"""An event loop whose time is simulated: it jumps to the next timer as soon as nothing is left to do."""
+"""Event loops whose time is simulated: one jumps to the next timer once nothing is left to do, one is slow."""
 
 import asyncio
 import selectors
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
@@ -35,7 +35,30 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual.now
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
+SLOWNESS: Final = 5
+"""Seconds for each one of a `SlowLoop`."""
+
+
+class _SlowSelector(selectors.DefaultSelector):
+    """Waits longer."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Return what is ready within the loop's `timeout`."""
+        return super().select(timeout if timeout is None else timeout * SLOWNESS)
+
+
+class SlowLoop(asyncio.SelectorEventLoop):
+    """A loop on which this machine, and what it calls, seem `SLOWNESS` times as fast."""
+
+    def __init__(self) -> None:
+        super().__init__(_SlowSelector())
+
+    def time(self) -> float:
+        """Return the loop's seconds."""
+        return super().time() / SLOWNESS
+
+
+def run(main: Coroutine[Any, Any, T], *, loop: type[asyncio.AbstractEventLoop] = VirtualLoop) -> T:
     """Run a coroutine in simulated time, in a thread without a running loop."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with asyncio.Runner(loop_factory=loop) as runner:
         return runner.run(main)
