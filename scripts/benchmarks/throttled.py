@@ -45,8 +45,8 @@ OF_KEY: Final = 1_000 * SHARE
 """Write units a second of a partition key."""
 PRODUCTS: Final = 1_500
 """Products that are imported, unless another number is asked for."""
-MIGRATED: Final = 800
-SEEN: Final = 5_000
+MIGRATED: Final = 3_000
+SEEN: Final = 15_000
 """Products that were viewed on the day of the rollup."""
 UNITS_OF_CREATION: Final = 8
 """In the table, whose throughput limits it (table_design.md, AP-25)."""
