@@ -2,6 +2,7 @@
 """Migrations run once and tolerate repetition, interruption, parallel runners and a busy service (R16)."""
 
 import asyncio
+import gc
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -279,6 +280,34 @@ async def test_a_migration_can_be_cancelled_at_every_request(
     await migrate(table, said.append)
     assert len(done) == 10
     assert said[-1].state is State.FINISHED
+
+
+async def test_a_cancelled_migration_logs_no_traceback(
+    table: Table, said: list[Entry], only: Callable[[Any], None]
+) -> None:
+    """By default asyncio logs an exception that is never retrieved."""
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    await create(ProductStore(table))
+    visiting = asyncio.Event()
+
+    async def visit(_: Item) -> bool:
+        visiting.set()
+        await asyncio.sleep(60)
+        return True
+
+    async def run(_: Table, ledger: Ledger) -> None:
+        await ledger.sweep(visit, only=Item.type.is_in(ProductItem))
+
+    only(run)
+    migrating = asyncio.create_task(migrate(table, said.append))
+    await visiting.wait()
+    migrating.cancel()
+    await asyncio.wait([migrating])
+    del migrating
+    gc.collect()
+    assert complaints == []
+    assert said[-1].state is State.INTERRUPTED
 
 
 async def test_a_round_that_takes_longer_than_a_lease_keeps_it(

@@ -168,7 +168,8 @@ class Ledger:
             return work.result()
         finally:
             work.cancel()
-            await asyncio.wait([work])
+            # Retrieves the exception too, which asyncio would log otherwise.
+            await asyncio.gather(work, return_exceptions=True)
 
     async def _update(self, actions: list[Action]) -> None:
         key = keys.Key(self._item.pk, self._item.sk)
