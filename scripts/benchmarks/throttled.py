@@ -37,15 +37,15 @@ from vitrina.store.migrations.ledger import Entry
 from vitrina.store.migrations.runner import migrate, standing
 from vitrina.store.operations import Update
 
-SHARE: Final = 0.25
-"""Of the throughput of a new table."""
-OF_TABLE: Final = 4_000 * SHARE
-"""Write units a second of the table, and of each index."""
-OF_KEY: Final = 1_000 * SHARE
-"""Write units a second of a partition key."""
+LIMIT: Final = 1_000
+"""Write units a second of the table, or of a partition key: of what limits a work first."""
+SHARE_OF_TABLE: Final = LIMIT / 4_000
+"""The share of a new table's throughput that leaves so much to the table."""
+SHARE_OF_KEY: Final = LIMIT / 1_000
+"""The share that leaves so much to each partition key."""
 PRODUCTS: Final = 1_500
 """Products that are imported, unless another number is asked for."""
-MIGRATED: Final = 3_000
+MIGRATED: Final = 10_000
 SEEN: Final = 15_000
 """Products that were viewed on the day of the rollup."""
 UNITS_OF_CREATION: Final = 8
@@ -84,16 +84,16 @@ async def measure(_: Path, progress: Progress, *, products: int = PRODUCTS) -> R
         day = datetime.now(UTC).date() - timedelta(days=3)
         await _prepare(settings, day)
         task = progress.add_task("import, migration and rollup", total=3)
-        for name, units, limit, work in (
-            ("import", products * UNITS_OF_CREATION, OF_TABLE, partial(_import, products=products)),
-            ("migration", MIGRATED * UNITS_OF_MIGRATION, OF_KEY, _migrate),
-            ("rollup", SEEN, OF_TABLE, partial(_roll_up, day=day)),
+        for name, units, throughput, work in (
+            ("import", products * UNITS_OF_CREATION, SHARE_OF_TABLE, partial(_import, products=products)),
+            ("migration", MIGRATED * UNITS_OF_MIGRATION, SHARE_OF_KEY, _migrate),
+            ("rollup", SEEN, SHARE_OF_TABLE, partial(_roll_up, day=day)),
         ):
             refusals = _Refusals()
-            working = _timed(work, settings, endpoint, refusals)
+            working = _timed(work, settings, endpoint, refusals, throughput)
             seconds = await asyncio.to_thread(run, working, loop=SlowLoop)
             # The bucket of a limit is full at first.
-            share = (units - limit) / limit / seconds
+            share = (units - LIMIT) / LIMIT / seconds
             report.add(
                 Figure(name=f"{name}: seconds", value=seconds),
                 Figure(name=f"{name}: share of the throughput", value=share, at_least=LEAST),
@@ -111,12 +111,12 @@ class _LoopClock(Clock):
 
 
 async def _timed(
-    work: Callable[[Services], Awaitable[None]], settings: Settings, endpoint: str, refusals: _Refusals
+    work: Callable[[Services], Awaitable[None]], settings: Settings, endpoint: str, refusals: _Refusals, share: float
 ) -> float:
-    """Do work on the simulated table, and return the seconds that it took by the loop's time."""
+    """Do work on a table with a share of a new one's throughput; return the seconds that it took by the loop's time."""
     clock = _LoopClock()
     async with (
-        simulate(endpoint, [refusals, Throughput(clock, share=SHARE)]) as urls,
+        simulate(endpoint, [refusals, Throughput(clock, share=share)]) as urls,
         Services(settings.model_copy(update={"writer_endpoint": urls.dynamodb}), patient=_PATIENCE) as services,
     ):
         began = clock.now()
