@@ -27,7 +27,7 @@ from vitrina.backoff import Backoff
 from vitrina.config import Settings
 from vitrina.dynamodb import ItemClient, ItemSignature, RequestTemplate
 from vitrina.errors import TableUnavailable
-from vitrina.store import calls, keys
+from vitrina.store import keys, retries
 from vitrina.store.table import Table
 
 Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -90,7 +90,7 @@ async def serving(*ways: Respond, **options: float) -> AsyncIterator[tuple[Endpo
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the pauses before retries."""
-    monkeypatch.setattr(calls, "_BACKOFF", Backoff(first=0.001, longest=0.001))
+    monkeypatch.setattr(retries, "_BACKOFF", Backoff(first=0.001, longest=0.001))
 
 
 def plain(headers: dict[str, str]) -> dict[str, str]:

@@ -15,12 +15,12 @@ from vitrina.domain.products import Action, describe
 from vitrina.domain.users import Role
 from vitrina.errors import Conflict, EmailTaken, LastSuperAdmin, SkuTaken
 from vitrina.store import consistency, keys
-from vitrina.store.calls import TimePassed
 from vitrina.store.idempotency import AlreadyAnswered, Claim, IdempotencyStore, StoredResponse
 from vitrina.store.items import SuperAdminsItem
 from vitrina.store.listings import ProductListings
 from vitrina.store.login_attempts import LoginAttemptStore
 from vitrina.store.products import ProductStore
+from vitrina.store.retries import TimePassed
 from vitrina.store.sessions import SessionStore
 from vitrina.store.table import Table
 from vitrina.store.users import UserStore

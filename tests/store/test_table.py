@@ -13,10 +13,10 @@ from vitrina import usage
 from vitrina.aws import Clients
 from vitrina.backoff import Backoff
 from vitrina.errors import Conflict, TableUnavailable
-from vitrina.store import calls, keys
-from vitrina.store.calls import TimePassed
+from vitrina.store import keys, retries
 from vitrina.store.items import EmailItem, Item, SkuItem
 from vitrina.store.operations import ABSENT, Check, Delete, Put, Query, Scan, Step, Update
+from vitrina.store.retries import TimePassed
 from vitrina.store.table import MOST_PUTS, ConditionFailed, Table
 
 KEY = keys.sku("lamp")
@@ -68,7 +68,7 @@ def cancelled(*codes: str, items: dict[int, Any] | None = None) -> ClientError:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the pauses between attempts."""
-    monkeypatch.setattr(calls, "_BACKOFF", Backoff(first=0.0001, longest=0.001))
+    monkeypatch.setattr(retries, "_BACKOFF", Backoff(first=0.0001, longest=0.001))
 
 
 @pytest.mark.parametrize(

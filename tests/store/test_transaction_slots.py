@@ -9,9 +9,9 @@ from prometheus_client import REGISTRY
 from vitrina.aws import Clients
 from vitrina.errors import Overloaded, TableUnavailable
 from vitrina.store import keys
-from vitrina.store.calls import TimePassed
 from vitrina.store.items import SkuItem
 from vitrina.store.operations import Put, Step
+from vitrina.store.retries import TimePassed
 from vitrina.store.table import Table
 from vitrina.store.transaction_slots import AT_ONCE
 

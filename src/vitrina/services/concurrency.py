@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from vitrina.backoff import Backoff
 from vitrina.errors import Conflict, TableUnavailable
-from vitrina.store.calls import TimePassed
+from vitrina.store.retries import TimePassed
 
 S = TypeVar("S")
 T = TypeVar("T")

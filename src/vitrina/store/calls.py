@@ -1,7 +1,6 @@
 """Calls of DynamoDB clients: counted, limited in time, tried again, and with outages mapped to TableUnavailable."""
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final
@@ -9,20 +8,16 @@ from typing import Any, Final
 import orjson
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.retries.quota import RetryQuota
 
 from vitrina import metrics, tracing, usage
-from vitrina.backoff import Backoff
-from vitrina.errors import TableUnavailable
 from vitrina.store.operations import Arguments
-from vitrina.store.pace import Pace
+from vitrina.store.retries import IN_PROGRESS, LASTING, THROTTLING, Tries, kind_of
 
 log = structlog.get_logger(__name__)
 
 Method = Callable[..., Awaitable[Any]]
 """A method of a DynamoDB client."""
 
-_READS: Final = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"})
 _REFUSALS: Final = frozenset({
     "ConditionalCheckFailedException",
     "ExpiredIteratorException",
@@ -34,128 +29,9 @@ _REFUSALS: Final = frozenset({
     "ValidationException",
 })  # fmt: skip
 """Error codes that answer a request, or are its own fault. All others are outages, those that AWS adds too."""
-_THROTTLING: Final = frozenset({
-    "LimitExceededException", "ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException",
-})  # fmt: skip
-_IN_PROGRESS: Final = "TransactionInProgressException"
-"""An earlier try of the same transaction, by its token, has not ended yet."""
-_LASTING: Final = frozenset({"AccessDeniedException", "ResourceNotFoundException", "UnrecognizedClientException"})
-"""Outages that last for longer than a call may: missing rights or tables, and revoked credentials."""
-_KNOWN: Final = _THROTTLING | _LASTING | {
-    _IN_PROGRESS, "ExpiredTokenException", "InternalServerError", "InvalidSignatureException", "ServiceUnavailable",
+_KNOWN: Final = THROTTLING | LASTING | {
+    IN_PROGRESS, "ExpiredTokenException", "InternalServerError", "InvalidSignatureException", "ServiceUnavailable",
 }  # fmt: skip
-_TRIES: Final = 4
-_COST: Final = 5
-"""What a retry takes from a quota of 500, which successes refill (as botocore's): a long outage leaves a call 1 try."""
-_BACKOFF: Final = Backoff(first=0.05, longest=0.4)
-
-
-class RetryPolicy:
-    """How often and how long the operations of one owner are tried.
-
-    A failed call is tried four times within `deadline` seconds. Until then a batch waits for the rest once DynamoDB has
-    left items unprocessed, and a write for other transactions, throttled items or its own earlier try. With `patience`,
-    in seconds and for work that no client waits for, all throttling is waited out so long, reads and writes keep the
-    pace that DynamoDB admits, and each call between two pauses has the deadline.
-    """
-
-    def __init__(self, *, deadline: float, patience: float | None = None) -> None:
-        self.deadline = deadline
-        self.patience = patience
-        self.quota = RetryQuota()
-        self.paces = None if patience is None else {"read": Pace(), "write": Pace()}
-
-    def start(self, *, within: float = math.inf) -> "Tries":
-        """Begin an operation, of which no try is sent later than in `within` seconds."""
-        return Tries(self, within)
-
-
-class TimePassed(Exception):
-    """No try was sent in time, or DynamoDB has refused all of them: nothing was written."""
-
-
-class Tries:
-    """The tries of one operation, which can consist of several calls."""
-
-    __slots__ = ("_began", "_failures", "_latest", "_pace", "_pauses", "_policy", "_until", "ends", "repeats")
-
-    def __init__(self, policy: RetryPolicy, within: float) -> None:
-        now = asyncio.get_running_loop().time()
-        self.ends = now + policy.deadline
-        """When the current call must have ended, by the event loop's clock."""
-        self.repeats = False
-        """Whether an earlier call may have been carried out although it failed: perhaps only its response was lost."""
-        self._until = self.ends if policy.patience is None else now + policy.patience
-        self._latest = now + within
-        self._policy = policy
-        self._pace: Pace | None = None
-        self._began = now
-        self._failures = 0
-        self._pauses = 0
-
-    async def begin(self, operation: str) -> None:
-        """Wait until a call of bulk work may begin. Raises TimePassed if it is too late to send a try.
-
-        Raises TableUnavailable instead if an earlier try may have succeeded.
-        """
-        loop = asyncio.get_running_loop()
-        pace = self._pace = None if self._policy.paces is None else self._policy.paces[_kind(operation)]
-        while True:
-            self._began = loop.time()
-            self.check_time()  # First, for what begins now is counted.
-            pause = pace.pause(operation, at=self._began) if pace else 0.0
-            if not pause:
-                return
-            await asyncio.sleep(pause)
-            self.ends = loop.time() + self._policy.deadline
-
-    def check_time(self) -> None:
-        """Raise TimePassed if it is too late for a try, TableUnavailable if an earlier one may have succeeded."""
-        if asyncio.get_running_loop().time() > self._latest:
-            raise TableUnavailable if self.repeats else TimePassed
-
-    def succeeded(self, operation: str, units: float) -> None:
-        """Let the next call have all of its tries, and later ones of other operations too."""
-        self._policy.quota.release(_COST if self._failures else 1)
-        self._failures = 0
-        if self._pace is not None:
-            self._pace.admitted(operation, units, at=asyncio.get_running_loop().time())
-
-    async def failed(self, code: str, cause: Exception) -> None:
-        """Wait before the next try of a failed call. Raises TableUnavailable if there is none."""
-        self.repeats |= code not in _THROTTLING
-        waits = self._pauses > 0 or self._policy.patience is not None
-        if code == _IN_PROGRESS or (waits and code in _THROTTLING):
-            await self.wait(cause, throttled=code in _THROTTLING)
-            return
-        self._failures += 1
-        if code in _LASTING or self._failures >= _TRIES or not self._policy.quota.acquire(_COST):
-            raise TableUnavailable(throttled=code in _THROTTLING) from cause
-        otherwise = TableUnavailable(throttled=code in _THROTTLING)
-        await self._pause(_BACKOFF.pause(self._failures), self.ends, cause, otherwise)
-
-    async def wait(
-        self,
-        cause: Exception | None = None,
-        *,
-        throttled: bool = True,
-        otherwise: type[Exception] = TableUnavailable,
-    ) -> None:
-        """Wait after an answer that asks for patience. Raises `otherwise` when it has been waited long enough."""
-        if self._pace is not None and throttled:  # Its rate makes the next pause as long as need be.
-            self._pace.throttled(began=self._began, at=asyncio.get_running_loop().time())
-        else:
-            self._pauses += 1
-        error = TableUnavailable(throttled=throttled) if otherwise is TableUnavailable else otherwise()
-        await self._pause(_BACKOFF.pause(max(self._pauses, 1)), self._until, cause, error)
-        if self._pace is not None:
-            self.ends = asyncio.get_running_loop().time() + self._policy.deadline
-
-    @staticmethod
-    async def _pause(seconds: float, until: float, cause: Exception | None, otherwise: Exception) -> None:
-        if asyncio.get_running_loop().time() + seconds >= until:
-            raise otherwise from cause
-        await asyncio.sleep(seconds)
 
 
 async def client_call(
@@ -224,10 +100,6 @@ async def _tried(
             return response
 
 
-def _kind(operation: str) -> str:
-    return "read" if operation in _READS else "write"
-
-
 def _described(operation: str, arguments: Arguments) -> tracing.Attributes:
     """Return a call's attributes by OpenTelemetry's conventions for DynamoDB and AWS's SDKs; no key and no value."""
     found: dict[str, str | Sequence[str]] = {
@@ -258,7 +130,7 @@ def _consumed(response: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - DynamoDB
 def _count(operation: str, tables: list[dict[str, Any]], request: usage.Usage | None) -> float:
     """Add an operation's units to the metrics and to the usage of a request, and return them."""
     units: float = sum(table.get("CapacityUnits", 0.0) for table in tables)
-    kind = _kind(operation)
+    kind = kind_of(operation)
     metrics.DYNAMODB_UNITS.labels(operation, kind).inc(units)
     if request is not None and kind == "read":
         request.read_units += units

@@ -14,8 +14,9 @@ from vitrina.aws import Clients
 from vitrina.domain.notices import PriceChanged
 from vitrina.errors import TableUnavailable
 from vitrina.store import keys
-from vitrina.store.calls import RetryPolicy, client_call
+from vitrina.store.calls import client_call
 from vitrina.store.items import ChangeItem, Item, RawItem
+from vitrina.store.retries import RetryPolicy
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient

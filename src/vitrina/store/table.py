@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from vitrina.aws import Clients
 from vitrina.domain.pages import Position
 from vitrina.errors import Conflict
-from vitrina.store.calls import Method, RetryPolicy, Tries, client_call
+from vitrina.store.calls import Method, client_call
 from vitrina.store.items import Item, RawItem
 from vitrina.store.keys import Key
 from vitrina.store.operations import (
@@ -29,6 +29,7 @@ from vitrina.store.operations import (
     Update,
     raw_key,
 )
+from vitrina.store.retries import RetryPolicy, Tries
 from vitrina.store.transaction_slots import TransactionSlots
 
 MOST_KEYS: Final = 100

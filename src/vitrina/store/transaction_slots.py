@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from vitrina.errors import Overloaded, TableUnavailable
-from vitrina.store.calls import Tries
+from vitrina.store.retries import Tries
 
 AT_ONCE: Final = 16
 """Transactions of one process that are in flight at once, a quarter of the connections that a client keeps.

@@ -13,7 +13,7 @@ from vitrina.domain.products import Change, Product, ProductDraft
 from vitrina.errors import TableUnavailable
 from vitrina.services.products.cache import NoCache
 from vitrina.services.products.products import Products
-from vitrina.store.calls import TimePassed
+from vitrina.store.retries import TimePassed
 
 
 @dataclass
