@@ -18,7 +18,7 @@ from vitrina.domain.users import Role
 from vitrina.errors import TableUnavailable
 from vitrina.mail.message import ATTEMPT_HEADER
 from vitrina.mail.transport import MailHeldBack, MailNotSent, MailRefused, Message
-from vitrina.services.notifications.mailer import RETRY
+from vitrina.services.notifications.delivery import RETRY
 from vitrina.store import keys
 from vitrina.store.table import Table
 
