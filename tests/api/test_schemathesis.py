@@ -22,7 +22,7 @@ async def everyone(service: Service, user: Person, admin: Person, super_admin: P
 async def test_responses_agree_with_the_document(
     name: str, everyone: dict[str, Caller], service: Service, tmp_path: Path
 ) -> None:
-    sent = ("--phases", "examples,fuzzing", "--max-examples", "1", "--seed", "1", "--no-color")
+    sent = ("--phases", "examples,coverage,fuzzing", "--max-examples", "1", "--seed", "1", "--no-color")
     process = await asyncio.create_subprocess_exec(
         *command(service.url, *sent),
         env=environment(service.url, everyone[name]),

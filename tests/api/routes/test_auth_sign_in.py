@@ -62,6 +62,12 @@ async def test_a_sign_in_returns_two_tokens_and_their_lifetimes(anonymous: Clien
     assert await is_in(anonymous, tokens)
 
 
+@pytest.mark.parametrize("email", ["", " ", "\r\n"])
+async def test_a_blank_email_is_refused(anonymous: Client, email: str) -> None:
+    reply = await anonymous.post("/v1/auth/login", {"email": email, "password": PASSWORD})
+    assert problem(reply, 422, "validation_failed")["errors"] == [{"pointer": "/email", "detail": "is blank"}]
+
+
 async def test_a_sign_in_ignores_the_case_of_the_email(anonymous: Client) -> None:
     """Its Unicode composition makes no difference either."""
     email = f"Juergen.{fresh_email().replace('@', '@bücher.')}"

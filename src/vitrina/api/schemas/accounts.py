@@ -24,12 +24,22 @@ from vitrina.api.schemas.fields import (
 from vitrina.domain.api_keys import DEFAULT_DAYS, MOST_DAYS, Scope
 from vitrina.domain.users import MAX_EMAIL, Role, Session, typed_email
 
-_TYPED: Final = NO_CONTROLS[1:-1]
+_ANY: Final = NO_CONTROLS[1:-1]
+_TYPED: Final = rf"{_ANY}[^\s\x00-\x1f\x7f-\x9f]{_ANY}"
+
+
+def _refuse_blank(text: str) -> str:
+    if not text:
+        raise ValueError("is blank")
+    return text
+
+
 TypedEmail = Annotated[
     str,
     AfterValidator(typed_email),
+    AfterValidator(_refuse_blank),
     AfterValidator(refuse_controls),
-    Field(min_length=1, json_schema_extra={"maxLength": MAX_EMAIL, "pattern": rf"^[\t-\r]*{_TYPED}[\t-\r]*$"}),
+    Field(json_schema_extra={"minLength": 1, "maxLength": MAX_EMAIL, "pattern": rf"^[\t-\r]*{_TYPED}[\t-\r]*$"}),
 ]
 """An e-mail as somebody types it to sign in, which need not be valid."""
 _OPTIONAL: Final[dict[str, Any]] = {"minLength": 0}
@@ -105,7 +115,7 @@ class TokenRequest(BodyModel):
     username: TypedEmail = Field(
         default_factory=absent,
         description="The e-mail, for the grant `password`.",
-        json_schema_extra=_OPTIONAL | {"pattern": rf"^\t*{_TYPED}\t*$"},
+        json_schema_extra=_OPTIONAL | {"pattern": rf"^(\t*{_TYPED}\t*)?$"},
     )
     password: Secret = Field(
         default_factory=absent, description="For the grant `password`.", json_schema_extra=_OPTIONAL
