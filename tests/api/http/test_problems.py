@@ -12,7 +12,9 @@ from vitrina.api.http.problems import TABLE, InternalError, MethodNotAllowed, de
 from vitrina.api.openapi.components import sample
 from vitrina.errors import (
     AuthenticationRequired,
+    Conflict,
     FieldError,
+    IdempotencyInProgress,
     InvalidToken,
     Overloaded,
     RateLimited,
@@ -81,6 +83,8 @@ def test_some_problems_have_more_members(error: VitrinaError, members: dict[str,
         (Unavailable(retry_after=3), {"Retry-After": "3"}),
         (TableUnavailable(), {"Retry-After": "1"}),
         (Overloaded(), {"Retry-After": "1"}),
+        (Conflict(), {"Retry-After": "1"}),
+        (IdempotencyInProgress(), {"Retry-After": "1"}),
         (InternalError(), {"Cache-Control": "no-store", "Content-Type": "application/problem+json"}),
     ],
 )

@@ -10,7 +10,9 @@ import pytest
 
 from tests.api.client import Client, JsonObject, Person, Reply, ok, problem, product_body, refused, unique
 from tests.service import Service, serving
+from vitrina.errors import Conflict
 from vitrina.services.products.batches import AT_ONCE
+from vitrina.services.products.by_sku import ProductsBySku
 from vitrina.store.idempotency import Claim, IdempotencyStore, StoredResponse
 from vitrina.store.operations import Step
 from vitrina.store.table import Table
@@ -323,6 +325,21 @@ async def test_concurrent_batches_under_one_key_are_done_once(admin: Person, pro
             assert result == last or result["problem"]["code"] in {"conflict", "idempotency_in_progress"}
     assert await history(admin, product) == ["created", "deleted"]
     assert await history(admin, final[0]["product"]) == ["created"]
+
+
+async def test_a_conflict_is_not_kept_and_done_by_the_next_try(admin: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The response has `Retry-After`, as that of a single request has."""
+    key, operation = unique("key"), upsert()
+
+    async def lose(*_: object, **__: object) -> None:
+        raise Conflict
+
+    with monkeypatch.context() as race:
+        race.setattr(ProductsBySku, "put", lose)
+        reply = await send(admin, operation, key=key)
+    assert (codes(ok(reply)["results"]), reply.headers["Retry-After"]) == (["conflict"], "1")
+    reply = await send(admin, operation, key=key)
+    assert (statuses(ok(reply)["results"]), reply.headers.get("Retry-After")) == ([201], None)
 
 
 async def test_what_is_not_done_in_time_is_503_and_done_by_the_next_try(

@@ -195,7 +195,7 @@ def describe(error: VitrinaError, *, instance: str) -> dict[str, Any]:
 def problem(error: VitrinaError, *, instance: str) -> web.Response:
     """Return the response that `error` becomes."""
     members = describe(error, instance=instance)
-    headers = {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"} | _headers(error)
+    headers = {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"} | headers_of(error)
     response = web.Response(body=orjson.dumps(members), status=members["status"], headers=headers)
     if isinstance(error, BadRequest | PayloadTooLarge | RequestTimeout):
         response.force_close()  # The rest of the body would be read as the next request.
@@ -230,13 +230,16 @@ def _members(error: VitrinaError) -> dict[str, Any]:
             return {}
 
 
-def _headers(error: VitrinaError) -> dict[str, str]:  # noqa: PLR0911 - a row for each kind of error
+def headers_of(error: VitrinaError) -> dict[str, str]:  # noqa: PLR0911 - a row for each kind of error
+    """Return the headers that a problem has besides those of all problems."""
     match error:
         case errors.RateLimited():
             none_left = Allowance(limit=error.limit, remaining=0, reset=error.retry_after)
             return rate_limit_headers(none_left) | {"Retry-After": str(error.retry_after)}
         case errors.Unavailable():
             return {"Retry-After": str(error.retry_after)}
+        case errors.Conflict() | errors.IdempotencyInProgress():
+            return {"Retry-After": "1"}
         case errors.InvalidToken() | errors.TokenReused():
             return {"WWW-Authenticate": 'Bearer realm="vitrina", error="invalid_token"'}
         case errors.AuthenticationRequired():

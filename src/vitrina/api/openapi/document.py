@@ -180,6 +180,8 @@ def _responses(route: Route, references: dict[type[BaseModel], Json]) -> dict[in
         headers = list(parts.ERROR_HEADERS.get(status, ()))
         if route.rate_limited and {errors.InvalidCredentials, errors.WrongPassword, errors.EmailTaken} & set(found):
             headers += parts.RATE_LIMIT_HEADERS
+        if {errors.Conflict, errors.IdempotencyInProgress} & set(found):
+            headers.append("Retry-After")
         if route.idempotent and not set(REPLAYED_ERRORS).isdisjoint(found):
             headers.append("Idempotency-Replayed")
         responses[status] = {

@@ -1,7 +1,5 @@
 """Batches of operations on products over HTTP."""
 
-from http import HTTPStatus
-
 from aiohttp import web
 
 from vitrina.api.http.app_keys import SERVICES
@@ -12,7 +10,6 @@ from vitrina.api.http.routing import RouteTable
 from vitrina.api.schemas.batches import BatchResults, ProductBatch, RenderResult, render_results
 from vitrina.domain.api_keys import Scope
 from vitrina.domain.users import PRODUCT_MANAGERS
-from vitrina.errors import Unavailable
 
 routes = RouteTable("products")
 
@@ -40,10 +37,10 @@ async def run_product_batch(request: Request[ProductBatch, None]) -> web.Respons
     Only a body that is no list of at most 100 operations, each with a known `op`, is refused as a whole.
 
     An operation that is not done in time has the status 503, one that met an error of the service 500, and later ones
-    on its product have 503; the response then has `Retry-After`. Those with the codes `conflict` and
-    `idempotency_in_progress` were not done either. With an `Idempotency-Key` send the same batch again, also if its
-    response was lost: what was done or refused is replayed, and only the rest is done. A batch that was corrected needs
-    another key.
+    on its product have 503. Those with the codes `conflict` and `idempotency_in_progress` were not done either. The
+    response has `Retry-After` if another try can do more. With an `Idempotency-Key` send the same batch again,
+    also if its response was lost: what was done or refused is replayed, and only the rest is done. A batch that was
+    corrected needs another key.
     """
     results, replayed = await request.app[SERVICES].product_batches.run(
         [operation.parsed() for operation in request.body.operations],
@@ -54,6 +51,6 @@ async def run_product_batch(request: Request[ProductBatch, None]) -> web.Respons
         due=request.due,
     )
     headers = REPLAYED if replayed else {}
-    if any(result.status == HTTPStatus.SERVICE_UNAVAILABLE for result in results):
-        headers = headers | {"Retry-After": str(Unavailable.retry_after)}
+    if waits := [int(result.headers["Retry-After"]) for result in results if "Retry-After" in result.headers]:
+        headers = headers | {"Retry-After": str(max(waits))}
     return json_response(render_results(results), headers=headers)

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from vitrina.api.http.body import control_characters
-from vitrina.api.http.problems import TABLE, InternalError, describe
+from vitrina.api.http.problems import TABLE, InternalError, describe, headers_of
 from vitrina.api.http.responses import Resource, render
 from vitrina.api.http.validation import BodyModel, failed
 from vitrina.api.schemas.fields import (
@@ -207,19 +207,20 @@ class RenderResult:
 
     def __call__(self, number: int, result: Done | Exception) -> StoredResponse:
         """Return the result of the operation at a position: no member is null, and pointers lead into the batch."""
+        headers: dict[str, str] = {}
         if isinstance(result, Exception):
             error = result if isinstance(result, VitrinaError) else InternalError()
             if isinstance(error, ValidationFailed):
                 path = ("operations", number)
                 error = ValidationFailed([FieldError((*path, *each.path), each.detail) for each in error.errors])
-            status = TABLE[type(error)].status.value
+            status, headers = TABLE[type(error)].status.value, headers_of(error)
             member = b',"problem":' + orjson.dumps(describe(error, instance=self.instance))
         elif result.product is None:
             status, member = 204, b""
         else:
             status = 201 if result.created else 200
             member = b',"product":' + render(ManagedProduct.model_validate(result.product))
-        return StoredResponse(status=status, headers={}, body=b'{"status":%d%s}' % (status, member))
+        return StoredResponse(status=status, headers=headers, body=b'{"status":%d%s}' % (status, member))
 
 
 def render_results(results: Sequence[StoredResponse]) -> bytes:
