@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
 from tests.api.small import principal
 from vitrina.api.http.problems import InvalidHeader
 from vitrina.api.http.request import Request
 from vitrina.domain.users import Role
-from vitrina.errors import AuthenticationRequired
+from vitrina.errors import AuthenticationRequired, ValidationFailed
 
 
 def _call(method: str = "GET") -> Request[Any, Any]:
@@ -35,6 +36,13 @@ def test_a_head_request_is_marked() -> None:
     """A HEAD is not counted as a view (R11)."""
     assert _call("HEAD").is_head
     assert not _call("GET").is_head
+
+
+def test_two_idempotency_keys_are_refused() -> None:
+    """A proxy may add one of its own: which of them names the request is unknown."""
+    headers = CIMultiDict([("Idempotency-Key", "a"), ("Idempotency-Key", "b")])
+    with pytest.raises(ValidationFailed):
+        _ = Request(make_mocked_request("POST", "/", headers=headers), "r-1").idempotency_key
 
 
 @pytest.mark.parametrize(

@@ -94,10 +94,12 @@ class Request(Generic[BodyT, QueryT]):
     @property
     def idempotency_key(self) -> str | None:
         """The `Idempotency-Key`, None if there is none. Raises ValidationFailed."""
-        key = self.raw.headers.get("Idempotency-Key")
-        if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
-            raise ValidationFailed.of("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
-        return key
+        keys = self.raw.headers.getall("Idempotency-Key", None)
+        if keys is None:
+            return None
+        if len(keys) > 1 or not _IDEMPOTENCY_KEY.fullmatch(keys[0]):
+            raise ValidationFailed.of("Idempotency-Key", "must be one key of 1 to 255 visible ASCII characters")
+        return keys[0]
 
     @property
     def caller(self) -> Principal:
