@@ -23,6 +23,7 @@ from vitrina.clock import from_rfc3339
 from vitrina.ids import new_id
 from vitrina.services.accounts.api_keys import PREFIX
 from vitrina.store import keys
+from vitrina.store.api_keys import ApiKeyStore
 from vitrina.store.items import ApiKeyItem
 from vitrina.store.operations import Scan, Update
 
@@ -137,6 +138,20 @@ async def test_the_day_of_the_last_use_is_written_once(service: Service, owner: 
             (listed,) = ok(await (await sign_in(owner, owner.account)).get(KEYS))["items"]
             assert (listed["id"], date.fromisoformat(listed["last_used_on"])) == (made["id"], day)
             clock.go_on(days=1)
+
+
+async def test_a_key_reads_while_its_last_use_cannot_be_written(owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read does not wait for writes that hang: the next request tells the day as well."""
+    _, reader = await create(owner)
+
+    async def hang(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    with monkeypatch.context() as outage:
+        outage.setattr(ApiKeyStore, "mark_used", hang)
+        ok(await reader.get("/v1/products/deleted"))
+    ok(await reader.get("/v1/products/deleted"))
+    assert ok(await owner.get(KEYS))["items"][0]["last_used_on"] is not None
 
 
 async def test_a_deleted_key_is_refused(owner: Person, admin: Person, super_admin: Person) -> None:

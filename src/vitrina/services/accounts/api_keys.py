@@ -7,6 +7,7 @@ Only the SHA-256 of the text is stored. A slow hash such as bcrypt protects pass
 nobody can try 2^256 secrets at any speed, and a slow hash would cost each request of a program 0.2 s of a core.
 """
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -32,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 PREFIX: Final = "vtk_"
 """What each key begins with; no JWT does."""
+_MARK_TIMEOUT: Final = 0.25
+"""Seconds that a request waits for the day of its key's last use to be written."""
 _TEXT: Final = re.compile(PREFIX + "([A-Za-z0-9_-]{86})", re.ASCII)
 
 
@@ -113,8 +116,9 @@ class ApiKeys:
         if user.role not in PRODUCT_MANAGERS or not hmac.compare_digest(key.digest, _digest(text)):
             raise InvalidToken
         if key.last_used_on is None or key.last_used_on < at.date():
-            with suppress(TableUnavailable, Conflict):  # The next request tells the day as well.
-                await self._store.mark_used(key, at.date())
+            with suppress(TableUnavailable, Conflict, TimeoutError):  # The next request tells the day as well.
+                async with asyncio.timeout(_MARK_TIMEOUT):
+                    await self._store.mark_used(key, at.date())
         return Principal(user=user, credential=key)
 
 
