@@ -1,11 +1,15 @@
 """README.md's program that changes 500 prices runs as it stands."""
 
 import asyncio
+import itertools
 import os
 import re
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -23,7 +27,7 @@ COUNT: Final = 120
 async def test_it_changes_the_prices_of_a_file_and_reports_refusals(
     dynamodb_local: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In two batches, of which the first is sent again after an outage."""
+    """In two batches, of which the first is sent again after an outage, and then after half a response."""
     settings = settings_for(dynamodb_local)
     await make_table(settings)
     async with serving(settings) as service, aiohttp.ClientSession() as http:
@@ -39,11 +43,12 @@ async def test_it_changes_the_prices_of_a_file_and_reports_refusals(
         (tmp_path / "prices.csv").write_text("\n".join(rows))
         _fail_once(service.services.product_batches, monkeypatch)
 
-        program = await asyncio.create_subprocess_exec(
-            sys.executable, "-W", "error", "-c", PROGRAM, cwd=tmp_path, stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "VITRINA_URL": service.url, "VITRINA_API_KEY": key},
-        )  # fmt: skip
-        printed, _ = await asyncio.wait_for(program.communicate(), timeout=60)
+        async with _cutting_off(service.url, number=2) as url:
+            program = await asyncio.create_subprocess_exec(
+                sys.executable, "-W", "error", "-c", PROGRAM, cwd=tmp_path, stdout=asyncio.subprocess.PIPE,
+                env={**os.environ, "VITRINA_URL": url, "VITRINA_API_KEY": key},
+            )  # fmt: skip
+            printed, _ = await asyncio.wait_for(program.communicate(), timeout=60)
 
         assert program.returncode == 0
         named = [line.partition(":")[0] for line in printed.decode().splitlines()]
@@ -52,6 +57,27 @@ async def test_it_changes_the_prices_of_a_file_and_reports_refusals(
             product = ok(await person.get(f"/v1/products/by-sku/P-{number}"))
             assert (product["price"], product["version"]) == (f"{number}.50", 2)
     await drop_table(settings)
+
+
+@asynccontextmanager
+async def _cutting_off(url: str, *, number: int) -> AsyncIterator[str]:
+    """Pass connections on to `url`, each with one request; the response to the one of this number lacks its end."""
+    host, numbers = urlsplit(url), itertools.count(1)
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        cut = -1 if next(numbers) == number else None
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        assert length
+        server_reader, server_writer = await asyncio.open_connection(host.hostname, host.port)
+        server_writer.write(head + await reader.readexactly(int(length[1])))
+        writer.write((await server_reader.read())[:cut])
+        server_writer.close()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 def _fail_once(batches: Any, patch: pytest.MonkeyPatch) -> None:  # noqa: ANN401 - its method is replaced
