@@ -125,6 +125,9 @@ def test_a_backslash_before_a_quote_is_one_quote_where_csv_has_no_other_reading(
         (b'"sku\n' * 300_000, "its header is not CSV: is a quote not closed"),
         (b"sku,pr\xe9cio\n", "its header is not UTF-8: save the file as UTF-8"),
         (b"PK\3\4sheet", "it is a workbook or an archive: save the sheet as CSV"),
+        (b"\xd0\xcf\x11\xe0\xa1", "it is a workbook: save the sheet as CSV"),
+        (b"\x1f\x8b\b", "it is compressed: unpack it first"),
+        (b"s\0k\0u\0\r\0\n\0", r"its first line holds the character U\+0000: if it is UTF-16, save it as UTF-8"),
         (b"a" * 17_000_000, "it has a line of more than 16,777,216 characters: is it CSV"),
         (b"\xff\xfes\0k\0u\0", "it is UTF-16"),
     ],
@@ -224,6 +227,7 @@ def test_the_objects_of_an_array_on_one_line_are_counted() -> None:
         (b"[{}]\n{}", "something follows its JSON array"),
         (b'[{"a": "\xe9"}]', "it is not UTF-8"),
         (b"[" * 100_000, "its JSON array cannot be read from line 1 on: maximum recursion depth"),
+        (b'{\n "sku": "A"\n}', "its JSON object goes over several lines: write one a line, or an array"),
         (b'[{"a": "' + b"x" * 3_000_000, "its JSON array cannot be read from line 1 on: Unterminated string"),
     ],
 )

@@ -108,7 +108,7 @@ def test_a_currency_in_a_price_must_be_that_of_the_row(text: str, currency: str,
     ["-5", "1e2", "5%", "5 each", "(5)", ".", "1..5", "1,,5", "1.2.3", "12 34", "1,234 567", "5,-", "٣", "5 or 6"],
 )
 def test_what_is_no_price_is_refused(text: str) -> None:
-    assert read(text) == ["is not a plain decimal number such as 19.99"]
+    assert read(text) == [f"{text!r} is not a plain decimal number such as 19.99"]
 
 
 def test_numbers_and_plain_decimals_of_programs_have_a_point() -> None:

@@ -16,12 +16,15 @@ _NOT_TEXT: Final = {
     codecs.BOM_UTF16_LE: "it is UTF-16: save it as UTF-8",
     codecs.BOM_UTF16_BE: "it is UTF-16: save it as UTF-8",
     b"PK\3\4": "it is a workbook or an archive: save the sheet as CSV in UTF-8",
+    b"\xd0\xcf\x11\xe0": "it is a workbook: save the sheet as CSV in UTF-8",
+    b"\x1f\x8b": "it is compressed: unpack it first",
 }
 """What files begin with that no profile reads."""
 _REQUIRED: Final = frozenset(
     ("sku", "name", "brand", "price", "handle", "title", "variant price", "type", "regular price")
 )
 """The columns, of all profiles, that a row must reach; without one of them it was probably cut off."""
+_SHOWN_COLUMNS: Final = 10
 _BEFORE_ELEMENTS: Final = re.compile(r"\s*\[\s*(?P<end>\])?")
 _AFTER_ELEMENT: Final = re.compile(r"\s*(?:,\s*|(?P<end>\]))")
 
@@ -55,6 +58,8 @@ class ImportFile:
         for magic, reason in _NOT_TEXT.items():
             if start.startswith(magic):
                 raise UnreadableFile(reason)
+        if b"\0" in start.partition(b"\n")[0]:
+            raise UnreadableFile("its first line holds the character U+0000: if it is UTF-16, save it as UTF-8")
         self._is_array = start.lstrip(codecs.BOM_UTF8 + b" \t\r\n").startswith(b"[")
         self._rows = CsvRows(file) if file_format is FileFormat.CSV else None
         self.header: Sequence[str] = [name.strip().casefold() for name in self._rows.header] if self._rows else ()
@@ -76,6 +81,13 @@ class ImportFile:
     def position(self) -> int:
         """About how many bytes have been read."""
         return self._file.tell()
+
+    def missing_column(self, name: str) -> str:
+        """Return what to say if a CSV has no column of a name: perhaps its header is another line."""
+        shown = ", ".join(repr(column[:40]) for column in self.header[:_SHOWN_COLUMNS])
+        more = ", …" if len(self.header) > _SHOWN_COLUMNS else ""
+        header = f"Its header, divided by {self.delimiter!r}, is {shown}{more}"
+        return f"it has no column {name!r}; --map names another. {header}"
 
     def records(self) -> Iterator[Record | RowResult]:
         """Yield all records; one that cannot be read is refused and does not stop the others. Raises UnreadableFile."""
@@ -118,6 +130,8 @@ class ImportFile:
             while line == 1 and raw.startswith(codecs.BOM_UTF8):
                 raw = raw.removeprefix(codecs.BOM_UTF8)
             if raw := raw.strip():
+                if line == 1 and raw.endswith((b"{", b"[")):
+                    raise UnreadableFile("its JSON object goes over several lines: write one a line, or an array")
                 yield _json_record(line, raw)
 
     def _array_records(self) -> Iterator[Record | RowResult]:

@@ -133,7 +133,7 @@ def _check_layout(columns: set[str], profile: Profile) -> None:
 def _own_rows(file: ImportFile, names: Mapping[str, str]) -> Iterator[Row]:
     """Parse the columns of an export, in any order; only `sku` is required. `names` renames the names of JSON."""
     if file.format is FileFormat.CSV and "sku" not in file.columns:
-        raise UnreadableFile("it has no column 'sku'; --map names another")
+        raise UnreadableFile(file.missing_column("sku"))
     for record in file.records():
         if isinstance(record, RowResult):
             yield record

@@ -22,6 +22,8 @@ _SPACE: Final = " \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}"
 _APOSTROPHE: Final = "'\N{RIGHT SINGLE QUOTATION MARK}"
 _PRICE: Final = re.compile(r"([^0-9]*)([0-9](?:.*[0-9])?)([^0-9]*)", re.DOTALL)
 _ADVICE: Final = "give --decimal-mark point or comma"
+_SHOWN: Final = 40
+"""Characters of a text that a message shows."""
 _PLAIN: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
@@ -72,7 +74,7 @@ class PriceReader:
         amounts = _amounts(amount)
         symbols = [symbol for symbol in (before, after) if symbol]
         if not amounts or not all(map(_currencies, symbols)):
-            return parse_amount(text)
+            raise ValueError(f"{text[:_SHOWN]!r} is not a plain decimal number such as 19.99")
         if any(currency not in _currencies(symbol) for symbol in symbols):
             raise ValueError(f"{text!r} is not in {currency}: give its currency in the file or by --currency")
         return parse_amount(self._selected(text, amounts, currency))

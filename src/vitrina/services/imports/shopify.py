@@ -50,9 +50,7 @@ def parse_rows(file: ImportFile, options: ImportOptions) -> Iterator[Row]:
     The origin of a variant is its handle and option values. Rows that hold only an image are skipped.
     """
     if missing := [name for name in _REQUIRED if name not in file.columns]:
-        raise UnreadableFile(
-            f"it is not a product CSV of Shopify: it has no column {missing[0]!r}; --map names another"
-        )
+        raise UnreadableFile(f"it is not a product CSV of Shopify: {file.missing_column(missing[0])}")
     product: _Product | None = None
     for record in file.records():
         if isinstance(record, RowResult):

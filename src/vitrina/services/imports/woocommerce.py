@@ -81,9 +81,7 @@ def parse_rows(file: ImportFile, options: ImportOptions, plan: ImportPlan) -> It
     parent the fields that it leaves empty, and is hidden if its parent is. The origin of a row is its ID.
     """
     if missing := [name for name in _REQUIRED if name not in file.columns]:
-        raise UnreadableFile(
-            f"it is not a product CSV of WooCommerce: it has no column {missing[0]!r}; --map names another"
-        )
+        raise UnreadableFile(f"it is not a product CSV of WooCommerce: {file.missing_column(missing[0])}")
     for record in file.records():
         if isinstance(record, Record) and "variable" in _types(cells := _cells(record)):
             plan.save_parent(_keys(cells), _inherited(cells))
