@@ -5,12 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.command import Vitrina, settings
+from vitrina.cli import product_import
 from vitrina.services.imports import plan as workbook
+from vitrina.services.imports.parsing import parse
 
 NOT_A_SKU = "is not a SKU: 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', but not '.' or '..' alone"
 UNSETTLED = "no other price of the file tells: give --decimal-mark point or comma"
@@ -47,6 +51,12 @@ def run(vitrina: Vitrina, *arguments: str | Path, typed: str | None = None) -> t
     return done.exit_code, (done.stdout + done.stderr if done.exit_code == 2 else done.stdout).splitlines()
 
 
+def parse_late(path: Path, content: str, *arguments: Any) -> None:  # noqa: ANN401 - those of `parse`
+    """Change a file before it is parsed."""
+    path.write_text(content)
+    parse(*arguments)
+
+
 def exported(vitrina: Vitrina) -> list[dict[str, object]]:
     """Return all products, by SKU."""
     code, lines = run(vitrina, "export", "--format", "jsonl")
@@ -71,7 +81,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(vitrina: Vitrina, fi
         [
             f"{creates} price '19.99', currency 'USD'",
             "line 4 (B): refused: its SKU is on line 6 too",
-            "line 5 (C): refused: price is not a plain decimal number such as 19.99",
+            "line 5 (C): refused: price '1e2' is not a plain decimal number such as 19.99",
             "line 6 (b): refused: its SKU is on line 4 too",
             f"line 7 ('\\x1b[2J'): refused: sku {NOT_A_SKU}",
             "1 to create, 0 to update, 0 unchanged, 0 skipped, 4 refused",
@@ -232,7 +242,7 @@ def test_somebody_does_it(vitrina: Vitrina, file: Path) -> None:
     ("name", "content", "words"),
     [
         ("x.csv", "name,price\n", "the file can't be imported: it has no column 'sku'; --map names another"),
-        ("x.txt", "", "add --format csv or --format jsonl"),
+        ("x.xlsx", "", "unknown extension: save a workbook as CSV; for another text file add --format csv or"),
         ("missing.csv", None, "missing.csv: No such file or directory"),
     ],
 )
@@ -262,7 +272,44 @@ def test_a_currency_must_be_one_and_a_report_a_place(vitrina: Vitrina, file: Pat
     assert (done.exit_code, "No such file or directory" in done.stderr) == (1, True)
     done = vitrina("products", "export", "--out", str(tmp_path))
     assert (done.exit_code, f"{tmp_path} is a folder: name a file" in done.stderr) == (2, True)
+    done = vitrina("products", "export", "--out", str(tmp_path / "out.xlsx"))
+    assert (done.exit_code, "out.xlsx: unknown extension: add --format csv" in done.stderr) == (2, True)
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_written_replaces_no_pipe_no_link_and_not_the_imported_file(
+    vitrina: Vitrina, file: Path, tmp_path: Path
+) -> None:
+    """Whatever a folder or `/dev` holds under the name stays what it is."""
+    run(vitrina, "import", file)
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link.csv", tmp_path / "target.csv"
+    os.mkfifo(pipe)
+    target.touch()
+    link.symlink_to(target.name)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        for out in (pipe, link):
+            assert run(vitrina, "export", "--out", out) == (0, [])
+        assert reader.communicate(timeout=10)[0] == target.read_bytes()
+    assert (target.read_bytes()[:7], pipe.is_fifo(), link.is_symlink()) == (b"id,sku,", True, True)
+    assert run(vitrina, "export", "--out", tmp_path / "out.json") == (0, [])
+    assert run(vitrina, "import", tmp_path / "out.json")[0] == 0
+    code, lines = run(vitrina, "import", file, "--dry-run", "--report", file)
+    assert (code, lines) == (2, [f"Error: --report: {file} is the file to import"])
+    assert file.read_text() == ROWS
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_imported(
+    vitrina: Vitrina, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last price of an upload may be half a number, and a file may be cut to nothing."""
+    for content in (ROWS + "C,Lamp,Brightwell,1", ""):
+        file.write_text(ROWS)
+        with monkeypatch.context() as patch:
+            patch.setattr(product_import, "parse", partial(parse_late, file, content))
+            done = vitrina("products", "import", str(file))
+        words = f"Error: {file} was changed while it was read: import it when it is complete\n"
+        assert (done.exit_code, done.stderr) == (1, words)
+    assert exported(vitrina) == []
 
 
 def test_a_disk_without_room_is_said_in_a_sentence(

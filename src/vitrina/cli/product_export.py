@@ -21,7 +21,7 @@ from vitrina.cli.running import (
 )
 from vitrina.config import Settings
 from vitrina.services.exports.products import WRITERS, live_products
-from vitrina.services.imports.import_file import FileFormat
+from vitrina.services.imports.import_file import EXTENSIONS, FileFormat
 
 
 @click.command(epilog=example("vitrina products export --out catalogue.csv"))
@@ -29,7 +29,7 @@ from vitrina.services.imports.import_file import FileFormat
     "--format",
     "format_name",
     type=click.Choice([*map(str, FileFormat)]),
-    help="[default: by the extension of --out, else csv]",
+    help="[default: by the extension of --out, csv without one]",
 )
 @click.option("--out", default="-", show_default=True, metavar="FILE|-", help="A file, or `-` for standard output.")
 @json_option
@@ -42,10 +42,10 @@ def export(format_name: str | None, out: str, *, as_json: bool) -> None:
     """
     if as_json and out == "-":
         raise UsageError("standard output cannot take both the export and --json: give --out a file")
-    by_extension = FileFormat.JSONL if Path(out).suffix.casefold() in {".jsonl", ".ndjson"} else FileFormat.CSV
+    file_format = FileFormat(format_name) if format_name else _format_of(out)
     settings = load_settings()
     with _output(out) as file:
-        count = run(_export(settings, file, FileFormat(format_name or by_extension)))
+        count = run(_export(settings, file, file_format))
     if as_json:
         print_result({"out": out, "products": count}, "", as_json=True)
     else:
@@ -64,6 +64,14 @@ async def _export(settings: Settings, file: IO[bytes], file_format: FileFormat) 
                 count += len(products)
                 display.advance(task, len(products))
     return count
+
+
+def _format_of(out: str) -> FileFormat:
+    """Return the format that the extension names, CSV without one. Raises UsageError."""
+    try:
+        return ({"": FileFormat.CSV} | EXTENSIONS)[Path(out).suffix.casefold()]
+    except KeyError:
+        raise UsageError(f"{out}: unknown extension: add --format csv or --format jsonl") from None
 
 
 def _output(out: str) -> AbstractContextManager[IO[bytes]]:

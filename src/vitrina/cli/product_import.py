@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 import click
 
@@ -16,21 +16,26 @@ from vitrina.bootstrap import Services
 from vitrina.cli import example
 from vitrina.cli.import_report import PLANNED, WRITTEN, show, totals, write_report
 from vitrina.cli.progress import progress
-from vitrina.cli.running import PATIENCE, UsageError, json_option, load_settings, print_result, run, temporary_files
+from vitrina.cli.running import (
+    PATIENCE,
+    CommandFailed,
+    UsageError,
+    json_option,
+    load_settings,
+    print_result,
+    run,
+    temporary_files,
+)
 from vitrina.config import Settings
 from vitrina.domain.money import check_currency
 from vitrina.domain.users import PRODUCT_MANAGERS, Role, User
 from vitrina.ids import new_id
-from vitrina.services.imports.import_file import FileFormat, ImportFile
+from vitrina.services.imports.import_file import EXTENSIONS, FileFormat, ImportFile
 from vitrina.services.imports.importer import AT_ONCE, Importer
 from vitrina.services.imports.parsing import parse
 from vitrina.services.imports.plan import ImportPlan
 from vitrina.services.imports.rows import DecimalMark, ImportOptions, Outcome, Profile, UnreadableFile
 from vitrina.store.users import UserStore
-
-_EXTENSIONS: Final = dict.fromkeys((".csv", ".tsv"), FileFormat.CSV) | dict.fromkeys(
-    (".jsonl", ".ndjson", ".json"), FileFormat.JSONL
-)
 
 
 def _currency(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -149,8 +154,8 @@ def import_products(
     if derive_skus and options.profile is Profile.VITRINA:
         raise UsageError("--derive-skus needs --profile shopify or woocommerce: own files have nothing to derive from")
     file_format = FileFormat(format_name) if format_name else _format_of(file)
-    if report and not os.access(report.parent, os.W_OK):
-        raise UsageError(f"--report: {report.parent} is not a writable folder")
+    if report:
+        _check_report(report, file)
     settings = load_settings()
     with temporary_files(), ImportPlan() as plan:
         with _opened_file(file) as binary:
@@ -166,19 +171,35 @@ def import_products(
 
 def _format_of(file: str) -> FileFormat:
     try:
-        return _EXTENSIONS[Path(file).suffix.casefold()]
+        return (EXTENSIONS | {".tsv": FileFormat.CSV})[Path(file).suffix.casefold()]
     except KeyError:
-        raise UsageError(f"{file}: unknown extension: add --format csv or --format jsonl") from None
+        advice = "save a workbook as CSV; for another text file add --format csv or --format jsonl"
+        raise UsageError(f"{file}: unknown extension: {advice}") from None
+
+
+def _check_report(report: Path, file: str) -> None:
+    """Raise UsageError if the report would replace the imported file, or cannot be written."""
+    if report.exists() and Path(file).exists() and report.samefile(file):
+        raise UsageError(f"--report: {report} is the file to import")
+    if (report.is_file() or not report.exists()) and not os.access(report.parent, os.W_OK):
+        raise UsageError(f"--report: {report.parent} is not a writable folder")
 
 
 @contextmanager
 def _opened_file(file: str) -> Iterator[BinaryIO]:
-    """Open a file that can be read twice; a pipe is copied to a temporary file first. Raises UsageError."""
+    """Open a file that can be read twice; a pipe is copied to a temporary file first. Raises UsageError.
+
+    Raises CommandFailed if the file has changed meanwhile, such as by an upload: its last price may be half a number.
+    """
     try:
         with ExitStack() as stack:
             given = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).open("rb"))
             if file != "-" and given.seekable():
+                before = os.fstat(given.fileno())
                 yield given
+                after = os.fstat(given.fileno())
+                if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+                    raise CommandFailed(f"{file} was changed while it was read: import it when it is complete")
                 return
             copy = stack.enter_context(tempfile.TemporaryFile())
             shutil.copyfileobj(given, copy)

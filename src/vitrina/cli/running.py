@@ -150,9 +150,13 @@ def temporary_files() -> Iterator[None]:
 
 @contextmanager
 def output_file(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file that appears when the block ends (`whole_file`). Raises CommandFailed when it cannot be written."""
+    """Write a file that appears when the block ends (`whole_file`). Raises CommandFailed when it cannot be written.
+
+    A symbolic link stays one, and a pipe or a device is written as it is: no file takes the name of `/dev/null`.
+    """
     try:
-        with whole_file(path) as file:
+        is_special = path.exists() and not path.is_file()
+        with path.open("wb") if is_special else whole_file(Path(os.path.realpath(path))) as file:
             yield file
     except OSError as error:
         raise CommandFailed(f"cannot write {path}: {error.strerror}") from error

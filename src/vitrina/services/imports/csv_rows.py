@@ -53,9 +53,9 @@ class CsvRows:
         with closing(self._read_lines()) as text:
             lines = _Lines(text)
             for _ in range(self._header_line - 1):
-                next(lines)
+                next(lines, None)
             reader = _reader(lines, self.delimiter)
-            next(reader)
+            next(reader, None)  # A file that was cut since has no header.
             while True:
                 line = lines.number + 1
                 lines.taken.clear()

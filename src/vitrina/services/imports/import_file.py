@@ -36,6 +36,10 @@ class FileFormat(StrEnum):
     JSONL = "jsonl"
 
 
+EXTENSIONS: Final = {".csv": FileFormat.CSV} | dict.fromkeys((".jsonl", ".ndjson", ".json"), FileFormat.JSONL)
+"""The extensions by which commands tell the format of a file."""
+
+
 class Number(str):
     """The text of a JSON number, so that a price becomes a decimal without ever being a float."""
 
