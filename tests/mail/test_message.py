@@ -14,7 +14,7 @@ from hypothesis import example, given, strategies as st
 from tests.mail.samples import AT, USER_ID, mail, notice, recipient
 from vitrina.domain.notices import Language, Notice
 from vitrina.domain.users import User
-from vitrina.mail.headers import visible
+from vitrina.mail.headers import isolated, visible
 from vitrina.mail.message import ATTEMPT_HEADER, MOST_SHOWN, compose, sender_address
 from vitrina.mail.transport import MailRefused, Message
 
@@ -151,10 +151,25 @@ def test_nothing_invisible_hides_text_in_subject_or_bodies() -> None:
     shaped = "\u0645\u06cc\u200c\u062e\u0648 Kaf\u00adfee 👩\u200d💻"
     message = written(notice(name=hidden, changed_by_name=shaped, sku=hidden), notice(1, name=shaped))
     assert written(notice(name=hidden))["Subject"] == "Price of Oak Lamp!: 19.99 USD → 24.99 USD"
-    assert written(notice(name=shaped))["Subject"] == f"Price of {shaped}: 19.99 USD → 24.99 USD"
     for kind in ("plain", "html"):
-        assert not set(hidden) - set("Oak Lamp!") & set(text(message, kind))
-        assert text(message, kind).count(shaped) == 2
+        body = text(message, kind).replace(f"\u2068{shaped}\u2069", shaped)
+        assert not set(hidden) - set("Oak Lamp!") & set(body)
+        assert body.count(shaped) == 2
+
+
+@pytest.mark.parametrize("name", ["مصباح 12", "lamp כחול"])
+def test_a_name_from_right_to_left_reorders_no_price(name: str) -> None:
+    """It is isolated (UAX #9): the price that follows would come before it, apart from its currency."""
+    inside = f"\u2068{name}\u2069"
+    one = written(notice(name=name, changed_by_name=name), to=recipient(name=name))
+    assert one["Subject"] == f"Price of {inside}: 19.99 USD → 24.99 USD"
+    assert one["To"].addresses[0].display_name == name
+    many = written(notice(name=name, changed_by_name=name), notice(1), to=recipient(name=name))
+    for kind in ("plain", "html"):
+        for message in (one, many):
+            body = text(message, kind)
+            # In HTML of a single notice the subject is the title.
+            assert body.count(inside) == body.count(name) == 3 + (kind == "html" and message is one)
 
 
 def test_html_in_a_name_is_escaped() -> None:
@@ -174,7 +189,7 @@ def test_any_name_survives_a_round_trip(name: str, author: str) -> None:
     assert max(map(len, raw.split(b"\r\n"))) < 998
     assert b"\n" not in raw.replace(b"\r\n", b"")
     back = email.message_from_bytes(raw, policy=default)
-    assert back["Subject"] == f"Price of {visible(name)}: 19.99 USD → 24.99 USD"
+    assert back["Subject"] == f"Price of {isolated(visible(name))}: 19.99 USD → 24.99 USD"
     assert [mailbox.addr_spec for mailbox in back["To"].addresses] == ["ana@example.com"]
     assert not back.defects
 

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from email.utils import getaddresses
 from typing import Final
+from unicodedata import bidirectional
 
 from vitrina.domain.users import ATOM, ENCODED_WORD
 
@@ -56,6 +57,14 @@ def visible(text: str) -> str:
     return _BREAK_OR_SPACE.sub(" ", _INVISIBLE_RUN.sub(lambda match: match[1] or "", text)).strip()
 
 
+def isolated(text: str) -> str:
+    """Return a visible text so that, if it is written from right to left, it does not reorder the text around it.
+
+    Without the isolates of UAX #9, `Price of <Arabic name>: 19.99 USD` shows as `Price of 19.99 :<name> USD`.
+    """
+    return f"\u2068{text}\u2069" if any(map(_is_right_to_left, text)) else text
+
+
 def mailbox_field(name: str, mailbox: Mailbox) -> str:
     """Return the field of a single sender or recipient, in lines that end with CRLF."""
     phrase = _phrase(mailbox.name, _LINE - len(f"{name}: ")) if mailbox.name else []
@@ -93,6 +102,10 @@ def reads_back(block: bytes, *, sender: Mailbox, recipient: Mailbox, subject: st
         and _is_mailbox(found["To"], recipient)
         and _decoded(found["Subject"]) == subject
     )
+
+
+def _is_right_to_left(character: str) -> bool:
+    return bidirectional(character) in {"R", "AL", "AN"}
 
 
 def _is_mailbox(value: str, mailbox: Mailbox) -> bool:

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from vitrina.clock import rfc3339
 from vitrina.domain.notices import Language, Mail, Notice
 from vitrina.domain.users import User, wire_address
-from vitrina.mail.headers import Mailbox, mailbox_field, text_field, visible
+from vitrina.mail.headers import Mailbox, isolated, mailbox_field, text_field, visible
 from vitrina.mail.translations import TRANSLATIONS, Translations
 from vitrina.mail.transport import MailRefused, Message
 
@@ -68,7 +68,7 @@ def compose(mail: Mail, notices: Sequence[Notice], *, recipient: User, language:
     context: dict[str, Any] = {
         "texts": texts,
         "language": language.value,
-        "recipient": to.name,
+        "recipient": isolated(to.name),
         "subject": subject,
         "notices": shown,
         "number": len(notices),
@@ -116,11 +116,11 @@ def _identity(mail: Mail) -> str:
 def _shown(notice: Notice, texts: Translations) -> _Shown:
     change = notice.change
     return _Shown(
-        name=visible(change.name),
+        name=isolated(visible(change.name)),
         sku=visible(change.sku),
         old_price=f"{change.old_price} {change.old_currency}",
         new_price=f"{change.price} {change.currency}",
-        changed_by=visible(notice.changed_by_name or "") or texts.somebody,
+        changed_by=isolated(visible(notice.changed_by_name or "")) or texts.somebody,
         changed_at=f"{rfc3339(change.changed_at)[:19].replace('T', ' ')} UTC",
         request_id=visible(change.request_id),
     )
