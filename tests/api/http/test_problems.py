@@ -8,7 +8,16 @@ import orjson
 import pytest
 
 import vitrina
-from vitrina.api.http.problems import TABLE, InternalError, MethodNotAllowed, describe, problem
+from vitrina.api.http.problems import (
+    TABLE,
+    BadRequest,
+    InternalError,
+    MalformedJson,
+    MethodNotAllowed,
+    PayloadTooLarge,
+    describe,
+    problem,
+)
 from vitrina.api.openapi.components import sample
 from vitrina.errors import (
     AuthenticationRequired,
@@ -53,6 +62,22 @@ def test_a_problem_has_the_members_of_rfc_9457_and_a_readable_detail(error: type
     assert members["detail"].endswith(".")
     assert "(R" not in members["detail"]
     assert "retry_after" not in members["detail"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (BadRequest(), "its URL or a header has more than 8,190 bytes"),
+        (MalformedJson(), "a byte order mark"),
+        (MalformedJson(), "a name twice"),
+        (AuthenticationRequired(), "an API key"),
+        (InvalidToken(), "does not follow `Bearer`"),
+        (PayloadTooLarge(), "in several parts"),
+    ],
+)
+def test_a_detail_names_what_programs_often_get_wrong(error: VitrinaError, words: str) -> None:
+    """Validators of JSON accept both of these mistakes, and keys of other services are sent without a scheme."""
+    assert words in describe(error, instance="/")["detail"]
 
 
 @pytest.mark.parametrize(

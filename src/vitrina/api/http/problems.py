@@ -80,12 +80,15 @@ def _row(status: int, code: str, detail: str, *, title: str | None = None) -> Ro
 
 
 TABLE: Final[dict[type[VitrinaError], Row]] = {
-    BadRequest: _row(400, "bad_request", "The request is not well-formed HTTP."),
+    BadRequest: _row(
+        400, "bad_request", "The request is not well-formed HTTP, or its URL or a header has more than 8,190 bytes."
+    ),
     InvalidHeader: _row(400, "invalid_header", "The header `{name}` must be {form}."),
     MalformedJson: _row(
         400,
         "malformed_json",
-        "The body is not JSON: it is missing, cut short, not UTF-8, or holds what JSON does not allow.",
+        "The body is not JSON: it is missing, cut short, not UTF-8, begins with a byte order mark, has a name twice, "
+        "or holds what JSON does not allow.",
         title="Malformed JSON",
     ),
     InvalidTokenRequest: _row(
@@ -95,12 +98,15 @@ TABLE: Final[dict[type[VitrinaError], Row]] = {
         400, "invalid_cursor", "The cursor is not valid for this query. Start again without a cursor."
     ),
     errors.AuthenticationRequired: _row(
-        401, "authentication_required", "This needs a signed-in account: send a bearer token."
+        401,
+        "authentication_required",
+        "This needs an account: send `Authorization: Bearer` and an access token or an API key.",
     ),
     errors.InvalidToken: _row(
         401,
         "invalid_token",
-        "The token or key is malformed, expired or revoked, or is not from here. Sign in again, or use another key.",
+        "The token or key is malformed, expired or revoked, is not from here, or does not follow `Bearer` in "
+        "`Authorization`. Sign in again, or use another key.",
     ),
     errors.TokenReused: _row(
         401, "token_reused", "This refresh token was used before, so its session has been ended. Sign in again."
@@ -141,7 +147,7 @@ TABLE: Final[dict[type[VitrinaError], Row]] = {
         "version_mismatch",
         "The condition on the version does not hold. Read this again; `current_version` is its version now.",
     ),
-    PayloadTooLarge: _row(413, "payload_too_large", "The body is larger than 1 MiB."),
+    PayloadTooLarge: _row(413, "payload_too_large", "The body is larger than 1 MiB. Send a batch in several parts."),
     UnsupportedMediaType: _row(
         415, "unsupported_media_type", "The body must be {media_types}, in UTF-8 and not compressed."
     ),
