@@ -92,7 +92,7 @@ def _clean(text: str, *, longest: int, refused: frozenset[str], allowed: str) ->
         raise ValueError("is empty once surrounding white space is trimmed")
     if len(text) > longest:
         raise ValueError(f"has {len(text)} characters; at most {longest} are allowed")
-    for character in text:
+    for character in dict.fromkeys(text):
         if character not in allowed and unicodedata.category(character) in refused:
             raise ValueError(f"holds the control character U+{ord(character):04X}")
     return text
