@@ -123,6 +123,7 @@ def test_a_backslash_before_a_quote_is_one_quote_where_csv_has_no_other_reading(
         (b"\xc2\xa0;\n", "its header is not CSV"),
         (b'"sku', "its header is not CSV: is a quote not closed"),
         (b'"sku\n' * 300_000, "its header is not CSV: is a quote not closed"),
+        (b'"sku\n' + b"A\n" * 100_000, "its header is not CSV: is a quote not closed"),
         (b"sku,pr\xe9cio\n", "its header is not UTF-8: save the file as UTF-8"),
         (b"PK\3\4sheet", "it is a workbook or an archive: save the sheet as CSV"),
         (b"\xd0\xcf\x11\xe0\xa1", "it is a workbook: save the sheet as CSV"),

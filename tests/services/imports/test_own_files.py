@@ -106,6 +106,14 @@ def test_an_object_must_have_known_fields(line: bytes, reason: str) -> None:
     assert entry == RowResult(1, Outcome.REFUSED, reason)
 
 
+def test_a_sku_that_is_no_unicode_text_is_refused() -> None:
+    """JSON can escape one half of a pair of surrogates alone."""
+    with ImportPlan() as plan:
+        parse(import_file(b'{"sku": "A\\ud800"}\n', FileFormat.JSONL), OWN, plan)
+        (row,) = plan.results(Outcome.REFUSED)
+    assert (row.line, row.sku) == (1, "A?")
+
+
 def test_other_shops_files_are_csv() -> None:
     with ImportPlan() as plan, pytest.raises(UnreadableFile, match="the profile shopify reads CSV"):
         parse_rows(import_file(b"", FileFormat.JSONL), ImportOptions(profile=Profile.SHOPIFY), plan)

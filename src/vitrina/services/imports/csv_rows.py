@@ -87,9 +87,10 @@ class CsvRows:
             text.detach()
 
     def _read_header(self, line: str, following: Iterator[str]) -> Sequence[str]:
-        lines, size = [line], len(line)
-        while size <= LONGEST_LINE and sum(each.count('"') for each in lines) % 2:
+        lines, size, quotes = [line], len(line), line.count('"')
+        while size <= LONGEST_LINE and quotes % 2:
             lines.append(next(following, ""))
+            quotes += lines[-1].count('"')
             size = size + len(lines[-1]) if lines[-1] else LONGEST_LINE + 1
         header: list[str] = []
         for delimiter in self.delimiter or _DELIMITERS:

@@ -113,7 +113,8 @@ class ImportPlan:
 
     def add_skipped(self, skipped: RowResult) -> None:
         """Add a row that yields no product."""
-        row = (skipped.line, skipped.outcome, skipped.reason, skipped.sku)
+        sku = skipped.sku.encode(errors="replace").decode()  # JSON can hold lone surrogates, and SQLite cannot.
+        row = (skipped.line, skipped.outcome, skipped.reason, sku)
         self._database.execute("INSERT INTO rows (line, outcome, reason, sku) VALUES (?, ?, ?, ?)", row)
 
     def decide(
