@@ -128,7 +128,8 @@ def import_products(
     unchanged. The exit code is 1 when a row was refused or failed.
 
     Vitrina's own layout has the columns sku and any of name, brand, description, price and currency, in any order;
-    other columns are ignored. An empty cell leaves the value as it is, but an empty description removes the
+    other columns are ignored. A row whose id, from an export, is that of a product with another SKU is refused: a
+    spreadsheet may have changed the SKU. An empty cell leaves the value as it is, but an empty description removes the
     description. The apostrophe that an export puts before a spreadsheet formula is removed.
 
     Prices may have thousands separators and a currency symbol. Whether the point or the comma marks decimals, the

@@ -25,9 +25,9 @@ class Catalogue:
     store: ProductStore
     products: Products
 
-    async def planned(self, plan: ImportPlan, rows: str) -> Importer:
+    async def planned(self, plan: ImportPlan, rows: str, *, header: str = HEADER) -> Importer:
         """Parse rows and compare them."""
-        parse(ImportFile(io.BytesIO((HEADER + rows).encode()), FileFormat.CSV), ImportOptions(), plan)
+        parse(ImportFile(io.BytesIO((header + rows).encode()), FileFormat.CSV), ImportOptions(), plan)
         importer = Importer(self.products, self.store, plan, backoff=NO_PAUSE)
         await importer.compare()
         return importer

@@ -10,6 +10,7 @@ import pytest
 from tests.services.imports.catalogue import Catalogue
 from vitrina.domain.products import Product, ProductDraft
 from vitrina.errors import Conflict, TableUnavailable
+from vitrina.ids import new_id
 from vitrina.services.imports.plan import ImportPlan
 from vitrina.services.imports.rows import Outcome
 from vitrina.services.products.cache import NoCache
@@ -50,6 +51,36 @@ async def test_the_plan_refuses_missing_fields_and_excess_decimals(catalogue: Ca
             (2, "price has more than the 0 decimals of JPY"),
             (3, "no product has this SKU, and a new one needs a brand"),
         ]
+
+
+async def test_a_row_with_the_id_of_another_product_is_refused(catalogue: Catalogue) -> None:
+    """A spreadsheet writes `123` for `000123`; a product is renamed after an export; a row is copied.
+
+    A deleted product, another installation and another system have ids that say nothing.
+    """
+    skus = ("000123", "12", "0012", "OLD", "GONE")
+    await catalogue.imported("".join(f"{sku},Lamp,Brightwell,1,\n" for sku in skus))
+    ids = {sku: (await catalogue.products.get_by_sku(sku)).id for sku in skus}
+    await catalogue.change("OLD", sku="NEW")
+    await catalogue.delete("GONE")
+    given = {
+        "123": ids["000123"],
+        "000123": ids["000123"],
+        "12": ids["0012"],
+        "OLD": ids["OLD"],
+        "GONE": ids["GONE"],
+        "OTHER": new_id(),
+        "SHOP": "17",
+    }
+    rows = "".join(f"{sku},Lamp,Brightwell,1,{product_id}\n" for sku, product_id in given.items())
+    with ImportPlan() as plan:
+        await catalogue.planned(plan, rows, header="sku,name,brand,price,id\n")
+        assert [(row.sku, row.reason) for row in plan.results(Outcome.REFUSED)] == [
+            (sku, f"its id is that of the product {other!r}: correct the SKU, or empty the id")
+            for sku, other in (("123", "000123"), ("12", "0012"), ("OLD", "NEW"))
+        ]
+        assert [row.sku for row in plan.results(Outcome.CREATE)] == ["GONE", "OTHER", "SHOP"]
+        assert plan.counts()[Outcome.UNCHANGED] == 1
 
 
 async def test_rows_are_compared_again_if_products_changed_after_the_plan(catalogue: Catalogue) -> None:

@@ -42,14 +42,15 @@ class Importer:
         self._backoff = backoff
 
     async def compare(self, advance: Advance = lambda _: None) -> None:
-        """Decide the outcome of every waiting row: two reads for 100 SKUs. Raises TableUnavailable."""
+        """Decide the outcome of every waiting row: two or three reads for 100 SKUs. Raises TableUnavailable."""
         batches = self._plan.batches(Outcome.WAITING, size=MOST_KEYS)
 
         async def work() -> None:
             for batch in batches:
                 products = await self._holders(batch)
+                others = await self._others(batch, products)
                 for row in batch:
-                    self._compare(row, products)
+                    self._compare(row, products, others)
                 advance(len(batch))
 
         await gather((work() for _ in range(_BATCHES_AT_ONCE)), at_once=_BATCHES_AT_ONCE)
@@ -75,9 +76,16 @@ class Importer:
         skus = list(dict.fromkeys(sku for row in rows for sku in _possible_skus(row)))
         return await self._store.live_by_sku(skus, consistent=True)
 
-    def _compare(self, row: PlannedRow, products: Mapping[str, Product]) -> None:
+    async def _others(self, rows: Sequence[PlannedRow], products: Mapping[str, Product]) -> dict[str, Product]:
+        """Return the live products whose ids rows have beside the SKU of another product or of none, by id."""
+        ids = {row.product_id for row in rows if row.product_id and not _has_id(row, products.get(row.sku))}
+        found = await self._store.get_many(sorted(ids), consistent=True)
+        return {product_id: product for product_id, product in found.items() if product.deleted_at is None}
+
+    def _compare(self, row: PlannedRow, products: Mapping[str, Product], others: Mapping[str, Product]) -> None:
         try:
             row, before = _matched(row, products)
+            _check_id(row, before, others)
             after = complete(row.fields, before and before.drafted())
         except ValueError as error:
             self._plan.decide(row, Outcome.REFUSED, str(error))
@@ -140,6 +148,20 @@ def _matched(row: PlannedRow, products: Mapping[str, Product]) -> tuple[PlannedR
     product = products.get(sku)
     existing = ExistingProduct(product.id, product.version) if product else None
     return replace(row, fields={**row.fields, "sku": sku}, existing=existing), product
+
+
+def _check_id(row: PlannedRow, product: Product | None, others: Mapping[str, Product]) -> None:
+    """Raise ValueError if the id of a row is that of another product than its SKU.
+
+    A spreadsheet that has opened an export writes `123` for the SKU `000123`, and products are renamed after an export.
+    """
+    other = others.get(row.product_id or "")
+    if other is not None and not _has_id(row, product):
+        raise ValueError(f"its id is that of the product {other.sku!r}: correct the SKU, or empty the id")
+
+
+def _has_id(row: PlannedRow, product: Product | None) -> bool:
+    return product is not None and product.id == row.product_id
 
 
 def _is_from(product: Product, sku: str, row: PlannedRow) -> bool:

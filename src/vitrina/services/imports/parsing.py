@@ -8,6 +8,7 @@ from typing import Final
 from vitrina.domain.money import DECIMALS, DEFAULT_CURRENCY, parse_amount
 from vitrina.domain.product_rows import COLUMNS, RULES, clean
 from vitrina.domain.text import unescape_cell
+from vitrina.ids import is_id
 from vitrina.services.imports import shopify, woocommerce
 from vitrina.services.imports.columns import Layout, folded
 from vitrina.services.imports.import_file import FileFormat, ImportFile, Number
@@ -98,7 +99,7 @@ def _add_rows(
         is_number = type(row.texts.get("price")) is Number
         try:
             fields = clean(texts, price=parse_amount if is_number else read_price)
-            plan.add(row.line, fields, origin=row.origin, is_derived=row.is_derived)
+            plan.add(row.line, fields, origin=row.origin, is_derived=row.is_derived, product_id=row.product_id)
         except ValueError as error:
             plan.add_skipped(RowResult(row.line, Outcome.REFUSED, str(error), texts.get("sku") or ""))
 
@@ -145,7 +146,8 @@ def _own_rows(file: ImportFile, names: Mapping[str, str]) -> Iterator[Row]:
 
 
 def _from_csv(record: Record) -> Row:
-    return ParsedRow(record.line, {name: unescape_cell(record.cells[name]) for name in RULES if name in record.cells})
+    texts = {name: unescape_cell(record.cells[name]) for name in RULES if name in record.cells}
+    return ParsedRow(record.line, texts, product_id=_id(record))
 
 
 def _from_json(record: Record) -> Row:
@@ -155,7 +157,13 @@ def _from_json(record: Record) -> Row:
     for name, value in texts.items():
         if not (value is None or type(value) is str or (name == "price" and type(value) is Number)):
             return refused(record.line, f"{name} is not text")
-    return ParsedRow(record.line, texts)
+    return ParsedRow(record.line, texts, product_id=_id(record))
+
+
+def _id(record: Record) -> str | None:
+    """Return the id of a row; None if it has none, or one of another system."""
+    text = record.cells.get("id")
+    return text.strip() if isinstance(text, str) and is_id(text.strip()) else None
 
 
 def _repaired(name: str, text: str | None) -> str | None:

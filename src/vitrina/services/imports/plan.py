@@ -56,7 +56,8 @@ class ExistingProduct:
 class PlannedRow:
     """A row that waits to be compared or written; `existing` is None if no product has its SKU.
 
-    `origin` is what another shop made it from; `is_derived` says that its SKU comes from that.
+    `origin` is what another shop made it from; `is_derived` says that its SKU comes from that. `product_id` is the id
+    that the file gives it, until it is compared.
     """
 
     line: int
@@ -64,6 +65,7 @@ class PlannedRow:
     existing: ExistingProduct | None
     origin: Origin | None
     is_derived: bool
+    product_id: str | None
 
     @property
     def sku(self) -> str:
@@ -85,17 +87,26 @@ class ImportPlan:
     def __exit__(self, *_: object) -> None:
         self._database.close()
 
-    def add(self, line: int, fields: Fields, *, origin: Origin | None = None, is_derived: bool = False) -> None:
-        """Add a row as WAITING; `is_derived` says that its SKU comes from its origin."""
+    def add(
+        self,
+        line: int,
+        fields: Fields,
+        *,
+        origin: Origin | None = None,
+        is_derived: bool = False,
+        product_id: str | None = None,
+    ) -> None:
+        """Add a row as WAITING; `is_derived` says that its SKU comes from its origin, and `product_id` is its id."""
         sku = str(fields["sku"])
         texts = json.dumps(
             {name: str(value) if isinstance(value, Decimal) else value for name, value in fields.items()}
         )
         of_origin = astuple(origin) if origin else (None,) * 4
         self._database.execute(
-            "INSERT INTO rows (line, outcome, sku, folded, fields, is_derived, derived, distinct_sku, readable, digest)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (line, Outcome.WAITING, sku, fold(sku), texts, is_derived, *of_origin),
+            "INSERT INTO rows"
+            " (line, outcome, sku, folded, fields, product_id, is_derived, derived, distinct_sku, readable, digest)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (line, Outcome.WAITING, sku, fold(sku), texts, product_id, is_derived, *of_origin),
         )
 
     def clear(self) -> None:
@@ -174,6 +185,6 @@ def _planned(row: tuple[Any, ...]) -> PlannedRow:
     fields: dict[str, Any] = json.loads(texts) | {"sku": sku}
     if "price" in fields:
         fields["price"] = Decimal(fields["price"])
-    existing = None if product_id is None else ExistingProduct(product_id, version)
+    existing = None if version is None else ExistingProduct(product_id, version)
     origin = None if of_origin[0] is None else Origin(*of_origin)
-    return PlannedRow(line, fields, existing, origin, is_derived=bool(is_derived))
+    return PlannedRow(line, fields, existing, origin, is_derived=bool(is_derived), product_id=product_id)

@@ -71,12 +71,17 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class ParsedRow:
-    """A row that describes a product. `origin` is what another shop made it from; `is_derived` is said of its SKU."""
+    """A row that describes a product.
+
+    `origin` is what another shop made it from; `is_derived` is said of its SKU. `product_id` is the id that an export
+    has written beside the SKU.
+    """
 
     line: int
     texts: Texts
     origin: Origin | None = None
     is_derived: bool = False
+    product_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
