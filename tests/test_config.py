@@ -119,7 +119,7 @@ def test_a_proxy_that_is_no_network_is_refused() -> None:
 
 def test_each_purpose_and_each_secret_has_a_key_of_its_own() -> None:
     """Keys are the same in each process, have 32 bytes, and are never the secret itself."""
-    one, other = settings_for("x"), settings_for("x", secret_key="another-secret-key-of-32-bytes-or-more")
+    one, other = settings_for(""), settings_for("", secret_key="another-secret-key-of-32-bytes-or-more")
     keys = [
         settings.derive_key(purpose) for settings in (one, other) for purpose in ("cursors", "visitors", "throttle")
     ]

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import aioboto3
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
 from pydantic import SecretStr, ValidationError
 
 from vitrina.config import Settings
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 _POOL_SIZE: Final = 64
 """Connections kept to each endpoint."""
 _AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".amazonaws.eu")
+
+
+RequestRefused = ClientError
+"""AWS takes a request for invalid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +57,19 @@ def client_config(settings: Settings, *, read_timeout: float | None = None, atte
         user_agent="vitrina",
         tcp_keepalive=True,
     )
+
+
+def check_profile() -> None:
+    """Raise ValueError unless the SDK's own files can be read, and have the profile that AWS_PROFILE names, if any."""
+    try:
+        Session().get_scoped_config()
+    except BotoCoreError as error:
+        raise ValueError(f"AWS_PROFILE, AWS_CONFIG_FILE: {error}") from error
+
+
+def code_of(error: BaseException | None) -> str:
+    """Return AWS's code of an error, or the name of an exception of the SDK's own."""
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
 
 
 @asynccontextmanager

@@ -17,6 +17,8 @@ SHORTEST_KEY = 32
 Words = Annotated[tuple[str, ...], NoDecode]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Url = Annotated[str, Field(pattern="^(https?://[^/]|$)")]
+Region = Annotated[str, Field(pattern="^[a-zA-Z0-9-]*$")]
 
 
 class Settings(BaseSettings):
@@ -33,21 +35,25 @@ class Settings(BaseSettings):
     )
     # The table
     table_name: str = Field("vitrina", description="Name of the DynamoDB table.")
-    region: str = Field("", description="AWS region of the table; empty: `AWS_REGION`, else `AWS_DEFAULT_REGION`.")
-    writer_endpoint: str | None = Field(None, description="Endpoint of writes and consistent reads; empty: AWS.")
-    reader_endpoint: str | None = Field(
+    region: Region = Field("", description="AWS region of the table; empty: `AWS_REGION`, else `AWS_DEFAULT_REGION`.")
+    writer_endpoint: Url | None = Field(None, description="Endpoint of writes and consistent reads; empty: AWS.")
+    reader_endpoint: Url | None = Field(
         None, description="Endpoint of reads that may be stale; empty: the writer's, or AWS in `VITRINA_READER_REGION`."
     )
-    reader_region: str = Field("", description="AWS region of the reader's endpoint; empty: the table's.")
-    streams_endpoint: str | None = Field(
+    reader_region: Region = Field("", description="AWS region of the reader's endpoint; empty: the table's.")
+    streams_endpoint: Url | None = Field(
         None, description="Endpoint of the table's stream; empty: AWS, or the writer's if that is an emulator."
     )
     connect_timeout: Seconds = Field(0.5, description="Timeout for opening a connection to DynamoDB.")
     read_timeout: Seconds = Field(1.0, description="Timeout for one response of DynamoDB.")
-    s3_endpoint: str | None = Field(None, description="Endpoint of S3, for exports to `s3://…`; empty: AWS.")
+    s3_endpoint: Url | None = Field(None, description="Endpoint of S3, for exports to `s3://…`; empty: AWS.")
     # Notices to admins
-    queue_name: str = Field("vitrina-notices", description="Name of the queue of notices, without the suffix `.fifo`.")
-    queue_endpoint: str | None = Field(None, description="Endpoint of SQS; empty: AWS.")
+    queue_name: str = Field(
+        "vitrina-notices",
+        pattern="^[a-zA-Z0-9_-]{1,70}$",  # SQS allows 80 characters, of which `-dead.fifo` takes 10.
+        description="Name of the queue of notices, without the suffix `.fifo`.",
+    )
+    queue_endpoint: Url | None = Field(None, description="Endpoint of SQS; empty: AWS.")
     queue_visibility_timeout: int = Field(60, ge=2, description="How long a received message is hidden from others.")
     queue_max_receives: Count = Field(5, description="Attempts at a message before it becomes a dead letter.")
     relay_lease_time: Seconds = Field(
@@ -84,7 +90,7 @@ class Settings(BaseSettings):
     )
     smtp_username: str = Field("", description="User name for the mail server; empty: no sign-in.")
     smtp_password: SecretStr = Field(SecretStr(""), description="Password for `VITRINA_SMTP_USERNAME`.")
-    ses_endpoint: str | None = Field(None, description="Endpoint of SES; empty: AWS.")
+    ses_endpoint: Url | None = Field(None, description="Endpoint of SES; empty: AWS.")
     worker_metrics_port: int = Field(
         0, ge=0, le=65_535, description="Port on which relay and notifier serve `/metrics` and `/healthz`; 0: none."
     )

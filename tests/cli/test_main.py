@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError, NoCredentialsError
 
 from tests.cli.command import Vitrina, settings
 from vitrina.__main__ import main
+from vitrina.cli import advice
 from vitrina.cli.running import UsageError, load_settings, read_env_file
+from vitrina.errors import TableUnavailable
 
 SAMPLE = Path(__file__).parents[2] / ".env.example"
 
@@ -75,6 +78,57 @@ def test_a_table_that_does_not_answer_is_said_plainly(command: tuple[str, ...]) 
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (NoCredentialsError(), "aws sso login"),
+        ("ExpiredTokenException", "aws sso login"),
+        ("UnrecognizedClientException", "aws sso login"),
+        ("AccessDeniedException", "lack a right"),
+        ("ResourceNotFoundException", "check VITRINA_TABLE_NAME and VITRINA_REGION"),
+        ("AWS.SimpleQueueService.NonExistentQueue", "check VITRINA_QUEUE_NAME and VITRINA_REGION"),
+        ("InternalServerError", "try again"),
+    ],
+)
+def test_what_an_operator_can_mend_is_said(cause: str | Exception, words: str) -> None:
+    """No time ends it, so "try again" would be the wrong advice; AWS's own words follow."""
+    if isinstance(cause, str):
+        cause = ClientError({"Error": {"Code": cause, "Message": "words of AWS"}}, "GetItem")
+    error = TableUnavailable()
+    error.__cause__ = cause
+    first, rest = advice.sentence(error).split("\n")
+    assert (words in first, rest) == (True, str(cause))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_PROFILE", "not-there"),
+        ("VITRINA_REGION", "us east 1"),
+        ("VITRINA_WRITER_ENDPOINT", "localhost:8000"),
+        ("VITRINA_QUEUE_ENDPOINT", "localhost"),
+        ("VITRINA_QUEUE_NAME", "vitrina-notices.fifo"),
+    ],
+)
+@pytest.mark.parametrize("command", [("table", "status"), ("relay",)], ids=" ".join)
+def test_a_connection_that_cannot_be_is_a_misuse(command: tuple[str, ...], name: str, value: str) -> None:
+    """The exit code is 2, with the name of the variable and without a traceback."""
+    done = Vitrina(**settings("http://127.0.0.1:9", "vitrina") | {name: value})(*command)
+    assert (done.exit_code, type(done.exception)) == (2, SystemExit), done.output
+    assert name in done.stderr
+
+
+@pytest.mark.parametrize("command", [["openapi"], ["keys", "list"]], ids=" ".join)
+def test_a_full_disk_is_said_plainly(command: list[str]) -> None:
+    environment = os.environ | {"VITRINA_SIGNING_KEYS": "k:" + "x" * 32}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "vitrina", *command], stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            env=environment,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "Error: standard output: No space left on device\n")
+
+
 def test_the_module_can_be_run() -> None:
     done = subprocess.run([sys.executable, "-m", "vitrina", "--help"], capture_output=True, text=True, check=True)
     assert "Commands:" in done.stdout
@@ -93,12 +147,12 @@ def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_settings_are_read_from_a_file_in_the_current_directory(env_file: Path) -> None:
     """The environment has precedence, an empty variable too; other tools' variables are left to them."""
     env_file.write_text(
-        "\ufeff# local\n\nexport VITRINA_PORT=8181\nVITRINA_HOST='::1' # v6\nAWS_PROFILE=shop\nHOME=/x\n"
+        "\ufeff# local\n\nexport VITRINA_PORT=8181\nVITRINA_HOST='::1' # v6\nAWS_SDK_UA_APP_ID=shop\nHOME=/x\n"
     )
     os.environ["VITRINA_HOST"] = "127.0.0.2"
     home = os.environ["HOME"]
     loaded = load_settings()
-    assert (loaded.port, loaded.host, os.environ["AWS_PROFILE"], os.environ["HOME"]) == (
+    assert (loaded.port, loaded.host, os.environ["AWS_SDK_UA_APP_ID"], os.environ["HOME"]) == (
         8181,
         "127.0.0.2",
         "shop",

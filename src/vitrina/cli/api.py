@@ -11,7 +11,7 @@ from vitrina.api.http.routing import Route
 from vitrina.api.openapi.document import document
 from vitrina.api.server import process, supervisor
 from vitrina.cli import example
-from vitrina.cli.running import CommandFailed, load_settings
+from vitrina.cli.running import CommandFailed, load_settings, standard_output
 from vitrina.config import DEMO_SECRET_KEY, DEMO_SIGNING_KEYS, Settings
 from vitrina.errors import VitrinaError
 
@@ -45,7 +45,9 @@ def api(host: str | None, port: int | None, workers: int) -> None:
 @click.option("--server", default="", help="URL of the service.  [default: the URL that serves the document]")
 def openapi(server: str) -> None:
     """Print the OpenAPI document; needs no settings and no table."""
-    click.echo(orjson.dumps(document(declared_routes(), server=server), option=orjson.OPT_INDENT_2))
+    text = orjson.dumps(document(declared_routes(), server=server), option=orjson.OPT_INDENT_2)
+    with standard_output():
+        click.echo(text)
 
 
 def declared_routes() -> tuple[Route, ...]:

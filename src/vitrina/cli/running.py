@@ -21,6 +21,8 @@ from dotenv.parser import Original, parse_stream
 from pydantic import ValidationError
 from uvloop import new_event_loop
 
+from vitrina.aws import RequestRefused, check_profile
+from vitrina.cli import advice
 from vitrina.config import Settings
 from vitrina.errors import NoRoom, QueueUnavailable, TableUnavailable, VitrinaError
 from vitrina.files import whole_file
@@ -60,18 +62,24 @@ json_option = click.option(
 
 
 def print_result(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:
-    """Print a command's result on standard output: as a JSON object in one line, or the text for people."""
-    click.echo(json.dumps(result, default=str) if as_json else text)
+    """Print a command's result on standard output: as a JSON object in one line, or the text for people.
+
+    Raises CommandFailed when it cannot be written.
+    """
+    with standard_output():
+        click.echo(json.dumps(result, default=str) if as_json else text)
 
 
 def load_settings(*, with_keys: bool = False, env_file: Path | None = Path(".env")) -> Settings:
     """Read the settings from the environment and `env_file`; `with_keys` requires the secrets too.
 
-    Raises UsageError, which names each invalid variable, its file and its problem, never its value.
+    Raises UsageError, which names each invalid variable, its file and its problem, never its value; also if the AWS
+    SDK's own files or AWS_PROFILE are invalid.
     """
     from_file = set() if env_file is None else read_env_file(env_file)
     try:
         settings = Settings()
+        check_profile()
         if with_keys:
             settings.require_keys()
     except ValidationError as error:
@@ -123,9 +131,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(work)
     except (QueueUnavailable, TableUnavailable) as error:
-        raise CommandFailed(f"{error}\n{error.__cause__ or ''}".rstrip()) from error
+        raise CommandFailed(advice.sentence(error)) from error
     except VitrinaError as error:
         raise CommandFailed(str(error)) from error
+    except RequestRefused as error:
+        raise CommandFailed(advice.of_refusal(error)) from error
 
 
 def with_settings(work: Callable[Concatenate[Settings, P], Coroutine[Any, Any, None]]) -> Callable[P, None]:
