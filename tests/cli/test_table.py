@@ -198,6 +198,39 @@ def test_a_table_of_somebody_else_is_refused(vitrina: Vitrina, configured: Setti
     done = vitrina("table", "migrate", VITRINA_TABLE_NAME=other)
     assert done.exit_code == 1
     assert done.stderr.startswith("Error: The table holds items that are not Vitrina's")
+    for command in (("table", "status"), ("table", "check"), ("users", "remove-super-admin", "--email", "a@b.example")):
+        done = vitrina(*command)  # Of the table with another key.
+        assert (done.exit_code, type(done.exception)) == (1, SystemExit), done.output
+        assert "is not Vitrina's" in done.stdout or "`vitrina table status` describes it" in done.stderr
+
+
+@pytest.mark.parametrize("type_", [None, {"S": "order"}, {"S": "user"}, {"N": "1"}])
+def test_a_table_of_another_application_is_left_as_it_is(
+    vitrina: Vitrina, configured: Settings, type_: dict[str, str] | None
+) -> None:
+    """Its items may have an attribute `expires_at`, by which our TTL would delete them."""
+    item = {"pk": {"S": "ORDER#1"}, "sk": {"S": "META"}} | ({"type": type_} if type_ else {})
+
+    async def make_other(table: Table) -> None:
+        await table._writer.create_table(
+            TableName=table.name,
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        await table._writer.put_item(TableName=table.name, Item=item)
+
+    async def look(table: Table) -> tuple[object, object]:
+        described = (await table._writer.describe_table(TableName=table.name))["Table"]
+        items = (await table._writer.scan(TableName=table.name))["Items"]
+        return {"GlobalSecondaryIndexes", "StreamSpecification"} & described.keys(), items
+
+    on_table(configured, make_other)
+    for command in (("create",), ("migrate",), ("check", "--repair")):
+        done = vitrina("table", *command)
+        assert (done.exit_code, type(done.exception), done.stdout) == (1, SystemExit, ""), done.output
+        assert "Vitrina's" in done.stderr
+    assert on_table(configured, look) == (set(), [item])
 
 
 def test_check_tells_what_is_torn_and_repairs_it(vitrina: Vitrina, configured: Settings) -> None:

@@ -510,7 +510,8 @@ async def test_other_items_are_left_alone(table: Table, said: list[Entry]) -> No
     """SKU and e-mail items, and items of a type that only a newer release knows."""
     await table.put(Put(EmailItem.keyed(keys.email("uma@example.com"), user_id="1")))
     await table._writer.put_item(
-        TableName=table.name, Item={"pk": {"S": "NEWER#1"}, "sk": {"S": "NEWER"}, "type": {"S": "newer"}}
+        TableName=table.name,
+        Item={"pk": {"S": "NEWER#1"}, "sk": {"S": "NEWER"}, "type": {"S": "newer"}, "v": {"N": "1"}},
     )
     await migrate(table, said.append)
     assert (await standing(table))[1].seen == 0

@@ -15,11 +15,11 @@ from vitrina.cli.progress import progress
 from vitrina.cli.running import PATIENCE, CommandFailed, UsageError, json_option, print_result, with_settings
 from vitrina.config import Settings
 from vitrina.store import consistency, schema
-from vitrina.store.definition import INITIAL_THROUGHPUT, WarmThroughput
+from vitrina.store.definition import INITIAL_THROUGHPUT, KEY, WarmThroughput
 from vitrina.store.findings import Finding
 from vitrina.store.migrations.ledger import Entry, Lost, State
 from vitrina.store.migrations.m0001_baseline import ForeignItems
-from vitrina.store.migrations.runner import MIGRATIONS, migrate as run_migrations, standing
+from vitrina.store.migrations.runner import MIGRATIONS, migrate as run_migrations, refuse_foreign_table, standing
 from vitrina.store.schema import SchemaError, TableStatus
 from vitrina.store.table import Table
 
@@ -32,9 +32,15 @@ def table() -> None:
 async def prepare(settings: Settings, report: Callable[[str], None] = lambda _: None) -> bool:
     """Create or update the table and run the migrations; returns whether it is new. Raises CommandFailed."""
     async with _open(settings) as services:
-        is_new = await schema.ensure(services.clients.writer, services.settings, report)
+        is_new = await _ensure(services, report)
         await run_migrations(services.table, lambda entry: report(_line(entry)))
     return is_new
+
+
+async def _ensure(services: Services, report: Callable[[str], None], *, warm: WarmThroughput | None = None) -> bool:
+    """Create or update the table, but change none of another application; returns whether it is new."""
+    own = partial(refuse_foreign_table, services.table)
+    return await schema.ensure(services.clients.writer, services.settings, report, warm=warm, before_change=own)
 
 
 def _warm_throughput(_: click.Context, __: click.Parameter, value: str | None) -> WarmThroughput | None:
@@ -62,7 +68,7 @@ async def create(settings: Settings, warm: WarmThroughput | None, *, as_json: bo
     """Create the table, or bring an older one up to date; safe to run again."""
     say = partial(click.echo, err=as_json)
     async with _open(settings) as services:
-        is_new = await schema.ensure(services.clients.writer, services.settings, say, warm=warm)
+        is_new = await _ensure(services, say, warm=warm)
         baseline, *_ = await standing(services.table)
         if baseline.state is not State.FINISHED:  # the table holds nothing of Vitrina's, whoever created it
             await _run_migrations(services.table, say, again=None)
@@ -83,7 +89,7 @@ async def status(settings: Settings, *, as_json: bool) -> None:
     """Describe the table; exit code 1: its definition differs from the expected one, or migrations are due."""
     async with _open(settings) as services:
         found = await schema.status(services.clients.writer, services.settings)
-        migrations = [] if found.state == schema.MISSING else await standing(services.table)
+        migrations = await standing(services.table) if found.key == KEY else []
     result = asdict(found) | {"migrations": [asdict(entry) for entry in migrations]}
     text = "\n".join(f"{title:<24}{value}" for title, value in _described(found, migrations))
     print_result(result, text, as_json=as_json)
@@ -100,6 +106,7 @@ async def migrate(settings: Settings, again: int | None, *, as_json: bool) -> No
     if again is not None and again not in MIGRATIONS:
         raise UsageError(f"there is no migration {again}")
     async with _open(settings) as services:
+        await refuse_foreign_table(services.table)
         await _run_migrations(services.table, partial(click.echo, err=as_json), again=again)
         migrations = [asdict(entry) for entry in await standing(services.table)]
     print_result({"migrations": migrations}, f"all {len(MIGRATIONS)} migrations have been run", as_json=as_json)
@@ -131,6 +138,9 @@ async def check(settings: Settings, *, repair: bool, as_json: bool) -> None:
     items = 0
     findings: list[Finding] = []
     async with _open(settings) as services:
+        baseline, *_ = await standing(services.table)
+        if baseline.state is not State.FINISHED:
+            raise CommandFailed(f"table {settings.table_name} is not Vitrina's, or needs `vitrina table migrate` first")
         with progress() as display:
             task = display.add_task("Checking", total=None, unit="items")
 

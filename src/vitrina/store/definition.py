@@ -9,6 +9,8 @@ from vitrina.store.keys import INDEXES, TTL_ATTRIBUTE, Index
 
 UNSUPPORTED: Final = "not supported by this engine"
 _KEY_SCHEMA: Final = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
+KEY: Final = "pk, sk"
+"""The table's primary key, as `TableDescription.key` gives it."""
 END_STREAM: Final = {"StreamSpecification": {"StreamEnabled": False}}
 _STREAM: Final = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
 
@@ -40,6 +42,13 @@ class TableDescription:
     table: Mapping[str, Any]
     ttl: Mapping[str, Any]
     recovery: str
+
+    @property
+    def key(self) -> str:
+        """The attributes of the primary key, with the types of those that are no strings; empty without a table."""
+        types = {each["AttributeName"]: each["AttributeType"] for each in self.table.get("AttributeDefinitions", ())}
+        names = [part["AttributeName"] for part in self.table.get("KeySchema", ())]
+        return ", ".join(name if types[name] == "S" else f"{name} of type {types[name]}" for name in names)
 
     @property
     def indexes(self) -> dict[str, Mapping[str, Any]]:
@@ -99,9 +108,10 @@ def differences(seen: TableDescription, settings: Settings, warm: WarmThroughput
     name, table = settings.table_name, seen.table
     if not table:
         return [Difference(f"table {name} is missing", "create_table", create_table_arguments(settings, warm))]
-    if _differs(table["KeySchema"], _KEY_SCHEMA):
-        key = ", ".join(part["AttributeName"] for part in table["KeySchema"])
-        return [Difference(f"table {name} is not Vitrina's, its key is ({key}): set VITRINA_TABLE_NAME to another")]
+    if seen.key != KEY:
+        return [
+            Difference(f"table {name} is not Vitrina's, its key is ({seen.key}): set VITRINA_TABLE_NAME to another")
+        ]
     return [
         *_billing(seen),
         *(difference for index in INDEXES for difference in _index_differences(seen, index)),

@@ -62,6 +62,7 @@ class TableStatus:
     """
 
     name: str
+    key: str
     state: str
     items: int
     size: int
@@ -81,11 +82,13 @@ async def ensure(
     report: Report,
     *,
     warm: WarmThroughput | None = None,
+    before_change: Callable[[], Awaitable[None]] | None = None,
     seconds: float = 3600.0,
 ) -> bool:
     """Create the table or update an older one, and return whether it is new. Idempotent, and can be interrupted.
 
-    `warm` is the least warm throughput; DynamoDB prepares a higher one in the background. Raises TableUnavailable, and
+    `warm` is the least warm throughput; DynamoDB prepares a higher one in the background. `before_change` is awaited
+    once before a table that exists is changed, and what it raises is propagated. Raises TableUnavailable, and
     SchemaError if the table is not Vitrina's or not ready within `seconds`: filling a new index over many items takes
     time, and the next run continues from there.
     """
@@ -103,6 +106,9 @@ async def ensure(
                     return is_new
                 if not seen.activity and pending[0].operation is None:
                     raise SchemaError(pending[0].what)
+                if not seen.activity and seen.table and before_change is not None:
+                    await before_change()
+                    before_change = None
                 now = seen.activity or f"{pending[0].what}: putting that right"
                 if now != doing:
                     doing, polls = now, 0
@@ -114,7 +120,8 @@ async def ensure(
                     and await _apply(client, settings, report, pending[0], warm)
                 ):
                     applied = pending[0]
-                    is_new = is_new or applied.operation == "create_table"
+                    if applied.operation == "create_table":
+                        is_new, before_change = True, None
                 polls += 1
                 await _POLLING.sleep(polls)
     except TimeoutError as error:
@@ -136,6 +143,7 @@ async def status(client: "DynamoDBClient", settings: Settings) -> TableStatus:
     ttl = (seen.ttl.get("TimeToLiveStatus"), seen.ttl.get("AttributeName"))
     return TableStatus(
         name=settings.table_name,
+        key=seen.key,
         state=table.get("TableStatus", MISSING),
         items=table.get("ItemCount", 0),
         size=table.get("TableSizeBytes", 0),

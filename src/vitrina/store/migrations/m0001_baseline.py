@@ -20,6 +20,15 @@ class ForeignItems(Exception):
 
 async def run(table: Table, _: Ledger) -> None:
     """Reject a table with items of another application. Raises ForeignItems."""
-    foreign, _position = await table.scan(Scan(filter=Item.type.does_not_exist(), consistent=True), limit=_SAMPLE)
+    await look_for_foreign_items(table)
+
+
+async def look_for_foreign_items(table: Table) -> None:
+    """Raise ForeignItems if one of the first thousand items lacks what each of Vitrina's has: 1 call."""
+    only = Item.type.does_not_exist() | Item.v.does_not_exist()
+    try:
+        foreign, _position = await table.scan(Scan(filter=only, consistent=True), limit=_SAMPLE)
+    except (TypeError, ValueError) as error:  # There is no class for what was found.
+        raise ForeignItems from error
     if foreign:
         raise ForeignItems

@@ -71,6 +71,13 @@ async def migrate(table: Table, report: Report, *, again: int | None = None, clo
             raise
 
 
+async def refuse_foreign_table(table: Table) -> None:
+    """Raise ForeignItems if the table has never been Vitrina's and has items of another application; writes nothing."""
+    baseline, *_ = await standing(table)
+    if baseline.state is not State.FINISHED:
+        await m0001_baseline.look_for_foreign_items(table)
+
+
 async def standing(table: Table, *, clock: Clock = now) -> list[Entry]:
     """Return the state of each migration on this table."""
     seen = await entries(table, at=clock())
