@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator
 
 import orjson
@@ -21,9 +22,7 @@ from vitrina.api.http.problems import (
 from vitrina.api.openapi.components import sample
 from vitrina.errors import (
     AuthenticationRequired,
-    Conflict,
     FieldError,
-    IdempotencyInProgress,
     InvalidToken,
     Overloaded,
     RateLimited,
@@ -108,11 +107,16 @@ def test_some_problems_have_more_members(error: VitrinaError, members: dict[str,
         (Unavailable(retry_after=3), {"Retry-After": "3"}),
         (TableUnavailable(), {"Retry-After": "1"}),
         (Overloaded(), {"Retry-After": "1"}),
-        (Conflict(), {"Retry-After": "1"}),
-        (IdempotencyInProgress(), {"Retry-After": "1"}),
         (InternalError(), {"Cache-Control": "no-store", "Content-Type": "application/problem+json"}),
     ],
 )
 def test_some_problems_have_headers(error: VitrinaError, headers: dict[str, str]) -> None:
     """RFC 9110 requires `Allow` and `WWW-Authenticate`; `Retry-After` is the time to wait."""
     assert headers.items() <= dict(problem(error, instance="/").headers).items()
+
+
+@pytest.mark.parametrize("error", TABLE)
+def test_what_can_be_tried_again_says_when(error: type[VitrinaError]) -> None:
+    """A program that obeys `Retry-After` does what the detail tells people."""
+    response = problem(sample(error), instance="/")
+    assert ("Retry-After" in response.headers) == bool(re.search("Try again|Wait", TABLE[error].detail))

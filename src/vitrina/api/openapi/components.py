@@ -25,8 +25,10 @@ A product catalogue. Sign in at `/v1/auth/login` and send the access token as `A
 runs unattended sends an API key instead, which an admin creates at `/v1/auth/keys`.
 On the interactive page **Authorize** signs in; an open padlock marks the operations that need it.
 
-Errors are problems (RFC 9457) with a stable `code`. Every response has an `X-Request-ID`. Unknown fields of a
-body and unknown query parameters are rejected. `HEAD` is served wherever `GET` is."""
+Errors are problems (RFC 9457) with a stable `code`. After a response with `Retry-After` wait for so many seconds and
+send the same request again, and do so if there was no response at all. With an `Idempotency-Key` nothing is done twice
+by that; without one a `POST` may be. Every response has an `X-Request-ID`. Unknown fields of a body and unknown query
+parameters are rejected. `HEAD` is served wherever `GET` is."""
 
 
 def _string(description: str, **schema: object) -> Json:
