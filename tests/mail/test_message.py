@@ -14,8 +14,7 @@ from hypothesis import example, given, strategies as st
 from tests.mail.samples import AT, USER_ID, mail, notice, recipient
 from vitrina.domain.notices import Language, Notice
 from vitrina.domain.users import User
-from vitrina.mail.headers import isolated, visible
-from vitrina.mail.message import ATTEMPT_HEADER, MOST_SHOWN, compose, sender_address
+from vitrina.mail.message import ATTEMPT_HEADER, MOST_SHOWN, compose, sender_address, subject_name
 from vitrina.mail.transport import MailRefused, Message
 
 ROOT = Path(__file__).parents[2]
@@ -172,6 +171,18 @@ def test_a_name_from_right_to_left_reorders_no_price(name: str) -> None:
             assert body.count(inside) == body.count(name) == 3 + (kind == "html" and message is one)
 
 
+def test_a_long_name_leaves_the_prices_in_sight() -> None:
+    """A subject is cut where programs show about 80 characters; a word may be longer than a column of HTML."""
+    name = "Lamp " + "x" * 195
+    message = written(notice(name=name))
+    assert message["Subject"] == f"Price of {name[:59]}…: 19.99 USD → 24.99 USD"
+    assert written(notice(name=name[:60]))["Subject"] == f"Price of {name[:60]}: 19.99 USD → 24.99 USD"
+    for kind in ("plain", "html"):
+        assert name in text(message, kind)
+    assert "overflow-wrap: break-word" in text(message, "html")
+    assert text(written(notice(name=name), notice(1)), "html").count("overflow-wrap: anywhere") == 2 * 2
+
+
 def test_html_in_a_name_is_escaped() -> None:
     evil = '<img src=x onerror="alert(1)">&'
     message = written(notice(name=evil), to=recipient(name=evil))
@@ -189,7 +200,7 @@ def test_any_name_survives_a_round_trip(name: str, author: str) -> None:
     assert max(map(len, raw.split(b"\r\n"))) < 998
     assert b"\n" not in raw.replace(b"\r\n", b"")
     back = email.message_from_bytes(raw, policy=default)
-    assert back["Subject"] == f"Price of {isolated(visible(name))}: 19.99 USD → 24.99 USD"
+    assert back["Subject"] == f"Price of {subject_name(name)}: 19.99 USD → 24.99 USD"
     assert [mailbox.addr_spec for mailbox in back["To"].addresses] == ["ana@example.com"]
     assert not back.defects
 

@@ -19,6 +19,8 @@ from vitrina.mail.transport import MailRefused, Message
 
 MOST_SHOWN: Final = 100
 """Changes that a digest lists; it only counts the others."""
+_MOST_IN_SUBJECT: Final = 60
+"""Characters of a name in a subject: programs show about as many, and the prices come after it."""
 ATTEMPT_HEADER: Final = "X-Vitrina-Attempt"
 """Set from the second attempt on: such a mail may be a copy of one already delivered."""
 
@@ -61,7 +63,8 @@ def compose(mail: Mail, notices: Sequence[Notice], *, recipient: User, language:
     shown = [_shown(notice, texts) for notice in newest_first[:MOST_SHOWN]]
     if len(notices) == 1:
         template = "notice"
-        subject = texts.subject.format(name=shown[0].name, old=shown[0].old_price, new=shown[0].new_price)
+        name = subject_name(newest_first[0].change.name)
+        subject = texts.subject.format(name=name, old=shown[0].old_price, new=shown[0].new_price)
     else:
         template = "digest"
         subject = texts.digest_subject.format(number=len(notices))
@@ -103,6 +106,12 @@ def sender_address(text: str) -> Mailbox:
     """Parse the setting `mail_from`. Raises ValueError if it is not an address."""
     name, address = parseaddr(text)
     return Mailbox(visible(name), wire_address(address))
+
+
+def subject_name(name: str) -> str:
+    """Return the name of a product as a subject shows it, cut if it is long."""
+    name = visible(name)
+    return isolated(name if len(name) <= _MOST_IN_SUBJECT else f"{name[: _MOST_IN_SUBJECT - 1].rstrip()}…")
 
 
 def _identity(mail: Mail) -> str:
