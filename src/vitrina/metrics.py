@@ -36,3 +36,13 @@ MESSAGES: Final = Counter("vitrina_queue_messages", "Messages received from the 
 QUEUE_AGE: Final = Gauge("vitrina_queue_age_seconds", "Age of the last handled message at that time.")
 MAILS: Final = Counter("vitrina_mails", "Mails by result.", ["result"])
 MAILS_HELD_BACK: Final = Counter("vitrina_mails_held_back", "Mails kept for an operator or time to mend it.", ["code"])
+WORKER_FAILURES: Final = Counter(
+    "vitrina_worker_failures",
+    "Tries of relay and notifier that failed because the table or SQS did not answer.",
+    ["work"],
+)
+
+# Prometheus sees no increase in a series that begins with its first event, so what alerts count begins at 0.
+STREAM_RECORDS.labels("parked")
+MESSAGES.labels("poison")
+MAILS.labels("given_up")

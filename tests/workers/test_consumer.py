@@ -16,6 +16,11 @@ from vitrina.workers.consumer import Consumer, Outcome
 AT = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
 
 
+def failures(work: str) -> float:
+    """Return the number of failures that raise the alert `WorkerFails`."""
+    return REGISTRY.get_sample_value("vitrina_worker_failures_total", {"work": work}) or 0.0
+
+
 def message(message_id: str, *, receives: int = 1) -> Received:
     """A message sent a minute before AT."""
     return Received(
@@ -131,7 +136,9 @@ async def test_failed_messages_are_retried_during_a_table_outage() -> None:
     failing = [Outcome(done={"a"}, failed={"b"})] + [Outcome(failed={"b"})] * 20
     queue = Queue([message("a"), message("b")])
     handler = FakeHandler(*failing, Outcome(done={"b"}))
+    before = failures("write notices")
     await consume(queue, handler, probe=TableUnavailable())
+    assert failures("write notices") == before + 21
     assert queue.deleted == ["a", "b"]
     assert queue.extended == []
     assert handler.asked[1:] == [{"b": "body-b"}] * 21
@@ -177,6 +184,8 @@ async def test_queue_requests_are_retried() -> None:
     """A message that is not deleted is delivered again, which changes no existing entry."""
     queue = Queue([message("a")], [message("a", receives=2)])
     queue.failures = {"receive": 2, "delete": 1}
+    before = failures("use the queue")
     await consume(queue, FakeHandler(Outcome(done={"a"})))
     assert queue.deleted == ["a"]
     assert len(queue.waits) == 5
+    assert failures("use the queue") == before + 3

@@ -150,12 +150,14 @@ async def test_an_expired_iterator_is_replaced() -> None:
     harness = ReaderHarness(shard)
     reading = asyncio.create_task(harness.read())
     await until(lambda: harness.queue.versions == [2, 3])
+    before = REGISTRY.get_sample_value("vitrina_worker_failures_total", {"work": "read the stream"}) or 0.0
     harness.stream.troubles = [IteratorExpired(), TableUnavailable(), TableUnavailable()]
     shard.records.append(change(4))
     await until(lambda: harness.queue.versions == [2, 3, 4])
     harness.stop.set()
     await reading
     assert harness.stream.started == [("a", None), ("a", f"{3:021d}")]
+    assert REGISTRY.get_sample_value("vitrina_worker_failures_total", {"work": "read the stream"}) == before + 2
 
 
 async def test_trimmed_records_are_counted_as_lost() -> None:

@@ -17,7 +17,7 @@ import structlog
 from vitrina.backoff import Backoff
 from vitrina.clock import Clock, now
 from vitrina.errors import QueueUnavailable, VitrinaError
-from vitrina.metrics import MESSAGES, QUEUE_AGE
+from vitrina.metrics import MESSAGES, QUEUE_AGE, WORKER_FAILURES
 from vitrina.queue.channel import Received
 from vitrina.workers.running import pause
 
@@ -90,6 +90,7 @@ class Consumer:
                 failures = 0
             except QueueUnavailable:
                 failures += 1
+                WORKER_FAILURES.labels("use the queue").inc()
                 await pause(stop, self._backoff.pause(failures))
 
     async def _consume(self, received: list[Received], stop: asyncio.Event) -> None:
@@ -103,6 +104,7 @@ class Consumer:
                 await self._settle(left, outcome)
                 if not left:
                     return
+                WORKER_FAILURES.labels("write notices").inc()
                 if stop.is_set() or (attempt >= _ATTEMPTS and await self._table_is_available()):
                     break
                 await pause(stop, self._backoff.pause(attempt))

@@ -14,6 +14,7 @@ from vitrina.bootstrap import Services, open_queue
 from vitrina.config import Settings
 from vitrina.domain.notices import PriceChanged
 from vitrina.errors import TableUnavailable, VitrinaError
+from vitrina.metrics import WORKER_FAILURES
 from vitrina.queue import traces
 from vitrina.queue.messages import ChangeUnread, MessageUnreadable, decode
 from vitrina.services.notifications.dispatch import NoticeDispatcher
@@ -142,6 +143,7 @@ async def send_mail(
         try:
             more = await mailer.send_due(go_on=lambda: not stop.is_set())
         except TableUnavailable:
+            WORKER_FAILURES.labels("send mail").inc()
             more = False
         if not more:
             recent = time.monotonic() - last_news < _RECENT

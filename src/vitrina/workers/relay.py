@@ -79,6 +79,7 @@ class Relay:
                 try:
                     await self._round(stop)
                 except (TableUnavailable, Conflict):
+                    metrics.WORKER_FAILURES.labels("share shards").inc()
                     log.warning("shard_leases_unavailable")
                 await wait_for_any(self._wake, stop, seconds=self._lease_time / RENEWALS)
             await asyncio.gather(*self._readers.values(), return_exceptions=True)
@@ -198,6 +199,7 @@ async def relay(
         while not stop.is_set():
             stream = await latest()
             if stream is None:
+                metrics.WORKER_FAILURES.labels("find the stream").inc()
                 log.warning("stream_missing", table=settings.table_name)
                 await pause(stop, stream_poll_interval)
                 continue

@@ -226,6 +226,7 @@ class ShardReader:
             case IteratorExpired():
                 log.warning("shard_iterator_expired", shard_id=self._held.shard_id)
             case _:
+                metrics.WORKER_FAILURES.labels("read the stream").inc()
                 log.warning("stream_read_failed", shard_id=self._held.shard_id)
 
     def _advance(self, page: RecordPage, *, found: int) -> None:
@@ -246,6 +247,7 @@ class ShardReader:
                 await deliver(changes, self._queue, check=self._held.check)
             except QueueUnavailable:
                 failures += 1
+                metrics.WORKER_FAILURES.labels("send changes").inc()
                 log.warning("changes_not_sent", shard_id=self._held.shard_id, waiting=len(changes))
                 await pause(stop, self._backoff.pause(failures))
                 if stop.is_set():
