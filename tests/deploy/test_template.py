@@ -2,13 +2,16 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from vitrina.cli.api import declared_routes
 from vitrina.config import SHORTEST_KEY, Settings
+from vitrina.errors import ReportsNotInstalled
 from vitrina.queue import provisioning
 from vitrina.services.exports import formats, prices
 from vitrina.store.definition import create_table_arguments
@@ -166,6 +169,22 @@ def test_a_daily_job_that_fails_is_kept(name: str) -> None:
     schedule = FUNCTIONS[name]["Events"]["Night"]["Properties"]
     assert schedule["DeadLetterConfig"] == {"Arn": kept}
     assert schedule["RetryPolicy"]["MaximumRetryAttempts"] > 0
+
+
+def test_the_rollup_has_room_for_what_it_can_count_in_its_time() -> None:
+    """28 bytes a view in a temporary file; its time should be the limit, as the runbook says."""
+    rollup = FUNCTIONS["Rollup"]
+    assert rollup["EphemeralStorage"]["Size"] * 2**20 >= rollup["Timeout"] * 100_000 * 28
+
+
+def test_routes_that_need_arrow_go_to_the_function_that_has_it() -> None:
+    """HEAD too, which is served with GET: the other function would answer it with 501."""
+    routes = [each for each in of_type("AWS::ApiGatewayV2::Route").values() if "ToReportsApi" in str(each["Target"])]
+    keys = [str(each["RouteKey"]).replace("{proxy+}", ".+") for each in routes]
+    needing = {route.path for route in declared_routes() if ReportsNotInstalled in route.errors}
+    assert needing
+    for path in needing:
+        assert any(re.fullmatch(key.replace("{product_id}", "[^/]+"), f"ANY {path}") for key in keys), path
 
 
 def test_a_creation_that_failed_can_be_tried_again() -> None:
