@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from tests.mail.samples import notice
 from vitrina.domain.notices import PriceChanged
 from vitrina.errors import TableUnavailable
@@ -76,6 +78,8 @@ async def test_a_change_that_the_relay_could_not_read_is_read_from_the_table() -
     assert (await handler(dispatcher, None).handle(unread)).done == {"a"}
     assert (await handler(dispatcher, ChangeUnreadable("p", 2, "x")).handle(unread)).poison == {"a"}
     assert (await handler(dispatcher, TableUnavailable()).handle(unread)).failed == {"a"}
+    too_long = ClientError({"Error": {"Code": "ValidationException", "Message": "2048 bytes"}}, "BatchGetItem")
+    assert (await handler(dispatcher, too_long).handle(unread)).poison == {"a"}
     assert dispatcher.dispatched == [ONE.id]
 
 

@@ -57,6 +57,9 @@ class NotificationHandler:
             except VitrinaError as error:
                 log.warning("change_read_failed", message=message_id, error=type(error).__name__)
                 outcome.failed.add(message_id)
+            except Exception:
+                log.exception("message_handler_failed", message=message_id)
+                outcome.poison.add(message_id)
             else:
                 if event is None:
                     log.warning("change_without_price", message=message_id)
