@@ -1,6 +1,7 @@
 """Deploys Vitrina, shows how it is, and takes it down: `scripts/deploy/up`, `status`, `logs` and `down`."""
 
 import functools
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,13 +27,23 @@ _KEPT: Final = {
 _LOGS: Final = {"functions": "FunctionLog", "requests": "AccessLog", "tasks": "TaskLog"}
 
 
+def _url(_: click.Context, __: click.Parameter, value: str) -> str:
+    if not re.match("https?://[^/]", value):
+        raise click.BadParameter("it is not a URL such as http://127.0.0.1:4566")
+    return value
+
+
 def _on_stack(command: Callable[Concatenate[Stack, P], None]) -> Callable[..., None]:
     """Give a command the stack of its options, and end it by a sentence if AWS refuses a call."""
 
     @click.option("--to", type=click.Choice(["aws", "emulator"]), default="aws", show_default=True, help="Where it is.")
     @click.option("--stack", default="vitrina", show_default=True, help="The name of the stack.")
     @click.option(
-        "--endpoint", default=f"http://127.0.0.1:{PORT}", show_default=True, help="The address of the emulator."
+        "--endpoint",
+        default=f"http://127.0.0.1:{PORT}",
+        show_default=True,
+        callback=_url,
+        help="The address of the emulator.",
     )
     @functools.wraps(command)
     def wrapped(to: Literal["aws", "emulator"], stack: str, endpoint: str, **options: Any) -> None:  # noqa: ANN401
@@ -83,8 +94,9 @@ def up(
     It shows the change, asks, makes it and tests the API. If the change fails, CloudFormation undoes it; if the new
     version does not serve, the one before is deployed again.
     """
+    values = _values(parameter)
     found = check(stack.target, build, bucket=bucket)
-    Deployment(stack=stack, found=found, role=role, yes=yes).up(_values(parameter), table=table)
+    Deployment(stack=stack, found=found, role=role, yes=yes).up(values, table=table)
 
 
 @main.command()
@@ -126,7 +138,7 @@ def status(stack: Stack) -> None:
 @main.command()
 @_on_stack
 @click.option("--of", type=click.Choice(list(_LOGS)), default="functions", show_default=True, help="Which log.")
-@click.option("--minutes", type=float, default=10.0, show_default=True, help="How far back.")
+@click.option("--minutes", type=click.FloatRange(min=0), default=10.0, show_default=True, help="How far back.")
 @click.option("--filter", "pattern", default="", help="A filter pattern of CloudWatch.")
 @click.option("--follow", is_flag=True, help="Print new lines until Ctrl-C.")
 def logs(stack: Stack, *, of: str, minutes: float, pattern: str, follow: bool) -> None:
@@ -146,7 +158,10 @@ def logs(stack: Stack, *, of: str, minutes: float, pattern: str, follow: bool) -
             start = max(start, line["timestamp"])
         if not follow:
             return
-        time.sleep(stack.target.poll)
+        try:
+            time.sleep(stack.target.poll)
+        except KeyboardInterrupt:
+            return
 
 
 def _lines(target: Target, group: str, start: int, pattern: str) -> Iterator[dict[str, Any]]:

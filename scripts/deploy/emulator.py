@@ -5,6 +5,7 @@
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,16 +58,25 @@ def emulator(*, port: int = 0, folder: Path | None = None, variables: Mapping[st
 
 
 @click.command()
-@click.option("--port", default=PORT, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65_535), default=PORT, show_default=True, help="Its port on loopback.")
 def main(port: int) -> None:
     """Run an emulator of AWS, for `scripts/deploy/up --to emulator`, until Ctrl-C. It keeps nothing."""
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
+    try:
+        # With SO_REUSEADDR, as servers set it. Another server on the port would answer the probe in its place.
+        socket.create_server((LOOPBACK, port)).close()
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise click.ClickException(f"Port {port} cannot be used ({why}): name another by --port.") from None
     engine = emulator(port=port).start()
     try:
         click.echo(f"The emulator is ready at {engine.wait()}. Ctrl-C ends it.")
-        ended.wait()
+        while not ended.wait(1):
+            if engine.process.poll() is not None:
+                click.echo("The emulator has ended by itself: start it again, and deploy again.", err=True)
+                raise click.exceptions.Exit(1)
     except EngineError as error:
         raise click.ClickException(str(error)) from error
     finally:

@@ -1,5 +1,6 @@
 """Where a deployment goes: an account of AWS, or the emulator. Also what must be there before."""
 
+import http.client
 import json
 import os
 import ssl
@@ -110,7 +111,7 @@ class Target:
                 return Reply(status=response.status, body=response.read().decode(errors="replace"))
         except urllib.error.HTTPError as error:
             return Reply(status=error.code, body=error.read().decode(errors="replace"))
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             return Reply(status=0, body=str(error))
 
 
@@ -146,6 +147,10 @@ def _built(build: Path) -> dict[str, str]:
         parameters: dict[str, str] = json.loads((build / "artifacts.json").read_text())
     except FileNotFoundError:
         raise click.ClickException(f"Nothing is built in {build}: run scripts/deploy/build --out {build}.") from None
+    except ValueError:
+        raise click.ClickException(
+            f"{build / 'artifacts.json'} is not whole: run scripts/deploy/build --out {build}."
+        ) from None
     return parameters
 
 

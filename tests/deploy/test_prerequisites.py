@@ -5,6 +5,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.client import IncompleteRead
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from scripts.deploy import commands
+from scripts.deploy.emulator import main as run_emulator
 from scripts.deploy.target import Target
 from scripts.devstack.engines import LOOPBACK, free_port
 
@@ -84,6 +86,40 @@ def test_nothing_is_built(tmp_path: Path, build: Path) -> None:
     assert "run scripts/deploy/build --out" in refused("up", tmp_path / "none")
     (build / "code.zip").unlink()
     assert "code.zip is missing: run scripts/deploy/build" in refused("up", build)
+
+
+def test_a_build_that_was_interrupted(build: Path) -> None:
+    (build / "artifacts.json").write_text('{"CodeKey":')
+    assert "artifacts.json is not whole: run scripts/deploy/build" in refused("up", build)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["up", "-p", "ApiOn"], "write NAME=VALUE"),
+        (["status", "--to", "emulator", "--endpoint", "localhost:4566"], "not a URL such as"),
+        (["logs", "--minutes", "-5"], "-5.0 is not in the range"),
+    ],
+)
+def test_an_option_that_makes_no_sense(arguments: list[str], reason: str) -> None:
+    """Before anything is looked for."""
+    done = CliRunner().invoke(commands.main, arguments)
+    assert (done.exit_code, reason in done.output) == (2, True), done.output
+
+
+def test_the_port_of_the_emulator_is_in_use() -> None:
+    """What listens there would pass for the emulator, as it answers its probe."""
+    with ThreadingHTTPServer((LOOPBACK, 0), SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        done = CliRunner().invoke(run_emulator, ["--port", str(server.server_port)])
+        server.shutdown()
+    assert (done.exit_code, "in use): name another by --port" in done.output) == (1, True), done.output
+
+
+def test_a_response_that_breaks_off_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while a task starts: the smoke test asks again."""
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: (_ for _ in ()).throw(IncompleteRead(b"")))
+    assert Target(kind="aws").get("http://127.0.0.1:1/").status == 0
 
 
 def test_a_build_for_another_python(build: Path) -> None:
