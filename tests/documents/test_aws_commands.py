@@ -4,9 +4,12 @@ AWS's own models (botocore) say which operations there are, and what each takes 
 """
 
 import itertools
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -100,3 +103,18 @@ def test_a_command_that_does_not_exist_is_found() -> None:
     ):
         with pytest.raises(AssertionError):
             check(shlex.split(wrong))
+
+
+def test_the_runbook_begins_with_the_settings_of_a_stack(tmp_path: Path) -> None:
+    """Its first lines can be pasted into a shell: they make variables of what describe-stacks prints as text."""
+    block = re.findall(r"^```sh\n(.*?)^```$", text(RUNBOOK), re.MULTILINE | re.DOTALL)[0]
+    aws = tmp_path / "aws"
+    aws.write_text(
+        "#!/bin/sh\nprintf 'TableName\\tshop-Table-1\\nQueueName\\tshop-notices\\nSigningKeysSecret\\tarn:aws:x\\n'\n"
+    )
+    aws.chmod(0o700)
+    lines = [line for line in block.splitlines() if line.startswith("export ")]
+    script = "\n".join([*lines, 'echo "$VITRINA_TABLE_NAME $VITRINA_QUEUE_NAME $VITRINA_SIGNING_KEYS_SECRET"'])
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, check=True, env=path)
+    assert done.stdout == "shop-Table-1 shop-notices arn:aws:x\n"
