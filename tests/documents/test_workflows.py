@@ -25,7 +25,7 @@ def test_what_a_workflow_runs_is_pinned_bounded_and_there(path: Any) -> None:  #
             assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)
             assert re.fullmatch(r"v\d+\.\d+\.\d+", comment or "")
     for name, job in yaml.safe_load(text)["jobs"].items():
-        assert "uses" in job or job["timeout-minutes"] <= 60, name
+        assert "uses" in job or job["timeout-minutes"] <= 110, name
     for script in re.findall(r"(?<![\w./-])scripts/[\w/.-]+", text):
         assert (ROOT / script).exists(), script
 
@@ -48,6 +48,21 @@ def test_hooks_run_what_is_there() -> None:
     [local] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     for hook in local["hooks"]:
         assert os.access(ROOT / hook["entry"].split()[0], os.X_OK)
+
+
+def test_the_credentials_of_a_job_outlast_it() -> None:
+    """Without them `up` would leave a deployment half way, unwatched and without its smoke test."""
+    bootstrap = (ROOT / "scripts/deploy/bootstrap.yaml").read_text()
+    [longest] = [int(found) for found in re.findall(r"MaxSessionDuration: (\d+)", bootstrap)]
+    lasting = {
+        f"{path.stem}: {name}": (int(step["with"].get("role-duration-seconds", 3600)), job["timeout-minutes"] * 60)
+        for path in WORKFLOWS
+        for name, job in yaml.safe_load(path.read_text())["jobs"].items()
+        for step in job.get("steps", [])
+        if "configure-aws-credentials" in step.get("uses", "")
+    }
+    assert "stack: stack" in lasting
+    assert all(most <= seconds <= longest for seconds, most in lasting.values()), lasting
 
 
 def test_only_a_job_that_deploys_or_signs_gets_a_token() -> None:
