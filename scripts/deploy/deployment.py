@@ -12,7 +12,7 @@ from typing import Final
 import click
 from botocore.exceptions import ClientError
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from scripts.deploy.artifacts import TEMPLATE
 from scripts.deploy.stack import HIDDEN, NEVER_CREATED, WORKS, ChangeSet, Stack
@@ -217,14 +217,17 @@ def smoke(target: Target, url: str) -> str:
 
 
 def show(change: ChangeSet) -> None:
-    """Print the table of a change; what is replaced or removed stands out."""
-    table = Table("Action", "Resource", "Type", box=None, pad_edge=False)
+    """Print the table of a change, with whole names; what is replaced or removed stands out."""
+    console = Console()
+    if not console.is_terminal:  # The log of a workflow has no width.
+        console = Console(width=200)
+    table = Table(*(Column(name, overflow="fold") for name in ("Action", "Resource", "Type")), box=None, pad_edge=False)
     for each in sorted(change.changes, key=lambda each: (each.action, each.resource)):
         action = f"{each.action}, replaced" if each.replacement else each.action
         table.add_row(
             action, each.resource, each.type, style="red" if each.replacement or each.action == "Remove" else ""
         )
-    Console().print(table)
+    console.print(table)
 
 
 def _table_alone(template: str) -> str:

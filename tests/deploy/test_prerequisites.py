@@ -1,6 +1,7 @@
 """What `scripts/deploy/up` needs: each thing that is missing is one sentence, which says how to get it."""
 
 import json
+import re
 import ssl
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from scripts.deploy import commands
+from scripts.deploy.deployment import show
 from scripts.deploy.emulator import main as run_emulator
+from scripts.deploy.stack import Change, ChangeSet
 from scripts.deploy.target import Target
 from scripts.devstack.engines import LOOPBACK, free_port
 
@@ -114,6 +117,21 @@ def test_the_port_of_the_emulator_is_in_use() -> None:
         done = CliRunner().invoke(run_emulator, ["--port", str(server.server_port)])
         server.shutdown()
     assert (done.exit_code, "in use): name another by --port" in done.output) == (1, True), done.output
+
+
+@pytest.mark.parametrize("terminal", [{}, {"FORCE_COLOR": "1", "COLUMNS": "60"}], ids=["log", "narrow"])
+def test_a_change_is_shown_with_whole_names(
+    terminal: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who confirms it must see which resource is replaced."""
+    for name, value in terminal.items():
+        monkeypatch.setenv(name, value)
+    name, kind = "HttpMayCallReportsApiInAllRegions", "AWS::ApplicationAutoScaling::ScalableTarget"
+    show(ChangeSet(id="x", changes=[Change(action="Modify", resource=name, type=kind, replacement=True)]))
+    printed = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    assert "…" not in printed
+    if not terminal:
+        assert printed.split()[-4:] == ["Modify,", "replaced", name, kind]
 
 
 def test_a_response_that_breaks_off_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
