@@ -95,7 +95,8 @@ def up(
     version does not serve, the one before is deployed again.
     """
     values = _values(parameter)
-    found = check(stack.target, build, bucket=bucket)
+    # A folder for each stack, so that the roles of one environment cannot replace what another one deploys.
+    found = check(stack.target, build, bucket=bucket, folder=stack.name)
     Deployment(stack=stack, found=found, role=role, yes=yes).up(values, table=table)
 
 

@@ -51,7 +51,7 @@ class Deployment:
         text = (
             template.read_text().replace(_NO_REVISION, _NO_REVISION.replace('""', f'"{wanted["Revision"]}"')).encode()
         )
-        change = self.stack.propose(self._upload(_key(text), text), wanted, role=self.role)
+        change = self.stack.propose(self._upload_template(text), wanted, role=self.role)
         if change is None:
             click.echo("The stack is up to date.")
         else:
@@ -110,7 +110,7 @@ class Deployment:
             )
         text = _table_alone(template).encode()
         wanted = {name: value for name, value in parameters.items() if name == "Environment"}
-        if change := self.stack.propose(self._upload(_key(text), text), wanted, role=self.role, table=table):
+        if change := self.stack.propose(self._upload_template(text), wanted, role=self.role, table=table):
             self._make(change)
 
     def _current(self) -> tuple[str, dict[str, str]] | None:
@@ -119,7 +119,7 @@ class Deployment:
             return None
         text = self.stack.template().encode()
         known = {name: value for name, value in self.stack.parameters().items() if value != HIDDEN}
-        return self._upload(_key(text), text), known
+        return self._upload_template(text), known
 
     def _restore(self, before: tuple[str, dict[str, str]] | None, problem: str) -> None:
         """Deploy the version before, because of a problem of the new one. Raises ClickException in any case."""
@@ -136,6 +136,9 @@ class Deployment:
     def _upload_artifacts(self) -> None:
         for key, path in self.found.files.items():
             self._upload(key, path)
+
+    def _upload_template(self, text: bytes) -> str:
+        return self._upload(f"{self.stack.name}/template-{hashlib.sha256(text).hexdigest()[:16]}.yaml", text)
 
     def _upload(self, key: str, content: bytes | Path) -> str:
         """Put a file into the bucket unless it is there: its key names its content. Returns its address."""
@@ -245,7 +248,3 @@ def _revision(template: Path, parameters: Mapping[str, str]) -> str:
     """Return a digest of all that a version is made from."""
     values = {name: value for name, value in parameters.items() if name != "Revision"}
     return hashlib.sha256(template.read_bytes() + json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _key(template: bytes) -> str:
-    return f"template-{hashlib.sha256(template).hexdigest()[:16]}.yaml"

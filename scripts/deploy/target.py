@@ -125,10 +125,15 @@ class Prerequisites:
     parameters: dict[str, str]
 
 
-def check(target: Target, build: Path, *, bucket: str | None) -> Prerequisites:
-    """Return what a deployment needs. Raises ClickException with a sentence: what is missing, and how to get it."""
+def check(target: Target, build: Path, *, bucket: str | None, folder: str) -> Prerequisites:
+    """Return what a deployment needs, with its artifacts in a folder of the bucket.
+
+    Raises ClickException with a sentence: what is missing, and how to get it.
+    """
     parameters = _built(build)
-    files = {key: build / key for name, key in parameters.items() if name.endswith("Key")}
+    keys = {name: key for name, key in parameters.items() if name.endswith("Key")}
+    files = {f"{folder}/{key}": build / key for key in keys.values()}
+    parameters |= {name: f"{folder}/{key}" for name, key in keys.items()}
     if missing := [str(path) for path in files.values() if not path.is_file()]:
         raise click.ClickException(f"{', '.join(missing)} is missing: run scripts/deploy/build --out {build}.")
     if target.is_emulator:

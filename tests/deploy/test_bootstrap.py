@@ -129,7 +129,7 @@ def test_the_bucket_of_artifacts_is_encrypted_versioned_private_and_for_tls_alon
     assert {rule["Id"]: rule["Status"] for rule in rules} == {"unfinished": "Enabled", "replaced": "Enabled"}
     over_http = account.client("s3", account.assume(SUBJECT))
     with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
-        over_http.put_object(Bucket=BUCKET, Key="template.json", Body=SMALL.encode())
+        over_http.put_object(Bucket=BUCKET, Key="vitrina-production/template.json", Body=SMALL.encode())
 
 
 def without_code(s3: Any) -> dict[str, str]:  # noqa: ANN401 - boto3 has no types
@@ -137,9 +137,11 @@ def without_code(s3: Any) -> dict[str, str]:  # noqa: ANN401 - boto3 has no type
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.writestr("vitrina.py", "")
-    s3.put_object(Bucket=BUCKET, Key="empty.zip", Body=zipped.getvalue())
+    s3.put_object(Bucket=BUCKET, Key="vitrina-production/empty.zip", Body=zipped.getvalue())
     chosen = {"ArtifactBucket": BUCKET, "ApiOn": "lambda", "Environment": "development", "Boundary": BOUNDARY}
-    return chosen | dict.fromkeys(("CodeKey", "LayerKey", "ReportsLayerKey", "TracingLayerKey"), "empty.zip")
+    return chosen | dict.fromkeys(
+        ("CodeKey", "LayerKey", "ReportsLayerKey", "TracingLayerKey"), "vitrina-production/empty.zip"
+    )
 
 
 def test_the_token_of_the_environment_deploys_and_takes_down_its_stack(account: Account) -> None:
@@ -148,11 +150,11 @@ def test_the_token_of_the_environment_deploys_and_takes_down_its_stack(account: 
     account.allow_plain_http()
     s3 = account.client("s3", credentials)
     s3.head_bucket(Bucket=BUCKET)
-    s3.put_object(Bucket=BUCKET, Key="template.yaml", Body=DEPLOYED.read_bytes())
-    s3.head_object(Bucket=BUCKET, Key="template.yaml")
+    s3.put_object(Bucket=BUCKET, Key="vitrina-production/template.yaml", Body=DEPLOYED.read_bytes())
+    s3.head_object(Bucket=BUCKET, Key="vitrina-production/template.yaml")
     stack = Stack(account.target(credentials), "vitrina-production")
     parameters = without_code(s3)
-    change = stack.propose(f"{s3.meta.endpoint_url}/{BUCKET}/template.yaml", parameters, role=WORKER)
+    change = stack.propose(f"{s3.meta.endpoint_url}/{BUCKET}/vitrina-production/template.yaml", parameters, role=WORKER)
     assert change is not None
     assert stack.execute(change) == "CREATE_COMPLETE"
     assert stack.outputs()["Url"]
@@ -171,6 +173,7 @@ def test_it_reaches_no_other_stack_bucket_or_role(account: Account) -> None:
         lambda: stacks.delete_stack(StackName="vitrina-bootstrap"),
         lambda: s3.create_bucket(Bucket="another"),
         lambda: iam.create_role(RoleName="vitrina-production-x", AssumeRolePolicyDocument=trust),
+        lambda: s3.put_object(Bucket=BUCKET, Key="vitrina-staging/code-1.zip", Body=b""),
         tables.list_tables,
         lambda: tables.delete_table(TableName="vitrina-production-Table-1"),
     ):

@@ -77,10 +77,11 @@ def test_the_deployment_works_by_cloudformation_alone(prepared: Rendered) -> Non
         Request("cloudformation:CreateChangeSet", stack),
         Request("cloudformation:ExecuteChangeSet", stack),
         Request("iam:PassRole", works, {"iam:PassedToService": "cloudformation.amazonaws.com"}),
-        Request("s3:PutObject", f"{bucket}/code-1.zip"),
-        Request("ecr:PutImage", f"arn:aws:ecr:{HERE}:repository/vitrina"),
+        Request("s3:PutObject", f"{bucket}/{STACK}/code-1.zip"),
     ]
     assert possible(policies, may) == may
+    images = [Request("ecr:PutImage", f"arn:aws:ecr:{HERE}:repository/vitrina")]
+    assert possible(policies, images) == ([] if prepared is FOR_PREVIEWS else images)
     of_previews = [
         Request("dynamodb:DeleteTable", TABLE),
         Request("dynamodb:PutItem", TABLE),
@@ -96,7 +97,8 @@ def test_the_deployment_works_by_cloudformation_alone(prepared: Rendered) -> Non
         Request("dynamodb:Scan", TABLE),
         Request("dynamodb:UpdateTable", TABLE),
         Request("dynamodb:DeleteTable", TABLE.replace(STACK, "vitrina-staging")),
-        Request("s3:DeleteObject", f"{bucket}/code-1.zip"),
+        Request("s3:DeleteObject", f"{bucket}/{STACK}/code-1.zip"),
+        Request("s3:PutObject", f"{bucket}/vitrina-staging/code-1.zip"),
         Request("secretsmanager:GetSecretValue", ON_LAMBDA.arn("SigningKeys"), OWN),
         Request("secretsmanager:DeleteSecret", ON_LAMBDA.arn("SigningKeys"), FOREIGN),
         Request("ecr:PutImage", f"arn:aws:ecr:{HERE}:repository/another"),

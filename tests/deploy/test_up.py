@@ -195,7 +195,7 @@ async def test_what_cloudformation_cannot_make_it_undoes(deployed: Deployed, tmp
     """A resource fails after the code has changed: the functions get their old code again."""
     before = await deployed.version()
     broken = built.changed(deployed.build, tmp_path / "3", version="3.0", broken=True)
-    found = check(deployed.target, broken, bucket=None)
+    found = check(deployed.target, broken, bucket=None, folder=deployed.stack.name)
     with pytest.raises(ClickException, match="the version before serves"):
         await asyncio.to_thread(
             Deployment(stack=deployed.stack, found=found, yes=True).up, {}, template=_failing(tmp_path)
@@ -218,7 +218,7 @@ async def test_a_version_that_does_not_serve_is_replaced_by_the_one_before(
 def test_a_first_creation_that_failed_is_cleared_by_the_next(fresh: Deployed, tmp_path: Path) -> None:
     """And a change that is not confirmed leaves nothing behind."""
     other = Deployed(stack=Stack(fresh.target, "other"), build=fresh.build)
-    found = check(fresh.target, fresh.build, bucket=None)
+    found = check(fresh.target, fresh.build, bucket=None, folder=fresh.stack.name)
     with pytest.raises(ClickException, match="was not created"):
         Deployment(stack=other.stack, found=found, yes=True).up({}, template=_failing(tmp_path))
     assert other.stack.status() == "ROLLBACK_COMPLETE"
