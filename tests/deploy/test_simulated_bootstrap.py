@@ -21,7 +21,7 @@ def test_cloudformation_works_on_its_own_stacks_and_makes_bounded_roles() -> Non
     unbounded = {"iam:PermissionsBoundary": f"arn:aws:iam::{ACCOUNT}:policy/another"}
     role, secret = f"arn:aws:iam::{ACCOUNT}:role/{STACK}-x", ON_LAMBDA.arn("SigningKeys")
     to_lambda = {"iam:PassedToService": "lambda.amazonaws.com"}
-    mapping = f"arn:aws:lambda:{HERE}:function"
+    mapping, layer = f"arn:aws:lambda:{HERE}:function", f"arn:aws:lambda:{HERE}:layer"
     policies = PREPARED.policies("CloudFormation")
     may = [
         Request("iam:CreateRole", role, bounded),
@@ -31,6 +31,8 @@ def test_cloudformation_works_on_its_own_stacks_and_makes_bounded_roles() -> Non
         Request("secretsmanager:CreateSecret", secret),
         Request("secretsmanager:UpdateSecret", secret, OWN),
         Request("lambda:CreateEventSourceMapping", "*", {"lambda:FunctionArn": f"{mapping}:{STACK}-Relay-1"}),
+        Request("lambda:PublishLayerVersion", f"{layer}:{STACK}-packages"),
+        Request("lambda:DeleteLayerVersion", f"{layer}:{STACK}-packages:1"),
         Request("logs:DescribeLogGroups", "*"),
         Request("ecs:RegisterTaskDefinition", f"arn:aws:ecs:{HERE}:task-definition/{STACK}-api:1"),
     ]
@@ -58,6 +60,7 @@ def test_cloudformation_works_on_its_own_stacks_and_makes_bounded_roles() -> Non
         Request("secretsmanager:DeleteSecret", secret, FOREIGN),
         Request("lambda:CreateEventSourceMapping", "*", {"lambda:FunctionArn": f"{mapping}:vitrina-staging-Relay-1"}),
         Request("lambda:UpdateFunctionCode", f"{mapping}:vitrina-staging-Relay-1"),
+        Request("lambda:DeleteLayerVersion", f"{layer}:vitrina-staging-packages:1"),
         Request("s3:GetObject", f"{ON_LAMBDA.arn('Exports')}/exports/prices/prices.parquet"),
         Request("ecs:RegisterTaskDefinition", f"arn:aws:ecs:{HERE}:task-definition/vitrina-staging-api:1"),
         Request("sts:AssumeRole", PREPARED.arn("Deploy")),

@@ -187,6 +187,12 @@ def test_routes_that_need_arrow_go_to_the_function_that_has_it() -> None:
         assert any(re.fullmatch(key.replace("{product_id}", "[^/]+"), f"ANY {path}") for key in keys), path
 
 
+def test_layers_are_told_apart_by_the_stack() -> None:
+    """A layer without a name is named by its resource, so every environment of an account could delete it."""
+    for name, layer in of_type("AWS::Serverless::LayerVersion").items():
+        assert layer["LayerName"]["Sub"].startswith("${AWS::StackName}-"), name
+
+
 def test_a_creation_that_failed_can_be_tried_again() -> None:
     """What outlives a rollback or the deletion of the stack has no name of its own, which a second one would need."""
     kept = [name for name, it in RESOURCES.items() if it.get("DeletionPolicy", "Delete") != "Delete"]
