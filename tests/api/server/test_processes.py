@@ -110,7 +110,8 @@ async def test_a_stop_goes_in_order(http: aiohttp.ClientSession, workers: int) -
         await asyncio.sleep(0.7)
         assert await _is_closed(served.client)
         assert not answer.done()
-        assert (await answer).json == "slept"
+        reply = await answer
+        assert (reply.json, reply.headers.get("Connection")) == ("slept", "close")  # RFC 9112 section 9.6.
         assert await served.left() == (0, ["let go"] * workers)
 
 

@@ -59,12 +59,14 @@ class Connection(web.RequestHandler):
         """Send a response, and wait until the client has read it before the next request is handled.
 
         A chunked request is the last of its connection: aiohttp's parser adds the trailers of its body (RFC 9112
-        section 7.1.2) to the headers of the next request, which behind a proxy may be another client's.
+        section 7.1.2) to the headers of the next request, which behind a proxy may be another client's. So is one that
+        ends while the process stops: aiohttp closes its connection without a word, and the client would send its next
+        request there (section 9.6).
         """
         if isinstance(resp, web.HTTPException) and isinstance(request, web.Request):
             # No route matches what is no path: `OPTIONS *` and CONNECT.
             resp = await request.app[UNMATCHED](request)
-        if hdrs.TRANSFER_ENCODING in request.headers:
+        if hdrs.TRANSFER_ENCODING in request.headers or self._close:
             resp.force_close()
         finished = await super().finish_response(request, resp, start_time)
         if self.writing_paused and self.transport is not None:
