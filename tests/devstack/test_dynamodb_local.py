@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import os
+import socket
 import sys
 import tarfile
 from pathlib import Path
@@ -114,6 +115,18 @@ def test_the_command_is_replaced_by_the_program(home: Path, tmp_path: Path, monk
     assert became == [command(port=8123, db_path=tmp_path / "data")]
     assert (tmp_path / "data").is_dir()
     assert Path.cwd() == home
+
+
+def test_a_port_that_cannot_be_used_is_said_before_the_start(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not home.exists()
+    with socket.create_server(("", 0)) as server:
+        for port, why in (
+            (server.getsockname()[1], "Address already in use"),
+            (70_000, "70000 is not from 1 to 65535"),
+        ):
+            monkeypatch.setattr(sys, "argv", ["dynamodb-local", "--port", str(port)])
+            with pytest.raises(SystemExit, match=why):
+                main()
 
 
 def test_fetch_only_prints_the_folder(
