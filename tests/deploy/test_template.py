@@ -193,6 +193,14 @@ def test_layers_are_told_apart_by_the_stack() -> None:
         assert layer["LayerName"]["Sub"].startswith("${AWS::StackName}-"), name
 
 
+def test_a_certificate_can_be_added_later() -> None:
+    """Two listeners cannot have port 80 at once, and CloudFormation changes what is independent in any order."""
+    listeners = {name: it for name, it in RESOURCES.items() if it["Type"].endswith("::Listener")}
+    at_80 = [name for name, it in listeners.items() if "80" in json.dumps(it["Properties"]["Port"])]
+    assert at_80 == ["Listener", "RedirectListener"]
+    assert RESOURCES["RedirectListener"]["DependsOn"] == "Listener"
+
+
 def test_a_creation_that_failed_can_be_tried_again() -> None:
     """What outlives a rollback or the deletion of the stack has no name of its own, which a second one would need."""
     kept = [name for name, it in RESOURCES.items() if it.get("DeletionPolicy", "Delete") != "Delete"]
