@@ -34,7 +34,7 @@ class Settings(BaseSettings):
         "point-in-time recovery.",
     )
     # The table
-    table_name: str = Field("vitrina", description="Name of the DynamoDB table.")
+    table_name: str = Field("vitrina", pattern="^[a-zA-Z0-9_.-]{3,255}$", description="Name of the DynamoDB table.")
     region: Region = Field("", description="AWS region of the table; empty: `AWS_REGION`, else `AWS_DEFAULT_REGION`.")
     writer_endpoint: Url | None = Field(None, description="Endpoint of writes and consistent reads; empty: AWS.")
     reader_endpoint: Url | None = Field(

@@ -108,6 +108,7 @@ def test_what_an_operator_can_mend_is_said(cause: str | Exception, words: str) -
         ("VITRINA_WRITER_ENDPOINT", "localhost:8000"),
         ("VITRINA_QUEUE_ENDPOINT", "localhost"),
         ("VITRINA_QUEUE_NAME", "vitrina-notices.fifo"),
+        ("VITRINA_TABLE_NAME", "v2"),
     ],
 )
 @pytest.mark.parametrize("command", [("table", "status"), ("relay",)], ids=" ".join)
