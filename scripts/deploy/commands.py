@@ -4,7 +4,7 @@ import functools
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Concatenate, Final, Literal, ParamSpec
@@ -98,6 +98,8 @@ def up(
     # A folder for each stack, so that the roles of one environment cannot replace what another one deploys.
     found = check(stack.target, build, bucket=bucket, folder=stack.name)
     Deployment(stack=stack, found=found, role=role, yes=yes).up(values, table=table)
+    if hint := unheard(stack.parameters()):
+        click.secho(hint, fg="yellow", err=True)
 
 
 @main.command()
@@ -170,6 +172,13 @@ def _lines(target: Target, group: str, start: int, pattern: str) -> Iterator[dic
     pages = target.client("logs").get_paginator("filter_log_events")
     for page in pages.paginate(logGroupName=group, startTime=start, filterPattern=pattern):
         yield from page["events"]
+
+
+def unheard(parameters: Mapping[str, str]) -> str:
+    """Return a hint if nobody gets the alarms of a stack in production; else an empty text."""
+    if (parameters.get("Environment"), parameters.get("AlarmEmail")) != ("production", "none"):
+        return ""
+    return "Nobody gets the alarms: name an address by -p AlarmEmail=..., and confirm the mail that AWS sends to it."
 
 
 def _check(stack: Stack) -> str:

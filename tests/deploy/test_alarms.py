@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from scripts.deploy.commands import unheard
 from tests.deploy.test_template import DOCUMENT, ROOT, of_type, properties
 from tests.documents.pages import RUNBOOK, anchors
 from vitrina.emf import COUNTS
@@ -33,6 +34,14 @@ def test_what_fails_silently_has_an_alarm() -> None:
     queries = [each["Expression"]["Sub"] for alarm in ALARMS.values() for each in alarm.get("Metrics", [])]
     throttles = {re.search(r"SUM\((\w+)\) FROM SCHEMA\(.*GlobalSecondaryIndexName\)", each) for each in queries}
     assert {each[1] for each in throttles if each} == {"WriteThrottleEvents", "ReadThrottleEvents"}
+
+
+def test_alarms_that_nobody_gets_are_said() -> None:
+    """By `up`, in production, where the address has no default."""
+    defaults = {name: str(it.get("Default", "")) for name, it in DOCUMENT["Parameters"].items()}
+    assert "-p AlarmEmail=" in unheard(defaults)
+    assert not unheard(defaults | {"AlarmEmail": "ops@shop.example"})
+    assert not unheard(defaults | {"Environment": "development"})
 
 
 def test_the_runbook_names_outputs_of_the_stack() -> None:
