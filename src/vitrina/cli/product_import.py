@@ -129,8 +129,9 @@ def import_products(
 
     Vitrina's own layout has the columns sku and any of name, brand, description, price and currency, in any order;
     other columns are ignored. A row whose id, from an export, is that of a product with another SKU is refused: a
-    spreadsheet may have changed the SKU. An empty cell leaves the value as it is, but an empty description removes the
-    description. The apostrophe that an export puts before a spreadsheet formula is removed.
+    spreadsheet may have changed the SKU. So is a text that a spreadsheet saves for a failed formula, such as #N/A. An
+    empty cell leaves the value as it is, but an empty description removes the description. The apostrophe that an
+    export puts before a spreadsheet formula is removed.
 
     Prices may have thousands separators and a currency symbol. Whether the point or the comma marks decimals, the
     whole file decides: prices such as 19,99 or 1.234,50 have only one reading. A price that has two (1,800), or one

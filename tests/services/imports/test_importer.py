@@ -83,6 +83,19 @@ async def test_a_row_with_the_id_of_another_product_is_refused(catalogue: Catalo
         assert plan.counts()[Outcome.UNCHANGED] == 1
 
 
+async def test_an_error_of_a_spreadsheet_is_refused_unless_the_product_has_it(catalogue: Catalogue) -> None:
+    """A lookup that finds nothing must not rename products; what was exported is imported unchanged."""
+    await catalogue.imported("A,Lamp,Brightwell,1,\nB,Lamp,Brightwell,1,\n")
+    await catalogue.change("B", name="#N/A")
+    with ImportPlan() as plan:
+        await catalogue.planned(plan, "A,#N/A,Brightwell,2,\nB,#N/A,Brightwell,2,\nC,Lamp,#BEZUG!,1,\n")
+        assert [(row.sku, row.reason) for row in plan.results(Outcome.REFUSED)] == [
+            ("A", "name is '#N/A', an error of a spreadsheet: correct its formula"),
+            ("C", "brand is '#BEZUG!', an error of a spreadsheet: correct its formula"),
+        ]
+        assert [row.sku for row in plan.results(Outcome.UPDATE)] == ["B"]
+
+
 async def test_rows_are_compared_again_if_products_changed_after_the_plan(catalogue: Catalogue) -> None:
     await catalogue.imported(
         "".join(f"{sku},Lamp,Brightwell,1,\n" for sku in ("CHANGED", "DELETED", "RENAMED", "SAME"))

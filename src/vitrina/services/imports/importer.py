@@ -25,6 +25,12 @@ _COMPARISONS: Final = 8
 _OUTAGE_TRIES: Final = 5
 _OUTAGE_BACKOFF: Final = Backoff(first=0.2, longest=8.0, factor=4, jitter=0.5)
 """Pauses while the table does not answer: 12 seconds in all at most."""
+_SPREADSHEET_ERRORS: Final = frozenset(
+    "#DIV/0! #N/A #NAME? #NULL! #NUM! #REF! #VALUE! #SPILL! #CALC! #ERROR! Err:502 Err:504 Err:508 Err:522"
+    " #NV #BEZUG! #WERT! #ZAHL! #N/D #¡DIV/0! #¡NUM! #¡REF! #¡VALOR! #¿NOMBRE? #VALEUR! #NOMBRE! #NOM?"
+    " #RIF! #VALORE! #NOME?".split()
+)
+"""What spreadsheets save for a formula that fails, in English, German, Spanish, French and Italian."""
 Advance = Callable[[int], object]
 _Written = tuple[PlannedRow, Outcome, str]
 """A row as it was written, its outcome, and why it failed."""
@@ -91,6 +97,11 @@ class Importer:
             self._plan.decide(row, Outcome.REFUSED, str(error))
             return
         changes = field_changes(before, after)
+        for name, change in changes.items():
+            if change.after in _SPREADSHEET_ERRORS:
+                reason = f"{name} is {change.after!r}, an error of a spreadsheet: correct its formula"
+                self._plan.decide(row, Outcome.REFUSED, reason)
+                return
         outcome = Outcome.CREATE if before is None else Outcome.UPDATE if changes else Outcome.UNCHANGED
         self._plan.decide(row, outcome, changes=changes)
 
