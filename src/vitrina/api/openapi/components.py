@@ -27,8 +27,9 @@ On the interactive page **Authorize** signs in; an open padlock marks the operat
 
 Errors are problems (RFC 9457) with a stable `code`. After a response with `Retry-After` wait for so many seconds and
 send the same request again, and do so if there was no response at all. With an `Idempotency-Key` nothing is done twice
-by that; without one a `POST` may be. Every response has an `X-Request-ID`. Unknown fields of a body and unknown query
-parameters are rejected. `HEAD` is served wherever `GET` is."""
+by that; without one a `POST` may be, and another request may meet what its first try has done: 404 to a `DELETE`, 412
+under `If-Match`. Every response has an `X-Request-ID`. Unknown fields of a body and unknown query parameters are
+rejected. `HEAD` is served wherever `GET` is."""
 
 
 def _string(description: str, **schema: object) -> Json:

@@ -95,7 +95,10 @@ async def sign_in(request: Request[SignIn, None]) -> web.Response:
     example={"refresh_token": "the refresh token of a sign-in"},
 )
 async def refresh(request: Request[Refresh, None]) -> web.Response:
-    """Exchange a refresh token for a new pair of tokens."""
+    """Exchange a refresh token for a new pair of tokens.
+
+    It works once. If the response was lost, the next try may be `token_reused`, which ends the session: sign in again.
+    """
     pair = await request.app[SERVICES].authentication.refresh(request.body.refresh_token)
     return json_response(TokenResource(**asdict(pair)))
 
