@@ -16,7 +16,7 @@ _CREDENTIALS: Final = frozenset({
 _ADVICE: Final = (
     (
         _CREDENTIALS,
-        "AWS needs valid credentials: sign in, such as by `aws sso login`, or name others by AWS_PROFILE.",
+        "AWS needs valid credentials and a right clock: sign in (`aws sso login`), or name others by AWS_PROFILE.",
     ),
     (
         frozenset({"AccessDenied", "AccessDeniedException"}),
