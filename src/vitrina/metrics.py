@@ -46,3 +46,5 @@ WORKER_FAILURES: Final = Counter(
 STREAM_RECORDS.labels("parked")
 MESSAGES.labels("poison")
 MAILS.labels("given_up")
+MAILS.labels("retried")
+MAILS.labels("sent")
