@@ -105,13 +105,14 @@ async def test_a_stop_goes_in_order(http: aiohttp.ClientSession, workers: int) -
         served.process.send_signal(signal.SIGTERM)
         await asyncio.sleep(0.2)
         for _ in range(4):
-            assert (await served.client.get("/readyz")).status == 503
+            reply = await served.client.get("/readyz")
+            assert (reply.status, reply.headers.get("Connection")) == (503, "close")  # RFC 9112 section 9.6.
         assert (await served.client.get("/healthz")).status == 200
         await asyncio.sleep(0.7)
         assert await _is_closed(served.client)
         assert not answer.done()
         reply = await answer
-        assert (reply.json, reply.headers.get("Connection")) == ("slept", "close")  # RFC 9112 section 9.6.
+        assert (reply.json, reply.headers.get("Connection")) == ("slept", "close")
         assert await served.left() == (0, ["let go"] * workers)
 
 

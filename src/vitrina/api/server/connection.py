@@ -28,6 +28,8 @@ class Connection(web.RequestHandler):
 
     __slots__ = ("_check", "unread")
 
+    stopping: ClassVar[bool] = False
+    """Whether the process stops."""
     _waiting: ClassVar[set["Connection"]] = set()
     """Connections whose clients do not read as fast as they are sent to."""
     _held: ClassVar[int] = 0
@@ -59,14 +61,13 @@ class Connection(web.RequestHandler):
         """Send a response, and wait until the client has read it before the next request is handled.
 
         A chunked request is the last of its connection: aiohttp's parser adds the trailers of its body (RFC 9112
-        section 7.1.2) to the headers of the next request, which behind a proxy may be another client's. So is one that
-        ends while the process stops: aiohttp closes its connection without a word, and the client would send its next
-        request there (section 9.6).
+        section 7.1.2) to the headers of the next request, which behind a proxy may be another client's. So is each one
+        that ends while the process stops: the client sends its next request to another process (section 9.6).
         """
         if isinstance(resp, web.HTTPException) and isinstance(request, web.Request):
             # No route matches what is no path: `OPTIONS *` and CONNECT.
             resp = await request.app[UNMATCHED](request)
-        if hdrs.TRANSFER_ENCODING in request.headers or self._close:
+        if hdrs.TRANSFER_ENCODING in request.headers or self.stopping:
             resp.force_close()
         finished = await super().finish_response(request, resp, start_time)
         if self.writing_paused and self.transport is not None:

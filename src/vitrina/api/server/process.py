@@ -3,7 +3,7 @@
     sys.exit(serve(create_app, settings, on_ready=print))    # until SIGTERM or Ctrl-C; a second signal ends it at once
 
 It stops in this order: readiness fails, `drain_delay` passes, the port closes, requests in flight finish, and the
-application closes its own resources.
+application closes its own resources. From the beginning on each response closes its connection.
 """
 
 import asyncio
@@ -122,6 +122,7 @@ async def _serve(create_app: CreateApp, settings: Settings, on_ready: OnReady, *
         await stop.wait()
         log.info("stopping")
         app[READINESS].ready = False
+        Connection.stopping = True
         await asyncio.sleep(settings.drain_delay)
     log.info("stopped")
 
