@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from scripts.deploy.deployment import Deployment, smoke
 from scripts.deploy.emulator import PORT
 from scripts.deploy.stack import Stack
-from scripts.deploy.target import Target, check
+from scripts.deploy.target import Target, check, check_sender
 
 P = ParamSpec("P")
 _KEPT: Final = {
@@ -97,6 +97,7 @@ def up(
     values = _values(parameter)
     # A folder for each stack, so that the roles of one environment cannot replace what another one deploys.
     found = check(stack.target, build, bucket=bucket, folder=stack.name)
+    check_sender({**stack.parameters(), **found.parameters, **values})
     Deployment(stack=stack, found=found, role=role, yes=yes).up(values, table=table)
     if hint := unheard(stack.parameters()):
         click.secho(hint, fg="yellow", err=True)

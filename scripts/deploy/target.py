@@ -6,6 +6,7 @@ import os
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from scripts.deploy.artifacts import check_runtime
 from scripts.deploy.emulator import ACCOUNT_KEY, PORT, REGION
+from vitrina.mail.message import sender_address
 
 _ON_EMULATOR: Final = {
     "ApiOn": "lambda",
@@ -145,6 +147,20 @@ def check(target: Target, build: Path, *, bucket: str | None, folder: str) -> Pr
     bucket = bucket or f"vitrina-artifacts-{account}-{region}"
     _check_bucket(target, bucket)
     return Prerequisites(bucket=bucket, files=files, parameters={**parameters, "ArtifactBucket": bucket})
+
+
+def check_sender(parameters: Mapping[str, str]) -> None:
+    """Raise ClickException if the sender of mail is no address: notifier and mail could not start, on no notice.
+
+    The defaults are those of the template.
+    """
+    sender, identity = parameters.get("MailFrom", "none"), parameters.get("MailIdentity", "shop.example")
+    try:
+        sender_address(f"Vitrina <vitrina@{identity}>" if sender == "none" else sender)
+    except ValueError as error:
+        raise click.ClickException(
+            f"The sender of mail {error}: name it by -p MailFrom=..., which MailIdentity={identity} covers."
+        ) from None
 
 
 def _built(build: Path) -> dict[str, str]:

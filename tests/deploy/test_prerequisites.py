@@ -11,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from click import ClickException
 from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -21,7 +22,7 @@ from scripts.deploy import commands
 from scripts.deploy.deployment import show
 from scripts.deploy.emulator import main as run_emulator
 from scripts.deploy.stack import Change, ChangeSet
-from scripts.deploy.target import Target
+from scripts.deploy.target import Target, check_sender
 from scripts.devstack.engines import LOOPBACK, free_port
 
 COMMANDS = ("up", "down", "status", "logs")
@@ -108,6 +109,15 @@ def test_an_option_that_makes_no_sense(arguments: list[str], reason: str) -> Non
     """Before anything is looked for."""
     done = CliRunner().invoke(commands.main, arguments)
     assert (done.exit_code, reason in done.output) == (2, True), done.output
+
+
+def test_a_sender_that_is_no_address() -> None:
+    """With it neither notifier nor mail could start, and each notice would become a dead letter."""
+    for fine in ({}, {"MailIdentity": "ana@shop.example", "MailFrom": "Ana <ana@shop.example>"}):
+        check_sender(fine)
+    for wrong in ({"MailIdentity": "ana@shop.example"}, {"MailFrom": "Ana"}):
+        with pytest.raises(ClickException, match=r"not an e-mail address .* -p MailFrom=\.\.\."):
+            check_sender(wrong)
 
 
 def test_the_port_of_the_emulator_is_in_use() -> None:
