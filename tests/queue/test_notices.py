@@ -107,8 +107,6 @@ async def test_queues_are_created_and_updated(sqs: "SQSClient", settings: Settin
     more = settings.model_copy(update={"queue_max_receives": 9, "queue_visibility_timeout": 70})
     assert await ensure(sqs, more) == [f"set RedrivePolicy, VisibilityTimeout of {name}.fifo"]
     assert await ensure(sqs, more) == []
-    url = (await sqs.get_queue_url(QueueName=f"{name}-dead.fifo"))["QueueUrl"]
-    found = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))["Attributes"]
     wanted = {
         "FifoQueue": "true",
         "MessageRetentionPeriod": "1209600",
@@ -116,7 +114,10 @@ async def test_queues_are_created_and_updated(sqs: "SQSClient", settings: Settin
         "FifoThroughputLimit": "perMessageGroupId",
         "SqsManagedSseEnabled": "true",
     }
-    assert wanted.items() <= dict(found).items()
+    for queue in (f"{name}.fifo", f"{name}-dead.fifo"):
+        url = (await sqs.get_queue_url(QueueName=queue))["QueueUrl"]
+        found = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))["Attributes"]
+        assert wanted.items() <= dict(found).items()
 
 
 async def test_a_message_that_keeps_failing_becomes_a_dead_letter(queue: NoticeQueue) -> None:

@@ -1,7 +1,7 @@
 """The messages of the queue: versioned events as JSON.
 
 To change the meaning of a message, write a model with the next `v` and decode both for as long as old messages may
-exist: four days in the queue, fourteen among the dead letters.
+exist: 14 days in the queue, and as long among the dead letters.
 """
 
 import json

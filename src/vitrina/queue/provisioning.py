@@ -21,9 +21,8 @@ _FIFO: Final = {
     "DeduplicationScope": "messageGroup",
     "FifoThroughputLimit": "perMessageGroupId",
     "SqsManagedSseEnabled": "true",
+    "MessageRetentionPeriod": str(14 * 86_400),  # The longest that SQS allows; then it drops a message without a word.
 }
-_DEAD_LETTERS: Final = {**_FIFO, "MessageRetentionPeriod": str(14 * 86_400)}
-"""Letters are kept for 14 days, the longest that SQS allows."""
 _CREATION: Final = Backoff(first=0.2, longest=1, jitter=0)
 _TRIES: Final = 10
 """Tries at a new queue: SQS needs at least a second until it can be used ("CreateQueue")."""
@@ -35,7 +34,7 @@ async def ensure(client: "SQSClient", settings: Settings) -> list[str]:
     Raises QueueUnavailable.
     """
     queue = NoticeQueue(client, name=settings.queue_name)
-    done = await _ensure(client, queue.dead, _DEAD_LETTERS)
+    done = await _ensure(client, queue.dead, _FIFO)
     dead_letters_arn = (await queue.dead.attributes())["QueueArn"]
     redrive = {"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": settings.queue_max_receives}
     wanted = {
