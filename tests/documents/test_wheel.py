@@ -40,29 +40,28 @@ calls = [call(*line.split()) for line in sys.argv[1:]]
 print(json.dumps({"place": vitrina.__file__, "helps": helps, "calls": calls}))
 """
 NEEDS_KEYS = "VITRINA_SIGNING_KEYS"
-NEEDS_TABLE = "The table does not answer right now: try again."
-NEEDS_QUEUE = "The queue does not answer right now: try again."
+NEEDS_AWS = "AWS needs valid credentials"
 NEEDS = {
     "openapi": None,
     "api": NEEDS_KEYS,
-    "table status": NEEDS_TABLE,
-    "table create": NEEDS_TABLE,
-    "table migrate": NEEDS_TABLE,
-    "table check": NEEDS_TABLE,
-    "users remove-super-admin --email sol@example.com": NEEDS_TABLE,
+    "table status": NEEDS_AWS,
+    "table create": NEEDS_AWS,
+    "table migrate": NEEDS_AWS,
+    "table check": NEEDS_AWS,
+    "users remove-super-admin --email sol@example.com": NEEDS_AWS,
     "users create-super-admin --email sol@example.com --name Sol": "the password must have 12 to 128 characters",
-    "products export": NEEDS_TABLE,
+    "products export": NEEDS_AWS,
     "products import missing.csv": "missing.csv: No such file or directory",
-    "queue status": NEEDS_QUEUE,
-    "queue create": NEEDS_QUEUE,
-    "queue dlq list": NEEDS_QUEUE,
+    "queue status": NEEDS_AWS,
+    "queue create": NEEDS_AWS,
+    "queue dlq list": NEEDS_AWS,
 }
 """Commands without settings, and what each reports as missing (relay and notifier wait for table and queue)."""
 NEEDS_REPORTS = "Reports and exports need the extra `reports`, which is not installed."
 REPORTS = {
     "prices export --out prices --to 2999-01-01": "2999-01-01 is in the future",  # else it retries for half a minute
-    "views rollup": NEEDS_TABLE,
-    "views report --out report.html": NEEDS_TABLE,
+    "views rollup": NEEDS_AWS,
+    "views report --out report.html": NEEDS_AWS,
     "views export --out views --to 2999-01-01": "2999-01-01 is in the future",
 }
 """Commands that need the extra `reports` first."""
