@@ -97,9 +97,15 @@ def test_a_digest_lists_the_newest_first_and_counts_the_rest() -> None:
         assert body.index("AA-LAM-103") < body.index("AA-LAM-50") < body.index("AA-LAM-4")
         assert "AA-LAM-3<" not in body
         assert "(AA-LAM-3)" not in body
-        assert "and 4 more, which are in your inbox." in body
+        assert "and 4 more in your inbox." in body
     assert message["Message-ID"] == written(*reversed(many))["Message-ID"]
     assert message["Message-ID"] != written(*many[1:])["Message-ID"]
+
+
+def test_one_change_beyond_those_listed_is_said_in_the_singular() -> None:
+    many = [notice(number) for number in range(MOST_SHOWN + 1)]
+    assert "\nand 1 more in your inbox.\n" in text(written(*many), "plain")
+    assert "\ny 1 más en su bandeja.\n" in text(written(*many, language=Language.SPANISH), "plain")
 
 
 def test_a_digest_of_one_reads_like_a_notice() -> None:
