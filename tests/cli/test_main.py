@@ -1,6 +1,8 @@
 """`vitrina`: help without imports, and messages about settings and outages."""
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from tests.cli.command import Vitrina, settings
 from vitrina.__main__ import main
 from vitrina.cli import advice
-from vitrina.cli.running import UsageError, load_settings, read_env_file
+from vitrina.cli.running import UsageError, load_settings, read_env_file, run
 from vitrina.errors import TableUnavailable
 
 SAMPLE = Path(__file__).parents[2] / ".env.example"
@@ -128,6 +130,28 @@ def test_a_full_disk_is_said_plainly(command: list[str]) -> None:
             env=environment,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (1, "Error: standard output: No space left on device\n")
+
+
+def test_sigterm_ends_a_command_like_ctrl_c() -> None:
+    """It deletes its drafts and reports what it has done. Another handler, such as that of the demo, stays."""
+    events: list[str] = []
+
+    async def work() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        try:
+            await asyncio.sleep(5)
+        finally:
+            events.append("ended")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(work())
+    before = signal.signal(signal.SIGTERM, lambda *_: events.append("other"))
+    try:
+        with pytest.raises(TimeoutError):
+            run(asyncio.wait_for(work(), 0.1))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (events, before) == (["ended", "other", "ended"], signal.SIG_DFL)
 
 
 def test_the_module_can_be_run() -> None:

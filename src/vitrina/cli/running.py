@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -129,13 +130,25 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            return runner.run(work)
+            return runner.run(_interrupted_by_sigterm(work))
     except (QueueUnavailable, TableUnavailable) as error:
         raise CommandFailed(advice.sentence(error)) from error
     except VitrinaError as error:
         raise CommandFailed(str(error)) from error
     except RequestRefused as error:
         raise CommandFailed(advice.of_refusal(error)) from error
+
+
+async def _interrupted_by_sigterm(work: Coroutine[Any, Any, T]) -> T:
+    """End work at SIGTERM as at Ctrl-C, so that it deletes its drafts and reports what it has done."""
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return await work
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+    try:
+        return await work
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 def with_settings(work: Callable[Concatenate[Settings, P], Coroutine[Any, Any, None]]) -> Callable[P, None]:
