@@ -385,7 +385,7 @@ def test_what_stands_in_the_way_is_said_in_a_sentence(
     monkeypatch.setattr(exports, "TRIES", 2)
     done = vitrina("views", "export", *RANGE, "--out", str(tmp_path / "out"))
     assert done.exit_code == 1
-    assert done.stderr.startswith("Error: The table does not answer right now")
+    assert done.stderr.startswith("Error: There is no such table")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "views.manifest.json").write_text('{"version": 2, "format": "csv", "days": {}}')
     done = vitrina("views", "export", *RANGE, "--out", str(tmp_path / "other"))
