@@ -130,7 +130,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            return runner.run(_interrupted_by_sigterm(work))
+            return runner.run(_cancelled_by_sigterm(work))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     except (QueueUnavailable, TableUnavailable) as error:
         raise CommandFailed(advice.sentence(error)) from error
     except VitrinaError as error:
@@ -139,12 +141,16 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise CommandFailed(advice.of_refusal(error)) from error
 
 
-async def _interrupted_by_sigterm(work: Coroutine[Any, Any, T]) -> T:
-    """End work at SIGTERM as at Ctrl-C, so that it deletes its drafts and reports what it has done."""
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+async def _cancelled_by_sigterm(work: Coroutine[Any, Any, T]) -> T:
+    """Cancel work at SIGTERM, as Ctrl-C does, so that it deletes its drafts and reports what it has done.
+
+    It does not send SIGINT itself, which a shell lets its background processes ignore.
+    """
+    task = asyncio.current_task()
+    if task is None or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         return await work
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         return await work
     finally:
