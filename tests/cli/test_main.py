@@ -146,19 +146,17 @@ def test_sigterm_ends_a_command_like_ctrl_c() -> None:
         finally:
             events.append("ended")
 
-    foreground = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         with pytest.raises(KeyboardInterrupt):
             run(work())
-    finally:
-        signal.signal(signal.SIGINT, foreground)
-    before = signal.signal(signal.SIGTERM, lambda *_: events.append("other"))
-    try:
+        signal.signal(signal.SIGTERM, lambda *_: events.append("other"))
         with pytest.raises(TimeoutError):
             run(asyncio.wait_for(work(), 0.1))
     finally:
-        signal.signal(signal.SIGTERM, before)
-    assert (events, before) == (["ended", "other", "ended"], signal.SIG_DFL)
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)
+    assert events == ["ended", "other", "ended"]
 
 
 def test_the_module_can_be_run() -> None:
