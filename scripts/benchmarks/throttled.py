@@ -103,18 +103,11 @@ async def measure(_: Path, progress: Progress, *, products: int = PRODUCTS) -> R
     return report
 
 
-class _LoopClock(Clock):
-    """The time of the running event loop."""
-
-    def now(self) -> float:
-        return asyncio.get_running_loop().time()
-
-
 async def _timed(
     work: Callable[[Services], Awaitable[None]], settings: Settings, endpoint: str, refusals: _Refusals, share: float
 ) -> float:
     """Do work on a table with a share of a new one's throughput; return the seconds that it took by the loop's time."""
-    clock = _LoopClock()
+    clock = Clock()
     async with (
         simulate(endpoint, [refusals, Throughput(clock, share=share)]) as urls,
         Services(settings.model_copy(update={"writer_endpoint": urls.dynamodb}), patient=_PATIENCE) as services,

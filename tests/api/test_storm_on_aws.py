@@ -3,12 +3,12 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
-import pytest
 
+from scripts.benchmarks import virtual_time
 from tests.api.client import PASSWORD, Client, Reply, fresh_email, ok, product_body, sign_in
 from tests.aws_simulator.concurrency import Concurrency
 from tests.aws_simulator.latency import Latency
@@ -22,12 +22,16 @@ RATE = 80
 SECONDS = 2
 
 
-@pytest.fixture
-async def clients(dynamodb_local: str, http: aiohttp.ClientSession) -> AsyncIterator[list[Client]]:
+@asynccontextmanager
+async def processes(dynamodb_local: str) -> AsyncIterator[list[Client]]:
     """An admin, signed in to two processes with the timeouts of production."""
     clock = Clock()
     behaviours: list[Behaviour] = [Concurrency(), Latency(clock, random.Random(1)), Throughput(clock, share=SHARE)]
-    async with simulate(dynamodb_local, behaviours) as urls, AsyncExitStack() as stack:
+    async with (
+        simulate(dynamodb_local, behaviours) as urls,
+        aiohttp.ClientSession() as http,
+        AsyncExitStack() as stack,
+    ):
         settings = settings_for(urls.dynamodb, read_timeout=1, request_timeout=2)
         await make_table(settings.model_copy(update={"writer_endpoint": dynamodb_local}))
         first, second = [await stack.enter_async_context(serving(settings, patient=None)) for _ in range(2)]
@@ -44,8 +48,8 @@ async def answered(requests: list[Awaitable[Reply]]) -> Counter[tuple[int, str]]
     return Counter((reply.status, reply.json.get("code", "")) for reply in replies)
 
 
-async def test_no_acknowledged_write_of_a_hot_product_is_lost(clients: list[Client]) -> None:
-    """What cannot be done in time is 503 or a conflict; the versions are as many as the changes."""
+async def write_a_hot_product(clients: list[Client]) -> None:
+    """Send changes; the versions are as many as those that were stored."""
     product = ok(await clients[0].post("/v1/products", product_body(price="1.00")), 201)
     path = f"/v1/products/{product['id']}"
     acknowledged: dict[int, str] = {}
@@ -60,17 +64,36 @@ async def test_no_acknowledged_write_of_a_hot_product_is_lost(clients: list[Clie
 
     found = await answered([change(number) for number in range(RATE * SECONDS)])
     assert found.keys() <= {(200, ""), (409, "conflict"), (503, "table_unavailable"), (503, "unavailable")}
-    assert found[200, ""] >= 4  # On a busy machine, too.
+    assert found[200, ""] >= 4
     assert found[503, "table_unavailable"] + found[503, "unavailable"] >= RATE * SECONDS / 2
     history = ok(await clients[0].get(f"{path}/history", params={"limit": "100"}))["items"]
     assert [change["version"] for change in history] == list(range(len(history), 0, -1))
     assert acknowledged.items() <= {change["version"]: change["changes"]["price"]["to"] for change in history}.items()
 
 
-async def test_of_many_creations_of_one_sku_one_is_acknowledged(clients: list[Client]) -> None:
-    """The others learn that it is taken, not that they met somebody."""
+async def create_one_sku(clients: list[Client]) -> None:
+    """Send creations; all but one learn that the SKU is taken, not that they met somebody."""
     body = product_body()
     found = await answered([clients[number % 2].post("/v1/products", body) for number in range(40)])
     assert found[201, ""] == 1
     assert found.keys() <= {(201, ""), (409, "sku_taken"), (503, "table_unavailable"), (503, "unavailable")}
     assert found[409, "sku_taken"] >= 10
+
+
+def test_no_acknowledged_write_of_a_hot_product_is_lost(dynamodb_local: str) -> None:
+    """What cannot be done in time is 503 or a conflict."""
+    storm(dynamodb_local, write_a_hot_product)
+
+
+def test_of_many_creations_of_one_sku_one_is_acknowledged(dynamodb_local: str) -> None:
+    storm(dynamodb_local, create_one_sku)
+
+
+def storm(dynamodb_local: str, work: Callable[[list[Client]], Awaitable[None]]) -> None:
+    """Do work in slow motion, so that a busy machine is fast enough for the timeouts of production."""
+
+    async def run() -> None:
+        async with processes(dynamodb_local) as clients:
+            await work(clients)
+
+    virtual_time.run(run(), loop=virtual_time.SlowLoop)

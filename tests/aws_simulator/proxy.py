@@ -6,7 +6,6 @@ may refuse a request, change it, delay it, send others, change the response, or 
 
 import asyncio
 import threading
-import time
 import uuid
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -95,11 +94,11 @@ class Behaviour(Protocol):
 
 
 class Clock:
-    """The machine's monotonic clock, in seconds."""
+    """The clock of the running event loop, in seconds."""
 
     def now(self) -> float:
         """Return the time."""
-        return time.monotonic()
+        return asyncio.get_running_loop().time()
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""

@@ -119,7 +119,7 @@ async def test_the_collection_runs(deployed: Deployed, recorder: Recorder, tmp_p
 async def test_the_scheduled_functions_do_their_work(deployed: Deployed, recorder: Recorder) -> None:
     """The rollup counts a closed day, the export writes it to the bucket, and the mail function sends due mail."""
     outputs = deployed.stack.outputs()
-    day = now() - timedelta(days=3)
+    day = now() - timedelta(days=4)
     with root():
         async with Services(settings_for(deployed.target.endpoint, table_name=outputs["TableName"])) as services:
             products = Products(services.product_store, services.product_listings, NoCache(), clock=lambda: day)
@@ -130,7 +130,8 @@ async def test_the_scheduled_functions_do_their_work(deployed: Deployed, recorde
                 for n in range(3)
             ]
             made = [await products.create(draft, by=new_id(), request_id="old") for draft in drafts]
-            # Two products on one day, and one on the next: the export reads a single SKU by another call.
+            # Two products on one day, and one on the next: the export reads a single SKU by another call. The day after
+            # has no views, whatever the time: the export deletes the file of such a day.
             times = [(made[0], day), (made[1], day), (made[2], day + timedelta(days=1))]
             views = [View(product.id, epoch_ms(at), b"v" * 16, None, bot=False) for product, at in times]
             await services.view_store.put(services.view_store.segments(views))
