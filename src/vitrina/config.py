@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     mail_timeout: Seconds = Field(10.0, description="Timeout for sending one mail.")
     mail_attempts: Count = Field(
         8,
-        description="Attempts at a mail, with growing pauses, before it is given up; not refusals of the SES account.",
+        description="Attempts at a mail, with growing pauses, before it is given up. Mail that is held back uses none.",
     )
     mail_lease_time: Seconds = Field(60.0, description="How long a mail is one notifier's; then another sends it.")
     smtp_host: str = Field("localhost", description="Host of the mail server.")

@@ -19,7 +19,7 @@ from tests.service import settings_for
 from vitrina.domain.notices import Language
 from vitrina.mail.message import compose, sender_address
 from vitrina.mail.smtp import SmtpTransport
-from vitrina.mail.transport import DirectoryTransport, MailNotSent, MailRefused, Message, open_transport
+from vitrina.mail.transport import DirectoryTransport, MailHeldBack, MailNotSent, MailRefused, Message, open_transport
 
 HOST = "127.0.0.1"
 
@@ -41,9 +41,18 @@ class Server:
     def __init__(self) -> None:
         self.got: list[Envelope] = []
         self.connections: list[asyncio.Transport] = []
+        self.mail = "250 OK"
         self.rcpt = "250 OK"
         self.data = "250 OK"
         self.hangs = False
+
+    async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.mail.startswith("250"):
+            envelope.mail_from = address
+            envelope.mail_options.extend(options)
+        return self.mail
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
@@ -160,7 +169,7 @@ async def test_permanent_and_temporary_refusals_differ(rcpt: str, data: str, err
     assert len(server.connections) == 1
 
 
-async def test_an_unreachable_server_or_a_dropped_connection_is_temporary() -> None:
+async def test_a_dropped_connection_is_temporary() -> None:
     """Without a reply it is unknown whether the mail was accepted."""
     server = Server()
 
@@ -172,9 +181,33 @@ async def test_an_unreachable_server_or_a_dropped_connection_is_temporary() -> N
     async with listening(server) as port, by_smtp(port) as transport:
         with pytest.raises(MailNotSent):
             await transport.send(message())
+
+
+async def test_a_server_that_is_away_or_silent_holds_all_mail_back() -> None:
+    """It is not the mail's fault, and a server can be away for longer than a mail has attempts."""
+    async with listening(Server()) as port:
+        pass
     async with by_smtp(port) as transport:
-        with pytest.raises(MailNotSent):
+        with pytest.raises(MailHeldBack, match="SMTPConnectError") as away:
             await transport.send(message())
+    assert away.value.concerns_all
+    silent = await asyncio.start_server(lambda _reader, _writer: asyncio.sleep(3600), HOST, 0)
+    async with silent, by_smtp(silent.sockets[0].getsockname()[1], connect_timeout=0.1) as transport:
+        with pytest.raises(MailHeldBack, match="TimeoutError"):
+            await transport.send(message())
+
+
+async def test_a_refused_sender_holds_all_mail_back() -> None:
+    """No other mail of the service would pass; the connection is reused."""
+    server = Server()
+    async with listening(server) as port, by_smtp(port) as transport:
+        server.mail = "550 5.7.1 <notices@shop.example> not yours"
+        with pytest.raises(MailHeldBack) as caught:
+            await transport.send(message())
+        assert str(caught.value) == "SMTPSenderRefused 550"
+        server.mail = "250 OK"
+        await transport.send(message())
+    assert len(server.connections) == 1
 
 
 async def test_a_connection_is_discarded_when_the_caller_gives_up() -> None:
@@ -225,7 +258,7 @@ async def test_tls_and_authentication(security: str, certificate: tuple[Path, Pa
             await transport.send(message())
         for wrong in (login, login | {"tls": believing, "password": "wrong"}):
             async with by_smtp(port, **wrong) as transport:
-                with pytest.raises(MailNotSent):
+                with pytest.raises(MailHeldBack):
                     await transport.send(message())
     assert len(server.got) == 1
 

@@ -6,9 +6,16 @@ from functools import partial
 from typing import Final, Literal
 
 import structlog
-from aiosmtplib import SMTP, SMTPDataError, SMTPException, SMTPRecipientRefused, SMTPResponseException
+from aiosmtplib import (
+    SMTP,
+    SMTPDataError,
+    SMTPException,
+    SMTPRecipientRefused,
+    SMTPResponseException,
+    SMTPSenderRefused,
+)
 
-from vitrina.mail.transport import MailNotSent, MailRefused, Message, Transport
+from vitrina.mail.transport import MailHeldBack, MailNotSent, MailRefused, Message, Transport
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +28,8 @@ _QUIT_TIMEOUT: Final = 2.0
 class SmtpTransport(Transport):
     """A transport to one server, with a connection for each concurrent mail.
 
-    `tls` verifies the server's certificate; None stands for the system's certificates.
+    `tls` verifies the server's certificate; None stands for the system's certificates. `connect_timeout` limits the
+    seconds to connect and to sign in.
     """
 
     def __init__(
@@ -33,6 +41,7 @@ class SmtpTransport(Transport):
         username: str = "",
         password: str = "",
         tls: ssl.SSLContext | None = None,
+        connect_timeout: float = 5.0,
     ) -> None:
         self._new_connection = partial(
             SMTP,
@@ -45,14 +54,19 @@ class SmtpTransport(Transport):
             tls_context=tls,
             timeout=_LONGEST_WAIT,
         )
+        self._connect_timeout = connect_timeout
         self._idle: list[SMTP] = []
 
     async def send(self, message: Message) -> None:
-        """Send a message. Raises MailRefused for a 5xx reply to the recipient or the message, else MailNotSent."""
+        """Send a message.
+
+        Raises MailRefused for a 5xx reply to the recipient or the message, MailHeldBack without a connection or for a
+        refused sender, else MailNotSent.
+        """
         try:
             connection = await self._connection()
         except (SMTPException, OSError) as error:
-            raise MailNotSent(_description(error)) from error
+            raise MailHeldBack(_description(error), "check the mail server and the settings VITRINA_SMTP_*") from error
         try:
             await connection.mail(message.sender.address)
             await connection.rcpt(message.recipient.address)
@@ -63,6 +77,9 @@ class SmtpTransport(Transport):
             if error.code >= _PERMANENT:
                 raise MailRefused(_description(error)) from error
             raise MailNotSent(_description(error)) from error
+        except SMTPSenderRefused as error:
+            self._idle.append(connection)
+            raise MailHeldBack(_description(error), "let the mail server take mail from VITRINA_MAIL_FROM") from error
         except (SMTPException, OSError) as error:
             connection.close()
             raise MailNotSent(_description(error)) from error
@@ -90,7 +107,8 @@ class SmtpTransport(Transport):
             else:
                 return connection
         connection = self._new_connection()
-        await connection.connect()
+        async with asyncio.timeout(self._connect_timeout):
+            await connection.connect()
         return connection
 
 

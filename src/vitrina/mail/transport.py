@@ -115,6 +115,7 @@ async def open_transport(settings: Settings) -> AsyncIterator[Transport]:
             security=settings.smtp_security,
             username=settings.smtp_username,
             password=settings.smtp_password.get_secret_value(),
+            connect_timeout=settings.mail_timeout / 2,  # A server that does not respond holds all mail back.
         )
         try:
             yield transport
