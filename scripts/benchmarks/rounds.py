@@ -50,3 +50,10 @@ def ratio_of_rates(samples: Samples, over: str, under: str) -> float:
 def ratio_of_p50(samples: Samples, over: str, under: str) -> float:
     """Return the p50 of `over` divided by that of `under`: the median of the rounds' ratios."""
     return statistics.median(a.p50 / b.p50 for a, b in zip(samples[over], samples[under], strict=True))
+
+
+def ratio_of_cpu(samples: Samples, over: str, under: str) -> float:
+    """Return the CPU time of a request of `over` divided by that of `under`: the median of the rounds' ratios."""
+    return statistics.median(
+        (a.cpu / a.requests) / (b.cpu / b.requests) for a, b in zip(samples[over], samples[under], strict=True)
+    )
