@@ -45,6 +45,8 @@ class Server:
         self.rcpt = "250 OK"
         self.data = "250 OK"
         self.hangs = False
+        self.receives = asyncio.Event()
+        self.most_connections = 10
 
     async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
@@ -62,6 +64,7 @@ class Server:
         return self.rcpt
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+        self.receives.set()
         if self.hangs:
             await asyncio.sleep(3600)
         self.got.append(envelope)
@@ -74,6 +77,8 @@ class Connection(SMTP):
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - asyncio's own
         self.event_handler.connections.append(transport)
         super().connection_made(transport)
+        if len(self.event_handler.connections) > self.event_handler.most_connections:
+            transport.abort()
 
 
 @asynccontextmanager
@@ -195,6 +200,21 @@ async def test_a_server_that_is_away_or_silent_holds_all_mail_back() -> None:
     async with silent, by_smtp(silent.sockets[0].getsockname()[1], connect_timeout=0.1) as transport:
         with pytest.raises(MailHeldBack, match="TimeoutError"):
             await transport.send(message())
+
+
+async def test_a_connection_too_many_holds_one_mail_back() -> None:
+    server = Server()
+    server.most_connections = 1
+    server.hangs = True
+    async with listening(server) as port, by_smtp(port) as transport:
+        first = asyncio.create_task(transport.send(message()))
+        await server.receives.wait()
+        with pytest.raises(MailHeldBack) as caught:
+            await transport.send(message())
+        assert not caught.value.concerns_all
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
 
 
 async def test_a_refused_sender_holds_all_mail_back() -> None:

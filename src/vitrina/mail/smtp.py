@@ -56,6 +56,7 @@ class SmtpTransport(Transport):
         )
         self._connect_timeout = connect_timeout
         self._idle: list[SMTP] = []
+        self._sending = 0
 
     async def send(self, message: Message) -> None:
         """Send a message.
@@ -63,17 +64,25 @@ class SmtpTransport(Transport):
         Raises MailRefused for a 5xx reply to the recipient or the message, MailHeldBack without a connection or for a
         refused sender, else MailNotSent.
         """
+        self._sending += 1
         try:
-            connection = await self._connection()
-        except (SMTPException, OSError) as error:
-            raise MailHeldBack(_description(error), "check the mail server and the settings VITRINA_SMTP_*") from error
+            await self._send(await self._connection(), message)
+        finally:
+            self._sending -= 1
+
+    async def aclose(self) -> None:
+        """Close all idle connections."""
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(_quit(connection) for connection in idle))
+
+    async def _send(self, connection: SMTP, message: Message) -> None:
+        """Send a message over a connection, and keep the connection if it is still usable."""
         try:
             await connection.mail(message.sender.address)
             await connection.rcpt(message.recipient.address)
             await connection.data(message.data)
         except (SMTPRecipientRefused, SMTPDataError) as error:
-            # The connection is still usable: the next mail starts with RSET.
-            self._idle.append(connection)
+            self._idle.append(connection)  # The next mail starts with RSET.
             if error.code >= _PERMANENT:
                 raise MailRefused(_description(error)) from error
             raise MailNotSent(_description(error)) from error
@@ -88,13 +97,11 @@ class SmtpTransport(Transport):
             raise
         self._idle.append(connection)
 
-    async def aclose(self) -> None:
-        """Close all idle connections."""
-        idle, self._idle = self._idle, []
-        await asyncio.gather(*(_quit(connection) for connection in idle))
-
     async def _connection(self) -> SMTP:
-        """Return an idle connection that still responds, or a new one."""
+        """Return an idle connection that still responds, or a new one. Raises MailHeldBack.
+
+        That concerns all mail unless other mails are being sent: a server may limit the connections of a client.
+        """
         while self._idle:
             connection = self._idle.pop()
             try:
@@ -107,8 +114,12 @@ class SmtpTransport(Transport):
             else:
                 return connection
         connection = self._new_connection()
-        async with asyncio.timeout(self._connect_timeout):
-            await connection.connect()
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                await connection.connect()
+        except (SMTPException, OSError) as error:
+            advice = "check the mail server and the settings VITRINA_SMTP_*"
+            raise MailHeldBack(_description(error), advice, concerns_all=self._sending == 1) from error
         return connection
 
 
