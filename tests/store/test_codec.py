@@ -5,6 +5,7 @@ use.
 """
 
 import inspect
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -232,6 +233,17 @@ def test_expressions_of_one_request_share_their_placeholders() -> None:
     assert Expressions().arguments() == {}
 
 
+def test_json_is_utf_8_and_what_an_older_release_wrote_is_read() -> None:
+    """PynamoDB's own JSON has an escape of six bytes in place of two or three."""
+    notes = ["Teekännchen", "急須"]
+    item = MigrationItem(notes=notes)
+    assert item.to_dynamodb_dict()["notes"] == {"S": '["Teekännchen","急須"]'}
+    older = item.to_dynamodb_dict() | {"notes": {"S": json.dumps(notes)}}
+    read = MigrationItem()
+    read.from_dynamodb_dict(older)
+    assert read.notes == notes
+
+
 def test_serialising_an_update_twice_gives_the_same_expression() -> None:
     """PynamoDB's update builder appends to the list of actions it gets; ours must not."""
     update = Update(
@@ -254,7 +266,7 @@ def test_serialising_an_update_twice_gives_the_same_expression() -> None:
     )
     assert first["ConditionExpression"] == "#6 = :5"
     assert first["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD"
-    assert first["ExpressionAttributeValues"][":2"] == {"S": "[{}, null]"}
+    assert first["ExpressionAttributeValues"][":2"] == {"S": "[{},null]"}
     assert first["ExpressionAttributeValues"][":3"] == {"S": "failures"}
     assert UpdateExpression(*update.actions).serialize({}, {}) == first["UpdateExpression"]
 

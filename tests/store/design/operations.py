@@ -9,6 +9,9 @@ from vitrina.store.items import ChangeItem, DeletionItem, EmailItem, Item, SkuIt
 from vitrina.store.migrations.runner import migrate, standing
 from vitrina.store.operations import Delete, Put, Update
 
+_MISPLACED = 8
+"""Items in the place of another owner's, of each kind: a page of the scan may have some of them before that owner."""
+
 plain("GET /readyz", lambda h: h.anonymous.get("/readyz"))
 for _path in ("/healthz", "/metrics", "/openapi.json", "/docs"):
     plain(f"GET {_path}", lambda h, path=_path: h.anonymous.get(path))  # type: ignore[misc]
@@ -41,7 +44,8 @@ plain("vitrina table check", lambda h: _check(h, repair=False))
 
 @row("vitrina table check --repair")
 async def _(h: Harness) -> Work:
-    live, other, third = [await h.product() for _ in range(3)]
+    live, other = [await h.product() for _ in range(2)]
+    ghosts, rivals = [[await h.product() for _ in range(_MISPLACED)] for _ in range(2)]
     gone, person = await h.deleted(), await h.account()
     marker = DeletionItem.keyed(
         keys.deletion(live["id"]), product_id=live["id"], original_sku="OLD", deleted_at=now(), deleted_by=person.id
@@ -49,8 +53,8 @@ async def _(h: Harness) -> Work:
     for lost in (keys.sku(live["sku"]), keys.deletion(gone["id"]), keys.email(person.email)):
         await h.table.delete(Delete(lost))
     for wrong in (
-        SkuItem.keyed(keys.sku(other["sku"]), product_id=new_id()),
-        SkuItem.keyed(keys.sku(third["sku"]), product_id=live["id"]),
+        *(SkuItem.keyed(keys.sku(product["sku"]), product_id=new_id()) for product in ghosts),
+        *(SkuItem.keyed(keys.sku(product["sku"]), product_id=live["id"]) for product in rivals),
         SkuItem.keyed(keys.sku("STRAY"), product_id=other["id"]),
         EmailItem.keyed(keys.email("stray@example.com"), user_id=new_id()),
         password_item(new_id(), "$" * 60),
@@ -59,7 +63,7 @@ async def _(h: Harness) -> Work:
     ):
         await h.table.put(Put(wrong))
     await h.table.update(Update(keys.user(person.id), [UserItem.password_hash.set("$" * 60)]))
-    return _check(h, repair=True, wrong=11, misplaced=2)
+    return _check(h, repair=True, wrong=9 + 2 * _MISPLACED, misplaced=2 * _MISPLACED)
 
 
 @row("vitrina table check --repair, the count is lost")
