@@ -1,7 +1,7 @@
 """The measured servers: the two peers and the service, with the same products.
 
-Each has an engine of its own: DynamoDB Local takes 0.3 to 0.5 ms more for an operation with each table that was created
-before, which counts against the server that starts last.
+Each has an engine of its own: an operation of DynamoDB Local takes some tenths of a millisecond more with each table
+that was created before, which counts against the server that starts last.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
